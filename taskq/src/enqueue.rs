@@ -1,0 +1,249 @@
+//! Enqueueing in the caller's transaction.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::value::RawValue;
+use sqlx::PgConnection;
+
+use crate::error::EnqueueError;
+use crate::options::{Options, Start};
+use crate::payload::Payload;
+use crate::store::{self, Schema};
+
+/// The most tasks that one statement inserts. More are inserted by further statements.
+const ENQUEUE_MANY_CHUNK: usize = 10_000;
+
+/// Enqueues a task in the caller's transaction.
+///
+/// Nothing happens until the returned builder is awaited, and nothing is visible to workers until
+/// the caller's transaction commits. A rollback takes the task with it. With a connection outside
+/// of a transaction the task is committed by the insert itself.
+///
+/// ```no_run
+/// # #[taskq::task] async fn send_email_welcome(usr_id: i64, locale: Option<String>) {}
+/// # async fn signup(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
+/// # let usr_id = 1;
+/// let mut tx = pool.begin().await?;
+/// let task = taskq::enqueue(&mut tx, SendEmailWelcome { usr_id, locale: None })
+///     .delay(std::time::Duration::from_secs(60))
+///     .priority(5)
+///     .await?;
+/// tx.commit().await?;
+/// println!("task {}", task.task_id);
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+///
+/// The await gives [`EnqueueError`]: an option out of range, a payload that has no JSON, or what
+/// Postgres said. After an error of Postgres the caller's transaction is aborted, as after any
+/// statement that fails.
+///
+/// # Cancel safety
+///
+/// Dropping the future while it runs leaves open whether the row was inserted; the caller's
+/// transaction, dropped with it, rolls back.
+pub fn enqueue<'c, P: Payload>(conn: &'c mut PgConnection, payload: P) -> Enqueue<'c, P> {
+    Enqueue {
+        state: State::Building {
+            conn,
+            payload: encode(&payload),
+            options: Options::of::<P>(),
+            schema: Schema::default(),
+        },
+        payload: PhantomData,
+    }
+}
+
+/// An enqueue that has not happened yet; awaiting it inserts the row. Made by [`enqueue`].
+#[must_use = "nothing is enqueued until this is awaited"]
+pub struct Enqueue<'c, P> {
+    state: State<'c>,
+    payload: PhantomData<fn() -> P>,
+}
+
+enum State<'c> {
+    Building {
+        conn: &'c mut PgConnection,
+        payload: Result<Box<RawValue>, EnqueueError>,
+        options: Options,
+        schema: Schema,
+    },
+    Inserting(BoxFuture<'c, Result<i64, EnqueueError>>),
+    Finished,
+}
+
+impl<P: Payload> Enqueue<'_, P> {
+    /// Puts the task in this queue, in place of the one that its type names.
+    pub fn queue(self, queue: impl Into<String>) -> Self {
+        let queue = Cow::Owned(queue.into());
+        self.with(|options| options.queue = queue)
+    }
+
+    /// Sets the priority, in place of the one that its type names. Smaller runs earlier.
+    pub fn priority(self, priority: i16) -> Self {
+        self.with(|options| options.priority = priority)
+    }
+
+    /// Sets how often the task is attempted at most, in place of what its type says; at least 1.
+    pub fn max_attempts(self, max_attempts: u16) -> Self {
+        self.with(|options| options.max_attempts = max_attempts)
+    }
+
+    /// Runs the task no earlier than `delay` from now, by the clock of the database: from the
+    /// beginning of the caller's transaction.
+    pub fn delay(self, delay: Duration) -> Self {
+        self.with(|options| options.start = Start::After(delay))
+    }
+
+    /// Runs the task no earlier than `run_at`.
+    pub fn run_at(self, run_at: DateTime<Utc>) -> Self {
+        self.with(|options| options.start = Start::At(run_at))
+    }
+
+    /// Enqueues into the tables of another schema than `taskq`.
+    pub fn schema(mut self, other: Schema) -> Self {
+        if let State::Building { schema, .. } = &mut self.state {
+            *schema = other;
+        }
+        self
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        if let State::Building { options, .. } = &mut self.state {
+            change(options);
+        }
+        self
+    }
+}
+
+// A future itself, not only `IntoFuture`: where an `.await` is forgotten before a `?`, the
+// compiler then says so.
+impl<P> Future for Enqueue<'_, P> {
+    type Output = Result<Enqueued<P>, EnqueueError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match std::mem::replace(&mut self.state, State::Finished) {
+                State::Building {
+                    conn,
+                    payload,
+                    options,
+                    schema,
+                } => {
+                    self.state = State::Inserting(insert(conn, payload, options, schema).boxed());
+                }
+                State::Inserting(mut future) => match future.poll_unpin(context) {
+                    Poll::Ready(inserted) => return Poll::Ready(inserted.map(Enqueued::new)),
+                    Poll::Pending => {
+                        self.state = State::Inserting(future);
+                        return Poll::Pending;
+                    }
+                },
+                State::Finished => panic!("`Enqueue` polled after it was ready"),
+            }
+        }
+    }
+}
+
+async fn insert(
+    conn: &mut PgConnection,
+    payload: Result<Box<RawValue>, EnqueueError>,
+    options: Options,
+    schema: Schema,
+) -> Result<i64, EnqueueError> {
+    options.check()?;
+    Ok(store::enqueue(conn, schema, &options, &payload?).await?)
+}
+
+/// A task that an enqueue inserted.
+#[non_exhaustive]
+pub struct Enqueued<P> {
+    /// The id of the task, unique for ever and the same in every attempt.
+    pub task_id: i64,
+    payload: PhantomData<fn() -> P>,
+}
+
+impl<P> Enqueued<P> {
+    fn new(task_id: i64) -> Self {
+        Self {
+            task_id,
+            payload: PhantomData,
+        }
+    }
+}
+
+impl<P> fmt::Debug for Enqueued<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Enqueued")
+            .field("task_id", &self.task_id)
+            .finish()
+    }
+}
+
+impl<P> fmt::Debug for Enqueue<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Enqueue").finish_non_exhaustive()
+    }
+}
+
+/// Enqueues many tasks of one type in the caller's transaction, in one round trip for each ten
+/// thousand, and returns them in the order given.
+///
+/// ```no_run
+/// # #[taskq::task] async fn send_email_welcome(usr_id: i64, locale: Option<String>) {}
+/// # async fn f(tx: &mut sqlx::PgConnection, users: Vec<i64>) -> Result<(), taskq::EnqueueError> {
+/// let tasks = users.into_iter().map(|usr_id| SendEmailWelcome { usr_id, locale: None });
+/// taskq::enqueue_many(tx, tasks).await?;
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+///
+/// As [`enqueue`]. A payload that has no JSON is found before anything is inserted.
+pub fn enqueue_many<P: Payload, I: IntoIterator<Item = P>>(
+    conn: &mut PgConnection,
+    payloads: I,
+) -> impl Future<Output = Result<Vec<Enqueued<P>>, EnqueueError>> + Send {
+    enqueue_many_in(conn, Schema::default(), payloads)
+}
+
+/// Does what [`enqueue_many`] does, in the tables of another schema than `taskq`.
+///
+/// # Errors
+///
+/// As [`enqueue_many`].
+pub fn enqueue_many_in<P: Payload, I: IntoIterator<Item = P>>(
+    conn: &mut PgConnection,
+    schema: Schema,
+    payloads: I,
+) -> impl Future<Output = Result<Vec<Enqueued<P>>, EnqueueError>> + Send {
+    // Encoded here and now, so that the iterator need not be `Send`.
+    let payloads = payloads
+        .into_iter()
+        .map(|payload| encode(&payload))
+        .collect::<Result<Vec<_>, _>>();
+    async move {
+        let mut enqueued = Vec::new();
+        for chunk in payloads?.chunks(ENQUEUE_MANY_CHUNK) {
+            let task_ids = store::enqueue_many(conn, schema, &Options::of::<P>(), chunk).await?;
+            enqueued.extend(task_ids.into_iter().map(Enqueued::new));
+        }
+        Ok(enqueued)
+    }
+}
+
+fn encode<P: Payload>(payload: &P) -> Result<Box<RawValue>, EnqueueError> {
+    payload.__encode().map_err(|source| EnqueueError::Encode {
+        task_type: P::TASK_TYPE,
+        source,
+    })
+}

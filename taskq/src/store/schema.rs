@@ -1,0 +1,161 @@
+//! The statements of one schema: the text in `sql/`, with the schema's name in it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+/// The schema of the task tables, unless another is chosen.
+pub(crate) const DEFAULT_SCHEMA: &str = "taskq";
+
+/// The Postgres schema in which the task tables live: `taskq`, unless another is chosen with
+/// [`Schema::named`]. Several schemas in one database are several queues that know nothing of
+/// each other.
+#[derive(Clone, Copy)]
+pub struct Schema {
+    pub(crate) name: &'static str,
+    pub(crate) sql: &'static Statements,
+}
+
+/// A name that a [`Schema`] cannot have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidSchemaName {
+    name: String,
+}
+
+impl Schema {
+    /// Returns the schema of this name. Its tables are made by
+    /// [`migrate_schema`](crate::migrate_schema).
+    ///
+    /// The first call for a name keeps its statements for the life of the process; a program is
+    /// expected to use a handful of schemas.
+    ///
+    /// # Errors
+    ///
+    /// When the name is not made of up to 40 lower-case letters, digits and underscores, beginning
+    /// with a letter.
+    pub fn named(name: &str) -> Result<Self, InvalidSchemaName> {
+        static SCHEMAS: LazyLock<Mutex<HashMap<String, Schema>>> = LazyLock::new(Mutex::default);
+        if name == DEFAULT_SCHEMA {
+            return Ok(Self::default());
+        }
+        if !is_plain_identifier(name) {
+            return Err(InvalidSchemaName {
+                name: name.to_owned(),
+            });
+        }
+        let mut schemas = SCHEMAS.lock().unwrap_or_else(PoisonError::into_inner);
+        let schema = schemas.entry(name.to_owned()).or_insert_with(|| Schema {
+            name: String::leak(name.to_owned()),
+            sql: Box::leak(Box::new(Statements::of(name))),
+        });
+        Ok(*schema)
+    }
+
+    /// Returns the schema's name, which is also the name of the channel that wakes its workers.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+impl Default for Schema {
+    fn default() -> Self {
+        Self {
+            name: DEFAULT_SCHEMA,
+            sql: &TASKQ,
+        }
+    }
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Schema").field(&self.name).finish()
+    }
+}
+
+impl fmt::Display for InvalidSchemaName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}` cannot be a schema of taskq: use 1 to 40 lower-case letters, digits and underscores, beginning with a letter",
+            self.name
+        )
+    }
+}
+
+impl std::error::Error for InvalidSchemaName {}
+
+// A name that needs no quoting is the same inside and outside of a string literal, and cannot
+// carry SQL.
+fn is_plain_identifier(name: &str) -> bool {
+    name.len() <= 40
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+/// Puts the schema's name in a text that is written for the schema `taskq`.
+pub(crate) fn in_schema(text: &str, schema: &str) -> String {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut rendered = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(DEFAULT_SCHEMA) {
+        let (before, found) = rest.split_at(at);
+        let after = &found[DEFAULT_SCHEMA.len()..];
+        let whole_word = !before.ends_with(is_word) && !after.starts_with(is_word);
+        rendered.push_str(before);
+        rendered.push_str(if whole_word { schema } else { DEFAULT_SCHEMA });
+        rest = after;
+    }
+    rendered.push_str(rest);
+    rendered
+}
+
+macro_rules! statements {
+    ($($name:ident),+ $(,)?) => {
+        /// Everything that is ever said to Postgres, but for migrations and `begin … commit`.
+        pub(crate) struct Statements {
+            $(pub(crate) $name: &'static str,)+
+        }
+
+        static TASKQ: Statements = Statements {
+            $($name: include_str!(concat!("sql/", stringify!($name), ".sql")),)+
+        };
+
+        impl Statements {
+            fn of(schema: &str) -> Self {
+                Self {
+                    $($name: String::leak(in_schema(TASKQ.$name, schema)),)+
+                }
+            }
+        }
+    };
+}
+
+statements! {
+    enqueue,
+    enqueue_many,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_name_replaces_whole_words_only() {
+        let text = "select taskq.task, 'taskq', my_taskq.x, taskqs from taskq";
+        assert_eq!(
+            in_schema(text, "q2"),
+            "select q2.task, 'q2', my_taskq.x, taskqs from q2"
+        );
+    }
+
+    #[test]
+    fn a_schema_name_is_a_plain_identifier() {
+        for name in ["", "Tasks", "a-b", "1a", "a\"b", &"a".repeat(41)] {
+            assert!(Schema::named(name).is_err(), "{name}");
+        }
+        assert_eq!(Schema::named("tasks_2").map(|s| s.name()), Ok("tasks_2"));
+        assert_eq!(Schema::named("taskq").map(|s| s.name()), Ok("taskq"));
+    }
+}

@@ -1,0 +1,180 @@
+//! What a worker needs to know of a task type: how to decode a row and run its handler.
+
+use std::panic::Location;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde_json::value::RawValue;
+
+use crate::error::DecodeError;
+use crate::outcome::Outcome;
+use crate::payload::Payload;
+use crate::state::{Parts, StateRequirement};
+
+/// How long one attempt may take, unless its type says otherwise.
+///
+/// An hour is long enough for a nightly export, and short enough that a hung socket gives its
+/// place back the same night.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// A handler that a worker can run.
+///
+/// `#[task]` implements it. A handler that the macro cannot express implements it by hand and is
+/// named with [`only`](crate::WorkerBuilder::only).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a task",
+    label = "not a task",
+    note = "name the struct that `#[taskq::task]` made, such as `SendEmailWelcome` for `async fn send_email_welcome`"
+)]
+pub trait Task: 'static {
+    /// The data that the handler is given.
+    type Payload: Payload;
+
+    /// What else the worker must know before it can run the handler.
+    const DECLARATION: Declaration;
+
+    /// Runs the handler once.
+    fn run<'a>(payload: Self::Payload, parts: Parts<'a>) -> BoxFuture<'a, Outcome>;
+}
+
+/// What a handler asks of its worker.
+#[derive(Debug, Clone, Copy)]
+pub struct Declaration {
+    pub(crate) aliases: &'static [&'static str],
+    pub(crate) file: &'static str,
+    pub(crate) line: u32,
+    pub(crate) states: &'static [StateRequirement],
+    pub(crate) delivery: Delivery,
+    pub(crate) timeout: Duration,
+}
+
+impl Declaration {
+    /// Declares a handler without aliases, state or transaction, at the place of the caller.
+    #[track_caller]
+    pub const fn new() -> Self {
+        let place = Location::caller();
+        Self {
+            aliases: &[],
+            file: place.file(),
+            line: place.line(),
+            states: &[],
+            delivery: Delivery::AtLeastOnce,
+            timeout: DEFAULT_TIMEOUT,
+        }
+    }
+
+    /// Sets where the handler stands in the source, as messages about it say.
+    pub const fn at(mut self, file: &'static str, line: u32) -> Self {
+        self.file = file;
+        self.line = line;
+        self
+    }
+
+    /// Accepts rows under these names too.
+    pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    /// Names the worker state that the handler borrows.
+    pub const fn states(mut self, states: &'static [StateRequirement]) -> Self {
+        self.states = states;
+        self
+    }
+
+    /// Gives the handler the transaction in which the task completes.
+    pub const fn transactional(mut self) -> Self {
+        self.delivery = Delivery::Transactional;
+        self
+    }
+
+    /// Sets how long one attempt may take.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+impl Default for Declaration {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What holds for a handler's effects. The handler's signature decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// Without `&mut tx`: the handler runs at least once.
+    AtLeastOnce,
+    /// With `&mut tx`: its effects in this database happen exactly once, or not at all.
+    Transactional,
+}
+
+pub(crate) type RunFn =
+    for<'a> fn(&RawValue, Parts<'a>) -> Result<BoxFuture<'a, Outcome>, DecodeError>;
+
+/// One handler as the worker sees it: what `inventory` collects and [`Task`] describes.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct Registration {
+    pub(crate) task_type: &'static str,
+    pub(crate) queue: &'static str,
+    pub(crate) max_attempts: u16,
+    pub(crate) declaration: Declaration,
+    pub(crate) run: RunFn,
+}
+
+impl Registration {
+    /// Describes `T`.
+    pub const fn of<T: Task>() -> Self {
+        Self {
+            task_type: T::Payload::TASK_TYPE,
+            queue: T::Payload::QUEUE,
+            max_attempts: T::Payload::MAX_ATTEMPTS,
+            declaration: T::DECLARATION,
+            run: run_erased::<T>,
+        }
+    }
+}
+
+inventory::collect!(Registration);
+
+fn run_erased<'a, T: Task>(
+    raw: &RawValue,
+    parts: Parts<'a>,
+) -> Result<BoxFuture<'a, Outcome>, DecodeError> {
+    let payload = T::Payload::__decode(raw)?;
+    Ok(T::run(payload, parts))
+}
+
+/// A tuple of tasks, such as `(SendEmailWelcome, Purge)`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a tuple of tasks",
+    label = "not a tuple of tasks",
+    note = "write `.only::<(SendEmailWelcome, Purge)>()`, and `.only::<(Purge,)>()` for a single one"
+)]
+pub trait TaskSet {
+    #[doc(hidden)]
+    fn __registrations() -> Vec<Registration>;
+}
+
+macro_rules! task_set_of_tuple {
+    ($($task:ident)+) => {
+        impl<$($task: Task),+> TaskSet for ($($task,)+) {
+            fn __registrations() -> Vec<Registration> {
+                vec![$(Registration::of::<$task>()),+]
+            }
+        }
+    };
+}
+
+macro_rules! task_sets {
+    ($first:ident $($rest:ident)*) => {
+        task_set_of_tuple!($first $($rest)*);
+        task_sets!($($rest)*);
+    };
+    () => {};
+}
+
+task_sets!(T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13 T14 T15 T16 T17 T18 T19 T20 T21 T22 T23 T24);
