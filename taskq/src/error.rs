@@ -95,9 +95,209 @@ impl From<sqlx::Error> for EnqueueError {
 }
 
 /// Tells whether Postgres does not know a table or schema that a statement names.
-fn missing_table(error: &sqlx::Error) -> bool {
+pub(crate) fn missing_table(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .and_then(|error| error.code())
         .is_some_and(|code| matches!(&*code, "42P01" | "3F000"))
+}
+
+/// The tables could not be made, or are not of a version that this binary can work with.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum MigrateError {
+    /// A migration failed, or Postgres could not be reached. Nothing was changed.
+    Database {
+        /// The migration that failed, if one had begun.
+        migration: Option<&'static str>,
+        /// What Postgres said.
+        source: sqlx::Error,
+    },
+    /// The tables were made by a newer version of taskq, which this one cannot work with.
+    TooNew(SchemaTooNew),
+}
+
+/// The tables are newer than this binary can work with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SchemaTooNew {
+    /// The schema.
+    pub schema: &'static str,
+    /// The version of the tables.
+    pub found: i32,
+    /// The newest version that this binary knows.
+    pub known: i32,
+    /// The version that a binary must know to work with these tables.
+    pub oldest_binary: i32,
+}
+
+impl fmt::Display for SchemaTooNew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "schema `{}` has version {}, which needs a binary that knows version {}; this one knows {}: deploy a newer version of taskq",
+            self.schema, self.found, self.oldest_binary, self.known
+        )
+    }
+}
+
+impl fmt::Display for MigrateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Database {
+                migration: Some(name),
+                ..
+            } => write!(f, "migration `{name}` failed, and nothing was changed"),
+            Self::Database { .. } => f.write_str("the migrations could not be run"),
+            Self::TooNew(versions) => versions.fmt(f),
+        }
+    }
+}
+
+impl Error for MigrateError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Database { source, .. } => Some(source),
+            Self::TooNew(_) => None,
+        }
+    }
+}
+
+/// A worker refused to start.
+///
+/// Once started, a worker does not fail: what goes wrong with the database is logged and tried
+/// again, and what goes wrong in a handler is a failed attempt.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum WorkerError {
+    /// Two handlers go by one name.
+    DuplicateTaskType {
+        /// The name.
+        name: &'static str,
+        /// `file:line` of one handler.
+        first: String,
+        /// `file:line` of the other.
+        second: String,
+    },
+    /// A task type has a name that no row can carry.
+    TaskTypeName {
+        /// The name.
+        name: &'static str,
+        /// `file:line` of the handler.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Handlers borrow state that the worker was not given.
+    MissingState(Vec<MissingState>),
+    /// A setting of the worker is out of its range.
+    Setting {
+        /// The setting, as the builder calls it.
+        setting: &'static str,
+        /// What is wrong with it, and what is allowed.
+        problem: String,
+    },
+    /// The pool has fewer connections than the worker may need at once.
+    PoolTooSmall {
+        /// How many it may need: see the text of the error.
+        needed: u32,
+        /// How many of them are for handlers that work in a transaction.
+        for_handlers: u32,
+        /// How many the pool allows.
+        found: u32,
+    },
+    /// There are no task tables in this schema of the database.
+    NoSchema {
+        /// The schema.
+        schema: &'static str,
+    },
+    /// The tables are older than this binary needs.
+    SchemaTooOld {
+        /// The schema.
+        schema: &'static str,
+        /// The version of the tables.
+        found: i32,
+        /// The version needed.
+        needed: i32,
+    },
+    /// The tables are newer than this binary can work with.
+    SchemaTooNew(SchemaTooNew),
+    /// Postgres could not be reached, or refused.
+    Database(sqlx::Error),
+}
+
+/// State that a handler borrows and its worker was not given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MissingState {
+    /// The task type.
+    pub task_type: &'static str,
+    /// `file:line` of its handler.
+    pub place: String,
+    /// The type of the state.
+    pub state: &'static str,
+}
+
+impl fmt::Display for WorkerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DuplicateTaskType {
+                name,
+                first,
+                second,
+            } => write!(
+                f,
+                "two handlers for `{name}`: {first} and {second}; give one of them another `name`"
+            ),
+            Self::TaskTypeName {
+                name,
+                place,
+                problem,
+            } => write!(f, "the task type `{name}` ({place}) {problem}"),
+            Self::MissingState(missing) => {
+                for (at, it) in missing.iter().enumerate() {
+                    let separator = if at == 0 { "" } else { "; " };
+                    write!(
+                        f,
+                        "{separator}task `{}` ({}) needs state `{}`",
+                        it.task_type, it.place, it.state
+                    )?;
+                }
+                f.write_str(": give it to the worker with `.state(…)`, or `.state_arc::<dyn …>(…)` for a trait object")
+            }
+            Self::Setting { setting, problem } => write!(f, "`{setting}` {problem}"),
+            Self::PoolTooSmall {
+                needed,
+                for_handlers,
+                found,
+            } => write!(
+                f,
+                "the pool allows {found} connections, but this worker may need {needed} at once: {for_handlers} for handlers with `&mut tx`, one for each unit of concurrency of its queues, and {} of its own; raise `PgPoolOptions::max_connections` or lower the concurrency",
+                needed - for_handlers
+            ),
+            Self::NoSchema { schema } => write!(
+                f,
+                "there are no task tables in schema `{schema}` of this database: run `taskq::migrate(&pool)` first"
+            ),
+            Self::SchemaTooOld {
+                schema,
+                found,
+                needed,
+            } => write!(
+                f,
+                "schema `{schema}` has version {found}, this binary needs {needed}: run `taskq::migrate(&pool)` first"
+            ),
+            Self::SchemaTooNew(versions) => versions.fmt(f),
+            Self::Database(_) => f.write_str("the worker could not look at its tables"),
+        }
+    }
+}
+
+impl Error for WorkerError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Database(source) => Some(source),
+            _ => None,
+        }
+    }
 }

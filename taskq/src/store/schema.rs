@@ -135,6 +135,20 @@ macro_rules! statements {
 statements! {
     enqueue,
     enqueue_many,
+    lanes,
+    claim,
+    heartbeat,
+    complete,
+    settle,
+    expired,
+    rescue,
+    sleep,
+    wake,
+    register,
+    unregister,
+    census,
+    cancel_backend,
+    schema_version,
 }
 
 #[cfg(test)]

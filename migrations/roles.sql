@@ -1,0 +1,24 @@
+-- Roles for a database in which not everybody may do everything. Run it as the owner of the
+-- tables, after the migrations, with the role names of your own: it is an example that is tested,
+-- not a migration, and taskq never runs it.
+
+-- A web server: it may enqueue, and see the id of what it enqueued. It cannot read or change a
+-- task, and it cannot see who is waiting for one.
+create role taskq_enqueue;
+grant usage on schema taskq to taskq_enqueue;
+grant insert, select (task_id) on taskq.task to taskq_enqueue;
+
+-- A worker: all rows, no definitions. What its handlers touch beside is for you to grant.
+create role taskq_worker;
+grant usage on schema taskq to taskq_worker;
+grant select, insert, update, delete
+on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.sleeper
+to taskq_worker;
+grant select on taskq.migration, taskq.tasks to taskq_worker;
+
+-- A reader: dashboards, and people at three in the morning.
+create role taskq_read;
+grant usage on schema taskq to taskq_read;
+grant select
+on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.migration, taskq.tasks
+to taskq_read;

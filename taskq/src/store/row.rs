@@ -1,0 +1,117 @@
+//! Rows as the statements return them.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use sqlx::{Error, FromRow, Row};
+use uuid::Uuid;
+
+use crate::attempt::AttemptError;
+
+/// A lane of a queue that holds tasks, as `lanes.sql` finds it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LaneRow {
+    pub(crate) task_type: String,
+    pub(crate) priority: i16,
+    /// How long until its first task is due; zero if one is.
+    pub(crate) due_in: Duration,
+}
+
+/// A claimed task, as `claim.sql` returns it.
+#[derive(Debug)]
+pub(crate) struct ClaimedRow {
+    pub(crate) lease_id: Uuid,
+    pub(crate) task_id: i64,
+    pub(crate) task_type: String,
+    pub(crate) payload: Box<RawValue>,
+    pub(crate) priority: i16,
+    pub(crate) run_at: DateTime<Utc>,
+    pub(crate) created_at: DateTime<Utc>,
+    /// Absent where the task type decides.
+    pub(crate) max_attempts: Option<u16>,
+    pub(crate) attempts: u16,
+    pub(crate) errors: Vec<AttemptError>,
+    /// How many due tasks the claim saw; more than it returned when some were just being changed.
+    pub(crate) due: usize,
+}
+
+/// A lease that ran out, as `expired.sql` finds it.
+#[derive(Debug)]
+pub(crate) struct ExpiredRow {
+    pub(crate) lease_id: Uuid,
+    pub(crate) expires_at: DateTime<Utc>,
+    pub(crate) worker_id: Uuid,
+    pub(crate) remaining: i32,
+}
+
+/// Waiting tasks that no worker serves, as `census.sql` counts them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CensusRow {
+    pub(crate) queue: String,
+    pub(crate) task_type: String,
+    pub(crate) queue_is_served: bool,
+    pub(crate) type_is_known: bool,
+    pub(crate) waiting: i64,
+}
+
+impl<'r> FromRow<'r, PgRow> for LaneRow {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        Ok(Self {
+            task_type: row.try_get("task_type")?,
+            priority: row.try_get("priority")?,
+            due_in: Duration::from_secs_f64(row.try_get("due_in")?),
+        })
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for ClaimedRow {
+    // By position: a claim returns many rows, and a name is looked up in a map for each column.
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        let Json(payload) = row.try_get(3)?;
+        let errors: Option<Json<Vec<AttemptError>>> = row.try_get(9)?;
+        let due: i64 = row.try_get(10)?;
+        Ok(Self {
+            lease_id: row.try_get(0)?,
+            task_id: row.try_get(1)?,
+            task_type: row.try_get(2)?,
+            payload,
+            priority: row.try_get(4)?,
+            run_at: row.try_get(5)?,
+            created_at: row.try_get(6)?,
+            max_attempts: row.try_get::<Option<i32>, _>(7)?.map(saturating_u16),
+            attempts: saturating_u16(row.try_get(8)?),
+            errors: errors.map(|Json(errors)| errors).unwrap_or_default(),
+            due: usize::try_from(due).unwrap_or(0),
+        })
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for ExpiredRow {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        Ok(Self {
+            lease_id: row.try_get("lease_id")?,
+            expires_at: row.try_get("expires_at")?,
+            worker_id: row.try_get("worker_id")?,
+            remaining: row.try_get("remaining")?,
+        })
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for CensusRow {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        Ok(Self {
+            queue: row.try_get("queue")?,
+            task_type: row.try_get("task_type")?,
+            queue_is_served: row.try_get("queue_is_served")?,
+            type_is_known: row.try_get("type_is_known")?,
+            waiting: row.try_get("waiting")?,
+        })
+    }
+}
+
+fn saturating_u16(number: i32) -> u16 {
+    u16::try_from(number.max(0)).unwrap_or(u16::MAX)
+}

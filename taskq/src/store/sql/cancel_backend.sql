@@ -1,0 +1,3 @@
+-- Stops the query that another connection of this worker is running.
+-- $1 process id of the connection's backend
+select pg_cancel_backend($1)

@@ -1,0 +1,107 @@
+-- Claims due tasks: deletes them from the waiting ones and moves them into leases, in one
+-- statement, so that no two workers get the same task.
+-- $1 lease_id, for the tasks that share a lease; $2 worker_id; $3 lease duration in seconds
+-- $4 queue; $5 the most tasks to take
+-- $6 task types, $7 priorities, $8 and $9 floors (run_at, task_id), $10 shares: the lanes, best first
+-- $11 task types whose handler completes its task in its own transaction
+-- Index task_lane: each lane is one range scan from its floor. Deletes by TID scan.
+-- Locks: the rows taken; rows that others have locked are skipped.
+--
+-- A task whose handler completes it in its own transaction has a lease of its own, and so has one
+-- whose worker vanished before. A claim may be lost when the server crashes (its commit does not
+-- wait for the disk): its tasks then wait again, and the lease is gone, so that a late worker
+-- cannot finish them. `for update` follows a row that was just updated, which `delete` then does
+-- not see: fewer rows than `due` says are more work, not the end of it.
+with due as materialized (
+    select head.place
+    from unnest(
+        $6::text[],
+        $7::smallint[],
+        $8::timestamptz[],
+        $9::bigint[],
+        $10::integer[]
+    ) as lane (task_type, priority, floor_run_at, floor_task_id, share)
+    cross join lateral (
+        select task.ctid as place
+        from taskq.task
+        where task.queue = $4
+          and task.task_type = lane.task_type
+          and task.priority = lane.priority
+          and (task.run_at, task.task_id)
+            > (coalesce(lane.floor_run_at, '-infinity'), lane.floor_task_id)
+          and task.run_at <= now()
+        order by task.run_at, task.task_id
+        limit lane.share
+        for update skip locked
+    ) as head
+    limit $5
+),
+batch as (
+    delete from taskq.task
+    where ctid = any (array(select due.place from due))
+    returning
+        case
+            when task_type = any ($11::text[]) or crashes > 0 then gen_random_uuid()
+            else $1::uuid
+        end as lease_id,
+        task_id,
+        task_type,
+        payload,
+        priority,
+        run_at,
+        created_at,
+        max_attempts,
+        attempts,
+        crashes,
+        errors
+),
+lease as (
+    insert into taskq.lease (
+        lease_id,
+        worker_id,
+        queue,
+        expires_at,
+        task_ids,
+        task_types,
+        payloads,
+        priorities,
+        run_ats,
+        created_ats,
+        max_attempts,
+        attempts,
+        crashes,
+        errors
+    )
+    select
+        batch.lease_id,
+        $2,
+        $4,
+        now() + make_interval(secs => $3),
+        array_agg(batch.task_id),
+        array_agg(batch.task_type),
+        array_agg(batch.payload),
+        array_agg(batch.priority),
+        array_agg(batch.run_at),
+        array_agg(batch.created_at),
+        array_agg(batch.max_attempts),
+        array_agg(batch.attempts),
+        array_agg(batch.crashes),
+        array_agg(batch.errors)
+    from batch
+    cross join (select set_config('synchronous_commit', 'off', true)) as unhurried
+    group by batch.lease_id
+)
+select
+    batch.lease_id,
+    batch.task_id,
+    batch.task_type,
+    batch.payload,
+    batch.priority,
+    batch.run_at,
+    batch.created_at,
+    batch.max_attempts,
+    batch.attempts,
+    batch.errors,
+    (select count(*) from due) as due
+from batch
+order by batch.priority, batch.run_at, batch.task_id

@@ -1,0 +1,214 @@
+-- Takes tasks out of their leases, each to where its outcome sends it, and deletes the leases
+-- that are then empty.
+-- $1 lease ids, $2 task ids, $3 outcomes, $4 delays in seconds, $5 errors (null: none to record)
+-- $6 keep completed tasks in the history
+-- Outcomes:
+--   completed    gone, or into the history
+--   retry        waits again after the delay, one attempt used, its error recorded
+--   snooze       waits again after the delay, no attempt used
+--   hand_back    waits again in its old place, no attempt used
+--   discarded, cancelled, invalid    set aside as dead
+-- Index lease_pkey. Locks: the leases, in the order of their ids; then new rows only.
+--
+-- The fence: an outcome counts only for a task that is still listed in its lease and not yet done.
+-- Returns the tasks whose outcome counted.
+with given as materialized (
+    select given.lease_id, given.task_id, given.outcome, given.delay, given.error
+    from unnest($1::uuid[], $2::bigint[], $3::text[], $4::float8[], $5::text[])
+        as given (lease_id, task_id, outcome, delay, error)
+),
+held as materialized (
+    select
+        lease.lease_id,
+        lease.queue,
+        lease.claimed_at,
+        lease.done,
+        lease.task_ids,
+        lease.task_types,
+        lease.payloads,
+        lease.priorities,
+        lease.run_ats,
+        lease.created_ats,
+        lease.max_attempts,
+        lease.attempts,
+        lease.crashes,
+        lease.errors
+    from taskq.lease
+    where lease.lease_id in (select given.lease_id from given)
+    order by lease.lease_id
+    for update
+),
+settled as materialized (
+    select
+        held.lease_id,
+        held.queue,
+        held.claimed_at,
+        task.task_id,
+        task.task_type,
+        task.payload,
+        task.priority,
+        task.run_at,
+        task.created_at,
+        task.max_attempts,
+        task.crashes,
+        given.outcome,
+        given.delay,
+        task.attempts
+            + (given.outcome in ('completed', 'retry', 'discarded', 'cancelled'))::integer
+            as attempts,
+        case
+            when given.error is null then task.errors
+            else
+                -- The last fifty.
+                case
+                    when jsonb_array_length(task.errors) >= 50 then task.errors - 0
+                    else coalesce(task.errors, '[]')
+                end
+                || jsonb_build_object(
+                    'attempt', task.attempts + 1,
+                    'at', now(),
+                    'error', given.error
+                )
+        end as errors
+    from held
+    cross join lateral unnest(
+        held.task_ids,
+        held.task_types,
+        held.payloads,
+        held.priorities,
+        held.run_ats,
+        held.created_ats,
+        held.max_attempts,
+        held.attempts,
+        held.crashes,
+        held.errors
+    ) as task (
+        task_id,
+        task_type,
+        payload,
+        priority,
+        run_at,
+        created_at,
+        max_attempts,
+        attempts,
+        crashes,
+        errors
+    )
+    join given
+      on given.lease_id = held.lease_id
+     and given.task_id = task.task_id
+    where task.task_id <> all (held.done)
+),
+progress as materialized (
+    select
+        held.lease_id,
+        array_agg(settled.task_id) as task_ids,
+        cardinality(held.done) + count(*) = cardinality(held.task_ids) as empty
+    from held
+    join settled on settled.lease_id = held.lease_id
+    group by held.lease_id, held.done, held.task_ids
+),
+emptied as (
+    delete from taskq.lease
+    using progress
+    where lease.lease_id = progress.lease_id
+      and progress.empty
+),
+marked as (
+    update taskq.lease
+    set done = lease.done || progress.task_ids
+    from progress
+    where lease.lease_id = progress.lease_id
+      and not progress.empty
+),
+waiting as (
+    insert into taskq.task (
+        task_id,
+        task_type,
+        payload,
+        queue,
+        priority,
+        run_at,
+        created_at,
+        max_attempts,
+        attempts,
+        crashes,
+        errors
+    )
+    overriding system value
+    select
+        task_id,
+        task_type,
+        payload,
+        queue,
+        priority,
+        case outcome
+            when 'hand_back' then run_at
+            else now() + make_interval(secs => delay)
+        end,
+        created_at,
+        max_attempts,
+        attempts,
+        crashes,
+        errors
+    from settled
+    where outcome in ('retry', 'snooze', 'hand_back')
+    order by task_id
+),
+dead as (
+    insert into taskq.dead (
+        task_id,
+        task_type,
+        payload,
+        queue,
+        priority,
+        created_at,
+        max_attempts,
+        attempts,
+        crashes,
+        errors,
+        state
+    )
+    select
+        task_id,
+        task_type,
+        payload,
+        queue,
+        priority,
+        created_at,
+        max_attempts,
+        attempts,
+        crashes,
+        errors,
+        outcome
+    from settled
+    where outcome in ('discarded', 'cancelled', 'invalid')
+),
+history as (
+    insert into taskq.history (
+        task_id,
+        task_type,
+        payload,
+        queue,
+        priority,
+        created_at,
+        attempts,
+        errors,
+        claimed_at
+    )
+    select
+        task_id,
+        task_type,
+        payload,
+        queue,
+        priority,
+        created_at,
+        attempts,
+        errors,
+        claimed_at
+    from settled
+    where outcome = 'completed'
+      and $6
+)
+select lease_id, task_id
+from settled

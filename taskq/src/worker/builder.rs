@@ -1,0 +1,154 @@
+//! Building a worker: settings, state, handlers, and the checks that let it start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+
+use super::settings::Settings;
+use super::{OWN_CONNECTIONS, Worker};
+use crate::error::WorkerError;
+use crate::migrate;
+use crate::registry::Registry;
+use crate::state::States;
+use crate::store::Schema;
+use crate::task::{Registration, TaskSet};
+
+/// Builds a [`Worker`]. Made by [`Worker::builder`].
+#[derive(Debug)]
+#[must_use = "a worker runs only when it is built and run"]
+pub struct WorkerBuilder {
+    pool: PgPool,
+    settings: Settings,
+    states: States,
+    only: Option<Vec<Registration>>,
+}
+
+impl WorkerBuilder {
+    pub(super) fn new(pool: PgPool) -> Self {
+        Self {
+            pool,
+            settings: Settings::default(),
+            states: States::default(),
+            only: None,
+        }
+    }
+
+    /// Gives the worker a value that handlers borrow as `&T`. A second value of one type replaces
+    /// the first.
+    pub fn state<T: Send + Sync + 'static>(self, state: T) -> Self {
+        self.state_arc(Arc::new(state))
+    }
+
+    /// Gives the worker a shared value that handlers borrow as `&T`, which may be a trait object:
+    /// `.state_arc::<dyn Mailer>(Arc::new(smtp))` for handlers that take `&dyn Mailer`.
+    pub fn state_arc<T: ?Sized + Send + Sync + 'static>(mut self, state: Arc<T>) -> Self {
+        self.states.insert(state);
+        self
+    }
+
+    /// Works on this queue too, with at most `concurrency` of its tasks at once. A worker that is
+    /// given no queue works on `default`, with [`DEFAULT_CONCURRENCY`](crate::DEFAULT_CONCURRENCY).
+    pub fn queue(mut self, queue: impl Into<String>, concurrency: usize) -> Self {
+        self.settings.queues.push((queue.into(), concurrency));
+        self
+    }
+
+    /// Runs these tasks only, in place of all that are linked into the program:
+    /// `.only::<(SendEmailWelcome, Purge)>()`, and `.only::<(Purge,)>()` for a single one.
+    pub fn only<S: TaskSet>(mut self) -> Self {
+        self.only = Some(S::__registrations());
+        self
+    }
+
+    /// Works on the tables of another schema than `taskq`.
+    pub fn schema(mut self, schema: Schema) -> Self {
+        self.settings.schema = schema;
+        self
+    }
+
+    /// Sets how long this worker may be silent before others take its tasks; 30 seconds unless
+    /// set. A heartbeat is sent four times in that time. It is the longest that tasks of a killed
+    /// process wait, and the longest that the database may be away without handlers being stopped.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.settings.lease = lease;
+        self
+    }
+
+    /// Sets how long the worker sleeps before it looks for tasks by itself; 10 seconds unless set.
+    /// A worker that listens is woken by enqueues, so this is its backstop.
+    pub fn poll_interval(mut self, poll_interval: Duration) -> Self {
+        self.settings.poll_interval = poll_interval;
+        self
+    }
+
+    /// Chooses whether enqueues wake the worker through `LISTEN`, as they do unless set. Without,
+    /// it finds tasks by polling alone: for a connection pooler in transaction mode, through which
+    /// `LISTEN` does not work.
+    pub fn listen(mut self, listen: bool) -> Self {
+        self.settings.listen = listen;
+        self
+    }
+
+    /// Sets how long running handlers may go on when the worker is asked to stop; 25 seconds
+    /// unless set. What has not ended then is dropped and its task handed back.
+    pub fn grace_period(mut self, grace_period: Duration) -> Self {
+        self.settings.grace_period = grace_period;
+        self
+    }
+
+    /// Sets how often the worker counts the waiting tasks that no worker serves, and logs them;
+    /// 5 minutes unless set. It does so once at start.
+    pub fn census_interval(mut self, census_interval: Duration) -> Self {
+        self.settings.census_interval = census_interval;
+        self
+    }
+
+    /// Chooses whether completed tasks are kept, in `taskq.history`. Unless set they are gone, and
+    /// only tasks that failed for good are kept.
+    pub fn keep_completed(mut self, keep_completed: bool) -> Self {
+        self.settings.keep_completed = keep_completed;
+        self
+    }
+
+    /// Makes the worker, or says why it must not start.
+    ///
+    /// # Errors
+    ///
+    /// See [`WorkerError`]: two handlers with one name, missing state, a setting out of range, a
+    /// pool too small for the concurrency, or tables that are missing or of another version.
+    pub async fn build(self) -> Result<Worker, WorkerError> {
+        let settings = self.settings.checked()?;
+        let registry = Registry::new(self.only.unwrap_or_else(linked_registrations))?;
+        registry.check_states(&self.states)?;
+        check_pool(&self.pool, &settings, &registry)?;
+        migrate::check(&self.pool, settings.schema).await?;
+        Ok(Worker::new(self.pool, settings, self.states, registry))
+    }
+}
+
+fn linked_registrations() -> Vec<Registration> {
+    inventory::iter::<Registration>
+        .into_iter()
+        .copied()
+        .collect()
+}
+
+/// Makes sure that handlers cannot wait for each other's connections, nor the worker for theirs.
+fn check_pool(pool: &PgPool, settings: &Settings, registry: &Registry) -> Result<(), WorkerError> {
+    let for_handlers = match registry.transactional_names().is_empty() {
+        true => 0,
+        false => u32::try_from(settings.concurrency()).unwrap_or(u32::MAX),
+    };
+    let own = OWN_CONNECTIONS + u32::from(settings.listen);
+    let needed = for_handlers.saturating_add(own);
+    let found = pool.options().get_max_connections();
+    match found >= needed {
+        true => Ok(()),
+        false => Err(WorkerError::PoolTooSmall {
+            needed,
+            for_handlers,
+            found,
+        }),
+    }
+}

@@ -1,0 +1,372 @@
+//! The worker: claims tasks, runs their handlers, and stops gracefully.
+//!
+//! Everything that it does in the background is spawned here, into sets that are awaited before
+//! [`Worker::run_until`] returns and aborted if its future is dropped.
+
+mod builder;
+mod claim;
+mod execute;
+mod heartbeat;
+mod leases;
+mod listen;
+mod outcomes;
+mod settings;
+mod shutdown;
+mod transaction;
+
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use sqlx::PgPool;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use uuid::Uuid;
+
+pub use self::builder::WorkerBuilder;
+use self::claim::{Claimed, Claimer};
+use self::execute::Execution;
+use self::leases::Leases;
+use self::listen::Wake;
+pub(crate) use self::settings::Settings;
+pub use self::settings::{
+    DEFAULT_CENSUS_INTERVAL, DEFAULT_CONCURRENCY, DEFAULT_GRACE_PERIOD, DEFAULT_LEASE,
+    DEFAULT_POLL_INTERVAL,
+};
+use self::shutdown::Stop;
+pub use self::shutdown::{NextSignal, StopNow, shutdown_signal};
+use crate::maintenance;
+use crate::registry::Registry;
+use crate::state::States;
+use crate::store::{Link, WorkerRow};
+use crate::verdict::Settlement;
+
+/// Connections that a worker holds for itself: for claims, for outcomes, for heartbeats, and for
+/// maintenance. One more listens, if it does.
+const OWN_CONNECTIONS: u32 = 4;
+
+/// Outcomes that may wait to be written before handlers wait for it.
+const OUTCOMES_WAITING: usize = 10_000;
+
+/// How long a claim under way may take to end once the worker is asked to stop.
+const LAST_CLAIM: Duration = Duration::from_secs(2);
+
+/// How long dropped handlers may take to end: as long as a handler that blocks its thread.
+const LAST_HANDLERS: Duration = Duration::from_secs(15);
+
+/// How long the last outcomes may take to be written.
+const LAST_OUTCOMES: Duration = Duration::from_secs(10);
+
+/// How long the background services may take to end.
+const LAST_SERVICES: Duration = Duration::from_secs(5);
+
+/// Runs tasks: claims what is due, decodes each row into its handler, and records what becomes of it.
+///
+/// Any number of workers, in any number of processes, work on the same tables; none of them runs
+/// what another has claimed. A worker claims only task types that it knows.
+///
+/// ```no_run
+/// # use sqlx::PgPool;
+/// #[taskq::task(queue = "mail")]
+/// async fn send_email_welcome(usr_id: i64) -> Result<(), std::io::Error> {
+///     println!("welcome, user {usr_id}");
+///     Ok(())
+/// }
+///
+/// # async fn run(pool: PgPool) -> Result<(), Box<dyn std::error::Error>> {
+/// taskq::migrate(&pool).await?;
+/// taskq::Worker::builder(pool)
+///     .queue("mail", 20)
+///     .build()
+///     .await?
+///     .run_until(taskq::shutdown_signal())
+///     .await;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Worker {
+    core: Arc<Core>,
+}
+
+/// What the parts of a worker share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) pool: PgPool,
+    pub(crate) settings: Settings,
+    pub(crate) registry: Registry,
+    states: States,
+    worker_id: Uuid,
+    leases: Leases,
+    stop: Stop,
+    /// For maintenance, and for cancelling queries on other connections.
+    pub(crate) control: Mutex<Link>,
+}
+
+impl Worker {
+    /// Starts to build a worker on this pool.
+    pub fn builder(pool: PgPool) -> WorkerBuilder {
+        WorkerBuilder::new(pool)
+    }
+
+    fn new(pool: PgPool, settings: Settings, states: States, registry: Registry) -> Self {
+        let core = Core {
+            control: Mutex::new(Link::new(pool.clone())),
+            leases: Leases::new(settings.lease),
+            // Random for each start: a restarted process must not keep its predecessor's work alive.
+            worker_id: Uuid::new_v4(),
+            stop: Stop::default(),
+            pool,
+            settings,
+            registry,
+            states,
+        };
+        Self {
+            core: Arc::new(core),
+        }
+    }
+
+    /// Returns the id of this worker, made anew for each.
+    pub fn id(&self) -> Uuid {
+        self.core.worker_id
+    }
+
+    /// Runs until the process ends. See [`run_until`](Self::run_until).
+    pub async fn run(self) {
+        self.run_until(std::future::pending::<()>()).await;
+    }
+
+    /// Runs until `stop` ends, such as [`shutdown_signal`], and then stops gracefully.
+    ///
+    /// A stop in order: no task is claimed any more; running handlers go on, their leases kept, for
+    /// at most the grace period; what then still runs is dropped, its transaction rolled back, and
+    /// its task handed back at once, with no attempt used; outcomes are written; the worker
+    /// unregisters. If `stop` gave a [`StopNow`], its end cuts the grace period short.
+    ///
+    /// It does not fail: errors of the database are logged and tried again.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped its handlers are dropped with it. Their tasks are not handed back;
+    /// other workers take them when their leases run out.
+    pub async fn run_until<S: StopNow>(self, stop: impl Future<Output = S>) {
+        let Self { core } = self;
+        let span = tracing::info_span!("worker", worker_id = %core.worker_id);
+        run_worker(core, stop).instrument(span).await;
+    }
+}
+
+async fn run_worker<S: StopNow>(core: Arc<Core>, stop: impl Future<Output = S>) {
+    tracing::info!(
+        schema = core.settings.schema.name,
+        queues = ?core.settings.queues,
+        task_types = ?core.registry.names(),
+        "worker started"
+    );
+    if core.registry.is_empty() {
+        tracing::warn!(
+            "no task type is linked into this program: write `use my_tasks as _;` for the crate of the handlers, or name them with `.only`"
+        );
+    }
+    for (task_type, queue) in core.registry.declared_queues() {
+        if !core.works_on(queue) {
+            tracing::info!(
+                "`{task_type}` belongs to queue `{queue}`, on which this worker does not work"
+            );
+        }
+    }
+    let (outcome_sender, outcomes) = mpsc::channel(OUTCOMES_WAITING);
+    let (wake_sender, wakes) = mpsc::unbounded_channel();
+    let (done, give_up) = (CancellationToken::new(), CancellationToken::new());
+    let mut services = JoinSet::new();
+    let mut writer = JoinSet::new();
+    let mut handlers = JoinSet::new();
+
+    spawn(&mut services, heartbeat::beat(core.clone(), done.clone()));
+    spawn(&mut services, heartbeat::watch(core.clone(), done.clone()));
+    spawn(&mut services, maintenance::run(core.clone(), done.clone()));
+    if core.settings.listen {
+        let listen = listen::listen(core.clone(), wake_sender.clone(), done.clone());
+        spawn(&mut services, listen);
+    }
+    spawn(
+        &mut writer,
+        outcomes::write(core.clone(), outcomes, give_up.clone()),
+    );
+
+    let stop_now = {
+        let mut work = pin!(work(&core, &mut handlers, outcome_sender, wakes));
+        let stop_now = tokio::select! {
+            stop_now = stop => stop_now,
+            () = &mut work => unreachable!("work ends only after the stop began"),
+        };
+        tracing::info!("worker is stopping");
+        core.stop.gently.cancel();
+        work.await;
+        stop_now
+    };
+    // Kept until here, so that a worker that does not listen waits for wakes that never come.
+    drop(wake_sender);
+
+    finish_handlers(&core, &mut handlers, stop_now).await;
+    // The last sender ended with the last handler.
+    if !all_end_within(&mut writer, LAST_OUTCOMES).await {
+        give_up.cancel();
+        all_end_within(&mut writer, LAST_SERVICES).await;
+    }
+    done.cancel();
+    all_end_within(&mut services, LAST_SERVICES).await;
+    tracing::info!("worker stopped");
+}
+
+/// Claims tasks and runs their handlers until the stop begins.
+async fn work(
+    core: &Arc<Core>,
+    handlers: &mut JoinSet<usize>,
+    outcomes: mpsc::Sender<Settlement>,
+    mut wakes: mpsc::UnboundedReceiver<Wake>,
+) {
+    let mut claimer = Claimer::new(core.clone());
+    let stopping = &core.stop.gently;
+    while !stopping.is_cancelled() {
+        let claimed = tokio::select! {
+            biased;
+            claimed = claimer.claim() => claimed,
+            () = last_claim_is_over(stopping) => return,
+        };
+        let is_idle = claimed.is_empty();
+        for task in claimed {
+            claimer.started(task.queue);
+            start(core, handlers, &outcomes, &claimer, task);
+        }
+        while let Some(ended) = handlers.try_join_next() {
+            claimer.ended(unaborted(ended));
+        }
+        if is_idle {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                Some(ended) = handlers.join_next() => claimer.ended(unaborted(ended)),
+                Some(wake) = wakes.recv() => claimer.woken(&wake),
+                () = sleep_until_some(claimer.next_claim()) => {}
+            }
+        }
+    }
+}
+
+fn start(
+    core: &Arc<Core>,
+    handlers: &mut JoinSet<usize>,
+    outcomes: &mpsc::Sender<Settlement>,
+    claimer: &Claimer,
+    task: Claimed,
+) {
+    let Claimed { queue, row, lost } = task;
+    let Some(registration) = core.registry.find(&row.task_type) else {
+        // The claim names the types that it wants; the lease of any other runs out.
+        tracing::error!(
+            task_type = row.task_type,
+            "claimed a task of an unknown type"
+        );
+        return;
+    };
+    let span = tracing::info_span!(
+        "task",
+        task_type = row.task_type,
+        task_id = row.task_id,
+        attempt = row.attempts.saturating_add(1),
+        queue = claimer.queue_name(queue),
+    );
+    let execution = Execution {
+        core: core.clone(),
+        registration: *registration,
+        row,
+        lost,
+        outcomes: outcomes.clone(),
+    };
+    let handler = AssertUnwindSafe(execution.run()).catch_unwind();
+    let handler = async move {
+        if handler.await.is_err() {
+            tracing::error!("panicked while ending an attempt; the task will be rescued");
+        }
+        queue
+    };
+    handlers.spawn(handler.instrument(span));
+}
+
+fn unaborted(ended: Result<usize, JoinError>) -> usize {
+    ended.expect("handlers are neither aborted while the worker works, nor do they panic")
+}
+
+/// Lets running handlers end, and stops those that do not.
+async fn finish_handlers<S: StopNow>(core: &Core, handlers: &mut JoinSet<usize>, stop_now: S) {
+    let grace_period = core.settings.grace_period;
+    tokio::select! {
+        () = all_end(handlers) => return,
+        () = sleep(grace_period) => tracing::warn!(
+            running = handlers.len(),
+            "the grace period is over; stopping handlers"
+        ),
+        () = stop_now.stop_now() => tracing::warn!(
+            running = handlers.len(),
+            "asked to stop now; stopping handlers"
+        ),
+    }
+    core.stop.now.cancel();
+    if !all_end_within(handlers, LAST_HANDLERS).await {
+        tracing::error!(
+            running = handlers.len(),
+            "handlers block their threads and cannot be stopped; their tasks will be rescued"
+        );
+        handlers.abort_all();
+    }
+}
+
+fn spawn(set: &mut JoinSet<()>, service: impl Future<Output = ()> + Send + 'static) {
+    set.spawn(service.in_current_span());
+}
+
+async fn all_end<T: 'static>(set: &mut JoinSet<T>) {
+    while let Some(ended) = set.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a part of the worker failed");
+        }
+    }
+}
+
+async fn all_end_within<T: 'static>(set: &mut JoinSet<T>, limit: Duration) -> bool {
+    timeout(limit, all_end(set)).await.is_ok()
+}
+
+async fn last_claim_is_over(stopping: &CancellationToken) {
+    stopping.cancelled().await;
+    sleep(LAST_CLAIM).await;
+}
+
+/// Sleeps until `when`, or for ever.
+async fn sleep_until_some(when: Option<Instant>) {
+    match when {
+        Some(when) => sleep_until(when.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Core {
+    pub(crate) fn works_on(&self, queue: &str) -> bool {
+        self.settings.queues.iter().any(|(name, _)| name == queue)
+    }
+
+    /// What this worker says of itself to the others.
+    fn itself(&self) -> WorkerRow {
+        WorkerRow {
+            worker_id: self.worker_id,
+            host: gethostname::gethostname().to_string_lossy().into_owned(),
+            process_id: i32::try_from(std::process::id()).unwrap_or(0),
+            queues: self.settings.queue_names(),
+            task_types: self.registry.names(),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Writing what became of tasks.
+//!
+//! Run by each worker on one connection. Outcomes that arrive while a write is under way are written
+//! together by the next. A lease whose tasks have all completed is finished by deleting its row.
+//! Tasks that complete before the others of their lease wait a few milliseconds for them: a process
+//! killed in that time repeats them, as it would a moment earlier. Outcomes are kept until they are
+//! written, through any failure of the database; if a lease is lost meanwhile they do not count.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::Error;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{Core, sleep_until_some};
+use crate::store::{self, Link};
+use crate::verdict::{Settlement, Verdict};
+
+/// How long a completed task waits for the rest of its lease.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// The most outcomes that are written at once.
+const BATCH: usize = 5_000;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Writes outcomes until all senders are gone, or until `give_up`.
+pub(super) async fn write(
+    core: Arc<Core>,
+    mut outcomes: mpsc::Receiver<Settlement>,
+    give_up: CancellationToken,
+) {
+    let mut writer = Writer {
+        link: Link::new(core.pool.clone()),
+        core,
+        waiting: HashMap::new(),
+        oldest: None,
+    };
+    tokio::select! {
+        () = writer.write_all(&mut outcomes) => {}
+        () = give_up.cancelled() => tracing::error!(
+            "outcomes could not be written in time; their tasks will be rescued and run again"
+        ),
+    }
+}
+
+struct Writer {
+    core: Arc<Core>,
+    link: Link,
+    /// Outcomes not written yet, by lease.
+    waiting: HashMap<Uuid, Vec<Settlement>>,
+    /// When the first of them arrived.
+    oldest: Option<Instant>,
+}
+
+impl Writer {
+    async fn write_all(&mut self, outcomes: &mut mpsc::Receiver<Settlement>) {
+        let mut arrived = Vec::new();
+        let mut open = true;
+        while open || !self.waiting.is_empty() {
+            let gathered = self.oldest.map(|oldest| oldest + GATHER);
+            tokio::select! {
+                biased;
+                count = outcomes.recv_many(&mut arrived, BATCH), if open => open = count > 0,
+                () = sleep_until_some(gathered) => {}
+            }
+            for settlement in arrived.drain(..) {
+                self.oldest.get_or_insert_with(Instant::now);
+                self.waiting
+                    .entry(settlement.lease_id)
+                    .or_default()
+                    .push(settlement);
+            }
+            let late = !open || gathered.is_some_and(|gathered| gathered <= Instant::now());
+            self.write_ready(late).await;
+        }
+    }
+
+    /// Writes what need not wait any longer; everything, if it is `late`.
+    async fn write_ready(&mut self, late: bool) {
+        let mut whole = Vec::new();
+        let mut single = Vec::new();
+        let (core, keep) = (&self.core, self.core.settings.keep_completed);
+        self.waiting.retain(|lease_id, settlements| {
+            let all_complete = settlements.iter().all(|it| it.verdict == Verdict::Complete);
+            let is_whole = core.leases.remaining(*lease_id) == Some(settlements.len());
+            match (all_complete, is_whole) {
+                (true, true) if !keep => whole.push((*lease_id, std::mem::take(settlements))),
+                (true, false) if !late => return true,
+                _ => single.append(settlements),
+            }
+            false
+        });
+        if self.waiting.is_empty() || late {
+            self.oldest = None;
+        }
+        if !whole.is_empty() {
+            single.extend(self.complete(whole).await);
+        }
+        for batch in single.chunks(BATCH) {
+            self.settle(batch).await;
+        }
+    }
+
+    /// Finishes leases whose tasks have all completed. Returns the tasks of those for which
+    /// counting was not enough.
+    async fn complete(&mut self, whole: Vec<(Uuid, Vec<Settlement>)>) -> Vec<Settlement> {
+        let leases: Vec<(Uuid, usize)> =
+            whole.iter().map(|(id, tasks)| (*id, tasks.len())).collect();
+        let schema = self.core.settings.schema;
+        self.set_settling(leases.iter().map(|(id, _)| *id), true);
+        let mut pauses = Pauses::new();
+        let completed = loop {
+            let link = &mut self.link;
+            match link
+                .call(async |db| store::complete(db, schema, &leases).await)
+                .await
+            {
+                Ok(completed) => break completed,
+                Err(error) => pauses.after(&error).await,
+            }
+        };
+        self.set_settling(leases.iter().map(|(id, _)| *id), false);
+        let mut rest = Vec::new();
+        for (lease_id, tasks) in whole {
+            match completed.contains(&lease_id) {
+                true => self.core.leases.settled(lease_id, tasks.len()),
+                false => rest.extend(tasks),
+            }
+        }
+        rest
+    }
+
+    /// Takes tasks out of their leases one by one.
+    async fn settle(&mut self, settlements: &[Settlement]) {
+        self.set_settling(settlements.iter().map(|it| it.lease_id), true);
+        let mut pauses = Pauses::new();
+        loop {
+            match self.try_settle(settlements).await {
+                Ok(()) => break,
+                // One that Postgres refuses must not hold up the others.
+                Err(Error::Database(error)) if settlements.len() > 1 && !is_passing(&*error) => {
+                    for settlement in settlements {
+                        Box::pin(self.settle(std::slice::from_ref(settlement))).await;
+                    }
+                    break;
+                }
+                Err(Error::Database(error)) if !is_passing(&*error) => {
+                    let task_id = settlements.first().map(|it| it.task_id);
+                    tracing::error!(
+                        task_id,
+                        %error,
+                        "an outcome was refused; the task will be rescued and run again"
+                    );
+                    break;
+                }
+                Err(error) => pauses.after(&error).await,
+            }
+        }
+        self.set_settling(settlements.iter().map(|it| it.lease_id), false);
+        for settlement in settlements {
+            self.core.leases.settled(settlement.lease_id, 1);
+        }
+    }
+
+    async fn try_settle(&mut self, settlements: &[Settlement]) -> Result<(), Error> {
+        let (schema, keep) = (self.core.settings.schema, self.core.settings.keep_completed);
+        let counted = self
+            .link
+            .call(async |db| store::settle(db, schema, settlements, keep).await)
+            .await?;
+        if counted.len() < settlements.len() {
+            let dropped = settlements.len() - counted.len();
+            tracing::warn!(dropped, "leases lost: these outcomes do not count");
+        }
+        Ok(())
+    }
+
+    fn set_settling(&self, lease_ids: impl Iterator<Item = Uuid>, settling: bool) {
+        for lease_id in lease_ids {
+            self.core.leases.set_settling(lease_id, settling);
+        }
+    }
+}
+
+/// The waits between tries of one write.
+struct Pauses {
+    next: Duration,
+}
+
+impl Pauses {
+    fn new() -> Self {
+        Self { next: FIRST_PAUSE }
+    }
+
+    async fn after(&mut self, error: &Error) {
+        let pause = self.next.mul_f64(0.5 + 0.5 * fastrand::f64());
+        self.next = (self.next * 2).min(LONGEST_PAUSE);
+        tracing::warn!(%error, ?pause, "outcomes could not be written; trying again");
+        sleep(pause).await;
+    }
+}
+
+/// Tells whether an error of the server is about its state, not about what was asked.
+fn is_passing(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let code = error.code();
+    let class = code.as_deref().and_then(|code| code.get(..2));
+    // Connection, transaction rollback, resources, intervention by an operator, system, and
+    // transaction state, which includes a server that is read-only for now.
+    matches!(class, Some("08" | "40" | "53" | "57" | "58" | "25" | "55"))
+}

@@ -1,0 +1,133 @@
+//! The settings of a worker, and which values are allowed.
+
+use std::time::Duration;
+
+use crate::error::WorkerError;
+use crate::options::name_problem;
+use crate::payload::DEFAULT_QUEUE;
+use crate::store::Schema;
+
+/// How many tasks a queue runs at once where nothing is said.
+pub const DEFAULT_CONCURRENCY: usize = 10;
+
+/// How long a worker may be silent before others take its tasks. Three missed heartbeats.
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
+
+/// How long a sleeping worker waits before it looks by itself, though nobody woke it.
+pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long handlers may go on when the worker is asked to stop. What supervisors usually wait
+/// before they kill is thirty seconds; five of them are for handing tasks back.
+pub const DEFAULT_GRACE_PERIOD: Duration = Duration::from_secs(25);
+
+/// How often a worker counts the waiting tasks that nobody serves.
+pub const DEFAULT_CENSUS_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// The most tasks that one claim takes, and so the most that run in one queue of a worker.
+const MAX_CONCURRENCY: usize = 10_000;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) schema: Schema,
+    pub(crate) queues: Vec<(String, usize)>,
+    pub(crate) lease: Duration,
+    pub(crate) poll_interval: Duration,
+    pub(crate) listen: bool,
+    pub(crate) grace_period: Duration,
+    pub(crate) census_interval: Duration,
+    pub(crate) keep_completed: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            schema: Schema::default(),
+            queues: Vec::new(),
+            lease: DEFAULT_LEASE,
+            poll_interval: DEFAULT_POLL_INTERVAL,
+            listen: true,
+            grace_period: DEFAULT_GRACE_PERIOD,
+            census_interval: DEFAULT_CENSUS_INTERVAL,
+            keep_completed: false,
+        }
+    }
+}
+
+impl Settings {
+    /// Fills in what was not said, and refuses what cannot work.
+    pub(crate) fn checked(mut self) -> Result<Self, WorkerError> {
+        if self.queues.is_empty() {
+            self.queues
+                .push((DEFAULT_QUEUE.to_owned(), DEFAULT_CONCURRENCY));
+        }
+        for (at, (queue, concurrency)) in self.queues.iter().enumerate() {
+            if let Some(problem) = name_problem(queue) {
+                return Err(refuse("queue", problem));
+            }
+            if self.queues[..at].iter().any(|(other, _)| other == queue) {
+                return Err(refuse("queue", format!("`{queue}` is given twice")));
+            }
+            if !(1..=MAX_CONCURRENCY).contains(concurrency) {
+                return Err(refuse(
+                    "queue",
+                    format!(
+                        "`{queue}` must run between 1 and {MAX_CONCURRENCY} tasks at once, not {concurrency}"
+                    ),
+                ));
+            }
+        }
+        between(
+            "lease",
+            self.lease,
+            Duration::from_millis(500),
+            Duration::from_secs(60 * 60),
+        )?;
+        between(
+            "poll_interval",
+            self.poll_interval,
+            Duration::from_millis(5),
+            Duration::from_secs(60 * 60),
+        )?;
+        between(
+            "grace_period",
+            self.grace_period,
+            Duration::ZERO,
+            Duration::from_secs(24 * 60 * 60),
+        )?;
+        between(
+            "census_interval",
+            self.census_interval,
+            Duration::from_secs(1),
+            Duration::from_secs(24 * 60 * 60),
+        )?;
+        Ok(self)
+    }
+
+    /// Returns how many tasks may run at once.
+    pub(crate) fn concurrency(&self) -> usize {
+        self.queues.iter().map(|(_, concurrency)| concurrency).sum()
+    }
+
+    pub(crate) fn queue_names(&self) -> Vec<String> {
+        self.queues.iter().map(|(queue, _)| queue.clone()).collect()
+    }
+}
+
+fn between(
+    setting: &'static str,
+    value: Duration,
+    least: Duration,
+    most: Duration,
+) -> Result<(), WorkerError> {
+    match (least..=most).contains(&value) {
+        true => Ok(()),
+        false => Err(refuse(
+            setting,
+            format!("must be between {least:?} and {most:?}, not {value:?}"),
+        )),
+    }
+}
+
+fn refuse(setting: &'static str, problem: String) -> WorkerError {
+    WorkerError::Setting { setting, problem }
+}
