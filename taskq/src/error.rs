@@ -163,9 +163,9 @@ impl Error for MigrateError {
     }
 }
 
-/// A worker refused to start.
+/// A worker refused to start, or cannot go on.
 ///
-/// Once started, a worker does not fail: what goes wrong with the database is logged and tried
+/// Once started, a worker fails only if its pool is closed: what else goes wrong with the database is logged and tried
 /// again, and what goes wrong in a handler is a failed attempt.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -222,6 +222,8 @@ pub enum WorkerError {
     },
     /// The tables are newer than this binary can work with.
     SchemaTooNew(SchemaTooNew),
+    /// The application closed the pool while the worker was running.
+    PoolClosed,
     /// Postgres could not be reached, or refused.
     Database(sqlx::Error),
 }
@@ -288,6 +290,9 @@ impl fmt::Display for WorkerError {
                 "schema `{schema}` has version {found}, this binary needs {needed}: run `taskq::migrate(&pool)` first"
             ),
             Self::SchemaTooNew(versions) => versions.fmt(f),
+            Self::PoolClosed => f.write_str(
+                "the pool was closed while the worker was running: stop the worker first",
+            ),
             Self::Database(_) => f.write_str("the worker could not look at its tables"),
         }
     }

@@ -40,6 +40,7 @@ pub use self::settings::{
 };
 use self::shutdown::Stop;
 pub use self::shutdown::{NextSignal, StopNow, shutdown_signal};
+use crate::error::WorkerError;
 use crate::maintenance;
 use crate::registry::Registry;
 use crate::state::States;
@@ -85,7 +86,7 @@ const LAST_SERVICES: Duration = Duration::from_secs(5);
 ///     .build()
 ///     .await?
 ///     .run_until(taskq::shutdown_signal())
-///     .await;
+///     .await?;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
@@ -136,8 +137,12 @@ impl Worker {
     }
 
     /// Runs until the process ends. See [`run_until`](Self::run_until).
-    pub async fn run(self) {
-        self.run_until(std::future::pending::<()>()).await;
+    ///
+    /// # Errors
+    ///
+    /// As [`run_until`](Self::run_until).
+    pub async fn run(self) -> Result<(), WorkerError> {
+        self.run_until(std::future::pending::<()>()).await
     }
 
     /// Runs until `stop` ends, such as [`shutdown_signal`], and then stops gracefully.
@@ -147,20 +152,29 @@ impl Worker {
     /// its task handed back at once, with no attempt used; outcomes are written; the worker
     /// unregisters. If `stop` gave a [`StopNow`], its end cuts the grace period short.
     ///
-    /// It does not fail: errors of the database are logged and tried again.
+    /// # Errors
+    ///
+    /// [`WorkerError::PoolClosed`] when the application has closed the pool, which stops the worker.
+    /// Other errors of the database are logged and tried again.
     ///
     /// # Cancel safety
     ///
     /// When the future is dropped its handlers are dropped with it. Their tasks are not handed back;
     /// other workers take them when their leases run out.
-    pub async fn run_until<S: StopNow>(self, stop: impl Future<Output = S>) {
+    pub async fn run_until<S: StopNow>(
+        self,
+        stop: impl Future<Output = S>,
+    ) -> Result<(), WorkerError> {
         let Self { core } = self;
         let span = tracing::info_span!("worker", worker_id = %core.worker_id);
-        run_worker(core, stop).instrument(span).await;
+        run_worker(core, stop).instrument(span).await
     }
 }
 
-async fn run_worker<S: StopNow>(core: Arc<Core>, stop: impl Future<Output = S>) {
+async fn run_worker<S: StopNow>(
+    core: Arc<Core>,
+    stop: impl Future<Output = S>,
+) -> Result<(), WorkerError> {
     tracing::info!(
         schema = core.settings.schema.name,
         queues = ?core.settings.queues,
@@ -201,10 +215,11 @@ async fn run_worker<S: StopNow>(core: Arc<Core>, stop: impl Future<Output = S>) 
     let stop_now = {
         let mut work = pin!(work(&core, &mut handlers, outcome_sender, wakes));
         let stop_now = tokio::select! {
-            stop_now = stop => stop_now,
+            stop_now = stop => Some(stop_now),
+            () = core.pool.close_event() => None,
             () = &mut work => unreachable!("work ends only after the stop began"),
         };
-        tracing::info!("worker is stopping");
+        tracing::info!(pool_closed = stop_now.is_none(), "worker is stopping");
         core.stop.gently.cancel();
         work.await;
         stop_now
@@ -212,7 +227,11 @@ async fn run_worker<S: StopNow>(core: Arc<Core>, stop: impl Future<Output = S>) 
     // Kept until here, so that a worker that does not listen waits for wakes that never come.
     drop(wake_sender);
 
-    finish_handlers(&core, &mut handlers, stop_now).await;
+    let pool_closed = stop_now.is_none();
+    if let Some(stop_now) = stop_now {
+        grace(&core, &mut handlers, stop_now).await;
+    }
+    stop_handlers(&core, &mut handlers).await;
     // The last sender ended with the last handler.
     if !all_end_within(&mut writer, LAST_OUTCOMES).await {
         give_up.cancel();
@@ -221,6 +240,10 @@ async fn run_worker<S: StopNow>(core: Arc<Core>, stop: impl Future<Output = S>) 
     done.cancel();
     all_end_within(&mut services, LAST_SERVICES).await;
     tracing::info!("worker stopped");
+    match pool_closed {
+        true => Err(WorkerError::PoolClosed),
+        false => Ok(()),
+    }
 }
 
 /// Claims tasks and runs their handlers until the stop begins.
@@ -301,11 +324,11 @@ fn unaborted(ended: Result<usize, JoinError>) -> usize {
     ended.expect("handlers are neither aborted while the worker works, nor do they panic")
 }
 
-/// Lets running handlers end, and stops those that do not.
-async fn finish_handlers<S: StopNow>(core: &Core, handlers: &mut JoinSet<usize>, stop_now: S) {
+/// Lets running handlers end by themselves, for as long as there is time.
+async fn grace<S: StopNow>(core: &Core, handlers: &mut JoinSet<usize>, stop_now: S) {
     let grace_period = core.settings.grace_period;
     tokio::select! {
-        () = all_end(handlers) => return,
+        () = all_end(handlers) => {}
         () = sleep(grace_period) => tracing::warn!(
             running = handlers.len(),
             "the grace period is over; stopping handlers"
@@ -315,6 +338,10 @@ async fn finish_handlers<S: StopNow>(core: &Core, handlers: &mut JoinSet<usize>,
             "asked to stop now; stopping handlers"
         ),
     }
+}
+
+/// Drops the handlers that still run.
+async fn stop_handlers(core: &Core, handlers: &mut JoinSet<usize>) {
     core.stop.now.cancel();
     if !all_end_within(handlers, LAST_HANDLERS).await {
         tracing::error!(

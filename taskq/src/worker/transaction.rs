@@ -9,6 +9,7 @@
 //! all other outcomes; it counts only if the lease is still there, so it cannot undo a commit whose
 //! answer was lost.
 
+use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -179,7 +180,10 @@ async fn stop_query<T>(
 async fn step<T>(statement: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     match timeout(STEP_LIMIT, statement).await {
         Ok(result) => result,
-        Err(_) => Err(Error::Io(std::io::ErrorKind::TimedOut.into())),
+        Err(_) => Err(Error::Io(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no connection, or no answer, within {STEP_LIMIT:?}"),
+        ))),
     }
 }
 

@@ -41,7 +41,7 @@ cross join lateral (
         where task.queue = kind.queue
           and task.task_type = kind.task_type
         limit $1
-    ) as some
+    ) as rows_of_kind
 ) as counted
 where not exists (
     select
