@@ -1,4 +1,88 @@
-//! taskq
+//! Typed background tasks in your Postgres, driven by a macro.
+//!
+//! ```no_run
+//! # // taskq itself does not ask for tokio's threads.
+//! # macro_rules! on_one_thread { (#[tokio::main] $($main:tt)*) => { #[tokio::main(flavor = "current_thread")] $($main)* } }
+//! use sqlx::PgConnection;
+//! use sqlx::postgres::PgPoolOptions;
+//! use taskq::Worker;
+//!
+//! /// Marks a user as welcomed. `usr_id` is the payload, `tx` the transaction of this task.
+//! #[taskq::task]
+//! async fn welcome_user(tx: &mut PgConnection, usr_id: i64) -> Result<(), sqlx::Error> {
+//!     let welcome = "update usr set welcomed_at = now() where usr_id = $1";
+//!     sqlx::query(welcome).bind(usr_id).execute(tx).await?;
+//!     Ok(())
+//! }
+//!
+//! # on_one_thread! {
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let url = std::env::var("DATABASE_URL")?;
+//!     let pool = PgPoolOptions::new().max_connections(20).connect(&url).await?;
+//!     taskq::migrate(&pool).await?;
+//!
+//!     // A table `usr (usr_id, email, welcomed_at)` is yours, and there already.
+//!     let signup = "insert into usr (email) values ('ada@example.com') returning usr_id";
+//!     let mut tx = pool.begin().await?;
+//!     let usr_id = sqlx::query_scalar(signup).fetch_one(&mut *tx).await?;
+//!     WelcomeUser::enqueue(&mut tx, usr_id).await?;
+//!     tx.commit().await?; // Both the user and the task, or neither.
+//!
+//!     let worker = Worker::builder(pool).build().await?;
+//!     worker.run_until(taskq::shutdown_signal()).await?; // Ctrl-C stops it gracefully.
+//!     Ok(())
+//! }
+//! # }
+//! ```
+//!
+//! # The words
+//!
+//! - A **task** is a request to run a handler once: a row, which waits, then runs, and then is finished.
+//! - A **task type** is what [`#[task]`](macro@task) declares. Its name is in the column `task_type`.
+//! - The **handler** is the annotated `async fn`. It stays a function that you can call.
+//! - The **payload** is the data of one task: the handler's owned arguments, a serde struct in Rust
+//!   ([`Payload`]), JSON in the row.
+//! - To **enqueue** is to insert a task, in your transaction: [`enqueue`], [`enqueue_many`], the
+//!   `enqueue` of each payload struct, or a bare `insert` from SQL. It commits or rolls back with the
+//!   rest of your transaction.
+//! - A **queue** is a named lane with its own concurrency in each worker. Within a queue, smaller
+//!   *priorities* run earlier.
+//! - A **worker** is a running [`Worker`]: it claims tasks and runs their handlers. Any number of
+//!   them, in any number of processes, share the work.
+//! - A **claim** takes due tasks for one worker and gives it a **lease** on them: the right to run
+//!   them, for a limited time. *Heartbeats* keep it while handlers run. If the worker dies the lease
+//!   runs out, and another one *rescues* its tasks.
+//! - An **attempt** is one execution of a task; a handler can ask for its [`Attempt`]. It completes the
+//!   task, or fails and is *retried* later, until its attempts are used up and the task is
+//!   *discarded*: kept as dead, with its errors. With [`retry_in`], [`snooze`], [`discard`] and
+//!   [`cancel`] a handler decides by itself.
+//!
+//! # What holds
+//!
+//! The handler's signature chooses the [`Delivery`].
+//!
+//! | signature | what holds |
+//! | --- | --- |
+//! | has `&mut tx` | What the handler writes through `tx` and the completion of its task commit in one transaction: its effects in this database happen exactly once, or not at all. A failed handler is rolled back, and its failure is recorded. |
+//! | has no `&mut` | The handler runs at least once: if its worker dies, or loses its lease, it runs again. |
+//!
+//! Exactly once covers the database, not the mail: what cannot be rolled back comes last in a handler,
+//! under a key made of [`Attempt::task_id`], which is the same in every attempt.
+//!
+//! # Where to go on
+//!
+//! - [`#[task]`](macro@task): arguments and options of a handler.
+//! - [`Worker`] and [`WorkerBuilder`]: running handlers, and every setting with its default.
+//! - [`migrate`]: making the tables, and what happens when versions differ.
+//! - The README: outcomes, order, what happens when processes die, operating by SQL.
+//! - ARCHITECTURE.md and DESIGN.md in the repository: how it works, and why it is so.
+//!
+//! # Features
+//!
+//! - `testing` finds or starts a Postgres server, for tests and examples.
+//! - `tls-none`, `tls-native-tls`, `tls-rustls-aws-lc-rs`, `tls-rustls-ring-webpki` and
+//!   `tls-rustls-ring-native-roots` are handed on to sqlx, which uses no TLS unless asked.
 
 mod attempt;
 mod backoff;
