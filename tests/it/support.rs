@@ -1,8 +1,9 @@
 //! What the tests share: a worker beside a test, bounded waits, a look at the tables, the log.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 use std::time::Duration;
 
 use sqlx::{PgPool, query_as};
@@ -129,29 +130,32 @@ where
     sqlx::query_scalar(sql).fetch_one(pool).await.expect(sql)
 }
 
-/// What is logged on this thread while it lives.
-pub(crate) struct Log {
-    text: Arc<Mutex<Vec<u8>>>,
-    _guard: tracing::subscriber::DefaultGuard,
+thread_local! {
+    static LOG: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
+
+/// What is logged on this thread while it lives. Each test has a thread of its own, and so does
+/// everything that its worker spawns.
+pub(crate) struct Log(());
 
 impl Log {
     pub(crate) fn capture() -> Self {
-        let text = Arc::new(Mutex::new(Vec::new()));
-        let writer = text.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_max_level(tracing::Level::INFO)
-            .with_writer(move || Writer(writer.clone()))
-            .finish();
-        Self {
-            text,
-            _guard: tracing::subscriber::set_default(subscriber),
-        }
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_max_level(tracing::Level::INFO)
+                .with_writer(|| Writer)
+                .init();
+        });
+        LOG.set(Some(Vec::new()));
+        Self(())
     }
 
     pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.text.lock().expect("not poisoned")).into_owned()
+        LOG.with_borrow(|log| {
+            String::from_utf8_lossy(log.as_deref().unwrap_or_default()).into_owned()
+        })
     }
 
     pub(crate) fn has(&self, part: &str) -> bool {
@@ -159,14 +163,21 @@ impl Log {
     }
 }
 
-struct Writer(Arc<Mutex<Vec<u8>>>);
+impl Drop for Log {
+    fn drop(&mut self) {
+        LOG.set(None);
+    }
+}
+
+struct Writer;
 
 impl io::Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .lock()
-            .expect("not poisoned")
-            .extend_from_slice(bytes);
+        LOG.with_borrow_mut(|log| {
+            if let Some(log) = log {
+                log.extend_from_slice(bytes);
+            }
+        });
         Ok(bytes.len())
     }
 
