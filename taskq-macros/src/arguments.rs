@@ -8,14 +8,16 @@ use crate::model::{Argument, Field};
 use crate::parse::{self, Shape};
 use crate::tokens::{Borrow, borrows, mentions};
 
-/// The attributes of rustc that an argument may have. They stay where they are.
+/// The attributes of rustc that an argument may have.
 const LINT_LEVELS: [&str; 5] = ["allow", "deny", "expect", "forbid", "warn"];
 
 /// Tells whether an attribute of an argument is left on the function.
 pub(crate) fn stays_on_function(attribute: &Attribute) -> bool {
-    !["serde", "doc", "inject"]
+    LINT_LEVELS
         .iter()
-        .any(|ours| attribute.path().is_ident(ours))
+        // Refused, but in force: what it leaves out may not even have a type.
+        .chain(&["cfg", "cfg_attr"])
+        .any(|rustc| attribute.path().is_ident(rustc))
 }
 
 /// Returns the type without the parentheses, visible or not, that stand around it.

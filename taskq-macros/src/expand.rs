@@ -6,8 +6,9 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
+use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, Meta, ReturnType};
+use syn::{Attribute, Meta, ReturnType, Type};
 
 use crate::arguments::stays_on_function;
 use crate::model::{Argument, Field, Task};
@@ -65,11 +66,12 @@ pub(crate) fn handler(function: &Function, docs: &[String]) -> TokenStream {
 
 fn handler_docs(task: &Task<'_>) -> [String; 2] {
     let Task { payload, name, .. } = task;
+    let payload = payload.unraw();
     [
         String::new(),
         format!(
-            "The handler of the task type `{name}`: `#[task]` made the payload `{payload}` of its \
-             owned arguments, and `{payload}::enqueue` to enqueue one."
+            "The handler of the task type `{name}`: `#[task]` made the payload [`{payload}`](struct@{payload}) \
+             of its owned arguments; [`{payload}::enqueue`] enqueues one."
         ),
     ]
 }
@@ -82,7 +84,9 @@ fn assertions(task: &Task<'_>) -> TokenStream {
         .map(|field| {
             let ty = field.ty;
             let private = task.krate.private_at(ty.span());
-            quote_spanned!(ty.span()=> #private::assert_field::<#ty>();)
+            // From the first to the last token of the type, for both to be underlined.
+            let close = quote_spanned!(last_span(ty)=> >);
+            quote_spanned!(ty.span()=> _: #private::AssertField<#ty #close)
         })
         .collect();
     if assertions.is_empty() {
@@ -93,8 +97,16 @@ fn assertions(task: &Task<'_>) -> TokenStream {
     quote! {
         #(#cfgs)*
         #allow
-        const _: () = { #(#assertions)* };
+        const _: () = {
+            #[allow(dead_code)]
+            fn fields(#(#assertions),*) {}
+        };
     }
+}
+
+fn last_span(ty: &Type) -> Span {
+    let last = ty.to_token_stream().into_iter().last();
+    last.map_or_else(Span::call_site, |token| token.span())
 }
 
 /// Tells whether serde is told how to write and read a field whose type need not know it.
@@ -126,7 +138,7 @@ fn payload(task: &Task<'_>) -> TokenStream {
     let visibility = &function.visibility;
     // A clash of names is reported at the struct's first and last token.
     let at = Span::mixed_site().located_at(function.ident.span());
-    let private = task.krate.private_at(Span::call_site());
+    let private = task.krate.private();
     let derives = derives(task);
     let docs = payload_docs(task);
     let fields = task.fields().map(|field| {
@@ -136,14 +148,18 @@ fn payload(task: &Task<'_>) -> TokenStream {
             attributes,
         } = field;
         let doc = field_doc(field);
-        quote!(#doc #(#attributes)* #visibility #ident: #ty,)
+        let bound = field_bound(task, field);
+        quote!(#bound #doc #(#attributes)* #visibility #ident: #ty,)
     });
     let fields = quote!(#(#fields)*);
     let body = quote_spanned!(at=> { #fields });
     let declaration = quote_spanned!(at=> struct #payload);
 
     let enqueue = enqueue_ident(function);
-    let conn = Ident::new("conn", Span::mixed_site());
+    // Where the note "associated function defined here" points.
+    let conn = Ident::new("conn", at);
+    let private_at_handler = task.krate.private_at(at);
+    let conn_type = quote_spanned!(at=> &'conn mut #private_at_handler::PgConnection);
     let names: Vec<_> = task.fields().map(|field| field.ident).collect();
     let types = task.fields().map(|field| field.ty);
     let enqueue_doc = format!(
@@ -165,7 +181,7 @@ fn payload(task: &Task<'_>) -> TokenStream {
             #[doc = "Nothing happens until the builder that it returns is awaited."]
             #[allow(dead_code, clippy::too_many_arguments)]
             #visibility fn #enqueue<'conn>(
-                #conn: &'conn mut #private::PgConnection,
+                #conn: #conn_type,
                 #(#names: #types,)*
             ) -> #private::Enqueue<'conn, #payload> {
                 #private::enqueue(#conn, #payload { #(#names,)* })
@@ -181,8 +197,8 @@ pub(crate) fn enqueue_ident(function: &Function) -> Ident {
 }
 
 fn derives(task: &Task<'_>) -> TokenStream {
-    let private = task.krate.private_at(Span::call_site());
-    let serde = task.krate.serde_in_a_string();
+    let private = task.krate.private();
+    let serde = task.krate.private_in_a_string("serde");
     let further = (!task.derives.is_empty()).then(|| {
         let derives = task.derives;
         quote!(#[derive(#(#derives),*)])
@@ -195,16 +211,37 @@ fn derives(task: &Task<'_>) -> TokenStream {
 }
 
 fn payload_docs(task: &Task<'_>) -> [String; 1] {
+    let handler = task.function.ident.unraw();
     [format!(
-        "The payload of the task type `{}`: the owned arguments of its handler, `{}`.",
-        task.name, task.function.ident
+        "The payload of the task type `{}`: the owned arguments of its handler, \
+         [`{handler}`](fn@{handler}).",
+        task.name,
     )]
+}
+
+/// Bounds both of serde's implementations by what the field's type must be.
+///
+/// Where the bound does not hold it is the only thing reported: inside of the implementations it is
+/// taken for granted, and two errors that are alike in every word are printed once.
+fn field_bound(task: &Task<'_>, field: &Field<'_>) -> Option<TokenStream> {
+    if serde_goes_around_the_type(field) {
+        return None;
+    }
+    let ty = field.ty.to_token_stream().to_string();
+    // The string is parsed where `$crate` means nothing.
+    if ty.contains('$') {
+        return None;
+    }
+    let trait_path = task.krate.private_in_a_string("Serde");
+    let mut bound = proc_macro2::Literal::string(&format!("{ty}: {trait_path}"));
+    bound.set_span(Span::call_site().located_at(field.ty.span()));
+    Some(quote!(#[serde(bound = #bound)]))
 }
 
 fn field_doc(field: &Field<'_>) -> Option<TokenStream> {
     let documented = field.attributes.iter().any(|it| it.path().is_ident("doc"));
     (!documented).then(|| {
-        let doc = format!("The handler's argument `{}`.", field.ident);
+        let doc = format!("The handler's argument `{}`.", field.ident.unraw());
         quote!(#[doc = #doc])
     })
 }
@@ -217,7 +254,7 @@ fn implementations(task: &Task<'_>) -> TokenStream {
         ..
     } = Attributes::of(task.function);
     let payload = &task.payload;
-    let private = task.krate.private_at(Span::call_site());
+    let private = task.krate.private();
     let payload_impl = payload_impl(task);
     let task_impl = task_impl(task);
     quote! {
@@ -235,7 +272,7 @@ fn implementations(task: &Task<'_>) -> TokenStream {
 
 fn payload_impl(task: &Task<'_>) -> TokenStream {
     let Task { payload, name, .. } = task;
-    let private = task.krate.private_at(Span::call_site());
+    let private = task.krate.private();
     let queue = task
         .queue
         .as_ref()
@@ -247,6 +284,10 @@ fn payload_impl(task: &Task<'_>) -> TokenStream {
         .max_attempts
         .map(|max_attempts| quote!(const MAX_ATTEMPTS: #private::u16 = #max_attempts;));
     let raw = Ident::new("raw", Span::mixed_site());
+    // Both at one span, for the same reason as in `field_bound`.
+    let here = task.function.ident.span();
+    let at_handler = task.krate.private_at(here);
+    let codec = quote_spanned!(here=> <#payload as #at_handler::Codec>);
     quote! {
         impl #private::Payload for #payload {
             const TASK_TYPE: &'static #private::str = #name;
@@ -257,13 +298,13 @@ fn payload_impl(task: &Task<'_>) -> TokenStream {
             fn __encode(
                 &self,
             ) -> #private::Result<#private::Box<#private::RawValue>, #private::EncodeError> {
-                #private::encode(self)
+                #codec::encode(self)
             }
 
             fn __decode(
                 #raw: &#private::RawValue,
             ) -> #private::Result<Self, #private::DecodeError> {
-                #private::decode(#raw)
+                #codec::decode(#raw)
             }
         }
     }
@@ -271,7 +312,7 @@ fn payload_impl(task: &Task<'_>) -> TokenStream {
 
 fn task_impl(task: &Task<'_>) -> TokenStream {
     let payload = &task.payload;
-    let private = task.krate.private_at(Span::call_site());
+    let private = task.krate.private();
     let declaration = declaration(task);
     let run = run(task);
     quote! {
@@ -286,7 +327,7 @@ fn task_impl(task: &Task<'_>) -> TokenStream {
 }
 
 fn declaration(task: &Task<'_>) -> TokenStream {
-    let private = task.krate.private_at(Span::call_site());
+    let private = task.krate.private();
     // At the handler, for the line of its `fn`.
     let here = task.function.ident.span();
     let macros = task.krate.private_at(here);
@@ -319,7 +360,7 @@ fn requirement(task: &Task<'_>, argument: &Argument<'_>) -> Option<TokenStream> 
     match argument {
         Argument::State(ty) => {
             let private = task.krate.private_at(ty.span());
-            Some(quote_spanned!(ty.span()=> #private::state::<#ty>().requirement()))
+            Some(quote_spanned!(ty.span()=> <#ty as #private::SharedState>::REQUIREMENT))
         }
         Argument::Injected(ty) => {
             let private = task.krate.private_at(ty.span());
@@ -331,11 +372,10 @@ fn requirement(task: &Task<'_>, argument: &Argument<'_>) -> Option<TokenStream> 
 
 /// Writes `Task::run`. Its locals are hygienic, so an argument may have any name.
 fn run(task: &Task<'_>) -> TokenStream {
-    let private = task.krate.private_at(Span::call_site());
+    let private = task.krate.private();
     let payload = &task.payload;
     let handler = &task.function.ident;
-    let [data, parts, future, returned] = ["_payload", "_parts", "future", "returned"]
-        .map(|name| Ident::new(name, Span::mixed_site()));
+    let [data, parts] = ["_payload", "_parts"].map(|name| Ident::new(name, Span::mixed_site()));
     let has_transaction = task
         .arguments
         .iter()
@@ -348,9 +388,12 @@ fn run(task: &Task<'_>) -> TokenStream {
         }
         Argument::State(ty) => {
             let private = task.krate.private_at(ty.span());
-            quote_spanned!(ty.span()=> #private::state::<#ty>().of(&#parts))
+            quote_spanned!(ty.span()=> <#ty as #private::SharedState>::borrow(&#parts))
         }
-        Argument::Transaction(ty) => quote_spanned!(ty.span()=> #parts.tx::<#ty>()),
+        Argument::Transaction(ty) => {
+            let private = task.krate.private_at(ty.span());
+            quote_spanned!(ty.span()=> <#ty as #private::TxHandle>::of(#parts.tx::<#private::Tx>()))
+        }
         Argument::Injected(ty) => {
             let private = task.krate.private_at(ty.span());
             quote_spanned!(ty.span()=> <#ty as #private::Inject>::inject(&#parts))
@@ -360,24 +403,20 @@ fn run(task: &Task<'_>) -> TokenStream {
     // At the handler: that its future is not `Send` is said there.
     let here = handler.span();
     let at_handler = task.krate.private_at(here);
-    let call = quote_spanned!(here=> #at_handler::assert_send(#handler(#arguments)));
-    let outcome = outcome(task, &returned);
+    let outcome = outcome(task);
+    let call = quote_spanned!(here=> #at_handler::run(#handler(#arguments), #outcome));
     quote! {
         fn run<'run>(
             #data: #payload,
             #mutability #parts: #private::Parts<'run>,
         ) -> #private::BoxFuture<'run, #private::Outcome> {
-            let #future = #call;
-            #private::Box::pin(async move {
-                let #returned = #future.await;
-                #outcome
-            })
+            #call
         }
     }
 }
 
-/// Reads what the handler returned, at its return type: that it is no outcome is said there.
-fn outcome(task: &Task<'_>, returned: &Ident) -> TokenStream {
+/// Names what reads the handler's value, at its return type: that it is no outcome is said there.
+fn outcome(task: &Task<'_>) -> TokenStream {
     let span = match &task.function.output {
         ReturnType::Default => task.function.ident.span(),
         ReturnType::Type(_, ty) => ty.span(),
@@ -385,9 +424,9 @@ fn outcome(task: &Task<'_>, returned: &Ident) -> TokenStream {
     let private = task.krate.private_at(span);
     match &task.function.output {
         ReturnType::Type(_, ty) if !mentions(ty.to_token_stream(), &["impl"]) => {
-            quote_spanned!(span=> <#ty as #private::IntoOutcome>::into_outcome(#returned))
+            quote_spanned!(span=> <#ty as #private::IntoOutcome>::into_outcome)
         }
-        _ => quote_spanned!(span=> #private::IntoOutcome::into_outcome(#returned)),
+        _ => quote_spanned!(span=> #private::IntoOutcome::into_outcome),
     }
 }
 

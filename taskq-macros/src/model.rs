@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens as _, quote, quote_spanned};
 use syn::{Attribute, Type};
 
 use crate::options::Options;
@@ -65,32 +66,44 @@ impl Krate {
         }
     }
 
+    /// Returns the path of the private module. That it is wrong is said where the user wrote it.
+    pub(crate) fn private(&self) -> TokenStream {
+        match &self.given {
+            None => quote!(::taskq::__private),
+            Some(path) => {
+                let last = path.segments.last().map(|part| part.ident.span());
+                quote_spanned!(last.unwrap_or_else(Span::call_site)=> #path::__private)
+            }
+        }
+    }
+
     /// Returns the path of the private module, as if it stood at `span`.
     ///
     /// A path that is interpolated keeps its own span, whatever `quote_spanned!` says, and an error
     /// would underline the attribute. So it is made anew for each place.
-    pub(crate) fn private_at(&self, span: proc_macro2::Span) -> TokenStream {
+    pub(crate) fn private_at(&self, span: Span) -> TokenStream {
         let Some(path) = &self.given else {
-            return quote::quote_spanned!(span=> ::taskq::__private);
+            return quote_spanned!(span=> ::taskq::__private);
         };
-        let path = quote::ToTokens::into_token_stream(path).into_iter();
         let path: TokenStream = path
+            .to_token_stream()
+            .into_iter()
             .map(|mut token| {
                 // How it resolves stays the user's.
                 token.set_span(token.span().located_at(span));
                 token
             })
             .collect();
-        quote::quote_spanned!(span=> #path::__private)
+        quote_spanned!(span=> #path::__private)
     }
 
-    /// Returns the path of serde, as serde's derives want it.
-    pub(crate) fn serde_in_a_string(&self) -> String {
+    /// Returns the path of an item in the private module, as serde's attributes want it.
+    pub(crate) fn private_in_a_string(&self, item: &str) -> String {
         let krate = match &self.given {
             None => "::taskq".to_owned(),
             Some(path) => path_text(path),
         };
-        format!("{krate}::__private::serde")
+        format!("{krate}::__private::{item}")
     }
 }
 

@@ -1,5 +1,6 @@
 //! Checks the rules of a handler, one function each, and reports every one that is broken.
 
+use quote::ToTokens;
 use syn::{GenericParam, ReturnType, Type};
 
 use crate::arguments;
@@ -7,7 +8,8 @@ use crate::errors::Errors;
 use crate::model::{Krate, Task};
 use crate::names;
 use crate::options::Options;
-use crate::parse::Function;
+use crate::parse::{Function, Shape};
+use crate::tokens::mentions;
 
 /// Makes a task of a function and its options, or says all that is wrong with them.
 pub(crate) fn task<'a>(
@@ -19,6 +21,7 @@ pub(crate) fn task<'a>(
     check_qualifiers(function, &mut errors);
     check_generics(function, &mut errors);
     check_output(function, &mut errors);
+    check_self_type(function, &mut errors);
     check_body(function, &mut errors);
     let name = check_name(function, options, &mut errors);
     let aliases = check_aliases(&name, options, &mut errors);
@@ -126,9 +129,40 @@ fn check_output(function: &Function, errors: &mut Errors) {
     }
 }
 
+fn check_self_type(function: &Function, errors: &mut Errors) {
+    let has_body = matches!(function.body, proc_macro2::TokenTree::Group(_));
+    if is_method(function) && has_body && !has_receiver(function) {
+        errors.at(
+            &function.ident,
+            "a handler stands outside of any `impl`, where there is no `Self`: make it a function \
+             of its own",
+        );
+    }
+}
+
+/// Tells whether the function shows that it stands in a trait or an `impl`, where none of the items
+/// that are made of a handler can be.
+pub(crate) fn is_method(function: &Function) -> bool {
+    let arguments = function.arguments.iter().map(ToTokens::to_token_stream);
+    let signature = arguments.chain([function.output.to_token_stream()]);
+    has_receiver(function)
+        || matches!(function.body, proc_macro2::TokenTree::Punct(_))
+        || signature
+            .into_iter()
+            .any(|tokens| mentions(tokens, &["Self"]))
+}
+
+fn has_receiver(function: &Function) -> bool {
+    let mut arguments = function.arguments.iter();
+    arguments.any(|argument| matches!(argument.shape, Shape::Receiver(_)))
+}
+
 fn check_body(function: &Function, errors: &mut Errors) {
     if let proc_macro2::TokenTree::Punct(semicolon) = &function.body {
-        errors.at(semicolon, "a handler has a body: write `{ … }`");
+        errors.at(
+            semicolon,
+            "a handler is a function with a body, outside of any trait",
+        );
     }
 }
 
