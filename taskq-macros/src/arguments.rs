@@ -58,7 +58,7 @@ pub(crate) fn route<'a>(
                 );
             }
             match reference.mutability {
-                Some(_) => Argument::Transaction(bare(&reference.elem)),
+                Some(_) => Argument::Transaction(reference),
                 None => Argument::State(bare(&reference.elem)),
             }
         }
@@ -79,29 +79,14 @@ pub(crate) fn route<'a>(
 }
 
 /// Reports the second `&mut`, which has nothing that it could be.
-pub(crate) fn check_one_transaction(
-    arguments: &[Argument<'_>],
-    function: &parse::Function,
-    errors: &mut Errors,
-) {
-    if !arguments
-        .iter()
-        .any(|argument| matches!(argument, Argument::Transaction(_)))
-    {
-        return;
-    }
-    let second = function
-        .arguments
-        .iter()
-        .filter_map(|argument| match &argument.shape {
-            Shape::Named { ty, .. } => Some(ty),
-            _ => None,
-        })
-        .filter(|ty| matches!(bare(ty), Type::Reference(it) if it.mutability.is_some()))
-        .skip(1);
-    for ty in second {
+pub(crate) fn check_one_transaction(arguments: &[Argument<'_>], errors: &mut Errors) {
+    let transactions = arguments.iter().filter_map(|argument| match argument {
+        Argument::Transaction(reference) => Some(reference),
+        _ => None,
+    });
+    for second in transactions.skip(1) {
         errors.at(
-            ty,
+            second,
             "a second `&mut`: a handler has one, its transaction; borrow worker state with `&`, \
              and take a payload field owned",
         );

@@ -48,6 +48,9 @@ fn stub(function: &Function, options: &Options) -> Option<TokenStream> {
         return None;
     }
     let payload = validate::payload(function, options)?;
+    if validate::is_taken(&payload, function) {
+        return None;
+    }
     let expand::Attributes {
         cfgs,
         allow_deprecated,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
-use syn::{Attribute, Type};
+use syn::{Attribute, Type, TypeReference};
 
 use crate::options::Options;
 use crate::parse::Function;
@@ -32,7 +32,7 @@ pub(crate) enum Argument<'a> {
     /// `&T`: the `T` of the worker's state.
     State(&'a Type),
     /// `&mut X`: the transaction, as an `X`.
-    Transaction(&'a Type),
+    Transaction(&'a TypeReference),
     /// `#[inject] Arc<T>`: worker state that is shared.
     Injected(&'a Type),
 }
@@ -46,6 +46,13 @@ pub(crate) struct Field<'a> {
 }
 
 impl<'a> Task<'a> {
+    /// Tells whether the handler works in the transaction in which the task completes.
+    pub(crate) fn is_transactional(&self) -> bool {
+        self.arguments
+            .iter()
+            .any(|argument| matches!(argument, Argument::Transaction(_)))
+    }
+
     pub(crate) fn fields(&self) -> impl Iterator<Item = &Field<'a>> {
         self.arguments.iter().filter_map(|argument| match argument {
             Argument::Field(field) => Some(field),

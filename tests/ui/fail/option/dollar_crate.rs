@@ -5,7 +5,6 @@ macro_rules! task {
     };
 }
 
-
 task!();
 
 fn main() {}
