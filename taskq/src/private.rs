@@ -1,7 +1,10 @@
 //! What code made by `#[task]` names. Not public API.
 
-pub use std::primitive::{i16, str, u16, u32, u64};
-pub use std::{boxed::Box, option::Option, result::Result, time::Duration};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+pub use std::primitive::{i16, str, u16};
+pub use std::{boxed::Box, file, line, result::Result, time::Duration};
 
 pub use inventory;
 pub use serde;
@@ -45,8 +48,48 @@ impl<T: serde::Serialize + serde::de::DeserializeOwned> Field for T {}
 pub const fn assert_field<T: Field>() {}
 
 /// Asserts that a handler's future can move between threads.
-pub fn assert_send<F: Future + Send>(future: F) -> F {
+// Returns an opaque type, which is `Send` by itself: a future that is not is reported once, here.
+pub fn assert_send<F: Future + Send>(future: F) -> impl Future<Output = F::Output> + Send {
     future
+}
+
+/// A type that a `&T` argument of a handler may borrow.
+#[diagnostic::on_unimplemented(
+    message = "worker state `{Self}` must be `Send + Sync + 'static`",
+    label = "cannot be shared between threads",
+    note = "a `&T` argument borrows worker state, which all handlers share; for a trait object write `trait Name: Send + Sync`"
+)]
+pub trait SharedState: Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: ?Sized + Send + Sync + 'static> SharedState for T {}
+
+/// Names worker state.
+// The declaration and the call of a handler both say `state::<T>()`: two errors that are alike in
+// every word are printed once.
+pub const fn state<T: ?Sized + SharedState>() -> State<T> {
+    State(PhantomData)
+}
+
+/// Worker state of the type `T`.
+#[derive(Debug)]
+pub struct State<T: ?Sized>(PhantomData<fn() -> *const T>);
+
+impl<T: ?Sized + Send + Sync + 'static> State<T> {
+    /// Returns what the worker must have.
+    pub const fn requirement(&self) -> StateRequirement {
+        StateRequirement::of::<T>()
+    }
+
+    /// Borrows it.
+    pub fn of<'a>(&self, parts: &Parts<'a>) -> &'a T {
+        parts.state::<T>()
+    }
+}
+
+/// Stands in for code that could not be made, in a program that does not compile.
+pub const fn stub() -> ! {
+    panic!("the handler has mistakes")
 }
 
 /// What `#[inject]` can give: worker state that is shared, not borrowed.
@@ -63,7 +106,7 @@ pub trait Inject: Sized {
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: ?Sized + Send + Sync + 'static> Inject for std::sync::Arc<T> {
+impl<T: ?Sized + Send + Sync + 'static> Inject for Arc<T> {
     const REQUIREMENT: StateRequirement = StateRequirement::of::<T>();
 
     fn inject(parts: &Parts<'_>) -> Self {

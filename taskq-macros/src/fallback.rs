@@ -1,0 +1,156 @@
+//! Writes what keeps the rest of the user's crate compiling when a task has mistakes.
+//!
+//! All of them are reported, and nothing else is: the function stays callable, and a stub stands
+//! where other code names the payload. The program does not compile, so a stub never runs.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote};
+use syn::GenericParam;
+
+use crate::arguments::bare;
+use crate::errors::Errors;
+use crate::expand;
+use crate::model::Krate;
+use crate::options::Options;
+use crate::parse::{Argument, Function, Shape};
+use crate::tokens::{mentions, with_static_lifetimes};
+use crate::validate;
+
+/// Writes an item that is no function, and what is wrong with that.
+pub(crate) fn item(item: &TokenStream, errors: &Errors) -> TokenStream {
+    let errors = errors.to_compile_errors();
+    quote!(#item #errors)
+}
+
+/// Writes a function with mistakes, its mistakes, and a stub of its payload.
+pub(crate) fn function(function: &Function, options: &Options, errors: &Errors) -> TokenStream {
+    let handler = expand::handler(&without_what_rustc_refuses(function), &[]);
+    let errors = errors.to_compile_errors();
+    let stub = stub(function, options);
+    quote!(#handler #errors #stub)
+}
+
+/// Leaves out what rustc refuses too, after us and in other words.
+fn without_what_rustc_refuses(function: &Function) -> Function {
+    let mut function = function.clone();
+    function
+        .qualifiers
+        .retain(|qualifier| qualifier.keyword == "async");
+    function
+        .arguments
+        .retain(|argument| !matches!(argument.shape, Shape::Variadic(_)));
+    function
+}
+
+fn stub(function: &Function, options: &Options) -> Option<TokenStream> {
+    // A method stands in an `impl` block, where a struct cannot.
+    if function.arguments.iter().any(is_receiver) {
+        return None;
+    }
+    let payload = validate::payload(function, options)?;
+    let expand::Attributes {
+        cfgs,
+        allow_deprecated,
+        ..
+    } = expand::Attributes::of(function);
+    let private = Krate::of(options).private_at(Span::call_site());
+    let visibility = &function.visibility;
+    let enqueue = expand::enqueue_ident(function);
+    let derives = &options.derives;
+    let (names, types): (Vec<&Ident>, Vec<TokenStream>) = fields(function).into_iter().unzip();
+    Some(quote! {
+        #(#cfgs)*
+        #[doc = "A stub: the handler has mistakes."]
+        #[derive(#(#derives),*)]
+        #[allow(dead_code)]
+        #visibility struct #payload { #(#[doc = "A field."] #visibility #names: #types,)* }
+
+        #(#cfgs)*
+        #allow_deprecated
+        #[allow(unused_variables, dead_code)]
+        const _: () = {
+            impl #payload {
+                #[doc = "A stub: the handler has mistakes."]
+                #visibility fn #enqueue<'conn>(
+                    conn: &'conn mut #private::PgConnection,
+                    #(#names: #types,)*
+                ) -> #private::Enqueue<'conn, #payload> {
+                    #private::stub()
+                }
+            }
+
+            impl #private::Payload for #payload {
+                const TASK_TYPE: &'static #private::str = "";
+
+                fn __encode(
+                    &self,
+                ) -> #private::Result<#private::Box<#private::RawValue>, #private::EncodeError>
+                {
+                    #private::stub()
+                }
+
+                fn __decode(
+                    raw: &#private::RawValue,
+                ) -> #private::Result<Self, #private::DecodeError> {
+                    #private::stub()
+                }
+            }
+
+            impl #private::Task for #payload {
+                type Payload = #payload;
+
+                const DECLARATION: #private::Declaration = #private::Declaration::new();
+
+                fn run<'run>(
+                    payload: #payload,
+                    parts: #private::Parts<'run>,
+                ) -> #private::BoxFuture<'run, #private::Outcome> {
+                    #private::stub()
+                }
+            }
+        };
+    })
+}
+
+fn is_receiver(argument: &Argument) -> bool {
+    matches!(argument.shape, Shape::Receiver(_))
+}
+
+/// Returns the fields that the payload would have, as far as a struct can have them.
+fn fields(function: &Function) -> Vec<(&Ident, TokenStream)> {
+    let generics: Vec<String> = function
+        .generics
+        .params
+        .iter()
+        .filter_map(|param| match param {
+            GenericParam::Type(param) => Some(param.ident.to_string()),
+            GenericParam::Const(param) => Some(param.ident.to_string()),
+            GenericParam::Lifetime(_) => None,
+        })
+        .collect();
+    let unknown: Vec<&str> = generics
+        .iter()
+        .map(String::as_str)
+        .chain(["impl"])
+        .collect();
+    function
+        .arguments
+        .iter()
+        .filter(|argument| !is_injected(argument))
+        .filter_map(|argument| match &argument.shape {
+            Shape::Named { ident, ty, .. } => Some((ident, ty)),
+            _ => None,
+        })
+        .filter(|(_, ty)| !matches!(bare(ty), syn::Type::Reference(_)))
+        .map(|(ident, ty)| (ident, ty.to_token_stream()))
+        .filter(|(_, ty)| !mentions(ty.clone(), &unknown))
+        .map(|(ident, ty)| (ident, with_static_lifetimes(ty)))
+        .collect()
+}
+
+fn is_injected(argument: &Argument) -> bool {
+    argument
+        .attributes
+        .iter()
+        .any(|attribute| attribute.path().is_ident("inject"))
+}

@@ -1,0 +1,105 @@
+//! Names: of a payload struct after its handler, and of task types and queues.
+
+use proc_macro2::{Ident, Span};
+use syn::ext::IdentExt as _;
+
+/// The longest name of a queue or a task type, in bytes. The tables have the same limit.
+pub(crate) const MAX_NAME_LENGTH: usize = 200;
+
+/// Returns the name of the payload struct of a handler: `SendEmailWelcome` for
+/// `send_email_welcome`. There is none for a name such as `_1`.
+pub(crate) fn payload(handler: &Ident) -> Option<Ident> {
+    let name = pascal_case(&handler.unraw().to_string());
+    // Resolves as if the user had written it, and points at the handler.
+    let span = Span::mixed_site().located_at(handler.span());
+    let mut ident = syn::parse_str::<Ident>(&name).ok()?;
+    ident.set_span(span);
+    Some(ident)
+}
+
+/// Returns the name of a task type that names none.
+pub(crate) fn task_type(handler: &Ident) -> String {
+    handler.unraw().to_string()
+}
+
+/// Says what is wrong with the name of a queue or task type, if anything.
+pub(crate) fn problem(name: &str) -> Option<String> {
+    if name.is_empty() {
+        Some("must not be empty".into())
+    } else if name.len() > MAX_NAME_LENGTH {
+        Some(format!(
+            "must be at most {MAX_NAME_LENGTH} bytes long, not {}",
+            name.len()
+        ))
+    } else if name.chars().any(char::is_control) {
+        Some("must not contain control characters".into())
+    } else {
+        None
+    }
+}
+
+fn pascal_case(name: &str) -> String {
+    name.split('_').map(capitalized).collect()
+}
+
+fn capitalized(word: &str) -> String {
+    let mut rest = word.chars();
+    rest.next()
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .chain(rest)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use syn::parse::Parser as _;
+
+    use super::*;
+
+    fn payload_of(handler: &str) -> Option<String> {
+        let handler = Ident::parse_any
+            .parse_str(handler)
+            .expect("an identifier, raw or not");
+        payload(&handler).map(|ident| ident.to_string())
+    }
+
+    #[test]
+    fn a_payload_is_named_after_its_handler() {
+        for (handler, expected) in [
+            ("send_email_welcome", "SendEmailWelcome"),
+            ("purge", "Purge"),
+            ("_purge__all_", "PurgeAll"),
+            ("step_2", "Step2"),
+            ("send2fa", "Send2fa"),
+            ("sendMail", "SendMail"),
+            ("élan_ñu", "ÉlanÑu"),
+            ("r#match", "Match"),
+        ] {
+            assert_eq!(payload_of(handler).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn some_handlers_leave_no_name_for_a_payload() {
+        for handler in ["_1", "__", "self_"] {
+            assert_eq!(payload_of(handler), None);
+        }
+    }
+
+    #[test]
+    fn a_raw_handler_has_a_plain_task_type() {
+        let handler = Ident::new_raw("match", Span::call_site());
+        assert_eq!(task_type(&handler), "match");
+    }
+
+    #[test]
+    fn a_name_is_neither_empty_nor_long_nor_unprintable() {
+        assert_eq!(problem("mail"), None);
+        assert_eq!(problem("e-mail.send/välkommen"), None);
+        assert_eq!(problem(&"x".repeat(MAX_NAME_LENGTH)), None);
+        assert!(problem("").is_some());
+        assert!(problem(&"x".repeat(MAX_NAME_LENGTH + 1)).is_some());
+        assert!(problem("mail\n").is_some());
+    }
+}

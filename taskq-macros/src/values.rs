@@ -1,0 +1,188 @@
+//! Reads the value of one option, and refuses what the option cannot be.
+
+use std::time::Duration;
+
+use proc_macro2::{Ident, TokenStream};
+use syn::parse::{Parse, ParseStream, Parser as _};
+use syn::punctuated::Punctuated;
+use syn::{LitInt, LitStr, Path, Token};
+
+use crate::duration;
+use crate::names;
+use crate::options::{Given, Value};
+
+/// Reads the name of a queue or task type.
+pub(crate) fn name(given: &Given) -> syn::Result<LitStr> {
+    let name = assigned(given, "a string")?;
+    check_name(&given.key, &name)?;
+    Ok(name)
+}
+
+/// Reads one name, or several in brackets.
+pub(crate) fn names(given: &Given) -> syn::Result<Vec<LitStr>> {
+    let Names(names) = assigned(given, "a string or several, as in `alias = [\"a\", \"b\"]`")?;
+    for name in &names {
+        check_name(&given.key, name)?;
+    }
+    Ok(names)
+}
+
+/// Reads a priority.
+pub(crate) fn priority(given: &Given) -> syn::Result<i16> {
+    integer(given)
+}
+
+/// Reads a number of attempts.
+pub(crate) fn max_attempts(given: &Given) -> syn::Result<u16> {
+    match integer(given)? {
+        0 => Err(refuse(given, "`max_attempts` must be at least 1")),
+        max_attempts => Ok(max_attempts),
+    }
+}
+
+/// Reads a duration.
+pub(crate) fn duration(given: &Given) -> syn::Result<Duration> {
+    let text: LitStr = assigned(given, "a duration in a string")?;
+    duration::parse(&text.value()).map_err(|problem| {
+        let message = problem.message(&given.key.to_string(), &text.value());
+        syn::Error::new_spanned(&text, message)
+    })
+}
+
+/// Reads the name of a type to be made.
+pub(crate) fn ident(given: &Given) -> syn::Result<Ident> {
+    assigned(given, "the name of a struct to make")
+}
+
+/// Reads the paths in `derive(…)`.
+pub(crate) fn derives(given: &Given) -> syn::Result<Vec<Path>> {
+    let takes = "a list in parentheses";
+    let Value::List(list) = &given.value else {
+        return Err(given.wrong_kind(takes));
+    };
+    let derives = Punctuated::<Path, Token![,]>::parse_terminated
+        .parse2(list.clone())
+        .map_err(|_| given.wrong_kind(takes))?;
+    for derive in &derives {
+        check_derive(derive)?;
+    }
+    Ok(derives.into_iter().collect())
+}
+
+/// Reads where taskq is: a path, bare or in a string.
+pub(crate) fn krate(given: &Given) -> syn::Result<Path> {
+    let Krate(path) = assigned(given, "a path")?;
+    // serde is told the path in a string, where `$crate` means nothing.
+    match path.segments.iter().any(|part| part.ident == "$crate") {
+        true => Err(syn::Error::new_spanned(
+            path,
+            "`$crate` cannot be used here: write the path from the crate that calls the macro, \
+             such as `crate = ::my_crate::taskq`",
+        )),
+        false => Ok(path),
+    }
+}
+
+fn check_name(key: &Ident, name: &LitStr) -> syn::Result<()> {
+    match names::problem(&name.value()) {
+        Some(problem) => Err(syn::Error::new_spanned(name, format!("`{key}` {problem}"))),
+        None => Ok(()),
+    }
+}
+
+fn check_derive(derive: &Path) -> syn::Result<()> {
+    let last = derive.segments.last().map(|part| part.ident.to_string());
+    match last.as_deref() {
+        Some(name @ ("Serialize" | "Deserialize")) => Err(syn::Error::new_spanned(
+            derive,
+            format!("a payload always derives `{name}`: leave it out"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn integer<N>(given: &Given) -> syn::Result<N>
+where
+    N: std::str::FromStr<Err: std::fmt::Display> + Bounds,
+{
+    let Integer { text, tokens } = assigned(given, "a whole number")?;
+    text.parse().map_err(|_| {
+        let key = &given.key;
+        let message = format!("`{key}` must be between {} and {}", N::MIN, N::MAX);
+        syn::Error::new_spanned(tokens, message)
+    })
+}
+
+/// The bounds of an option that is a number, as its error names them.
+trait Bounds {
+    const MIN: i32;
+    const MAX: i32;
+}
+
+impl Bounds for i16 {
+    const MIN: i32 = i16::MIN as i32;
+    const MAX: i32 = i16::MAX as i32;
+}
+
+impl Bounds for u16 {
+    const MIN: i32 = 1;
+    const MAX: i32 = u16::MAX as i32;
+}
+
+fn assigned<T: Parse>(given: &Given, takes: &str) -> syn::Result<T> {
+    match &given.value {
+        Value::Assigned(tokens) => syn::parse2(tokens.clone()).map_err(|_| given.wrong_kind(takes)),
+        Value::List(_) => Err(given.wrong_kind(takes)),
+    }
+}
+
+fn refuse(given: &Given, message: &str) -> syn::Error {
+    match &given.value {
+        Value::Assigned(tokens) | Value::List(tokens) => syn::Error::new_spanned(tokens, message),
+    }
+}
+
+struct Names(Vec<LitStr>);
+
+impl Parse for Names {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        if !input.peek(syn::token::Bracket) {
+            return Ok(Self(vec![input.parse()?]));
+        }
+        let content;
+        syn::bracketed!(content in input);
+        let names = Punctuated::<LitStr, Token![,]>::parse_terminated(&content)?;
+        Ok(Self(names.into_iter().collect()))
+    }
+}
+
+struct Integer {
+    text: String,
+    tokens: TokenStream,
+}
+
+impl Parse for Integer {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let minus: Option<Token![-]> = input.parse()?;
+        let digits: LitInt = input.parse()?;
+        let sign = if minus.is_some() { "-" } else { "" };
+        Ok(Self {
+            text: format!("{sign}{}", digits.base10_digits()),
+            tokens: quote::quote!(#minus #digits),
+        })
+    }
+}
+
+struct Krate(Path);
+
+impl Parse for Krate {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        match input.peek(LitStr) {
+            true => input
+                .parse::<LitStr>()?
+                .parse_with(Path::parse_mod_style)
+                .map(Self),
+            false => input.call(Path::parse_mod_style).map(Self),
+        }
+    }
+}
