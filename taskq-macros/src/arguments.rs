@@ -8,14 +8,16 @@ use crate::model::{Argument, Field};
 use crate::parse::{self, Shape};
 use crate::tokens::{Borrow, borrows, mentions};
 
-/// The attributes of rustc that an argument may have. They stay where they are.
+/// The attributes of rustc that an argument may have.
 const LINT_LEVELS: [&str; 5] = ["allow", "deny", "expect", "forbid", "warn"];
 
 /// Tells whether an attribute of an argument is left on the function.
 pub(crate) fn stays_on_function(attribute: &Attribute) -> bool {
-    !["serde", "doc", "inject"]
+    LINT_LEVELS
         .iter()
-        .any(|ours| attribute.path().is_ident(ours))
+        // Refused, but in force: what it leaves out may not even have a type.
+        .chain(&["cfg", "cfg_attr"])
+        .any(|rustc| attribute.path().is_ident(rustc))
 }
 
 /// Returns the type without the parentheses, visible or not, that stand around it.
@@ -56,7 +58,7 @@ pub(crate) fn route<'a>(
                 );
             }
             match reference.mutability {
-                Some(_) => Argument::Transaction(bare(&reference.elem)),
+                Some(_) => Argument::Transaction(reference),
                 None => Argument::State(bare(&reference.elem)),
             }
         }
@@ -77,29 +79,14 @@ pub(crate) fn route<'a>(
 }
 
 /// Reports the second `&mut`, which has nothing that it could be.
-pub(crate) fn check_one_transaction(
-    arguments: &[Argument<'_>],
-    function: &parse::Function,
-    errors: &mut Errors,
-) {
-    if !arguments
-        .iter()
-        .any(|argument| matches!(argument, Argument::Transaction(_)))
-    {
-        return;
-    }
-    let second = function
-        .arguments
-        .iter()
-        .filter_map(|argument| match &argument.shape {
-            Shape::Named { ty, .. } => Some(ty),
-            _ => None,
-        })
-        .filter(|ty| matches!(bare(ty), Type::Reference(it) if it.mutability.is_some()))
-        .skip(1);
-    for ty in second {
+pub(crate) fn check_one_transaction(arguments: &[Argument<'_>], errors: &mut Errors) {
+    let transactions = arguments.iter().filter_map(|argument| match argument {
+        Argument::Transaction(reference) => Some(reference),
+        _ => None,
+    });
+    for second in transactions.skip(1) {
         errors.at(
-            ty,
+            second,
             "a second `&mut`: a handler has one, its transaction; borrow worker state with `&`, \
              and take a payload field owned",
         );

@@ -3,7 +3,7 @@
 //! All of them are reported, and nothing else is: the function stays callable, and a stub stands
 //! where other code names the payload. The program does not compile, so a stub never runs.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
 use syn::GenericParam;
 
@@ -44,16 +44,19 @@ fn without_what_rustc_refuses(function: &Function) -> Function {
 
 fn stub(function: &Function, options: &Options) -> Option<TokenStream> {
     // A method stands in an `impl` block, where a struct cannot.
-    if function.arguments.iter().any(is_receiver) {
+    if validate::is_method(function) {
         return None;
     }
     let payload = validate::payload(function, options)?;
+    if validate::is_taken(&payload, function) {
+        return None;
+    }
     let expand::Attributes {
         cfgs,
         allow_deprecated,
         ..
     } = expand::Attributes::of(function);
-    let private = Krate::of(options).private_at(Span::call_site());
+    let private = Krate::of(options).private();
     let visibility = &function.visibility;
     let enqueue = expand::enqueue_ident(function);
     let derives = &options.derives;
@@ -110,10 +113,6 @@ fn stub(function: &Function, options: &Options) -> Option<TokenStream> {
             }
         };
     })
-}
-
-fn is_receiver(argument: &Argument) -> bool {
-    matches!(argument.shape, Shape::Receiver(_))
 }
 
 /// Returns the fields that the payload would have, as far as a struct can have them.

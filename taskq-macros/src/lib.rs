@@ -1,8 +1,8 @@
 //! The `#[task]` attribute of taskq. Its reference is the documentation of `taskq::task`.
 //!
-//! One road: [`parse`] reads the function and [`options`] the attribute, both keeping every span;
-//! [`validate`] turns them into a [`model::Task`] or into all of their mistakes; [`expand`] writes
-//! the code of a valid task, [`fallback`] what keeps the rest of the user's crate compiling.
+//! One road: `parse` reads the function and `options` the attribute, both keeping every span;
+//! `validate` turns them into a `model::Task` or into all of their mistakes; `expand` writes the code
+//! of a valid task, `fallback` what keeps the rest of the user's crate compiling.
 
 mod arguments;
 mod duration;
@@ -30,7 +30,9 @@ use proc_macro::TokenStream;
 ///     mailer: &dyn Mailer,                      // `&T`: worker state, a type or a trait object
 ///     usr_id: i64,                              // owned: a payload field
 ///     #[serde(default)] locale: Option<String>, // serde attributes go to the field
-/// ) -> anyhow::Result<()> { … }
+/// ) -> anyhow::Result<()> {
+///     Ok(())
+/// }
 /// ```
 ///
 /// The function stays as it is written, and callable. The macro adds

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use proc_macro2::{Ident, TokenStream};
-use syn::{Attribute, Type};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens as _, quote, quote_spanned};
+use syn::{Attribute, Type, TypeReference};
 
 use crate::options::Options;
 use crate::parse::Function;
@@ -31,7 +32,7 @@ pub(crate) enum Argument<'a> {
     /// `&T`: the `T` of the worker's state.
     State(&'a Type),
     /// `&mut X`: the transaction, as an `X`.
-    Transaction(&'a Type),
+    Transaction(&'a TypeReference),
     /// `#[inject] Arc<T>`: worker state that is shared.
     Injected(&'a Type),
 }
@@ -45,6 +46,13 @@ pub(crate) struct Field<'a> {
 }
 
 impl<'a> Task<'a> {
+    /// Tells whether the handler works in the transaction in which the task completes.
+    pub(crate) fn is_transactional(&self) -> bool {
+        self.arguments
+            .iter()
+            .any(|argument| matches!(argument, Argument::Transaction(_)))
+    }
+
     pub(crate) fn fields(&self) -> impl Iterator<Item = &Field<'a>> {
         self.arguments.iter().filter_map(|argument| match argument {
             Argument::Field(field) => Some(field),
@@ -65,32 +73,44 @@ impl Krate {
         }
     }
 
+    /// Returns the path of the private module. That it is wrong is said where the user wrote it.
+    pub(crate) fn private(&self) -> TokenStream {
+        match &self.given {
+            None => quote!(::taskq::__private),
+            Some(path) => {
+                let last = path.segments.last().map(|part| part.ident.span());
+                quote_spanned!(last.unwrap_or_else(Span::call_site)=> #path::__private)
+            }
+        }
+    }
+
     /// Returns the path of the private module, as if it stood at `span`.
     ///
     /// A path that is interpolated keeps its own span, whatever `quote_spanned!` says, and an error
     /// would underline the attribute. So it is made anew for each place.
-    pub(crate) fn private_at(&self, span: proc_macro2::Span) -> TokenStream {
+    pub(crate) fn private_at(&self, span: Span) -> TokenStream {
         let Some(path) = &self.given else {
-            return quote::quote_spanned!(span=> ::taskq::__private);
+            return quote_spanned!(span=> ::taskq::__private);
         };
-        let path = quote::ToTokens::into_token_stream(path).into_iter();
         let path: TokenStream = path
+            .to_token_stream()
+            .into_iter()
             .map(|mut token| {
                 // How it resolves stays the user's.
                 token.set_span(token.span().located_at(span));
                 token
             })
             .collect();
-        quote::quote_spanned!(span=> #path::__private)
+        quote_spanned!(span=> #path::__private)
     }
 
-    /// Returns the path of serde, as serde's derives want it.
-    pub(crate) fn serde_in_a_string(&self) -> String {
+    /// Returns the path of an item in the private module, as serde's attributes want it.
+    pub(crate) fn private_in_a_string(&self, item: &str) -> String {
         let krate = match &self.given {
             None => "::taskq".to_owned(),
             Some(path) => path_text(path),
         };
-        format!("{krate}::__private::serde")
+        format!("{krate}::__private::{item}")
     }
 }
 

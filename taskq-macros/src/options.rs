@@ -164,7 +164,7 @@ fn option(piece: TokenStream) -> syn::Result<Given> {
     match tokens.next() {
         Some(_) => Err(syn::Error::new_spanned(
             whole,
-            format!("expected one value and then a comma: write `{example}`"),
+            format!("expected a comma after the list: write `{example}`"),
         )),
         None => Ok(Given {
             known,

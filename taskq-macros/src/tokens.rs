@@ -29,6 +29,22 @@ pub(crate) fn mentions(tokens: TokenStream, words: &[&str]) -> bool {
     })
 }
 
+/// Tells whether a path begins with this name.
+pub(crate) fn begins_a_path(tokens: TokenStream, name: &Ident) -> bool {
+    let mut after_a_colon = false;
+    tokens.into_iter().any(|token| {
+        let begins = !std::mem::replace(
+            &mut after_a_colon,
+            matches!(&token, TokenTree::Punct(punct) if punct.as_char() == ':'),
+        );
+        match token {
+            TokenTree::Ident(ident) => begins && ident == *name,
+            TokenTree::Group(group) => begins_a_path(group.stream(), name),
+            _ => false,
+        }
+    })
+}
+
 /// A borrow inside of a type.
 pub(crate) enum Borrow {
     /// `&`.
@@ -127,6 +143,15 @@ mod tests {
         let pieces = split_at_commas(quote!(a = 1, b(c, d), e = [f, g],));
         assert_eq!(pieces.len(), 3);
         assert!(split_at_commas(TokenStream::new()).is_empty());
+    }
+
+    #[test]
+    fn a_path_begins_with_its_first_name() {
+        let name = Ident::new("Mailer", Span::call_site());
+        assert!(begins_a_path(quote!(&(dyn Mailer + Send)), &name));
+        assert!(begins_a_path(quote!(Mailer::Settings), &name));
+        assert!(!begins_a_path(quote!(smtp::Mailer), &name));
+        assert!(!begins_a_path(quote!(MailerSettings), &name));
     }
 
     #[test]

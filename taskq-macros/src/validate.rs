@@ -1,5 +1,7 @@
 //! Checks the rules of a handler, one function each, and reports every one that is broken.
 
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::{GenericParam, ReturnType, Type};
 
 use crate::arguments;
@@ -7,7 +9,8 @@ use crate::errors::Errors;
 use crate::model::{Krate, Task};
 use crate::names;
 use crate::options::Options;
-use crate::parse::Function;
+use crate::parse::{Function, Shape};
+use crate::tokens::{begins_a_path, mentions};
 
 /// Makes a task of a function and its options, or says all that is wrong with them.
 pub(crate) fn task<'a>(
@@ -19,6 +22,7 @@ pub(crate) fn task<'a>(
     check_qualifiers(function, &mut errors);
     check_generics(function, &mut errors);
     check_output(function, &mut errors);
+    check_self_type(function, &mut errors);
     check_body(function, &mut errors);
     let name = check_name(function, options, &mut errors);
     let aliases = check_aliases(&name, options, &mut errors);
@@ -29,7 +33,7 @@ pub(crate) fn task<'a>(
         .iter()
         .filter_map(|argument| arguments::route(argument, &declared_lifetimes, &mut errors))
         .collect();
-    arguments::check_one_transaction(&arguments, function, &mut errors);
+    arguments::check_one_transaction(&arguments, &mut errors);
     match payload {
         Some(payload) if errors.is_empty() => Ok(Task {
             function,
@@ -126,9 +130,36 @@ fn check_output(function: &Function, errors: &mut Errors) {
     }
 }
 
+fn check_self_type(function: &Function, errors: &mut Errors) {
+    let has_body = matches!(function.body, TokenTree::Group(_));
+    if is_method(function) && has_body && !has_receiver(function) {
+        errors.at(
+            &function.ident,
+            "a handler stands outside of any `impl`, where there is no `Self`: make it a function \
+             of its own",
+        );
+    }
+}
+
+/// Tells whether the function shows that it stands in a trait or an `impl`, where none of the items
+/// that are made of a handler can be.
+pub(crate) fn is_method(function: &Function) -> bool {
+    has_receiver(function)
+        || matches!(function.body, TokenTree::Punct(_))
+        || types(function).any(|tokens| mentions(tokens, &["Self"]))
+}
+
+fn has_receiver(function: &Function) -> bool {
+    let mut arguments = function.arguments.iter();
+    arguments.any(|argument| matches!(argument.shape, Shape::Receiver(_)))
+}
+
 fn check_body(function: &Function, errors: &mut Errors) {
-    if let proc_macro2::TokenTree::Punct(semicolon) = &function.body {
-        errors.at(semicolon, "a handler has a body: write `{ … }`");
+    if let TokenTree::Punct(semicolon) = &function.body {
+        errors.at(
+            semicolon,
+            "a handler is a function with a body, outside of any trait",
+        );
     }
 }
 
@@ -161,26 +192,49 @@ fn check_aliases(name: &str, options: &Options, errors: &mut Errors) -> Vec<Stri
     aliases
 }
 
-fn check_payload(
-    function: &Function,
-    options: &Options,
-    errors: &mut Errors,
-) -> Option<proc_macro2::Ident> {
+fn check_payload(function: &Function, options: &Options, errors: &mut Errors) -> Option<Ident> {
     let payload = payload(function, options);
-    if payload.is_none() {
-        errors.at(
+    match &payload {
+        Some(payload) if is_taken(payload, function) => errors.at(
+            options.payload.as_ref().unwrap_or(&function.ident),
+            format!(
+                "the payload would be called `{payload}`, as a type of the signature is: choose \
+                 another name with `payload = Name`"
+            ),
+        ),
+        Some(_) => {}
+        None => errors.at(
             &function.ident,
             format!(
                 "no struct can be named after `{}`: choose a name with `payload = Name`",
                 function.ident
             ),
-        );
+        ),
     }
     payload
 }
 
+/// Tells whether a type in the signature has the payload's name.
+///
+/// Where that type is an import of the prelude, such as `String`, the payload would take its place.
+pub(crate) fn is_taken(payload: &Ident, function: &Function) -> bool {
+    types(function).any(|tokens| begins_a_path(tokens, payload))
+}
+
+/// Returns the types of the arguments, and that of the return value.
+fn types(function: &Function) -> impl Iterator<Item = TokenStream> {
+    let arguments = function
+        .arguments
+        .iter()
+        .filter_map(|argument| match &argument.shape {
+            Shape::Named { ty, .. } | Shape::Pattern { ty, .. } => Some(ty.to_token_stream()),
+            Shape::Receiver(_) | Shape::Variadic(_) => None,
+        });
+    arguments.chain([function.output.to_token_stream()])
+}
+
 /// Returns the name of the payload struct, unless there is none.
-pub(crate) fn payload(function: &Function, options: &Options) -> Option<proc_macro2::Ident> {
+pub(crate) fn payload(function: &Function, options: &Options) -> Option<Ident> {
     options
         .payload
         .clone()

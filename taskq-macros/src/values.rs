@@ -131,14 +131,33 @@ impl Bounds for u16 {
 
 fn assigned<T: Parse>(given: &Given, takes: &str) -> syn::Result<T> {
     match &given.value {
-        Value::Assigned(tokens) => syn::parse2(tokens.clone()).map_err(|_| given.wrong_kind(takes)),
         Value::List(_) => Err(given.wrong_kind(takes)),
+        Value::Assigned(tokens) => {
+            let WithRest(value, rest) =
+                syn::parse2(tokens.clone()).map_err(|_| given.wrong_kind(takes))?;
+            match rest.is_empty() {
+                true => Ok(value),
+                false => Err(syn::Error::new_spanned(
+                    rest,
+                    "expected a comma before the next option",
+                )),
+            }
+        }
     }
 }
 
 fn refuse(given: &Given, message: &str) -> syn::Error {
     match &given.value {
         Value::Assigned(tokens) | Value::List(tokens) => syn::Error::new_spanned(tokens, message),
+    }
+}
+
+/// A value, and what was written after it.
+struct WithRest<T>(T, TokenStream);
+
+impl<T: Parse> Parse for WithRest<T> {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        Ok(Self(input.parse()?, input.parse()?))
     }
 }
 

@@ -19,6 +19,9 @@ mod tx;
 mod verdict;
 mod worker;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;

@@ -18,18 +18,32 @@ pub use crate::outcome::{IntoOutcome, Outcome};
 pub use crate::payload::Payload;
 pub use crate::state::{Parts, StateRequirement};
 pub use crate::task::{Declaration, Registration, Task};
-pub use crate::tx::TxHandle;
+pub use crate::tx::{Tx, TxHandle};
 pub use futures_util::future::BoxFuture;
 
-/// Writes a payload as JSON.
-pub fn encode<T: serde::Serialize>(payload: &T) -> Result<Box<RawValue>, EncodeError> {
-    serde_json::value::to_raw_value(payload)
+/// A payload that serde can write and read.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be written and read as JSON",
+    label = "a mistake in the fields of this handler's payload",
+    note = "an owned argument's type is not `Serialize + DeserializeOwned`, or its `#[serde]` attribute is wrong"
+)]
+pub trait Codec: Sized {
+    /// Writes a payload as JSON.
+    fn encode(&self) -> Result<Box<RawValue>, EncodeError>;
+    /// Reads a payload, naming the path of what does not fit.
+    fn decode(raw: &RawValue) -> Result<Self, DecodeError>;
 }
 
-/// Reads a payload, naming the path of what does not fit.
-pub fn decode<T: serde::de::DeserializeOwned>(raw: &RawValue) -> Result<T, DecodeError> {
-    let mut reader = serde_json::Deserializer::from_str(raw.get());
-    serde_path_to_error::deserialize(&mut reader).map_err(DecodeError::new)
+#[diagnostic::do_not_recommend]
+impl<T: serde::Serialize + serde::de::DeserializeOwned> Codec for T {
+    fn encode(&self) -> Result<Box<RawValue>, EncodeError> {
+        serde_json::value::to_raw_value(self)
+    }
+
+    fn decode(raw: &RawValue) -> Result<Self, DecodeError> {
+        let mut reader = serde_json::Deserializer::from_str(raw.get());
+        serde_path_to_error::deserialize(&mut reader).map_err(DecodeError::new)
+    }
 }
 
 /// A type that an owned argument of a handler may have.
@@ -44,13 +58,24 @@ pub trait Field {}
 #[diagnostic::do_not_recommend]
 impl<T: serde::Serialize + serde::de::DeserializeOwned> Field for T {}
 
-/// Asserts that `T` can be a payload field.
-pub const fn assert_field<T: Field>() {}
+/// Asserts that `T` can be a payload field, wherever this type is named.
+// A type in a signature is checked before any function's body: this is reported first.
+pub struct AssertField<T: Field>(PhantomData<T>);
 
-/// Asserts that a handler's future can move between threads.
-// Returns an opaque type, which is `Send` by itself: a future that is not is reported once, here.
-pub fn assert_send<F: Future + Send>(future: F) -> impl Future<Output = F::Output> + Send {
-    future
+/// What serde's implementations for a payload take for granted of a field's type.
+// A bound of theirs that does not hold is reported at the bound, and then nothing inside of them.
+pub trait Serde: serde::Serialize + serde::de::DeserializeOwned {}
+
+impl<T: serde::Serialize + serde::de::DeserializeOwned> Serde for T {}
+
+/// Runs a handler: awaits its future, and reads what it returned.
+// The future is named in no other type of the code made by the macro, and what is returned only in
+// `outcome`: so a mistake in either is reported once.
+pub fn run<'a, F: Future + Send + 'a>(
+    future: F,
+    outcome: fn(F::Output) -> Outcome,
+) -> BoxFuture<'a, Outcome> {
+    Box::pin(async move { outcome(future.await) })
 }
 
 /// A type that a `&T` argument of a handler may borrow.
@@ -59,30 +84,20 @@ pub fn assert_send<F: Future + Send>(future: F) -> impl Future<Output = F::Outpu
     label = "cannot be shared between threads",
     note = "a `&T` argument borrows worker state, which all handlers share; for a trait object write `trait Name: Send + Sync`"
 )]
-pub trait SharedState: Send + Sync + 'static {}
-
-#[diagnostic::do_not_recommend]
-impl<T: ?Sized + Send + Sync + 'static> SharedState for T {}
-
-/// Names worker state.
-// The declaration and the call of a handler both say `state::<T>()`: two errors that are alike in
-// every word are printed once.
-pub const fn state<T: ?Sized + SharedState>() -> State<T> {
-    State(PhantomData)
+// `Send + Sync + 'static` are asked for by the implementation alone: as supertraits they would be
+// reported in place of the message above.
+pub trait SharedState {
+    /// What the worker must have.
+    const REQUIREMENT: StateRequirement;
+    /// Borrows it.
+    fn borrow<'a>(parts: &Parts<'a>) -> &'a Self;
 }
 
-/// Worker state of the type `T`.
-#[derive(Debug)]
-pub struct State<T: ?Sized>(PhantomData<fn() -> *const T>);
+#[diagnostic::do_not_recommend]
+impl<T: ?Sized + Send + Sync + 'static> SharedState for T {
+    const REQUIREMENT: StateRequirement = StateRequirement::of::<T>();
 
-impl<T: ?Sized + Send + Sync + 'static> State<T> {
-    /// Returns what the worker must have.
-    pub const fn requirement(&self) -> StateRequirement {
-        StateRequirement::of::<T>()
-    }
-
-    /// Borrows it.
-    pub fn of<'a>(&self, parts: &Parts<'a>) -> &'a T {
+    fn borrow<'a>(parts: &Parts<'a>) -> &'a Self {
         parts.state::<T>()
     }
 }

@@ -136,12 +136,18 @@ impl Claimer {
 
     pub(super) fn woken(&mut self, wake: &Wake) {
         for queue in &mut self.queues {
+            if *wake == Wake::AllQueues {
+                // A server that crashed has forgotten who sleeps.
+                queue.asleep_until = None;
+            }
             let concerned = match wake {
                 Wake::AllQueues => true,
                 Wake::Queue(name) => queue.name == *name,
             };
             if concerned {
+                // Whoever woke it may be about to commit: look again soon if nothing is there yet.
                 queue.rest_until = None;
+                queue.naps = 0;
             }
         }
     }

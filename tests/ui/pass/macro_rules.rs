@@ -26,11 +26,32 @@ macro_rules! task_of_its_own {
     };
 }
 
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Address(String);
+
+macro_rules! wrapped {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($argument:ident: $ty:ty),*) -> $ret:ty $body:block) => {
+        $(#[$meta])*
+        #[taskq::task]
+        $vis async fn $name(address: $crate::Address, $($argument: $ty),*) -> $ret {
+            drop(address);
+            $body
+        }
+    };
+}
+
 tasks! {
     one(id: i64, &u8) in "a";
     two(names: Vec<String>, &(dyn std::fmt::Debug + Send + Sync)) in "b";
 }
 task_of_its_own!();
+wrapped! {
+    /// Documented.
+    pub(crate) fn three(id: i64, tx: &mut taskq::Tx) -> Result<(), String> {
+        let _ = (id, tx);
+        Ok(())
+    }
+}
 
 fn main() {
     assert_eq!((One::QUEUE, Two::QUEUE), ("a", "b"));
@@ -40,4 +61,9 @@ fn main() {
         own: 2,
     };
     let _ = MadeHere { id: 1 };
+    let three = Three {
+        address: Address("a@b.c".to_owned()),
+        id: 1,
+    };
+    assert_eq!(three.address.0, "a@b.c");
 }

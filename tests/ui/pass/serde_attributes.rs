@@ -6,6 +6,13 @@
 /// Knows nothing of serde.
 pub struct Opaque(u8);
 
+/// Where to.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub struct Address {
+    /// The street.
+    pub street: String,
+}
+
 mod opaque {
     use super::Opaque;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -25,17 +32,22 @@ pub async fn send(
     /// Whom to.
     #[serde(rename = "usrId")]
     usr_id: i64,
-    #[serde(default)] locale: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")] locale: Option<String>,
+    #[serde(flatten)] address: Address,
     #[serde(with = "opaque")] hidden: Opaque,
     /// What with.
     _state: &u8,
     #[allow(unused_variables)] unused: i64,
 ) {
-    let _ = (usr_id, locale, hidden.0);
+    let _ = (usr_id, locale, address, hidden.0);
 }
 
+const JSON: &str = r#"{"usrId":1,"street":"Main","hidden":2,"unused":3}"#;
+
 fn main() {
-    let payload: Send = serde_json::from_str(r#"{"usrId":1,"hidden":2,"unused":3}"#).unwrap();
+    let payload: Send = serde_json::from_str(JSON).unwrap();
     assert_eq!((payload.usr_id, payload.hidden.0, payload.unused), (1, 2, 3));
     assert_eq!(payload.locale, None);
+    assert_eq!(payload.address.street, "Main");
+    assert_eq!(serde_json::to_string(&payload).unwrap(), JSON);
 }

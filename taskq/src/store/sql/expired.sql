@@ -8,6 +8,6 @@ select
     cardinality(lease.task_ids) - cardinality(lease.done) as remaining
 from taskq.lease
 where lease.expires_at < now()
-  and (lease.expires_at, lease.lease_id) > (coalesce($1, '-infinity'), $2)
+  and (lease.expires_at, lease.lease_id) > (coalesce($1::timestamptz, '-infinity'), $2::uuid)
 order by lease.expires_at, lease.lease_id
 limit $3

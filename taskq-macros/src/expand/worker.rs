@@ -1,0 +1,124 @@
+//! Writes `impl Task`: what a worker must have before it runs the handler, and how it runs it.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::ReturnType;
+use syn::spanned::Spanned as _;
+
+use crate::arguments::bare;
+use crate::model::{Argument, Task};
+use crate::tokens::mentions;
+
+/// Writes what the worker needs to know of the task type.
+pub(super) fn implementation(task: &Task<'_>) -> TokenStream {
+    let payload = &task.payload;
+    let private = task.krate.private();
+    let declaration = declaration(task);
+    let run = run(task);
+    quote! {
+        impl #private::Task for #payload {
+            type Payload = #payload;
+
+            const DECLARATION: #private::Declaration = #declaration;
+
+            #run
+        }
+    }
+}
+
+fn declaration(task: &Task<'_>) -> TokenStream {
+    let private = task.krate.private();
+    // At the handler, for the line of its `fn`.
+    let here = task.function.ident.span();
+    let macros = task.krate.private_at(here);
+    let at = quote_spanned!(here=> .at(#macros::file!(), #macros::line!()));
+    let aliases = (!task.aliases.is_empty()).then(|| {
+        let aliases = &task.aliases;
+        quote!(.aliases(&[#(#aliases),*]))
+    });
+    let states: Vec<_> = task
+        .arguments
+        .iter()
+        .filter_map(|it| requirement(task, it))
+        .collect();
+    let states = (!states.is_empty()).then(|| quote!(.states(const { &[#(#states),*] })));
+    let transactional = task.is_transactional().then(|| quote!(.transactional()));
+    let timeout = task.timeout.map(|timeout| {
+        let (seconds, nanoseconds) = (timeout.as_secs(), timeout.subsec_nanos());
+        quote!(.timeout(#private::Duration::new(#seconds, #nanoseconds)))
+    });
+    quote! {
+        #private::Declaration::new()#at #aliases #states #transactional #timeout
+    }
+}
+
+fn requirement(task: &Task<'_>, argument: &Argument<'_>) -> Option<TokenStream> {
+    match argument {
+        Argument::State(ty) => {
+            let private = task.krate.private_at(ty.span());
+            Some(quote_spanned!(ty.span()=> <#ty as #private::SharedState>::REQUIREMENT))
+        }
+        Argument::Injected(ty) => {
+            let private = task.krate.private_at(ty.span());
+            Some(quote_spanned!(ty.span()=> <#ty as #private::Inject>::REQUIREMENT))
+        }
+        Argument::Field(_) | Argument::Transaction(_) => None,
+    }
+}
+
+/// Writes `Task::run`. Its locals are hygienic, so an argument may have any name.
+fn run(task: &Task<'_>) -> TokenStream {
+    let private = task.krate.private();
+    let payload = &task.payload;
+    let handler = &task.function.ident;
+    let [data, parts] = ["_payload", "_parts"].map(|name| Ident::new(name, Span::mixed_site()));
+    let mutability = task.is_transactional().then(|| quote!(mut));
+    let arguments = task.arguments.iter().map(|argument| match argument {
+        Argument::Field(field) => {
+            let ident = field.ident;
+            quote!(#data.#ident)
+        }
+        Argument::State(ty) => {
+            let private = task.krate.private_at(ty.span());
+            quote_spanned!(ty.span()=> <#ty as #private::SharedState>::borrow(&#parts))
+        }
+        Argument::Transaction(reference) => {
+            let ty = bare(&reference.elem);
+            let private = task.krate.private_at(ty.span());
+            quote_spanned!(ty.span()=> <#ty as #private::TxHandle>::of(#parts.tx::<#private::Tx>()))
+        }
+        Argument::Injected(ty) => {
+            let private = task.krate.private_at(ty.span());
+            quote_spanned!(ty.span()=> <#ty as #private::Inject>::inject(&#parts))
+        }
+    });
+    let arguments = quote!(#(#arguments),*);
+    // At the handler: that its future is not `Send` is said there.
+    let here = handler.span();
+    let at_handler = task.krate.private_at(here);
+    let outcome = outcome(task);
+    let call = quote_spanned!(here=> #at_handler::run(#handler(#arguments), #outcome));
+    quote! {
+        fn run<'run>(
+            #data: #payload,
+            #mutability #parts: #private::Parts<'run>,
+        ) -> #private::BoxFuture<'run, #private::Outcome> {
+            #call
+        }
+    }
+}
+
+/// Names what reads the handler's value, at its return type: that it is no outcome is said there.
+fn outcome(task: &Task<'_>) -> TokenStream {
+    let span = match &task.function.output {
+        ReturnType::Default => task.function.ident.span(),
+        ReturnType::Type(_, ty) => ty.span(),
+    };
+    let private = task.krate.private_at(span);
+    match &task.function.output {
+        ReturnType::Type(_, ty) if !mentions(ty.to_token_stream(), &["impl"]) => {
+            quote_spanned!(span=> <#ty as #private::IntoOutcome>::into_outcome)
+        }
+        _ => quote_spanned!(span=> #private::IntoOutcome::into_outcome),
+    }
+}

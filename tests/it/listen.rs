@@ -1,0 +1,149 @@
+//! Waking up: by notification when asleep, by polling alone, and after the listener was cut off.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use taskq::{WorkerBuilder, task};
+use tokio::time::sleep;
+
+use crate::support::{LIMIT, database, execute, one, until, while_working, worker};
+
+#[task]
+async fn heard(count: &AtomicUsize) {
+    count.fetch_add(1, Ordering::SeqCst);
+}
+
+/// A worker whose polling cannot be what finds a task in time.
+fn listener(pool: &PgPool, count: &Arc<AtomicUsize>) -> WorkerBuilder {
+    worker(pool)
+        .only::<(Heard,)>()
+        .state_arc(count.clone())
+        .poll_interval(LIMIT * 4)
+}
+
+/// Waits until the worker has taken all its naps but the last.
+async fn asleep(pool: &PgPool) {
+    until("asleep", async || {
+        one::<i64>(pool, "select count(*) from taskq.sleeper").await == 1
+    })
+    .await;
+    sleep(Duration::from_secs(4)).await;
+}
+
+#[tokio::test]
+async fn an_enqueue_wakes_a_sleeping_worker() {
+    let (_database, pool) = database().await;
+    let count = Arc::new(AtomicUsize::new(0));
+    while_working(listener(&pool, &count), async {
+        asleep(&pool).await;
+        let mut tx = pool.begin().await.expect("a transaction");
+        Heard::enqueue(&mut tx).await.expect("enqueued");
+        tx.commit().await.expect("committed");
+        until("run", async || count.load(Ordering::SeqCst) == 1).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_bare_insert_wakes_a_sleeping_worker() {
+    let (_database, pool) = database().await;
+    let count = Arc::new(AtomicUsize::new(0));
+    while_working(listener(&pool, &count), async {
+        asleep(&pool).await;
+        execute(&pool, "insert into taskq.task (task_type) values ('heard')").await;
+        until("run", async || count.load(Ordering::SeqCst) == 1).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_enqueue_notifies_nobody_when_nobody_sleeps() {
+    let (_database, pool) = database().await;
+    let mut listener = sqlx::postgres::PgListener::connect_with(&pool)
+        .await
+        .expect("listening");
+    listener.listen("taskq").await.expect("listening");
+    execute(&pool, "insert into taskq.task (task_type) values ('heard')").await;
+    execute(
+        &pool,
+        "insert into taskq.sleeper values ('other', gen_random_uuid(), now() + interval '1 hour')",
+    )
+    .await;
+    execute(&pool, "insert into taskq.task (task_type) values ('heard')").await;
+    execute(&pool, "insert into taskq.sleeper values ('default', gen_random_uuid(), now() - interval '1 second')").await;
+    execute(&pool, "insert into taskq.task (task_type) values ('heard')").await;
+    execute(&pool, "notify taskq, 'the end'").await;
+    let first = listener.recv().await.expect("a notification");
+    assert_eq!(first.payload(), "the end");
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_listen_finds_tasks_by_polling() {
+    let (_database, pool) = database().await;
+    let count = Arc::new(AtomicUsize::new(0));
+    let worker = worker(&pool)
+        .only::<(Heard,)>()
+        .state_arc(count.clone())
+        .listen(false)
+        .poll_interval(Duration::from_millis(200));
+    while_working(worker, async {
+        // Past all naps.
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(
+            one::<i64>(&pool, "select count(*) from taskq.sleeper").await,
+            0
+        );
+        execute(&pool, "insert into taskq.task (task_type) values ('heard')").await;
+        until("run", async || count.load(Ordering::SeqCst) == 1).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_listener_that_was_cut_off_comes_back_and_looks_at_once() {
+    let (_database, pool) = database().await;
+    let count = Arc::new(AtomicUsize::new(0));
+    while_working(listener(&pool, &count), async {
+        asleep(&pool).await;
+        // The task comes while nobody listens: its notification is lost.
+        execute(
+            &pool,
+            "begin;
+             select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query ilike 'listen%';
+             delete from taskq.sleeper;
+             insert into taskq.task (task_type) values ('heard');
+             commit",
+        )
+        .await;
+        until("run", async || count.load(Ordering::SeqCst) == 1).await;
+        // And it listens again.
+        asleep(&pool).await;
+        execute(&pool, "insert into taskq.task (task_type) values ('heard')").await;
+        until("run", async || count.load(Ordering::SeqCst) == 2).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_worker_survives_the_loss_of_all_its_connections() {
+    let (_database, pool) = database().await;
+    let count = Arc::new(AtomicUsize::new(0));
+    while_working(listener(&pool, &count), async {
+        asleep(&pool).await;
+        execute(
+            &pool,
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
+        )
+        .await;
+        for n in 1..=3 {
+            until("enqueued", async || {
+                sqlx::query("insert into taskq.task (task_type) values ('heard')").execute(&pool).await.is_ok()
+            })
+            .await;
+            until("run", async || count.load(Ordering::SeqCst) == n).await;
+        }
+    })
+    .await;
+}

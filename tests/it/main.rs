@@ -1,0 +1,18 @@
+//! taskq as its users see it: the public API against a real Postgres, a fresh database for each test.
+
+mod claim;
+mod enqueue;
+mod lease;
+mod listen;
+mod migrate;
+mod order;
+mod process;
+mod retry;
+mod roles;
+mod sql;
+mod start;
+mod stop;
+mod support;
+mod transaction;
+mod typed;
+mod unknown;

@@ -1,0 +1,152 @@
+//! In what order tasks run: by priority, by time, and no type in the way of another.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::Utc;
+use taskq::task;
+
+use crate::support::{database, drain, states, task as find, until, while_working};
+
+type Order = Mutex<Vec<String>>;
+
+#[task]
+async fn slow_lane(order: &Order, name: String) {
+    order.lock().expect("not poisoned").push(name);
+}
+
+#[task]
+async fn fast_lane(order: &Order, name: String) {
+    order.lock().expect("not poisoned").push(name);
+}
+
+fn one_at_a_time(pool: &sqlx::PgPool, order: &Arc<Order>) -> taskq::WorkerBuilder {
+    taskq::Worker::builder(pool.clone())
+        .queue("default", 1)
+        .only::<(SlowLane, FastLane)>()
+        .state_arc(order.clone())
+}
+
+#[tokio::test]
+async fn a_smaller_priority_runs_earlier_whatever_its_type() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    for (priority, name) in [(5, "last"), (0, "second"), (-3, "first")] {
+        taskq::enqueue(&mut db, SlowLane { name: name.into() })
+            .priority(priority)
+            .await
+            .expect("enqueued");
+    }
+    taskq::enqueue(
+        &mut db,
+        FastLane {
+            name: "third".into(),
+        },
+    )
+    .priority(1)
+    .await
+    .expect("enqueued");
+    let order = Arc::new(Order::default());
+    drain(one_at_a_time(&pool, &order), &pool).await;
+    assert_eq!(
+        *order.lock().expect("not poisoned"),
+        ["first", "second", "third", "last"]
+    );
+}
+
+#[tokio::test]
+async fn tasks_of_one_type_run_in_the_order_in_which_they_are_due() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    for (minutes, name) in [(1, "third"), (3, "first"), (2, "second")] {
+        taskq::enqueue(&mut db, SlowLane { name: name.into() })
+            .run_at(Utc::now() - chrono::TimeDelta::minutes(minutes))
+            .await
+            .expect("enqueued");
+    }
+    let order = Arc::new(Order::default());
+    drain(one_at_a_time(&pool, &order), &pool).await;
+    assert_eq!(
+        *order.lock().expect("not poisoned"),
+        ["first", "second", "third"]
+    );
+}
+
+#[tokio::test]
+async fn a_type_with_many_tasks_does_not_hold_up_another() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let many = (0..1_000).map(|n| SlowLane {
+        name: format!("slow {n}"),
+    });
+    taskq::enqueue_many(&mut db, many).await.expect("enqueued");
+    let few = (0..5).map(|n| FastLane {
+        name: format!("fast {n}"),
+    });
+    taskq::enqueue_many(&mut db, few).await.expect("enqueued");
+    let order = Arc::new(Order::default());
+    drain(one_at_a_time(&pool, &order), &pool).await;
+    let order = order.lock().expect("not poisoned");
+    assert_eq!(order.len(), 1_005);
+    let last = order
+        .iter()
+        .rposition(|name| name.starts_with("fast"))
+        .expect("all have run");
+    // Each claim chooses one of two lanes by chance: five choices out of a hundred, but for one
+    // time in 10^20.
+    assert!(last < 100, "the last of five ran as number {last}");
+}
+
+#[tokio::test]
+async fn a_delayed_task_waits_for_its_time_and_is_not_polled_for() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let task_id = taskq::enqueue(
+        &mut db,
+        SlowLane {
+            name: "later".into(),
+        },
+    )
+    .delay(Duration::from_secs(1))
+    .await
+    .expect("enqueued")
+    .task_id;
+    let row = find(&pool, task_id).await.expect("waiting");
+    assert!(row.due_in.is_some_and(|due_in| due_in > 0.0));
+    let order = Arc::new(Order::default());
+    // The poll interval and the wake-ups cannot be what finds it.
+    let worker = one_at_a_time(&pool, &order)
+        .poll_interval(Duration::from_secs(3600))
+        .listen(false);
+    drain(worker, &pool).await;
+    assert_eq!(*order.lock().expect("not poisoned"), ["later"]);
+}
+
+#[tokio::test]
+async fn tasks_in_the_future_do_not_hold_up_those_that_are_due() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    taskq::enqueue(
+        &mut db,
+        SlowLane {
+            name: "future".into(),
+        },
+    )
+    .priority(-10)
+    .delay(Duration::from_secs(3600))
+    .await
+    .expect("enqueued");
+    taskq::enqueue(&mut db, SlowLane { name: "now".into() })
+        .await
+        .expect("enqueued");
+    let order = Arc::new(Order::default());
+    while_working(one_at_a_time(&pool, &order), async {
+        until("run", async || {
+            !order.lock().expect("not poisoned").is_empty()
+        })
+        .await;
+    })
+    .await;
+    assert_eq!(*order.lock().expect("not poisoned"), ["now"]);
+    assert_eq!(states(&pool).await["waiting"], 1);
+}

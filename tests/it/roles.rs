@@ -1,0 +1,122 @@
+//! The grants of `migrations/roles.sql`: each role can do its part, and no other.
+
+use sqlx::{Executor, PgPool};
+use taskq::task;
+
+use crate::support::{database, drain, execute, states, worker};
+
+/// Runs as a role. Roles belong to the whole server, so each test has them in a transaction of
+/// its own, which is rolled back.
+async fn as_role(pool: &PgPool, role: &str, statements: &[(&'static str, bool)]) {
+    let mut tx = pool.begin().await.expect("a transaction");
+    tx.execute(include_str!("../../migrations/roles.sql"))
+        .await
+        .expect("roles and grants");
+    tx.execute(sqlx::AssertSqlSafe(format!("set local role {role}")))
+        .await
+        .expect("a role");
+    for (statement, allowed) in statements {
+        tx.execute("savepoint before").await.expect("a savepoint");
+        let result = tx.execute(*statement).await;
+        assert_eq!(result.is_ok(), *allowed, "{role}: {statement}: {result:?}");
+        tx.execute("rollback to savepoint before")
+            .await
+            .expect("back");
+    }
+    tx.rollback().await.expect("rolled back");
+}
+
+const ENQUEUE: &str =
+    "insert into taskq.task (task_type, payload) values ('a', '{}') returning task_id";
+
+#[tokio::test]
+async fn a_web_role_may_enqueue_and_nothing_else() {
+    let (_database, pool) = database().await;
+    execute(&pool, "insert into taskq.sleeper values ('default', gen_random_uuid(), now() + interval '1 hour')").await;
+    as_role(
+        &pool,
+        "taskq_enqueue",
+        &[
+            (ENQUEUE, true),
+            ("select payload from taskq.task", false),
+            ("delete from taskq.task", false),
+            ("update taskq.task set priority = 0", false),
+            ("select * from taskq.tasks", false),
+            ("select * from taskq.sleeper", false),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_reading_role_may_look_and_not_touch() {
+    let (_database, pool) = database().await;
+    as_role(
+        &pool,
+        "taskq_read",
+        &[
+            ("select * from taskq.tasks", true),
+            ("select * from taskq.worker", true),
+            (ENQUEUE, false),
+            ("delete from taskq.dead", false),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_worker_role_can_run_a_worker() {
+    #[task]
+    async fn either(tx: &mut sqlx::PgConnection, fails: bool) -> Result<(), taskq::BoxError> {
+        sqlx::query("select 1").execute(tx).await?;
+        match fails {
+            true => Err(taskq::discard("as asked"))?,
+            false => Ok(()),
+        }
+    }
+
+    let (database, pool) = database().await;
+    // A name of its own, because roles outlive the database.
+    let role = format!("taskq_worker_{}", std::process::id());
+    let grants = include_str!("../../migrations/roles.sql").replace("taskq_worker", &role);
+    let worker_part = grants
+        .split("create role ")
+        .find(|part| part.starts_with(&role))
+        .expect("its part");
+    let worker_part = worker_part
+        .split("\n-- A reader")
+        .next()
+        .unwrap_or_default();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("create role {worker_part}")))
+        .execute(&pool)
+        .await
+        .expect("granted");
+
+    let as_worker = sqlx::postgres::PgPoolOptions::new()
+        .max_connections(20)
+        .connect_with(
+            database
+                .connect_options()
+                .options([("role", role.as_str())]),
+        )
+        .await
+        .expect("connected");
+    let mut db = as_worker.acquire().await.expect("a connection");
+    Either::enqueue(&mut db, false).await.expect("enqueued");
+    Either::enqueue(&mut db, true).await.expect("enqueued");
+    drop(db);
+    drain(
+        worker(&as_worker).only::<(Either,)>().keep_completed(true),
+        &as_worker,
+    )
+    .await;
+    let states = states(&as_worker).await;
+    as_worker.close().await;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+        "drop owned by {role}; drop role {role}"
+    )))
+    .execute(&pool)
+    .await
+    .expect("dropped");
+    assert_eq!((states["completed"], states["discarded"]), (1, 1));
+}

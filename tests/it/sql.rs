@@ -1,0 +1,88 @@
+//! The statements themselves: each is understood by the server, and says what it is for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
+
+use crate::support::{database, one};
+
+fn folder(path: &str) -> Vec<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let mut files: Vec<PathBuf> = fs::read_dir(&path)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    files.sort();
+    files
+}
+
+#[tokio::test]
+async fn every_statement_is_prepared_against_the_migrated_tables() {
+    let (_database, pool) = database().await;
+    let files = folder("../taskq/src/store/sql");
+    assert!(files.len() > 10);
+    for file in files {
+        let text = fs::read_to_string(&file).expect("readable");
+        let prepared = pool
+            .prepare(AssertSqlSafe(text.clone()).into_sql_str())
+            .await;
+        assert!(prepared.is_ok(), "{}: {:?}", file.display(), prepared.err());
+        assert!(
+            text.starts_with("-- "),
+            "{} says what it is for",
+            file.display()
+        );
+        assert!(
+            text.contains("Locks: "),
+            "{} says what it locks",
+            file.display()
+        );
+    }
+}
+
+#[tokio::test]
+async fn ids_and_counters_that_grow_have_sixty_four_bits() {
+    let (_database, pool) = database().await;
+    let narrow: i64 = one(
+        &pool,
+        "select count(*) from information_schema.columns
+         where table_schema = 'taskq' and column_name ~ '(^|_)(task_id|position)$' and data_type <> 'bigint'",
+    )
+    .await;
+    assert_eq!(narrow, 0);
+}
+
+/// A dependent with `DATABASE_URL` set compiles, because nothing here is checked against it.
+#[test]
+fn the_library_has_no_query_that_is_checked_at_compile_time() {
+    fn sources(path: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(path).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true => sources(&path, found),
+                false => found.push(path),
+            }
+        }
+    }
+    let mut found = Vec::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    sources(&root.join("../taskq/src"), &mut found);
+    sources(&root.join("../taskq-macros/src"), &mut found);
+    for file in found {
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        for name in ["query", "query_as", "query_scalar", "query_file"] {
+            assert!(!text.contains(&format!("{name}!(")), "{}", file.display());
+        }
+    }
+    let manifest = fs::read_to_string(root.join("../Cargo.toml")).expect("the manifest");
+    let sqlx = manifest
+        .lines()
+        .find(|line| line.starts_with("sqlx = "))
+        .expect("sqlx");
+    assert!(
+        sqlx.contains("default-features = false")
+            && !sqlx.contains("\"macros\"")
+            && !sqlx.contains("\"time\"")
+    );
+}

@@ -1,0 +1,195 @@
+//! What a worker refuses to start with, and what it says.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use taskq::{Schema, Worker, WorkerError, task};
+
+use crate::support::{Log, database, execute, until, while_working, worker};
+
+#[task]
+async fn plain() {}
+
+async fn refusal(worker: taskq::WorkerBuilder) -> String {
+    worker
+        .build()
+        .await
+        .expect_err("it must not start")
+        .to_string()
+}
+
+#[tokio::test]
+async fn missing_state_is_named_with_the_place_of_each_handler() {
+    struct Mailer;
+    trait Sms: Send + Sync {}
+
+    #[task]
+    async fn mails(_mailer: &Mailer) {}
+    #[task]
+    async fn texts(_sms: &dyn Sms) {}
+
+    let (_database, pool) = database().await;
+    let text = refusal(worker(&pool).only::<(Mails, Texts)>()).await;
+    assert!(text.contains("task `mails` (tests/it/start.rs:"), "{text}");
+    assert!(
+        text.contains("needs state `") && text.contains("Mailer`"),
+        "{text}"
+    );
+    assert!(
+        text.contains("task `texts` (tests/it/start.rs:") && text.contains("dyn "),
+        "{text}"
+    );
+    assert!(text.contains(".state("), "{text}");
+}
+
+#[tokio::test]
+async fn two_handlers_with_one_name_are_both_named() {
+    #[task(name = "twin", payload = TwinOne)]
+    async fn first() {}
+    #[task(name = "other_twin", alias = "twin", payload = TwinTwo)]
+    async fn second() {}
+
+    let (_database, pool) = database().await;
+    let text = refusal(worker(&pool).only::<(TwinOne, TwinTwo)>()).await;
+    assert!(
+        text.starts_with("two handlers for `twin`: tests/it/start.rs:"),
+        "{text}"
+    );
+    assert_eq!(text.matches("tests/it/start.rs:").count(), 2, "{text}");
+}
+
+#[tokio::test]
+async fn a_pool_too_small_for_the_concurrency_is_refused_with_the_number_needed() {
+    #[task]
+    async fn transactional(_tx: &mut PgConnection) {}
+
+    let (database, _) = database().await;
+    let small = database.pool_of(20);
+    let with = |concurrency| Worker::builder(small.clone()).queue("default", concurrency);
+    let text = refusal(with(16).only::<(Transactional,)>()).await;
+    assert!(
+        text.contains("allows 20 connections") && text.contains("may need 21"),
+        "{text}"
+    );
+    let error = with(16)
+        .only::<(Transactional,)>()
+        .build()
+        .await
+        .expect_err("refused");
+    assert!(matches!(
+        error,
+        WorkerError::PoolTooSmall {
+            needed: 21,
+            for_handlers: 16,
+            found: 20,
+            ..
+        }
+    ));
+    with(15)
+        .only::<(Transactional,)>()
+        .build()
+        .await
+        .expect("fifteen fit");
+    with(16)
+        .listen(false)
+        .only::<(Transactional,)>()
+        .build()
+        .await
+        .expect("sixteen fit without listening");
+    with(500)
+        .only::<(Plain,)>()
+        .build()
+        .await
+        .expect("handlers without a transaction need none");
+}
+
+#[tokio::test]
+async fn settings_out_of_range_are_refused_by_name() {
+    let (_database, pool) = database().await;
+    let base = || Worker::builder(pool.clone()).only::<(Plain,)>();
+    for (worker, part) in [
+        (
+            base().queue("mail", 0),
+            "`mail` must run between 1 and 10000",
+        ),
+        (
+            base().queue("mail", 1).queue("mail", 2),
+            "`mail` is given twice",
+        ),
+        (base().queue("", 1), "`queue` must not be empty"),
+        (
+            base().lease(Duration::from_millis(1)),
+            "`lease` must be between",
+        ),
+        (
+            base().poll_interval(Duration::ZERO),
+            "`poll_interval` must be between",
+        ),
+    ] {
+        let text = refusal(worker).await;
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn tables_that_are_missing_or_of_another_version_are_refused_with_the_way_out() {
+    let (_database, pool) = database().await;
+    let none = Schema::named("nowhere").expect("a name");
+    let text = refusal(worker(&pool).only::<(Plain,)>().schema(none)).await;
+    assert!(
+        text.contains("no task tables in schema `nowhere`")
+            && text.contains("taskq::migrate(&pool)"),
+        "{text}"
+    );
+
+    execute(&pool, "update taskq.migration set version = 0").await;
+    let text = refusal(worker(&pool).only::<(Plain,)>()).await;
+    assert!(
+        text.contains("has version 0") && text.contains("taskq::migrate(&pool)"),
+        "{text}"
+    );
+
+    execute(&pool, "update taskq.migration set version = 1; insert into taskq.migration values (1000, 'future', 1)").await;
+    worker(&pool)
+        .only::<(Plain,)>()
+        .build()
+        .await
+        .expect("newer tables that it can work with");
+
+    execute(
+        &pool,
+        "update taskq.migration set oldest_binary = 999 where version = 1000",
+    )
+    .await;
+    let text = refusal(worker(&pool).only::<(Plain,)>()).await;
+    assert!(
+        text.contains("has version 1000") && text.contains("deploy a newer version"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_program_without_handlers_is_told_how_to_link_them() {
+    struct Nothing;
+    impl taskq::TaskSet for Nothing {
+        fn __registrations() -> Vec<taskq::__private::Registration> {
+            Vec::new()
+        }
+    }
+
+    let log = Log::capture();
+    let (_database, pool) = database().await;
+    while_working(
+        worker(&pool).only::<Nothing>(),
+        until("told", async || log.has("use my_tasks as _;")),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn without_only_a_worker_runs_what_is_linked() {
+    let (_database, pool) = database().await;
+    // All handlers of this test program, and so the two twins above.
+    let text = refusal(Worker::builder(pool.clone())).await;
+    assert!(text.starts_with("two handlers for `twin`"), "{text}");
+}

@@ -1,0 +1,161 @@
+//! What the types give: the handler stays a function, its arguments are found by their shape, and any
+//! error comes through.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sqlx::PgConnection;
+use taskq::{Attempt, Payload, Task, TaskSet, task};
+
+use crate::support::{database, drain, one, states, worker};
+
+trait Mailer: Send + Sync {
+    fn send(&self, to: &str);
+}
+
+#[derive(Default)]
+struct FakeMailer(AtomicUsize);
+
+impl Mailer for FakeMailer {
+    fn send(&self, _to: &str) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[task(queue = "mail")]
+async fn greet(
+    tx: &mut PgConnection,
+    mailer: &dyn Mailer,
+    #[inject] sent: Arc<AtomicUsize>,
+    attempt: &Attempt,
+    name: String,
+    #[serde(default)] loud: bool,
+) -> anyhow::Result<()> {
+    let _ = (attempt.task_id(), loud);
+    sqlx::query("select 1").execute(tx).await?;
+    mailer.send(&name);
+    sent.fetch_add(1, Ordering::SeqCst);
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_argument_is_found_by_its_shape() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    Greet::enqueue(&mut db, "Ada".into(), true)
+        .await
+        .expect("enqueued");
+    crate::support::execute(
+        &pool,
+        r#"insert into taskq.task (task_type, payload) values ('greet', '{"name": "Grace"}')"#,
+    )
+    .await;
+    let (mailer, sent) = (
+        Arc::new(FakeMailer::default()),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let worker = worker(&pool)
+        .queue("mail", 2)
+        .only::<(Greet,)>()
+        .state_arc::<dyn Mailer>(mailer.clone())
+        .state_arc(sent.clone());
+    drain(worker, &pool).await;
+    assert_eq!(
+        (mailer.0.load(Ordering::SeqCst), sent.load(Ordering::SeqCst)),
+        (2, 2)
+    );
+}
+
+#[tokio::test]
+async fn a_handler_is_still_a_function() {
+    #[task]
+    async fn add(tx: &mut PgConnection, a: i64, b: i64) -> sqlx::Result<i64> {
+        sqlx::query_scalar("select $1 + $2")
+            .bind(a)
+            .bind(b)
+            .fetch_one(tx)
+            .await
+    }
+
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    assert_eq!(add(&mut db, 2, 3).await.expect("added"), 5);
+}
+
+#[test]
+fn the_type_says_what_the_attribute_said() {
+    #[task(name = "NIGHTLY", queue = "slow", priority = -2, max_attempts = 9, payload = NightlyExport, derive(Debug, Clone, PartialEq))]
+    async fn export(day: u32) {
+        let _ = day;
+    }
+
+    let _ = export;
+    assert_eq!(NightlyExport::TASK_TYPE, "NIGHTLY");
+    assert_eq!(
+        (
+            NightlyExport::QUEUE,
+            NightlyExport::PRIORITY,
+            NightlyExport::MAX_ATTEMPTS
+        ),
+        ("slow", -2, 9)
+    );
+    assert_eq!(NightlyExport { day: 1 }.clone(), NightlyExport { day: 1 });
+    fn is_task<T: Task>() {}
+    is_task::<NightlyExport>();
+    fn is_set<S: TaskSet>() {}
+    is_set::<(NightlyExport, Greet)>();
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("it failed")]
+struct Failure;
+
+macro_rules! failing {
+    ($($name:ident -> $error:ty = $value:expr;)+) => {
+        $(#[task(max_attempts = 1)]
+        async fn $name() -> Result<(), $error> {
+            Err($value)?
+        })+
+    };
+}
+
+failing! {
+    fails_anyhow -> anyhow::Error = anyhow::anyhow!(Failure);
+    fails_boxed -> taskq::BoxError = Box::new(Failure);
+    fails_thiserror -> Failure = Failure;
+    fails_string -> String = "it failed".to_owned();
+    fails_str -> &'static str = "it failed";
+    fails_std -> fmt::Error = fmt::Error;
+    fails_control -> taskq::Control = taskq::discard("it failed");
+}
+
+#[tokio::test]
+async fn any_error_that_can_be_boxed_is_recorded() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    FailsAnyhow::enqueue(&mut db).await.expect("enqueued");
+    FailsBoxed::enqueue(&mut db).await.expect("enqueued");
+    FailsThiserror::enqueue(&mut db).await.expect("enqueued");
+    FailsString::enqueue(&mut db).await.expect("enqueued");
+    FailsStr::enqueue(&mut db).await.expect("enqueued");
+    FailsStd::enqueue(&mut db).await.expect("enqueued");
+    FailsControl::enqueue(&mut db).await.expect("enqueued");
+    let worker = worker(&pool).only::<(
+        FailsAnyhow,
+        FailsBoxed,
+        FailsThiserror,
+        FailsString,
+        FailsStr,
+        FailsStd,
+        FailsControl,
+    )>();
+    drain(worker, &pool).await;
+    assert_eq!(states(&pool).await["discarded"], 7);
+    let with_text: i64 = one(
+        &pool,
+        "select count(*) from taskq.dead where errors -> 0 ->> 'error' in ('it failed', 'discarded: it failed')",
+    )
+    .await;
+    assert_eq!(with_text, 6);
+}

@@ -1,0 +1,6 @@
+#[taskq::task]
+async fn send_mail(to: &[String]) {
+    drop(to.len());
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[taskq::task]
+async fn send_mail(#[cfg(all())] to: String) {
+    drop(to);
+}
+
+fn main() {}

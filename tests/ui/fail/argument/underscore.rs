@@ -1,0 +1,4 @@
+#[taskq::task]
+async fn send_mail(_: String) {}
+
+fn main() {}

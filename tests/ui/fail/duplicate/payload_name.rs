@@ -1,0 +1,6 @@
+struct SendMail;
+
+#[taskq::task]
+async fn send_mail() {}
+
+fn main() {}

@@ -1,0 +1,10 @@
+struct Mailer;
+
+#[taskq::task]
+async fn purge() {}
+
+fn only<T: taskq::TaskSet>() {}
+
+fn main() {
+    only::<(Purge, Mailer)>();
+}

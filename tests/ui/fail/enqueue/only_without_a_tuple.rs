@@ -1,0 +1,8 @@
+#[taskq::task]
+async fn purge() {}
+
+fn only<T: taskq::TaskSet>() {}
+
+fn main() {
+    only::<Purge>();
+}

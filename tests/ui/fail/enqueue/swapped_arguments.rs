@@ -1,0 +1,9 @@
+#[taskq::task]
+async fn send_mail(_usr_id: i64, _to: String, _locale: Option<String>) {}
+
+async fn signup(tx: &mut sqlx::PgConnection) -> Result<(), taskq::EnqueueError> {
+    SendMail::enqueue(tx, "a@b.c".to_owned(), 1, None).await?;
+    Ok(())
+}
+
+fn main() {}

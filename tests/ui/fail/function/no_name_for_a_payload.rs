@@ -1,0 +1,4 @@
+#[taskq::task]
+async fn _1(_to: String) {}
+
+fn main() {}

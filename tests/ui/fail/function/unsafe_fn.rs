@@ -1,0 +1,4 @@
+#[taskq::task]
+async unsafe fn send_mail(_to: String) {}
+
+fn main() {}

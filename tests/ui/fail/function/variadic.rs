@@ -1,0 +1,4 @@
+#[taskq::task]
+async fn send_mail(_to: String, _rest: ...) {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+trait Mailer {
+    #[taskq::task]
+    async fn send(_to: String);
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+#[taskq::task]
+struct SendMail {
+    to: String,
+}
+
+fn main() {
+    let _ = SendMail { to: String::new() };
+}

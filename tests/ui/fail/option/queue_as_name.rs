@@ -1,0 +1,4 @@
+#[taskq::task(queue = mail)]
+async fn send_mail(_to: String) {}
+
+fn main() {}

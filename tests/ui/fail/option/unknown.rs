@@ -1,0 +1,4 @@
+#[taskq::task(quue = "mail")]
+async fn send_mail(_to: String) {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[taskq::task(timeout = "0s")]
+async fn send_mail(_to: String) {}
+
+fn main() {}
