@@ -32,6 +32,10 @@ async fn create_tables(pool: &PgPool) -> sqlx::Result<()> {
         .bind(TABLES_LOCK)
         .execute(&mut *tx)
         .await?;
+    // Or each start would log a line for each table that is already there.
+    sqlx::query("set local client_min_messages = warning")
+        .execute(&mut *tx)
+        .await?;
     sqlx::raw_sql(include_str!("tables.sql"))
         .execute(&mut *tx)
         .await?;

@@ -60,13 +60,15 @@ async fn run(role: &Role, pool: &PgPool) -> anyhow::Result<()> {
     match role {
         Role::Worker => work(pool).await,
         Role::Web => {
+            let listener = web::listen().await?;
             let _sink = Sink::unless_configured(pool).await?;
-            web::serve(pool).await
+            web::serve(listener, pool).await
         }
         Role::WebAndWorker => {
+            let listener = web::listen().await?;
             // It outlives the worker, whose last handlers may be talking to it.
             let _sink = Sink::unless_configured(pool).await?;
-            tokio::try_join!(web::serve(pool), work(pool))?;
+            tokio::try_join!(web::serve(listener, pool), work(pool))?;
             Ok(())
         }
     }

@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::mail::SMTP_URL;
 
@@ -25,6 +25,9 @@ const MAX_BYTES: usize = 1024 * 1024;
 
 /// How long a client may take for its whole conversation.
 const MAX_CONVERSATION: Duration = Duration::from_secs(60);
+
+/// How often the sink says where it is.
+const ANNOUNCEMENT: Duration = Duration::from_secs(1);
 
 /// A running sink. It stops when this is dropped.
 pub(crate) struct Sink {
@@ -43,20 +46,39 @@ impl Sink {
     async fn start(pool: &PgPool) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("smtp://{}", listener.local_addr()?);
-        sqlx::query(
-            "insert into mail_sink (url) values ($1)
-             on conflict (is_the_one) do update set url = excluded.url",
-        )
-        .bind(&url)
-        .execute(pool)
-        .await?;
+        announce(&url, pool).await?;
         tracing::info!(
             url,
             "mails are received here; SMTP_URL sends them elsewhere"
         );
         let mut server = JoinSet::new();
         server.spawn(accept(listener, pool.clone()));
+        server.spawn(keep_announcing(url, pool.clone()));
         Ok(Self { _server: server })
+    }
+}
+
+/// Tells the workers, which may be other processes, where to send mails.
+async fn announce(url: &str, pool: &PgPool) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into mail_sink (url) values ($1)
+         on conflict (is_the_one) do update set url = excluded.url
+         where mail_sink.url <> excluded.url",
+    )
+    .bind(url)
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// A second web server announces its own sink, and takes it away when it ends. So nobody may rely
+/// on having said it once.
+async fn keep_announcing(url: String, pool: PgPool) {
+    loop {
+        sleep(ANNOUNCEMENT).await;
+        if let Err(error) = announce(&url, &pool).await {
+            tracing::warn!(%error, "the mail sink could not be announced");
+        }
     }
 }
 

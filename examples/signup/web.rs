@@ -25,12 +25,16 @@ const LAST_REQUESTS: Duration = Duration::from_secs(10);
 /// bcrypt reads so many bytes of a password and ignores the rest.
 const BCRYPT_MAX_BYTES: usize = 72;
 
-/// Serves until the process is asked to stop, and lets requests under way end.
-pub(crate) async fn serve(pool: &PgPool) -> anyhow::Result<()> {
+/// Takes the address that `ADDR` names.
+pub(crate) async fn listen() -> anyhow::Result<TcpListener> {
     let address = std::env::var("ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
-    let listener = TcpListener::bind(&address)
+    TcpListener::bind(&address)
         .await
-        .with_context(|| format!("cannot listen on {address}; ADDR names another address"))?;
+        .with_context(|| format!("cannot listen on {address}; ADDR names another address"))
+}
+
+/// Serves until the process is asked to stop, and lets requests under way end.
+pub(crate) async fn serve(listener: TcpListener, pool: &PgPool) -> anyhow::Result<()> {
     announce(listener.local_addr()?);
     let server = axum::serve(listener, router(pool.clone())).with_graceful_shutdown(async {
         taskq::shutdown_signal().await;

@@ -194,7 +194,7 @@ async fn an_error_of_the_database_is_not_shown_to_the_visitor() {
 
 #[tokio::test]
 async fn a_web_server_and_two_workers_send_each_user_one_mail() {
-    const USERS: usize = 100;
+    const USERS: usize = 200;
     let database = Database::fresh().await.unwrap();
     // All at once: who comes first makes the tables.
     let workers = [(); 2].map(|()| Program::start("signup", &["worker"], &database.url()));
@@ -241,6 +241,26 @@ async fn a_worker_finds_the_mail_sink_of_a_web_server_that_was_restarted() {
     let mails = second.mails_once_there_are(2).await;
     assert_eq!(mails[1]["recipient"], "grace@example.com");
     assert!(worker.interrupt().await.success());
+}
+
+#[tokio::test]
+async fn a_second_web_server_that_ends_does_not_take_the_mail_sink_away() {
+    let database = Database::fresh().await.unwrap();
+    let first = Site::start(&[], &database).await;
+    let sink = async || -> String {
+        let query = sqlx::query_scalar("select url from mail_sink");
+        query.fetch_one(&database.pool_of(1)).await.unwrap()
+    };
+    let sink_of_the_first = sink().await;
+    let second = Site::start(&["web"], &database).await;
+    assert!(second.program.interrupt().await.success());
+    wait_for("the first sink", async || {
+        (sink().await == sink_of_the_first).then_some(())
+    })
+    .await;
+
+    first.sign_up("ada@example.com", "analytical").await;
+    first.mails_once_there_are(1).await;
 }
 
 #[tokio::test]
