@@ -37,7 +37,7 @@ async fn drain_in_transaction(
     attempt: &Attempt,
     progress: &Progress,
 ) -> sqlx::Result<()> {
-    sqlx::query("insert into drained (task_id) values ($1)")
+    sqlx::query("insert into drain_effect (task_id) values ($1)")
         .bind(attempt.task_id())
         .execute(tx)
         .await?;
@@ -99,7 +99,7 @@ async fn run(pool: &PgPool, tasks: usize, concurrency: usize) -> anyhow::Result<
     taskq::migrate(pool).await?;
     taskq_examples::start_afresh(pool, &["drain_at_least_once", "drain_in_transaction"]).await?;
     sqlx::raw_sql(
-        "create table if not exists drained (task_id bigint primary key); truncate drained",
+        "create table if not exists drain_effect (task_id bigint primary key); truncate drain_effect",
     )
     .execute(pool)
     .await?;
@@ -116,7 +116,7 @@ async fn run(pool: &PgPool, tasks: usize, concurrency: usize) -> anyhow::Result<
     let preload = || (0..tasks).map(|_| DrainInTransaction {});
     measure::<(DrainInTransaction,), _>("in a transaction", pool, preload(), concurrency).await?;
 
-    let effects: i64 = sqlx::query_scalar("select count(*) from drained")
+    let effects: i64 = sqlx::query_scalar("select count(*) from drain_effect")
         .fetch_one(pool)
         .await?;
     println!("\n{effects} rows inserted by {tasks} handlers in a transaction");
