@@ -22,7 +22,7 @@ use proc_macro::TokenStream;
 /// Makes an `async fn` a task: its owned arguments become a payload struct that can be enqueued,
 /// and the function the handler that a worker runs.
 ///
-/// ```ignore
+/// ```text
 /// /// Sends the welcome mail.
 /// #[taskq::task(queue = "mail", max_attempts = 5, timeout = "30s")]
 /// async fn send_email_welcome(

@@ -71,17 +71,19 @@ impl Attempt {
         &self.errors
     }
 
-    /// Tells whether the handler is asked to stop: the worker is stopping at once, or its lease
-    /// on this task is lost.
+    /// Tells whether the handler is asked to come to an end: its worker has begun to stop.
+    ///
+    /// It may go on for the grace period, and then is dropped. A handler that can leave off
+    /// in the middle may save its progress and [`snooze`](Self::snooze).
     pub fn is_cancelled(&self) -> bool {
         self.cancellation.is_cancelled()
     }
 
-    /// Waits until the handler is asked to stop.
+    /// Waits until [`is_cancelled`](Self::is_cancelled).
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe. The handler's future itself is dropped soon afterwards.
+    /// Cancel safe.
     pub async fn cancelled(&self) {
         self.cancellation.cancelled().await;
     }

@@ -224,6 +224,8 @@ pub enum WorkerError {
     SchemaTooNew(SchemaTooNew),
     /// The application closed the pool while the worker was running.
     PoolClosed,
+    /// A background part of the worker ended by itself, which is a defect of taskq.
+    PartEnded,
     /// Postgres could not be reached, or refused.
     Database(sqlx::Error),
 }
@@ -292,6 +294,9 @@ impl fmt::Display for WorkerError {
             Self::SchemaTooNew(versions) => versions.fmt(f),
             Self::PoolClosed => f.write_str(
                 "the pool was closed while the worker was running: stop the worker first",
+            ),
+            Self::PartEnded => f.write_str(
+                "a part of the worker ended by itself: this is a defect of taskq, please report it with the log",
             ),
             Self::Database(_) => f.write_str("the worker could not look at its tables"),
         }

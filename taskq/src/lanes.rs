@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::store::{ClaimedRow, LaneRow};
-
 /// A place in a lane. Everything before it has been claimed, as far as this worker knows: a hint
 /// that spares the claim from walking over rows just deleted, never a matter of correctness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +23,23 @@ pub(crate) struct Share {
     pub(crate) priority: i16,
     pub(crate) floor: Option<Floor>,
     pub(crate) limit: usize,
+}
+
+/// A lane that a look at the table found to hold tasks.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) task_type: String,
+    pub(crate) priority: i16,
+    /// How long until its first task is due; zero if one is.
+    pub(crate) due_in: Duration,
+}
+
+/// A claimed task, as far as it concerns its lane.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken<'a> {
+    pub(crate) task_type: &'a str,
+    pub(crate) priority: i16,
+    pub(crate) place: Floor,
 }
 
 /// The lanes of one queue in which this worker believes there is something to claim.
@@ -43,7 +58,7 @@ struct Lane {
 
 impl Lanes {
     /// Starts afresh from what a look at the table found.
-    pub(crate) fn replace(&mut self, found: Vec<LaneRow>) {
+    pub(crate) fn replace(&mut self, found: Vec<Found>) {
         self.next_due_in = found
             .iter()
             .map(|lane| lane.due_in)
@@ -95,17 +110,14 @@ impl Lanes {
 
     /// Takes in what a claim brought. A lane that gave less than its share is exhausted, unless
     /// the claim was full before its turn came.
-    pub(crate) fn claimed(&mut self, shares: &[Share], limit: usize, rows: &[ClaimedRow]) {
-        let full = rows.len() >= limit;
+    pub(crate) fn claimed(&mut self, shares: &[Share], limit: usize, taken: &[Taken<'_>]) {
+        let full = taken.len() >= limit;
         for share in shares {
             let mut count = 0;
             let mut floor = share.floor;
-            for row in rows.iter().filter(|row| share.holds(row)) {
+            for task in taken.iter().filter(|task| share.holds(task)) {
                 count += 1;
-                floor = floor.max(Some(Floor {
-                    run_at: row.run_at,
-                    task_id: row.task_id,
-                }));
+                floor = floor.max(Some(task.place));
             }
             if count < share.limit && !full {
                 self.active.retain(|lane| !share.is_from(lane));
@@ -117,8 +129,8 @@ impl Lanes {
 }
 
 impl Share {
-    fn holds(&self, row: &ClaimedRow) -> bool {
-        self.priority == row.priority && self.task_type == row.task_type
+    fn holds(&self, task: &Taken<'_>) -> bool {
+        self.priority == task.priority && self.task_type == task.task_type
     }
 
     fn is_from(&self, lane: &Lane) -> bool {
@@ -129,15 +141,12 @@ impl Share {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::value::RawValue;
-    use uuid::Uuid;
-
     fn lanes(found: &[(&str, i16, u64)]) -> Lanes {
         let mut lanes = Lanes::default();
         lanes.replace(
             found
                 .iter()
-                .map(|&(task_type, priority, due_in)| LaneRow {
+                .map(|&(task_type, priority, due_in)| Found {
                     task_type: task_type.to_owned(),
                     priority,
                     due_in: Duration::from_secs(due_in),
@@ -147,19 +156,14 @@ mod tests {
         lanes
     }
 
-    fn row(task_type: &str, priority: i16, task_id: i64) -> ClaimedRow {
-        ClaimedRow {
-            lease_id: Uuid::nil(),
-            task_id,
-            task_type: task_type.to_owned(),
-            payload: RawValue::NULL.to_owned(),
+    fn taken(task_type: &str, priority: i16, task_id: i64) -> Taken<'_> {
+        Taken {
+            task_type,
             priority,
-            run_at: DateTime::UNIX_EPOCH,
-            created_at: DateTime::UNIX_EPOCH,
-            max_attempts: None,
-            attempts: 0,
-            errors: Vec::new(),
-            due: 0,
+            place: Floor {
+                run_at: DateTime::UNIX_EPOCH,
+                task_id,
+            },
         }
     }
 
@@ -169,7 +173,7 @@ mod tests {
         let shares = lanes.shares(10);
         assert_eq!(shares.len(), 1);
         assert_eq!((shares[0].task_type.as_str(), shares[0].limit), ("b", 10));
-        lanes.claimed(&shares, 10, &[row("b", -1, 1)]);
+        lanes.claimed(&shares, 10, &[taken("b", -1, 1)]);
         assert_eq!(lanes.shares(10).len(), 2);
     }
 
@@ -187,7 +191,7 @@ mod tests {
         lanes.claimed(
             &shares,
             4,
-            &[row("a", 0, 7), row("a", 0, 9), row("b", 0, 3)],
+            &[taken("a", 0, 7), taken("a", 0, 9), taken("b", 0, 3)],
         );
         let shares = lanes.shares(4);
         assert_eq!(shares.len(), 1);
@@ -198,7 +202,7 @@ mod tests {
     fn a_lane_whose_turn_did_not_come_is_not_exhausted() {
         let mut lanes = lanes(&[("a", 0, 0), ("b", 0, 0)]);
         let shares = lanes.shares(1);
-        lanes.claimed(&shares, 1, &[row("a", 0, 7)]);
+        lanes.claimed(&shares, 1, &[taken("a", 0, 7)]);
         assert_eq!(lanes.shares(2).len(), 2);
     }
 

@@ -1,6 +1,6 @@
 //! Making the tables, and making sure that they fit this binary.
 
-use sqlx::{AssertSqlSafe, Connection, Error, PgConnection, PgPool, query, query_scalar, raw_sql};
+use sqlx::{AssertSqlSafe, Connection, Error, PgConnection, PgPool, query, raw_sql};
 
 use crate::error::{MigrateError, SchemaTooNew, WorkerError, missing_table};
 use crate::store::{self, Schema, in_schema};
@@ -78,7 +78,7 @@ async fn apply(
         .bind(schema.name)
         .execute(&mut *tx)
         .await?;
-    let found = match has_tables(&mut tx, schema).await? {
+    let found = match store::schema_exists(&mut tx, schema).await? {
         true => store::schema_version(&mut tx, schema).await?,
         false => (None, None),
     };
@@ -103,13 +103,6 @@ async fn apply(
     }
     tx.commit().await?;
     Ok(None)
-}
-
-async fn has_tables(db: &mut PgConnection, schema: Schema) -> Result<bool, Error> {
-    query_scalar("select to_regclass($1 || '.migration') is not null")
-        .bind(schema.name)
-        .fetch_one(db)
-        .await
 }
 
 fn too_new(

@@ -12,8 +12,8 @@ pub const DEFAULT_PRIORITY: i16 = 0;
 
 /// How often a task is attempted before it is discarded, unless its type says otherwise.
 ///
-/// With the backoff of [`backoff`](crate::backoff) the last attempt begins about three days after
-/// the first: a failure on a Friday evening is still being retried on Monday morning.
+/// Failed attempts are repeated after 5 s, 10 s, 20 s and so on up to 6 h, so the last one begins
+/// about three days after the first: a failure on a Friday evening is still being retried on Monday morning.
 pub const DEFAULT_MAX_ATTEMPTS: u16 = 25;
 
 /// The data of one task type, and what an enqueue writes beside it.

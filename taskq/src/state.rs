@@ -92,10 +92,7 @@ impl<'a> Parts<'a> {
     /// When the state was not declared in [`Declaration::states`](crate::Declaration::states):
     /// a worker that lacks a declared state does not start.
     pub fn state<T: ?Sized + Send + Sync + 'static>(&self) -> &'a T {
-        let attempt: &'a dyn Any = self.attempt;
-        attempt
-            .downcast_ref::<Arc<T>>()
-            .unwrap_or_else(|| self.states.get::<T>())
+        self.find::<T>()
     }
 
     /// Shares the worker state of the type `T`.
@@ -104,7 +101,14 @@ impl<'a> Parts<'a> {
     ///
     /// As [`state`](Self::state).
     pub fn arc<T: ?Sized + Send + Sync + 'static>(&self) -> Arc<T> {
-        Arc::clone(self.states.get::<T>())
+        Arc::clone(self.find::<T>())
+    }
+
+    fn find<T: ?Sized + Send + Sync + 'static>(&self) -> &'a Arc<T> {
+        let attempt: &'a dyn Any = self.attempt;
+        attempt
+            .downcast_ref::<Arc<T>>()
+            .unwrap_or_else(|| self.states.get::<T>())
     }
 
     /// Takes the transaction in which the task completes.

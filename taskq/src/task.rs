@@ -19,8 +19,8 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// A handler that a worker can run.
 ///
-/// `#[task]` implements it. A handler that the macro cannot express implements it by hand and is
-/// named with [`only`](crate::WorkerBuilder::only).
+/// `#[task]` implements it for the payload struct that it makes. Such structs are what
+/// [`only`](crate::WorkerBuilder::only) takes.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a task",
     label = "not a task",

@@ -1,6 +1,7 @@
 //! taskq as its users see it: the public API against a real Postgres, a fresh database for each test.
 
 mod claim;
+mod cluster;
 mod enqueue;
 mod lease;
 mod listen;

@@ -65,6 +65,10 @@ async fn another_schema_holds_everything_under_its_own_name() {
     // The wake-up trigger finds its tables too.
     execute(&pool, "insert into queue2.task (task_type) values ('a')").await;
     migrate(&pool).await.expect("both side by side");
+    // A word of SQL is a name like any other.
+    let schema = Schema::named("user").expect("a name");
+    migrate_schema(&pool, schema).await.expect("migrated");
+    migrate_schema(&pool, schema).await.expect("nothing to do");
 }
 
 #[tokio::test]

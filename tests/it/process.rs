@@ -112,7 +112,9 @@ async fn transactional_effects_happen_once_when_a_worker_is_killed() {
 
 #[tokio::test]
 async fn nothing_is_lost_when_postgres_is_killed_under_load() {
-    let cluster = Cluster::private(true).await.expect("a server of its own");
+    let cluster = Cluster::private_on_disk()
+        .await
+        .expect("a server of its own");
     let pool = cluster.pool("postgres", 10).await.expect("a pool");
     taskq::migrate(&pool).await.expect("migrated");
     effects(&pool).await;

@@ -274,3 +274,26 @@ async fn many_outcomes_of_one_batch_each_find_their_place() {
         100
     );
 }
+
+#[tokio::test]
+async fn an_error_whose_text_panics_is_a_failed_attempt_too() {
+    #[derive(Debug)]
+    struct Mute;
+    impl std::fmt::Display for Mute {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("no words")
+        }
+    }
+    impl std::error::Error for Mute {}
+
+    #[task(payload = MuteTask)]
+    async fn mute() -> Result<(), Mute> {
+        Err(Mute)
+    }
+
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let task_id = MuteTask::enqueue(&mut db).await.expect("enqueued").task_id;
+    let row = after_one_attempt(worker(&pool).only::<(MuteTask,)>(), &pool, task_id).await;
+    assert_eq!((row.attempts, row.error()), (1, "panicked: no words"));
+}

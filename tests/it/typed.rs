@@ -28,11 +28,13 @@ async fn greet(
     tx: &mut PgConnection,
     mailer: &dyn Mailer,
     #[inject] sent: Arc<AtomicUsize>,
+    #[inject] shared: Arc<Attempt>,
     attempt: &Attempt,
     name: String,
     #[serde(default)] loud: bool,
 ) -> anyhow::Result<()> {
-    let _ = (attempt.task_id(), loud);
+    assert_eq!(shared.task_id(), attempt.task_id());
+    let _ = loud;
     sqlx::query("select 1").execute(tx).await?;
     mailer.send(&name);
     sent.fetch_add(1, Ordering::SeqCst);

@@ -13,10 +13,10 @@ use sqlx::{Error, PgConnection, query, query_as, query_scalar};
 use uuid::Uuid;
 
 pub(crate) use self::link::Link;
-pub(crate) use self::row::{CensusRow, ClaimedRow, ExpiredRow, LaneRow};
+pub(crate) use self::row::{CensusRow, ClaimedRow, ExpiredRow};
 pub(crate) use self::schema::in_schema;
 pub use self::schema::{InvalidSchemaName, Schema};
-use crate::lanes::Share;
+use crate::lanes::{Found, Share};
 use crate::options::Options;
 use crate::verdict::Settlement;
 
@@ -82,7 +82,7 @@ pub(crate) async fn lanes(
     schema: Schema,
     queue: &str,
     task_types: &[String],
-) -> Result<Vec<LaneRow>, Error> {
+) -> Result<Vec<Found>, Error> {
     query_as(schema.sql.lanes)
         .bind(queue)
         .bind(task_types)
@@ -292,6 +292,11 @@ pub(crate) async fn cancel_backend(
         .execute(db)
         .await
         .map(drop)
+}
+
+/// Tells whether the task tables are there.
+pub(crate) async fn schema_exists(db: &mut PgConnection, schema: Schema) -> Result<bool, Error> {
+    query_scalar(schema.sql.schema_exists).fetch_one(db).await
 }
 
 /// Returns the version of the schema and the oldest binary that can run on it.

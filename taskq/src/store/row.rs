@@ -10,15 +10,7 @@ use sqlx::{Error, FromRow, Row};
 use uuid::Uuid;
 
 use crate::attempt::AttemptError;
-
-/// A lane of a queue that holds tasks, as `lanes.sql` finds it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct LaneRow {
-    pub(crate) task_type: String,
-    pub(crate) priority: i16,
-    /// How long until its first task is due; zero if one is.
-    pub(crate) due_in: Duration,
-}
+use crate::lanes::Found;
 
 /// A claimed task, as `claim.sql` returns it.
 #[derive(Debug)]
@@ -34,8 +26,6 @@ pub(crate) struct ClaimedRow {
     pub(crate) max_attempts: Option<u16>,
     pub(crate) attempts: u16,
     pub(crate) errors: Vec<AttemptError>,
-    /// How many due tasks the claim saw; more than it returned when some were just being changed.
-    pub(crate) due: usize,
 }
 
 /// A lease that ran out, as `expired.sql` finds it.
@@ -57,7 +47,7 @@ pub(crate) struct CensusRow {
     pub(crate) waiting: i64,
 }
 
-impl<'r> FromRow<'r, PgRow> for LaneRow {
+impl<'r> FromRow<'r, PgRow> for Found {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
         Ok(Self {
             task_type: row.try_get("task_type")?,
@@ -72,7 +62,6 @@ impl<'r> FromRow<'r, PgRow> for ClaimedRow {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
         let Json(payload) = row.try_get(3)?;
         let errors: Option<Json<Vec<AttemptError>>> = row.try_get(9)?;
-        let due: i64 = row.try_get(10)?;
         Ok(Self {
             lease_id: row.try_get(0)?,
             task_id: row.try_get(1)?,
@@ -84,7 +73,6 @@ impl<'r> FromRow<'r, PgRow> for ClaimedRow {
             max_attempts: row.try_get::<Option<i32>, _>(7)?.map(saturating_u16),
             attempts: saturating_u16(row.try_get(8)?),
             errors: errors.map(|Json(errors)| errors).unwrap_or_default(),
-            due: usize::try_from(due).unwrap_or(0),
         })
     }
 }

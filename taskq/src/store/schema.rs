@@ -32,7 +32,7 @@ impl Schema {
     /// # Errors
     ///
     /// When the name is not made of up to 40 lower-case letters, digits and underscores, beginning
-    /// with a letter.
+    /// with a letter, or begins with `pg_`, which Postgres keeps for itself.
     pub fn named(name: &str) -> Result<Self, InvalidSchemaName> {
         static SCHEMAS: LazyLock<Mutex<HashMap<String, Schema>>> = LazyLock::new(Mutex::default);
         if name == DEFAULT_SCHEMA {
@@ -76,7 +76,7 @@ impl fmt::Display for InvalidSchemaName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}` cannot be a schema of taskq: use 1 to 40 lower-case letters, digits and underscores, beginning with a letter",
+            "`{}` cannot be a schema of taskq: use 1 to 40 lower-case letters, digits and underscores, beginning with a letter and not with `pg_`",
             self.name
         )
     }
@@ -84,10 +84,10 @@ impl fmt::Display for InvalidSchemaName {
 
 impl std::error::Error for InvalidSchemaName {}
 
-// A name that needs no quoting is the same inside and outside of a string literal, and cannot
-// carry SQL.
+// Such a name cannot carry SQL, and is the same wherever people type it.
 fn is_plain_identifier(name: &str) -> bool {
     name.len() <= 40
+        && !name.starts_with("pg_")
         && name.starts_with(|first: char| first.is_ascii_lowercase())
         && name
             .chars()
@@ -104,7 +104,11 @@ pub(crate) fn in_schema(text: &str, schema: &str) -> String {
         let after = &found[DEFAULT_SCHEMA.len()..];
         let whole_word = !before.ends_with(is_word) && !after.starts_with(is_word);
         rendered.push_str(before);
-        rendered.push_str(if whole_word { schema } else { DEFAULT_SCHEMA });
+        match whole_word {
+            // In quotes, because it may be a word of SQL.
+            true => rendered.extend(["\"", schema, "\""]),
+            false => rendered.push_str(DEFAULT_SCHEMA),
+        }
         rest = after;
     }
     rendered.push_str(rest);
@@ -148,6 +152,7 @@ statements! {
     unregister,
     census,
     cancel_backend,
+    schema_exists,
     schema_version,
 }
 
@@ -157,16 +162,24 @@ mod tests {
 
     #[test]
     fn a_schema_name_replaces_whole_words_only() {
-        let text = "select taskq.task, 'taskq', my_taskq.x, taskqs from taskq";
+        let text = "select taskq.task, my_taskq.x, taskqs from taskq";
         assert_eq!(
             in_schema(text, "q2"),
-            "select q2.task, 'q2', my_taskq.x, taskqs from q2"
+            "select \"q2\".task, my_taskq.x, taskqs from \"q2\""
         );
     }
 
     #[test]
     fn a_schema_name_is_a_plain_identifier() {
-        for name in ["", "Tasks", "a-b", "1a", "a\"b", &"a".repeat(41)] {
+        for name in [
+            "",
+            "pg_tasks",
+            "Tasks",
+            "a-b",
+            "1a",
+            "a\"b",
+            &"a".repeat(41),
+        ] {
             assert!(Schema::named(name).is_err(), "{name}");
         }
         assert_eq!(Schema::named("tasks_2").map(|s| s.name()), Ok("tasks_2"));

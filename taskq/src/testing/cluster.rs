@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 
 use super::binaries::Binaries;
 use super::error::ClusterError;
@@ -75,22 +75,24 @@ impl Cluster {
         Self::start(&folder, Some(&lock), &binaries, Keeping::Fleeting).await
     }
 
-    /// Returns a server that nobody shares, whatever `DATABASE_URL` says, and that is gone with its
-    /// last holder. A `durable` one is on disk and keeps what was committed when it is
-    /// [killed](Self::kill); another is in memory.
+    /// Returns a server in memory that nobody shares, whatever `DATABASE_URL` says. It is gone with
+    /// this value.
     ///
     /// # Errors
     ///
     /// See [`ClusterError`].
-    pub async fn private(durable: bool) -> Result<Self, ClusterError> {
-        let binaries = Binaries::find()?;
-        let id = uuid::Uuid::new_v4().simple().to_string();
-        let folder = format!("taskq-{}", &id[..12]);
-        let (parent, keeping) = match durable {
-            true => (clusters()?, Keeping::Durable),
-            false => (memory(), Keeping::Fleeting),
-        };
-        Self::start(&parent.join(folder), None, &binaries, keeping).await
+    pub async fn private() -> Result<Self, ClusterError> {
+        Self::start_private(&memory(), Keeping::Fleeting).await
+    }
+
+    /// Returns a server as [`private`](Self::private) does, but on disk: it keeps what was committed
+    /// when it is [killed](Self::kill).
+    ///
+    /// # Errors
+    ///
+    /// See [`ClusterError`].
+    pub async fn private_on_disk() -> Result<Self, ClusterError> {
+        Self::start_private(&clusters()?, Keeping::Durable).await
     }
 
     /// Returns the address of a database on this server. On the server of `DATABASE_URL` that is the
@@ -98,7 +100,7 @@ impl Cluster {
     pub fn url(&self, database: &str) -> String {
         match &self.kind {
             Kind::Given { url, .. } => url.clone(),
-            Kind::Own { server } => server.connect_options(database).to_url_lossy().into(),
+            Kind::Own { server } => server.url(database),
         }
     }
 
@@ -147,6 +149,14 @@ impl Cluster {
         }
     }
 
+    /// Returns the address of exactly this database, on any server.
+    pub(super) fn url_of(&self, database: &str) -> String {
+        match &self.kind {
+            Kind::Given { url, .. } => with_database(url, database),
+            Kind::Own { server } => server.url(database),
+        }
+    }
+
     /// Connects as somebody who may create databases.
     pub(super) async fn admin(&self) -> Result<PgConnection, ClusterError> {
         let options = match &self.kind {
@@ -187,6 +197,12 @@ impl Cluster {
         })
     }
 
+    async fn start_private(parent: &Path, keeping: Keeping) -> Result<Self, ClusterError> {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let folder = parent.join(format!("taskq-{}", &id[..12]));
+        Self::start(&folder, None, &Binaries::find()?, keeping).await
+    }
+
     async fn create_database(&self, name: &str) -> Result<(), ClusterError> {
         let mut admin = self.admin().await?;
         // `create database` cannot run where nothing else may run beside it; two processes that
@@ -219,4 +235,36 @@ fn clusters() -> Result<PathBuf, ClusterError> {
 /// directory, which comes and goes.
 fn lock_path(folder: &str) -> Result<PathBuf, ClusterError> {
     Ok(cache()?.join(format!("{folder}.lock")))
+}
+
+/// Puts the name of a database in the place of the one in an address.
+fn with_database(url: &str, database: &str) -> String {
+    let (address, query) = match url.split_once('?') {
+        Some((address, query)) => (address, format!("?{query}")),
+        None => (url, String::new()),
+    };
+    let (scheme, rest) = address.split_once("://").unwrap_or(("postgres", address));
+    let authority = rest
+        .split_once('/')
+        .map_or(rest, |(authority, _)| authority);
+    format!("{scheme}://{authority}/{database}{query}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_takes_the_place_of_another_in_an_address() {
+        for (url, expected) in [
+            (
+                "postgres://a:b@host:5432/db?sslmode=disable",
+                "postgres://a:b@host:5432/x?sslmode=disable",
+            ),
+            ("postgresql://host", "postgresql://host/x"),
+            ("postgres:///db?host=/run/pg", "postgres:///x?host=/run/pg"),
+        ] {
+            assert_eq!(with_database(url, "x"), expected);
+        }
+    }
 }

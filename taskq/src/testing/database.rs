@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
 use super::cluster::Cluster;
@@ -24,6 +24,7 @@ const STALE: Duration = Duration::from_secs(6 * 60 * 60);
 #[derive(Debug)]
 pub struct Database {
     name: String,
+    url: String,
     options: PgConnectOptions,
 }
 
@@ -62,7 +63,7 @@ impl Database {
 
     /// Returns the database's address, for other processes.
     pub fn url(&self) -> String {
-        self.options.to_url_lossy().into()
+        self.url.clone()
     }
 
     /// Returns how to connect to it.
@@ -79,6 +80,7 @@ impl Database {
             .await?;
         admin.close().await?;
         Ok(Self {
+            url: cluster.url_of(&name),
             options: cluster.options_of(&name),
             name,
         })

@@ -203,6 +203,13 @@ impl Server {
             .database(database)
     }
 
+    /// Returns the address of a database, as any program of Postgres takes it.
+    pub(super) fn url(&self, database: &str) -> String {
+        let folder = escaped(&self.folder.to_string_lossy());
+        let database = escaped(database);
+        format!("postgres:///{database}?host={folder}&port=5432&user=postgres")
+    }
+
     /// Kills the server as a crash would, and waits until it is gone.
     pub(super) async fn kill(&self) -> Result<(), ClusterError> {
         let began = Instant::now();
@@ -320,6 +327,17 @@ fn signal(folder: &Path, signal: Signal) {
         // It may be gone already.
         let _ = kill_process(pid, signal);
     }
+}
+
+/// Writes what has a meaning in an address as `%` and its number.
+fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_.-".contains(&byte);
+    text.bytes()
+        .map(|byte| match plain(byte) {
+            true => char::from(byte).to_string(),
+            false => format!("%{byte:02X}"),
+        })
+        .collect()
 }
 
 fn start_error(folder: &Path) -> ClusterError {

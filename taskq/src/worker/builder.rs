@@ -68,8 +68,9 @@ impl WorkerBuilder {
     }
 
     /// Sets how long this worker may be silent before others take its tasks; 30 seconds unless
-    /// set. A heartbeat is sent four times in that time. It is the longest that tasks of a killed
-    /// process wait, and the longest that the database may be away without handlers being stopped.
+    /// set. A heartbeat is sent four times in that time. Tasks of a killed process
+    /// wait until it is over and a worker looks, which is up to half as long again. It is also the longest
+    /// that the database may be away without handlers being stopped.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease;
         self

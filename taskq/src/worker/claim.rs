@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::Core;
 use super::listen::Wake;
-use crate::lanes::Lanes;
+use crate::lanes::{Floor, Lanes, Taken};
 use crate::store::{self, ClaimRequest, ClaimedRow, Link};
 
 /// How long a queue rests after it was found empty the first time, the second time and so on; then
@@ -213,10 +213,10 @@ impl Claimer {
             .link
             .call(async |db| store::claim(db, schema, &request).await)
             .await?;
-        queue.lanes.claimed(&shares, limit, &rows);
-        if let Some(row) = rows.first() {
-            let queue = queue.name.as_str();
-            tracing::debug!(queue, claimed = rows.len(), due = row.due, "claimed");
+        let taken: Vec<Taken<'_>> = rows.iter().map(taken).collect();
+        queue.lanes.claimed(&shares, limit, &taken);
+        if !rows.is_empty() {
+            tracing::debug!(queue = queue.name, claimed = rows.len(), "claimed");
         }
         let mut counts: HashMap<Uuid, usize> = HashMap::new();
         for row in &rows {
@@ -274,6 +274,17 @@ impl Claimer {
         self.link
             .call(async |db| store::wake(db, schema, worker_id, &[queue]).await)
             .await
+    }
+}
+
+fn taken(row: &ClaimedRow) -> Taken<'_> {
+    Taken {
+        task_type: &row.task_type,
+        priority: row.priority,
+        place: Floor {
+            run_at: row.run_at,
+            task_id: row.task_id,
+        },
     }
 }
 

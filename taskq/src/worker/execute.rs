@@ -94,7 +94,11 @@ impl Execution {
                 Err(_) => Outcome::Failed(self.timed_out()),
             },
         };
-        let verdict = self.decide(outcome, &attempt);
+        // An error whose text panics is a failure like any other.
+        let decide = AssertUnwindSafe(|| self.decide(outcome, &attempt));
+        let verdict = std::panic::catch_unwind(decide).unwrap_or_else(|panic| {
+            self.decide(Outcome::Failed(panic_message(&*panic).into()), &attempt)
+        });
         log(&verdict, began.elapsed());
         End::Verdict(verdict)
     }
@@ -108,7 +112,7 @@ impl Execution {
         })
     }
 
-    pub(super) fn decide(&self, outcome: Outcome, attempt: &Attempt) -> Verdict {
+    fn decide(&self, outcome: Outcome, attempt: &Attempt) -> Verdict {
         let (number, max_attempts) = (attempt.number, attempt.max_attempts);
         match outcome {
             Outcome::Completed => Verdict::of_success(attempt.take_wish(), number, max_attempts),
@@ -122,9 +126,7 @@ impl Execution {
     /// Decides about an attempt that failed after its handler had ended.
     pub(super) fn failed_at_end(&self, error: BoxError) -> Verdict {
         let (number, max_attempts) = (self.number(), self.max_attempts());
-        let verdict = Verdict::of_failure(&error, None, number, max_attempts, fastrand::f64());
-        log(&verdict, Duration::ZERO);
-        verdict
+        Verdict::of_failure(&error, None, number, max_attempts, fastrand::f64())
     }
 
     pub(super) fn settlement(&self, verdict: Verdict) -> Settlement {
@@ -177,7 +179,7 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// Reports an attempt's end, once, where it is decided.
-fn log(verdict: &Verdict, took: Duration) {
+pub(super) fn log(verdict: &Verdict, took: Duration) {
     match verdict {
         Verdict::Complete => tracing::debug!(?took, "completed"),
         Verdict::Retry { delay, error } => {

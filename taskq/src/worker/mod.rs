@@ -155,7 +155,7 @@ impl Worker {
     /// # Errors
     ///
     /// [`WorkerError::PoolClosed`] when the application has closed the pool, which stops the worker.
-    /// Other errors of the database are logged and tried again.
+    /// [`WorkerError::PartEnded`] when a defect of taskq does. Errors of the database are logged and tried again.
     ///
     /// # Cancel safety
     ///
@@ -215,11 +215,17 @@ async fn run_worker<S: StopNow>(
     let stop_now = {
         let mut work = pin!(work(&core, &mut handlers, outcome_sender, wakes));
         let stop_now = tokio::select! {
-            stop_now = stop => Some(stop_now),
-            () = core.pool.close_event() => None,
+            stop_now = stop => Ok(stop_now),
+            () = core.pool.close_event() => Err(WorkerError::PoolClosed),
+            // They go on until they are told that all is done.
+            _ = services.join_next() => Err(WorkerError::PartEnded),
+            _ = writer.join_next() => Err(WorkerError::PartEnded),
             () = &mut work => unreachable!("work ends only after the stop began"),
         };
-        tracing::info!(pool_closed = stop_now.is_none(), "worker is stopping");
+        match &stop_now {
+            Ok(_) => tracing::info!("worker is stopping"),
+            Err(error) => tracing::error!(%error, "worker is stopping at once"),
+        }
         core.stop.gently.cancel();
         work.await;
         stop_now
@@ -227,10 +233,13 @@ async fn run_worker<S: StopNow>(
     // Kept until here, so that a worker that does not listen waits for wakes that never come.
     drop(wake_sender);
 
-    let pool_closed = stop_now.is_none();
-    if let Some(stop_now) = stop_now {
-        grace(&core, &mut handlers, stop_now).await;
-    }
+    let ended = match stop_now {
+        Ok(stop_now) => {
+            grace(&core, &mut handlers, stop_now).await;
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
     stop_handlers(&core, &mut handlers).await;
     // The last sender ended with the last handler.
     if !all_end_within(&mut writer, LAST_OUTCOMES).await {
@@ -240,10 +249,7 @@ async fn run_worker<S: StopNow>(
     done.cancel();
     all_end_within(&mut services, LAST_SERVICES).await;
     tracing::info!("worker stopped");
-    match pool_closed {
-        true => Err(WorkerError::PoolClosed),
-        false => Ok(()),
-    }
+    ended
 }
 
 /// Claims tasks and runs their handlers until the stop begins.
@@ -263,8 +269,10 @@ async fn work(
         };
         let is_idle = claimed.is_empty();
         for task in claimed {
-            claimer.started(task.queue);
-            start(core, handlers, &outcomes, &claimer, task);
+            let queue = task.queue;
+            if start(core, handlers, &outcomes, claimer.queue_name(queue), task) {
+                claimer.started(queue);
+            }
         }
         while let Some(ended) = handlers.try_join_next() {
             claimer.ended(unaborted(ended));
@@ -280,29 +288,32 @@ async fn work(
     }
 }
 
+/// Starts the handler of a task. Returns `false` if there is none, which does not happen: the claim
+/// names the types that it wants.
 fn start(
     core: &Arc<Core>,
     handlers: &mut JoinSet<usize>,
     outcomes: &mpsc::Sender<Settlement>,
-    claimer: &Claimer,
+    queue_name: &str,
     task: Claimed,
-) {
+) -> bool {
     let Claimed { queue, row, lost } = task;
     let Some(registration) = core.registry.find(&row.task_type) else {
-        // The claim names the types that it wants; the lease of any other runs out.
         tracing::error!(
             task_type = row.task_type,
-            "claimed a task of an unknown type"
+            "claimed a task of an unknown type; it will be rescued"
         );
-        return;
+        core.leases.settled(row.lease_id, 1);
+        return false;
     };
     let span = tracing::info_span!(
         "task",
         task_type = row.task_type,
         task_id = row.task_id,
         attempt = row.attempts.saturating_add(1),
-        queue = claimer.queue_name(queue),
+        queue = queue_name,
     );
+    let (holder, lease_id) = (core.clone(), row.lease_id);
     let execution = Execution {
         core: core.clone(),
         registration: *registration,
@@ -314,10 +325,12 @@ fn start(
     let handler = async move {
         if handler.await.is_err() {
             tracing::error!("panicked while ending an attempt; the task will be rescued");
+            holder.leases.settled(lease_id, 1);
         }
         queue
     };
     handlers.spawn(handler.instrument(span));
+    true
 }
 
 fn unaborted(ended: Result<usize, JoinError>) -> usize {

@@ -113,24 +113,30 @@ impl Writer {
         let leases: Vec<(Uuid, usize)> =
             whole.iter().map(|(id, tasks)| (*id, tasks.len())).collect();
         let schema = self.core.settings.schema;
-        self.set_settling(leases.iter().map(|(id, _)| *id), true);
+        let lease_ids = || leases.iter().map(|(id, _)| *id);
         let mut pauses = Pauses::new();
         let completed = loop {
-            let link = &mut self.link;
-            match link
+            // Only while the call is under way: through a long outage the leases must be given up.
+            self.set_settling(lease_ids(), true);
+            let completed = self
+                .link
                 .call(async |db| store::complete(db, schema, &leases).await)
-                .await
-            {
+                .await;
+            match completed {
                 Ok(completed) => break completed,
-                Err(error) => pauses.after(&error).await,
+                Err(error) => {
+                    self.set_settling(lease_ids(), false);
+                    pauses.after(&error).await;
+                }
             }
         };
-        self.set_settling(leases.iter().map(|(id, _)| *id), false);
         let mut rest = Vec::new();
         for (lease_id, tasks) in whole {
-            match completed.contains(&lease_id) {
-                true => self.core.leases.settled(lease_id, tasks.len()),
-                false => rest.extend(tasks),
+            if completed.contains(&lease_id) {
+                self.core.leases.settled(lease_id, tasks.len());
+            } else {
+                self.core.leases.set_settling(lease_id, false);
+                rest.extend(tasks);
             }
         }
         rest
@@ -138,17 +144,22 @@ impl Writer {
 
     /// Takes tasks out of their leases one by one.
     async fn settle(&mut self, settlements: &[Settlement]) {
-        self.set_settling(settlements.iter().map(|it| it.lease_id), true);
+        let lease_ids = || settlements.iter().map(|it| it.lease_id);
         let mut pauses = Pauses::new();
         loop {
-            match self.try_settle(settlements).await {
+            self.set_settling(lease_ids(), true);
+            let settled = self.try_settle(settlements).await;
+            if settled.is_err() {
+                self.set_settling(lease_ids(), false);
+            }
+            match settled {
                 Ok(()) => break,
                 // One that Postgres refuses must not hold up the others.
                 Err(Error::Database(error)) if settlements.len() > 1 && !is_passing(&*error) => {
                     for settlement in settlements {
                         Box::pin(self.settle(std::slice::from_ref(settlement))).await;
                     }
-                    break;
+                    return;
                 }
                 Err(Error::Database(error)) if !is_passing(&*error) => {
                     let task_id = settlements.first().map(|it| it.task_id);
@@ -162,10 +173,10 @@ impl Writer {
                 Err(error) => pauses.after(&error).await,
             }
         }
-        self.set_settling(settlements.iter().map(|it| it.lease_id), false);
-        for settlement in settlements {
-            self.core.leases.settled(settlement.lease_id, 1);
+        for lease_id in lease_ids() {
+            self.core.leases.settled(lease_id, 1);
         }
+        self.set_settling(lease_ids(), false);
     }
 
     async fn try_settle(&mut self, settlements: &[Settlement]) -> Result<(), Error> {

@@ -17,7 +17,8 @@ pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
 pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long handlers may go on when the worker is asked to stop. What supervisors usually wait
-/// before they kill is thirty seconds; five of them are for handing tasks back.
+/// before they kill is thirty seconds; five of them are for handing tasks back, which takes
+/// milliseconds unless the database is slow or a handler blocks its thread.
 pub const DEFAULT_GRACE_PERIOD: Duration = Duration::from_secs(25);
 
 /// How often a worker counts the waiting tasks that nobody serves.

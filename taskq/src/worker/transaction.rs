@@ -17,7 +17,7 @@ use sqlx::error::DatabaseError;
 use sqlx::{Error, query_scalar, raw_sql};
 use tokio::time::timeout;
 
-use super::execute::{End, Execution};
+use super::execute::{End, Execution, log};
 use crate::control::report;
 use crate::error::BoxError;
 use crate::store;
@@ -85,12 +85,14 @@ async fn complete(execution: &Execution, mut attempted: Attempted) -> Option<End
         .execute(&mut *attempted.tx);
     if let Err(error) = step(accepted).await {
         let verdict = execution.failed_at_end(unacceptable(error));
+        log(&verdict, Duration::ZERO);
         return record(execution, attempted, verdict).await;
     }
     match settle(execution, attempted, &Verdict::Complete).await {
         Ok(true) => None,
         Ok(false) => Some(End::Lost),
         Err(error) => {
+            tracing::warn!(%error, "the commit was not answered; if it did not happen, the attempt failed");
             let error = format!("its transaction was not committed: {}", report(&error));
             Some(End::Verdict(execution.failed_at_end(error.into())))
         }

@@ -11,7 +11,7 @@
 -- whose worker vanished before. A claim may be lost when the server crashes (its commit does not
 -- wait for the disk): its tasks then wait again, and the lease is gone, so that a late worker
 -- cannot finish them. `for update` follows a row that was just updated, which `delete` then does
--- not see: fewer rows than `due` says are more work, not the end of it.
+-- not see: fewer rows than asked for are not the end of the lane.
 with due as materialized (
     select head.place
     from unnest(
@@ -101,7 +101,6 @@ select
     batch.created_at,
     batch.max_attempts,
     batch.attempts,
-    batch.errors,
-    (select count(*) from due) as due
+    batch.errors
 from batch
 order by batch.priority, batch.run_at, batch.task_id
