@@ -126,6 +126,10 @@ impl Server {
     ) -> Result<Self, ClusterError> {
         // The watchdog may have been killed, and have left the server behind.
         signal(folder, Signal::QUIT);
+        let began = Instant::now();
+        while is_running(folder) && began.elapsed() < STOP_LIMIT {
+            sleep(POLL).await;
+        }
         if keeping != Keeping::Lasting {
             let _ = fs::remove_dir_all(folder);
         }

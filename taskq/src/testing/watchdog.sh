@@ -22,12 +22,16 @@ while read -r line; do
     esac
 done <"$base/users"
 
+# Newcomers may start a server in this directory as soon as ours is gone, so nothing of theirs may
+# be what is removed here: first the names, then the server.
 if [ "$after" = remove ]; then
+    gone="$base.gone.$$"
+    mv "$base" "$gone" 2>/dev/null || gone=$base
     kill -QUIT "$server" 2>/dev/null
     wait "$server"
-    rm -rf "$base"
+    rm -rf "$gone"
 else
+    rm -rf "$base/users" "$base/seen"
     kill -INT "$server" 2>/dev/null
     wait "$server"
-    rm -rf "$base/users" "$base/seen"
 fi
