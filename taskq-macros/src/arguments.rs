@@ -5,6 +5,7 @@ use syn::{Attribute, Meta, Type, TypeReference};
 
 use crate::errors::Errors;
 use crate::model::{Argument, Field};
+use crate::names;
 use crate::parse::{self, Shape};
 use crate::tokens::{Borrow, borrows, mentions};
 
@@ -67,7 +68,7 @@ pub(crate) fn route<'a>(
             match inject {
                 Some(_) => Argument::Injected(ty),
                 None => Argument::Field(Field {
-                    ident,
+                    ident: names::field(ident),
                     ty,
                     attributes: field_attributes(argument),
                 }),

@@ -11,6 +11,7 @@ use crate::arguments::bare;
 use crate::errors::Errors;
 use crate::expand;
 use crate::model::Krate;
+use crate::names;
 use crate::options::Options;
 use crate::parse::{Argument, Function, Shape};
 use crate::tokens::{mentions, with_static_lifetimes};
@@ -60,7 +61,7 @@ fn stub(function: &Function, options: &Options) -> Option<TokenStream> {
     let visibility = &function.visibility;
     let enqueue = expand::enqueue_ident(function);
     let derives = &options.derives;
-    let (names, types): (Vec<&Ident>, Vec<TokenStream>) = fields(function).into_iter().unzip();
+    let (names, types): (Vec<Ident>, Vec<TokenStream>) = fields(function).into_iter().unzip();
     Some(quote! {
         #(#cfgs)*
         #[doc = "A stub: the handler has mistakes."]
@@ -116,7 +117,7 @@ fn stub(function: &Function, options: &Options) -> Option<TokenStream> {
 }
 
 /// Returns the fields that the payload would have, as far as a struct can have them.
-fn fields(function: &Function) -> Vec<(&Ident, TokenStream)> {
+fn fields(function: &Function) -> Vec<(Ident, TokenStream)> {
     let generics: Vec<String> = function
         .generics
         .params
@@ -137,7 +138,7 @@ fn fields(function: &Function) -> Vec<(&Ident, TokenStream)> {
         .iter()
         .filter(|argument| !is_injected(argument))
         .filter_map(|argument| match &argument.shape {
-            Shape::Named { ident, ty, .. } => Some((ident, ty)),
+            Shape::Named { ident, ty, .. } => Some((names::field(ident), ty)),
             _ => None,
         })
         .filter(|(_, ty)| !matches!(bare(ty), syn::Type::Reference(_)))

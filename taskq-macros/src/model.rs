@@ -39,7 +39,7 @@ pub(crate) enum Argument<'a> {
 
 /// A field of the payload.
 pub(crate) struct Field<'a> {
-    pub(crate) ident: &'a Ident,
+    pub(crate) ident: Ident,
     pub(crate) ty: &'a Type,
     /// Those that go to the field: `serde` and `doc`.
     pub(crate) attributes: Vec<&'a Attribute>,

@@ -17,6 +17,22 @@ pub(crate) fn payload(handler: &Ident) -> Option<Ident> {
     Some(ident)
 }
 
+/// Returns the payload field of an argument: its name without the underscore by which the body
+/// says that it does not use it. Rows keep their field when a `todo!()` becomes a handler.
+pub(crate) fn field(argument: &Ident) -> Ident {
+    let name = argument.unraw().to_string();
+    let plain = name.trim_start_matches('_');
+    let mut field = match syn::parse_str::<Ident>(plain) {
+        Ok(field) => field,
+        // A word of the language, such as `type`, or nothing that is a name.
+        Err(_) if matches!(plain, "" | "self" | "Self" | "super" | "crate") => argument.clone(),
+        Err(_) if plain.starts_with(|first: char| first.is_ascii_digit()) => argument.clone(),
+        Err(_) => Ident::new_raw(plain, argument.span()),
+    };
+    field.set_span(argument.span());
+    field
+}
+
 /// Returns the name of a task type that names none.
 pub(crate) fn task_type(handler: &Ident) -> String {
     handler.unraw().to_string()
@@ -56,6 +72,26 @@ mod tests {
     use syn::parse::Parser as _;
 
     use super::*;
+
+    fn field_of(argument: &str) -> String {
+        let ident = Ident::parse_any.parse_str(argument).expect("an identifier");
+        field(&ident).to_string()
+    }
+
+    #[test]
+    fn a_field_is_called_like_its_argument_without_the_mark_of_the_unused() {
+        for (argument, field) in [
+            ("usr_id", "usr_id"),
+            ("_usr_id", "usr_id"),
+            ("__x", "x"),
+            ("_type", "r#type"),
+            ("r#type", "r#type"),
+            ("_1", "_1"),
+            ("_self", "_self"),
+        ] {
+            assert_eq!(field_of(argument), field);
+        }
+    }
 
     fn payload_of(handler: &str) -> Option<String> {
         let handler = Ident::parse_any

@@ -77,7 +77,7 @@ async fn a_server_is_shared_until_its_last_user_is_killed() {
     assert!(is_served(&url).await, "somebody uses it");
     second.kill();
     until("stopped", async || {
-        !is_served(&url).await && !folder(&url).join("users").exists()
+        !is_served(&url).await && !folder(&url).join("data/postmaster.pid").exists()
     })
     .await;
     assert!(
@@ -89,7 +89,10 @@ async fn a_server_is_shared_until_its_last_user_is_killed() {
     let third = Holder::start(&name.0, "");
     assert!(is_served(&third.url).await);
     third.kill();
-    until("stopped", async || !folder(&url).join("users").exists()).await;
+    until("stopped", async || {
+        !folder(&url).join("data/postmaster.pid").exists()
+    })
+    .await;
     fs::remove_dir_all(folder(&url)).expect("removed");
 }
 
@@ -100,7 +103,7 @@ async fn a_panic_of_its_only_user_stops_the_server() {
     let url = holder.url.clone();
     holder.child.wait().expect("it ends");
     until("stopped", async || {
-        !is_served(&url).await && !folder(&url).join("users").exists()
+        !is_served(&url).await && !folder(&url).join("data/postmaster.pid").exists()
     })
     .await;
     fs::remove_dir_all(folder(&url)).expect("removed");

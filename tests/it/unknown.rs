@@ -12,8 +12,7 @@ use crate::support::{
 };
 
 #[task]
-async fn good(done: &AtomicUsize, n: i64) {
-    let _ = n;
+async fn good(done: &AtomicUsize, _n: i64) {
     done.fetch_add(1, Ordering::SeqCst);
 }
 

@@ -97,7 +97,7 @@ pub(super) fn structure(task: &Task<'_>) -> TokenStream {
     let here = Span::call_site().located_at(function.ident.span());
     let private_at_handler = task.krate.private_at(here);
     let conn_type = quote_spanned!(here=> &'conn mut #private_at_handler::PgConnection);
-    let names: Vec<_> = task.fields().map(|field| field.ident).collect();
+    let names: Vec<_> = task.fields().map(|field| &field.ident).collect();
     let types = task.fields().map(|field| field.ty);
     let enqueue_doc = format!(
         "Enqueues the task type `{}` in the caller's transaction.",

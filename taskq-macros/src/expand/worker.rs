@@ -75,7 +75,7 @@ fn run(task: &Task<'_>) -> TokenStream {
     let mutability = task.is_transactional().then(|| quote!(mut));
     let arguments = task.arguments.iter().map(|argument| match argument {
         Argument::Field(field) => {
-            let ident = field.ident;
+            let ident = &field.ident;
             quote!(#data.#ident)
         }
         Argument::State(ty) => {

@@ -166,7 +166,7 @@ impl Worker {
         stop: impl Future<Output = S>,
     ) -> Result<(), WorkerError> {
         let Self { core } = self;
-        let span = tracing::info_span!("worker", worker_id = %core.worker_id);
+        let span = tracing::error_span!("worker", worker_id = %core.worker_id);
         run_worker(core, stop).instrument(span).await
     }
 }
@@ -306,7 +306,8 @@ fn start(
         core.leases.settled(row.lease_id, 1);
         return false;
     };
-    let span = tracing::info_span!(
+    // At the level of errors, so that they are never without the task that they are about.
+    let span = tracing::error_span!(
         "task",
         task_type = row.task_type,
         task_id = row.task_id,

@@ -184,7 +184,9 @@ async fn step<T>(statement: impl Future<Output = Result<T, Error>>) -> Result<T,
         Ok(result) => result,
         Err(_) => Err(Error::Io(io::Error::new(
             io::ErrorKind::TimedOut,
-            format!("no connection, or no answer, within {STEP_LIMIT:?}"),
+            format!(
+                "no connection, or no answer, within {STEP_LIMIT:?}; does the pool allow more connections than the server?"
+            ),
         ))),
     }
 }
