@@ -44,6 +44,9 @@ create table taskq.task (
     constraint task_queue_length check (octet_length(queue) between 1 and 200),
     constraint task_run_at_range
         check (run_at >= '0001-01-01 00:00+00' and run_at < '10000-01-01 00:00+00'),
+    constraint task_created_at_range
+        check (created_at >= '0001-01-01 00:00+00' and created_at < '10000-01-01 00:00+00'),
+    constraint task_errors_array check (jsonb_typeof(errors) = 'array'),
     constraint task_max_attempts_range check (max_attempts between 1 and 65535),
     constraint task_attempts_positive check (attempts >= 0),
     constraint task_crashes_positive check (crashes >= 0)

@@ -150,3 +150,29 @@ async fn ids_go_beyond_thirty_two_bits() {
     let row = find(&pool, task_id).await.expect("kept as dead");
     assert_eq!(row.state, "discarded");
 }
+
+#[tokio::test]
+async fn what_somebody_wrote_into_a_row_by_hand_does_not_hold_up_its_batch() {
+    #[task]
+    async fn sturdy(attempt: &taskq::Attempt, runs: &AtomicUsize) {
+        assert!(attempt.previous_errors().is_empty());
+        runs.fetch_add(1, Ordering::SeqCst);
+    }
+
+    let (_database, pool) = database().await;
+    crate::support::execute(
+        &pool,
+        "insert into taskq.task (task_type, attempts, crashes, errors, run_at)
+         values ('sturdy', 0, 0, '[\"what?\", {\"attempt\": -1}]', '0001-01-01 00:00+00'),
+                ('sturdy', 2147483647, 2147483646, null, now()),
+                ('sturdy', 0, 0, null, now())",
+    )
+    .await;
+    let runs = std::sync::Arc::new(AtomicUsize::new(0));
+    drain(
+        worker(&pool).only::<(Sturdy,)>().state_arc(runs.clone()),
+        &pool,
+    )
+    .await;
+    assert_eq!(runs.load(Ordering::SeqCst), 3);
+}

@@ -233,7 +233,9 @@ async fn the_tables_refuse_what_no_worker_could_handle() {
         "insert into taskq.task (task_type, queue) values ('a', '')",
         "insert into taskq.task (task_type, max_attempts) values ('a', 0)",
         "insert into taskq.task (task_type, run_at) values ('a', 'infinity')",
+        "insert into taskq.task (task_type, created_at) values ('a', '-infinity')",
         "insert into taskq.task (task_type, payload) values ('a', null)",
+        "insert into taskq.task (task_type, errors) values ('a', '{}')",
     ] {
         sqlx::query(insert).execute(&pool).await.expect_err(insert);
     }

@@ -61,7 +61,7 @@ impl<'r> FromRow<'r, PgRow> for ClaimedRow {
     // By position: a claim returns many rows, and a name is looked up in a map for each column.
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
         let Json(payload) = row.try_get(3)?;
-        let errors: Option<Json<Vec<AttemptError>>> = row.try_get(9)?;
+        let errors: Option<Json<Box<RawValue>>> = row.try_get(9)?;
         Ok(Self {
             lease_id: row.try_get(0)?,
             task_id: row.try_get(1)?,
@@ -72,7 +72,9 @@ impl<'r> FromRow<'r, PgRow> for ClaimedRow {
             created_at: row.try_get(6)?,
             max_attempts: row.try_get::<Option<i32>, _>(7)?.map(saturating_u16),
             attempts: saturating_u16(row.try_get(8)?),
-            errors: errors.map(|Json(errors)| errors).unwrap_or_default(),
+            errors: errors
+                .map(|Json(errors)| history(&errors))
+                .unwrap_or_default(),
         })
     }
 }
@@ -98,6 +100,11 @@ impl<'r> FromRow<'r, PgRow> for CensusRow {
             waiting: row.try_get("waiting")?,
         })
     }
+}
+
+// The batch that a claim has moved must be run, whatever somebody has written into this column.
+fn history(errors: &RawValue) -> Vec<AttemptError> {
+    serde_json::from_str(errors.get()).unwrap_or_default()
 }
 
 fn saturating_u16(number: i32) -> u16 {

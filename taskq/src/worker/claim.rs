@@ -49,6 +49,8 @@ pub(super) struct Claimer {
     task_types: Vec<String>,
     transactional: Vec<String>,
     queues: Vec<Queue>,
+    /// Whose turn it is.
+    next_queue: usize,
 }
 
 /// One queue, as its worker sees it.
@@ -90,31 +92,30 @@ impl Claimer {
             task_types: core.registry.names(),
             transactional: core.registry.transactional_names(),
             queues,
+            next_queue: 0,
             core,
         }
     }
 
-    /// Claims once for each queue that has room and does not rest.
+    /// Claims from a queue that has room and does not rest, each in its turn. Returns `None` if
+    /// there is none.
     ///
     /// # Cancel safety
     ///
     /// What a claim under way was taking stays in its lease until that runs out.
-    pub(super) async fn claim(&mut self) -> Vec<Claimed> {
-        let mut claimed = Vec::new();
-        for at in 0..self.queues.len() {
-            if !self.queues[at].is_ready() {
-                continue;
-            }
-            match self.claim_from(at).await {
-                Ok(tasks) => claimed.extend(tasks),
-                Err(error) => {
-                    let queue = &mut self.queues[at];
-                    let pause = queue.failed();
-                    tracing::warn!(queue = queue.name, %error, ?pause, "claim failed; trying again");
-                }
-            }
-        }
-        claimed
+    pub(super) async fn claim(&mut self) -> Option<Vec<Claimed>> {
+        let count = self.queues.len();
+        let at = (0..count)
+            .map(|turn| (self.next_queue + turn) % count)
+            .find(|at| self.queues[*at].is_ready())?;
+        self.next_queue = at + 1;
+        let claimed = self.claim_from(at).await.unwrap_or_else(|error| {
+            let queue = &mut self.queues[at];
+            let pause = queue.failed();
+            tracing::warn!(queue = queue.name, %error, ?pause, "claim failed; trying again");
+            Vec::new()
+        });
+        Some(claimed)
     }
 
     /// Returns when to claim again if nothing else happens; `None` while all queues are full.
@@ -156,24 +157,28 @@ impl Claimer {
         &self.queues[queue].name
     }
 
+    // The claim is the last call that may fail: what it brought must be run.
     async fn claim_from(&mut self, at: usize) -> Result<Vec<Claimed>, Error> {
+        let queue = &mut self.queues[at];
+        // A single task does not end the sleep: the next look will find the queue empty again.
+        if queue.streak >= 2 && queue.asleep_until.take().is_some() {
+            self.unregister(at).await?;
+        }
         if self.queues[at].should_look() {
             self.look(at).await?;
         }
-        let tasks = match self.queues[at].lanes.is_empty() {
-            true => Vec::new(),
-            false => self.claim_lanes(at).await?,
-        };
+        if self.queues[at].lanes.is_empty() {
+            self.rest(at).await?;
+            return Ok(Vec::new());
+        }
+        let tasks = self.claim_lanes(at).await?;
         let queue = &mut self.queues[at];
         queue.failures = 0;
         if !tasks.is_empty() {
             queue.naps = 0;
             queue.streak += 1;
-            // A single task does not end the sleep: the next look will find the queue empty again.
-            if queue.streak == 2 && queue.asleep_until.take().is_some() {
-                self.unregister(at).await?;
-            }
         } else if queue.lanes.is_empty() {
+            // Others have what was due.
             self.rest(at).await?;
         }
         Ok(tasks)
@@ -239,6 +244,7 @@ impl Claimer {
         let settings = &self.core.settings;
         let queue = &mut self.queues[at];
         queue.streak = 0;
+        queue.failures = 0;
         let longest = settings.poll_interval;
         let nap = NAPS
             .get(queue.naps)

@@ -267,8 +267,8 @@ async fn work(
             claimed = claimer.claim() => claimed,
             () = last_claim_is_over(stopping) => return,
         };
-        let is_idle = claimed.is_empty();
-        for task in claimed {
+        let is_idle = claimed.is_none();
+        for task in claimed.into_iter().flatten() {
             let queue = task.queue;
             if start(core, handlers, &outcomes, claimer.queue_name(queue), task) {
                 claimer.started(queue);
