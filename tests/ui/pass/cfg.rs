@@ -34,5 +34,5 @@ struct Below;
 struct InCfgAttr;
 
 fn main() {
-    let _ = (Above, Below, InCfgAttr, Purge { _id: 1 });
+    let _ = (Above, Below, InCfgAttr, Purge { id: 1 });
 }

@@ -11,7 +11,7 @@ async fn purge() {}
 
 fn main() {
     let payload = SendMail {
-        _to: "a@b.c".to_owned(),
+        to: "a@b.c".to_owned(),
     };
     assert_eq!(payload.clone(), payload);
     let _ = Purge {};

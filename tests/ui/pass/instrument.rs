@@ -17,5 +17,5 @@ async fn below(_tx: &mut taskq::Tx, id: i64) -> Result<(), String> {
 }
 
 fn main() {
-    let _ = (Above { _id: 1 }, Below { id: 1 });
+    let _ = (Above { id: 1 }, Below { id: 1 });
 }

@@ -16,6 +16,6 @@ async fn bare(
 }
 
 fn main() {
-    let payload = Bare { _to: String::new() };
+    let payload = Bare { to: String::new() };
     let _ = ::std::clone::Clone::clone(&payload);
 }

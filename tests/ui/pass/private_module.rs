@@ -25,15 +25,15 @@ mod mail {
 
     pub(crate) fn use_all() -> (i64, i64, String) {
         let private = Private {
-            _to: Address("a@b.c".to_owned()),
+            to: Address("a@b.c".to_owned()),
         };
-        let mail = deep::SeenInMail { _id: 2 };
-        let above = deep::SeenAbove { _id: 3 };
-        (mail._id, above._id, private._to.0)
+        let mail = deep::SeenInMail { id: 2 };
+        let above = deep::SeenAbove { id: 3 };
+        (mail.id, above.id, private.to.0)
     }
 }
 
 fn main() {
-    let _ = mail::SeenInTheCrate { _id: 1 };
+    let _ = mail::SeenInTheCrate { id: 1 };
     assert_eq!(mail::use_all(), (2, 3, "a@b.c".to_owned()));
 }

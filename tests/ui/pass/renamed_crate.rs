@@ -28,6 +28,6 @@ fn main() {
     use tq::Payload as _;
     assert_eq!(Absolute::TASK_TYPE, "absolute");
     assert_eq!(Relative::TASK_TYPE, "relative");
-    assert_eq!(ReExported { _id: 1 }.clone()._id, 1);
+    assert_eq!(ReExported { id: 1 }.clone().id, 1);
     assert_eq!(taskq::mem::size_of::<u8>(), 1);
 }
