@@ -16,6 +16,7 @@ pub(crate) use self::link::Link;
 pub(crate) use self::row::{CensusRow, ClaimedRow, ExpiredRow};
 pub(crate) use self::schema::in_schema;
 pub use self::schema::{InvalidSchemaName, Schema};
+use crate::faults::crash_point;
 use crate::lanes::{Found, Share};
 use crate::options::Options;
 use crate::verdict::Settlement;
@@ -97,7 +98,8 @@ pub(crate) async fn claim(
     request: &ClaimRequest<'_>,
 ) -> Result<Vec<ClaimedRow>, Error> {
     let shares = request.shares;
-    query_as(schema.sql.claim)
+    crash_point("before_claim");
+    let claimed = query_as(schema.sql.claim)
         .bind(request.lease_id)
         .bind(request.worker_id)
         .bind(request.lease_duration.as_secs_f64())
@@ -114,7 +116,9 @@ pub(crate) async fn claim(
         .bind(column(shares, |share| saturating_i32(share.limit)))
         .bind(request.transactional)
         .fetch_all(db)
-        .await
+        .await;
+    crash_point("after_claim");
+    claimed
 }
 
 /// Extends leases and returns those that still exist.
@@ -124,11 +128,14 @@ pub(crate) async fn heartbeat(
     lease_ids: &[Uuid],
     lease_duration: Duration,
 ) -> Result<Vec<Uuid>, Error> {
-    query_scalar(schema.sql.heartbeat)
+    crash_point("before_heartbeat");
+    let extended = query_scalar(schema.sql.heartbeat)
         .bind(lease_ids)
         .bind(lease_duration.as_secs_f64())
         .fetch_all(db)
-        .await
+        .await;
+    crash_point("after_heartbeat");
+    extended
 }
 
 /// Completes all that is left of leases, given how much that is, and returns the leases for which
@@ -138,11 +145,14 @@ pub(crate) async fn complete(
     schema: Schema,
     leases: &[(Uuid, usize)],
 ) -> Result<Vec<Uuid>, Error> {
-    query_scalar(schema.sql.complete)
+    crash_point("before_complete");
+    let completed = query_scalar(schema.sql.complete)
         .bind(column(leases, |(lease_id, _)| *lease_id))
         .bind(column(leases, |(_, remaining)| saturating_i32(*remaining)))
         .fetch_all(db)
-        .await
+        .await;
+    crash_point("after_complete");
+    completed
 }
 
 /// Takes tasks out of their leases, and returns those whose outcome counted: the others were
@@ -153,7 +163,8 @@ pub(crate) async fn settle(
     settlements: &[Settlement],
     keep_completed: bool,
 ) -> Result<Vec<(Uuid, i64)>, Error> {
-    query_as(schema.sql.settle)
+    crash_point("before_settle");
+    let settled = query_as(schema.sql.settle)
         .bind(column(settlements, |settlement| settlement.lease_id))
         .bind(column(settlements, |settlement| settlement.task_id))
         .bind(column(settlements, |settlement| settlement.verdict.name()))
@@ -165,7 +176,9 @@ pub(crate) async fn settle(
         }))
         .bind(keep_completed)
         .fetch_all(db)
-        .await
+        .await;
+    crash_point("after_settle");
+    settled
 }
 
 /// Finds leases that have run out, oldest first, from where the last page ended.
@@ -189,7 +202,9 @@ pub(crate) async fn rescue(
     schema: Schema,
     lease_id: Uuid,
 ) -> Result<u64, Error> {
+    crash_point("before_rescue");
     let rescued = query(schema.sql.rescue).bind(lease_id).execute(db).await?;
+    crash_point("after_rescue");
     Ok(rescued.rows_affected())
 }
 

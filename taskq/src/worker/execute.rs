@@ -14,6 +14,7 @@ use super::Core;
 use super::transaction::execute_in_transaction;
 use crate::attempt::Attempt;
 use crate::error::{BoxError, DecodeError};
+use crate::faults::crash_point;
 use crate::outcome::Outcome;
 use crate::state::Parts;
 use crate::store::ClaimedRow;
@@ -69,6 +70,7 @@ impl Execution {
             attempt: &attempt,
             tx,
         };
+        crash_point("before_handler");
         let handler = match self.start_handler(parts) {
             Ok(handler) => handler,
             Err(error) => {
@@ -94,6 +96,7 @@ impl Execution {
                 Err(_) => Outcome::Failed(self.timed_out()),
             },
         };
+        crash_point("after_handler");
         // An error whose text panics is a failure like any other.
         let decide = AssertUnwindSafe(|| self.decide(outcome, &attempt));
         let verdict = std::panic::catch_unwind(decide).unwrap_or_else(|panic| {

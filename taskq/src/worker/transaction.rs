@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use super::execute::{End, Execution, log};
 use crate::control::report;
 use crate::error::BoxError;
+use crate::faults::{self, crash_point};
 use crate::store;
 use crate::tx::Tx;
 use crate::verdict::Verdict;
@@ -76,6 +77,7 @@ async fn begin(execution: &Execution) -> Result<Attempted, Error> {
     let backend = query_scalar("select pg_backend_pid()")
         .fetch_one(&mut *tx)
         .await?;
+    crash_point("after_begin");
     Ok(Attempted { tx, backend })
 }
 
@@ -88,6 +90,7 @@ async fn complete(execution: &Execution, mut attempted: Attempted) -> Option<End
         log(&verdict, Duration::ZERO);
         return record(execution, attempted, verdict).await;
     }
+    crash_point("after_release");
     match settle(execution, attempted, &Verdict::Complete).await {
         Ok(true) => None,
         Ok(false) => Some(End::Lost),
@@ -101,8 +104,10 @@ async fn complete(execution: &Execution, mut attempted: Attempted) -> Option<End
 
 /// Undoes what the handler did, and commits in its place what becomes of the task.
 async fn record(execution: &Execution, mut attempted: Attempted, verdict: Verdict) -> Option<End> {
-    let undo = raw_sql("rollback to savepoint taskq_attempt").execute(&mut *attempted.tx);
+    let undo = faults::statement("undo", "rollback to savepoint taskq_attempt");
+    let undo = raw_sql(undo).execute(&mut *attempted.tx);
     let undone = stop_query(execution, attempted.backend, undo).await;
+    crash_point("after_undo");
     let recorded = match undone {
         Ok(_) => settle(execution, attempted, &verdict).await,
         Err(error) => Err(error),
@@ -139,6 +144,7 @@ async fn settle(
                 .await?
                 .len(),
         };
+        crash_point("before_commit");
         match count {
             1 => step(attempted.tx.transaction.commit()).await.map(|()| true),
             _ => step(attempted.tx.transaction.rollback())
@@ -147,6 +153,7 @@ async fn settle(
         }
     }
     .await;
+    crash_point("after_commit");
     match settled {
         Ok(_) => core.leases.settled(lease_id, 1),
         Err(_) => core.leases.set_settling(lease_id, false),
