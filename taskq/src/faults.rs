@@ -35,9 +35,10 @@ mod without {
 
 #[cfg(feature = "faults")]
 mod with_faults {
-    use std::env;
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+    use std::{env, thread};
 
     use rustix::process::{Signal, getpid, kill_process};
 
@@ -156,8 +157,9 @@ mod with_faults {
         debug_assert!(CRASH_POINTS.contains(&name), "`{name}` is not in the list");
         for (point, signal) in [(&*CRASH, Signal::KILL), (&*PAUSE, Signal::STOP)] {
             if point.as_ref().is_some_and(|point| point.is_reached(name)) {
-                // What comes next may run in another thread for a moment; SIGKILL is not waited for.
                 let _ = kill_process(getpid(), signal);
+                // It reaches this thread a moment later; nothing may happen before it does.
+                thread::sleep(Duration::from_millis(100));
             }
         }
     }

@@ -42,10 +42,7 @@ async fn die_at(point: &'static str) {
             .start();
         predecessor.ended().await;
     }
-    sqlx::query("update taskq.lease set expires_at = now() - interval '1 second'")
-        .execute(&stage.pool)
-        .await
-        .expect("run out");
+    stage.run_leases_out().await;
     let mut victim = stage.worker().set("TASKQ_CRASH_AT", point).start();
     if point == "before_hand_back" {
         stage.enqueue(REPEATABLE, 3, 60_000).await;
@@ -57,27 +54,16 @@ async fn die_at(point: &'static str) {
     let status = victim.ended().await;
     assert_eq!(status.signal(), Some(9), "{point}: {status}");
     // The slow ones need not be waited for.
-    sqlx::query("update taskq.lease set expires_at = now() - interval '1 second'")
-        .execute(&stage.pool)
-        .await
-        .expect("run out");
+    stage.run_leases_out().await;
     until("rescued", async || {
         let _rescuer = stage.worker().set("QUEUE", "nothing").start();
         sleep(Duration::from_millis(300)).await;
-        leases(&stage).await == 0
+        stage.count("select count(*) from taskq.lease").await == 0
     })
     .await;
-    sqlx::query("update taskq.task set payload = payload || '{\"takes_ms\": 1}'")
-        .execute(&stage.pool)
-        .await
-        .expect("made short");
+    stage
+        .execute(r#"update taskq.task set payload = payload || '{"takes_ms": 1}'"#)
+        .await;
     let _successor = stage.worker().start();
     stage.ends_well().await;
-}
-
-async fn leases(stage: &Stage) -> i64 {
-    sqlx::query_scalar("select count(*) from taskq.lease")
-        .fetch_one(&stage.pool)
-        .await
-        .expect("leases")
 }

@@ -4,4 +4,5 @@
 mod crash_points;
 mod kill;
 mod pause;
+mod planted;
 mod stage;

@@ -10,11 +10,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection, PgPool, query_as, query_scalar};
 use taskq::BoxError;
 use taskq::testing::{Cluster, Database};
 use taskq_tests::check::{Summary, Tables, check};
 use taskq_tests::history::{self, Batch, Event, Plan, Process, Recorder};
+use taskq_tests::proxy::Proxy;
 use taskq_tests::tasks::{Once, Repeatable};
 use tokio::time::sleep;
 
@@ -118,7 +120,7 @@ impl Stage {
 
     /// Returns the path of the socket of a server of this test's own.
     pub(crate) fn socket(&self) -> PathBuf {
-        let options: sqlx::postgres::PgConnectOptions = self.url.parse().expect("an address");
+        let options: PgConnectOptions = self.url.parse().expect("an address");
         options
             .get_socket()
             .expect("a server of our own listens on a socket")
@@ -131,6 +133,21 @@ impl Stage {
         self.enqueue_on(&mut db, plan, count, takes_ms, Finale::Commit)
             .await
             .expect("enqueued");
+    }
+
+    /// Enqueues tasks of the other queue in a transaction that commits.
+    pub(crate) async fn enqueue_in(&self, queue: &str, plan: Plan, count: i64, takes_ms: u64) {
+        // Together with the update, so that no worker sees them before.
+        let mut tx = self.pool.begin().await.expect("begun");
+        self.enqueue_on(&mut tx, plan, count, takes_ms, Finale::Commit)
+            .await
+            .expect("enqueued");
+        sqlx::query("update taskq.task set queue = $1 where (payload ->> 'n')::bigint >= (select max(first) from batch)")
+            .bind(queue)
+            .execute(&mut *tx)
+            .await
+            .expect("moved");
+        tx.commit().await.expect("committed");
     }
 
     /// Enqueues tasks in a transaction on this connection, and records how it ends. What becomes of
@@ -203,6 +220,13 @@ impl Stage {
         Actor(command)
     }
 
+    /// The address of the database through a proxy.
+    pub(crate) fn url_through(&self, proxy: &Proxy) -> String {
+        let options: PgConnectOptions = self.url.parse().expect("an address");
+        let database = options.get_database().expect("a database");
+        format!("postgres://postgres@{}/{database}", proxy.address())
+    }
+
     /// Says what was done to the system, in the history.
     pub(crate) fn fault(&self, what: impl Into<String>) {
         self.history.record(Event::Fault(what.into()));
@@ -210,6 +234,20 @@ impl Stage {
 
     pub(crate) fn read_history(&self) -> Vec<Process> {
         history::read(&self.folder.join("history"))
+    }
+
+    pub(crate) async fn execute(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&self.pool).await.expect(sql);
+    }
+
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
+        query_scalar(sql).fetch_one(&self.pool).await.expect(sql)
+    }
+
+    /// Moves the end of all leases into the past.
+    pub(crate) async fn run_leases_out(&self) {
+        self.execute("update taskq.lease set expires_at = now() - interval '1 second'")
+            .await;
     }
 
     /// Counts attempts that have begun.
