@@ -125,6 +125,11 @@ mod with_faults {
                 to: "select 1",
             }],
         },
+        // The maintenance of a worker ends by itself after the time of a lease.
+        Plant {
+            name: "part_ends",
+            edits: &[],
+        },
         // A claim that brought less than asked sends the worker to sleep.
         Plant {
             name: "short_is_empty",

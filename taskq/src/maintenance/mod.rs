@@ -8,13 +8,17 @@ mod rescue;
 
 use std::sync::Arc;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::faults;
 use crate::worker::Core;
 
 /// Looks for expired leases twice in the duration of one, and takes the census, until `done`.
 pub(crate) async fn run(core: Arc<Core>, done: CancellationToken) {
+    if faults::is_planted("part_ends") {
+        return sleep(core.settings.lease).await;
+    }
     // Workers that start together need not look together.
     let jitter = 0.9 + 0.2 * fastrand::f64();
     let mut rescue_pace = interval(core.settings.lease.mul_f64(jitter / 2.0));
