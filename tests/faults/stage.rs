@@ -212,12 +212,11 @@ impl Stage {
             .env("HISTORY", self.folder.join(format!("history/{id}")))
             .env("LEASE_MS", LEASE.as_millis().to_string())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
+            .stdout(Stdio::null());
         for name in ["TASKQ_PLANT", "TASKQ_CRASH_AT", "TASKQ_PAUSE_AT"] {
             command.env_remove(name);
         }
-        Actor(command)
+        Actor(command, log)
     }
 
     /// The address of the database through a proxy.
@@ -234,6 +233,11 @@ impl Stage {
 
     pub(crate) fn read_history(&self) -> Vec<Process> {
         history::read(&self.folder.join("history"))
+    }
+
+    /// What a worker process has logged, counted from 0.
+    pub(crate) fn log(&self, process: usize) -> String {
+        fs::read_to_string(self.folder.join(format!("log/{process}"))).expect("a log")
     }
 
     pub(crate) async fn execute(&self, sql: &'static str) {
@@ -353,7 +357,7 @@ impl Drop for Stage {
 }
 
 /// A worker process, not started yet.
-pub(crate) struct Actor(Command);
+pub(crate) struct Actor(Command, File);
 
 impl Actor {
     pub(crate) fn set(mut self, name: &str, value: impl ToString) -> Self {
@@ -362,7 +366,7 @@ impl Actor {
     }
 
     pub(crate) fn start(mut self) -> Running {
-        Running(self.0.spawn().expect("the worker starts"))
+        Running(self.0.stderr(self.1).spawn().expect("the worker starts"))
     }
 
     /// Starts it through another program, such as one that changes its surroundings.
@@ -375,7 +379,10 @@ impl Actor {
                 None => outer.env_remove(name),
             };
         }
-        outer.stdin(Stdio::null()).stdout(Stdio::null());
+        outer
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(self.1);
         Running(outer.spawn().expect("the worker starts"))
     }
 }
