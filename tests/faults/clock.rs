@@ -1,38 +1,42 @@
 //! Workers whose clock is wrong by an hour.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use crate::kill::enqueue_a_mixture;
-use crate::stage::{Actor, REPEATABLE, Running, Stage, seed, skip};
+use crate::stage::{Actor, REPEATABLE, Stage, seed, skip};
 
-/// Tells whether there is the program that lies about the time.
-pub(crate) fn can_be_faked() -> bool {
-    Command::new("faketime")
-        .args(["-f", "+1h", "true"])
-        .output()
-        .is_ok_and(|output| output.status.success())
+/// Finds the library that lies about the time.
+pub(crate) fn faketime() -> Option<PathBuf> {
+    let places = ["/usr/lib", "/usr/local/lib", "/usr/lib64"];
+    let folders = places.iter().flat_map(fs::read_dir).flatten().flatten();
+    let folders = folders
+        .map(|entry| entry.path())
+        .chain(places.map(PathBuf::from));
+    folders
+        .map(|folder| folder.join("faketime/libfaketimeMT.so.1"))
+        .find(|path| path.exists())
 }
 
 impl Actor {
-    /// Starts it with the clock set off, such as `+1h`. The monotonic clock goes on as it is, as it
-    /// does when somebody sets the time.
-    pub(crate) fn start_with_clock(self, offset: &str) -> Running {
-        self.set("FAKETIME_DONT_FAKE_MONOTONIC", 1)
+    /// Sets its clock off, such as by `+1h`. The monotonic clock goes on as it is, as it does when
+    /// somebody sets the time.
+    pub(crate) fn with_clock(self, faketime: &Path, offset: &str) -> Self {
+        self.set("LD_PRELOAD", faketime.display())
+            .set("FAKETIME", offset)
+            .set("FAKETIME_DONT_FAKE_MONOTONIC", 1)
             .set("DONT_FAKE_MONOTONIC", 1)
-            .start_through(&["faketime", "-f", offset])
     }
 }
 
 #[tokio::test]
 async fn all_is_well_where_the_clocks_of_workers_are_wrong_by_an_hour() {
-    if !can_be_faked() {
-        return skip("there is no `faketime`, which gives a process a wrong clock");
-    }
+    let Some(faketime) = faketime() else {
+        return skip("there is no `libfaketime`, which gives a process a wrong clock");
+    };
     seed();
     let stage = Stage::shared().await;
     enqueue_a_mixture(&stage, 30, 20).await;
@@ -42,17 +46,14 @@ async fn all_is_well_where_the_clocks_of_workers_are_wrong_by_an_hour() {
         .execute("update taskq.task set run_at = now() + interval '30 minutes' where payload ->> 'takes_ms' = '0'")
         .await;
     let mut workers = [
-        stage.worker().start_with_clock("+1h"),
-        stage.worker().start_with_clock("-1h"),
+        stage.worker().with_clock(&faketime, "+1h").start(),
+        stage.worker().with_clock(&faketime, "-1h").start(),
         stage.worker().start(),
     ];
     sleep(Duration::from_secs(2)).await;
     // The one whose leases seem to have run out long ago, and the one that must find them.
     workers[1].kill();
     sleep(Duration::from_secs(4)).await;
-    for worker in &mut workers {
-        worker.has_ended();
-    }
     assert_eq!(
         stage
             .count("select count(*) from taskq.task where run_at > now() + interval '20 minutes'")

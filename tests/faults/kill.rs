@@ -7,16 +7,31 @@ use tokio::time::sleep;
 
 use crate::stage::{Finale, ONCE, REPEATABLE, Stage, seed};
 
+/// A plan, mostly of a success. So many are to work in their transactions.
+pub(crate) fn any_plan(once: f32) -> Plan {
+    let plan = Plan {
+        once: fastrand::f32() < once,
+        ..ONCE
+    };
+    match fastrand::u8(..10) {
+        0 => Plan {
+            failures: 1,
+            ..plan
+        },
+        1 => Plan {
+            failures: 3,
+            max_attempts: 3,
+            ..plan
+        },
+        _ => plan,
+    }
+}
+
 /// Tasks of all kinds, some of transactions that roll back.
 pub(crate) async fn enqueue_a_mixture(stage: &Stage, batches: usize, takes_ms: u64) {
     let mut db = stage.pool.acquire().await.expect("a connection");
     for _ in 0..batches {
-        let plan = Plan {
-            once: fastrand::bool(),
-            // One in ten needs a second attempt, one in ten fails for good.
-            failures: fastrand::choice([0, 0, 0, 0, 0, 0, 0, 0, 1, 3]).unwrap_or_default(),
-            max_attempts: 3,
-        };
+        let plan = any_plan(0.5);
         let finale = fastrand::choice([Finale::Commit, Finale::Commit, Finale::RollBack]);
         let finale = finale.unwrap_or(Finale::Commit);
         let count = fastrand::i64(1..=20);

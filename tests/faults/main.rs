@@ -1,6 +1,7 @@
 //! taskq when things go wrong: processes and servers that are killed, connections that hang, disks
 //! that are full. Workers are processes of their own; a history is kept outside of them and checked.
 
+mod bouncer;
 mod clock;
 mod crash_points;
 mod hang;
@@ -10,4 +11,5 @@ mod part;
 mod pause;
 mod planted;
 mod server;
+mod soak;
 mod stage;

@@ -11,7 +11,7 @@ use crate::kill::enqueue_a_mixture;
 use crate::stage::{LEASE, Stage, seed, skip};
 
 /// A network namespace, joined to this one by a pair of interfaces. It ends with this value.
-struct Namespace {
+pub(crate) struct Namespace {
     name: String,
     /// This machine, seen from inside.
     address: Ipv4Addr,
@@ -19,7 +19,7 @@ struct Namespace {
 
 impl Namespace {
     /// Makes one, or says why that is not possible.
-    fn make() -> Result<Self, String> {
+    pub(crate) fn make() -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("only root can make a network namespace".to_owned());
         }
@@ -59,16 +59,21 @@ impl Namespace {
         Ok(namespace)
     }
 
-    fn prefix(&self) -> [&str; 4] {
+    /// Returns this machine's address, seen from inside.
+    pub(crate) fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    pub(crate) fn prefix(&self) -> [&str; 4] {
         ["ip", "netns", "exec", &self.name]
     }
 
-    fn drop_packets(&self) -> Result<(), String> {
+    pub(crate) fn drop_packets(&self) -> Result<(), String> {
         self.run(&["iptables", "-A", "INPUT", "-j", "DROP"])?;
         self.run(&["iptables", "-A", "OUTPUT", "-j", "DROP"])
     }
 
-    fn pass_packets(&self) -> Result<(), String> {
+    pub(crate) fn pass_packets(&self) -> Result<(), String> {
         self.run(&["iptables", "-F"])
     }
 
@@ -109,7 +114,7 @@ async fn all_is_well_while_the_packets_of_a_worker_are_dropped() {
         Err(why) => return skip(&why),
     };
     let stage = Stage::own().await;
-    let door = Proxy::start_at(namespace.address, stage.socket())
+    let door = Proxy::start_at(namespace.address(), stage.socket())
         .await
         .expect("a proxy");
     enqueue_a_mixture(&stage, 60, 40).await;

@@ -101,7 +101,7 @@ impl Disk {
         fs::create_dir(&path).map_err(|error| error.to_string())?;
         let disk = Self(path);
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=64m,mode=0755", "tmpfs"])
+            .args(["-t", "tmpfs", "-o", "size=256m,mode=0755", "tmpfs"])
             .arg(&disk.0)
             .output()
             .map_err(|error| format!("`mount`: {error}"))?;
@@ -133,7 +133,9 @@ impl Disk {
 
     pub(crate) fn fill(&self) {
         let mut file = File::create(self.0.join("filler")).expect("a file");
-        while file.write_all(&[0; 4_096]).is_ok() {}
+        for size in [1 << 20, 4_096] {
+            while file.write_all(&vec![0; size]).is_ok() {}
+        }
     }
 
     pub(crate) fn clear(&self) {
@@ -295,6 +297,7 @@ async fn an_outcome_that_postgres_refuses_stands_in_nobodys_way() {
         .await;
     let fails = Plan {
         failures: 3,
+        max_attempts: 3,
         ..REPEATABLE
     };
     stage.enqueue(fails, 1, 100).await;

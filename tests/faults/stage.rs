@@ -1,6 +1,6 @@
 //! A database, the processes that work on it, and the history that they leave.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::env;
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection, PgPool, query_as, query_scalar};
-use taskq::BoxError;
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction, query_as, query_scalar};
 use taskq::testing::{Cluster, Database};
+use taskq::{BoxError, Payload};
 use taskq_tests::check::{Summary, Tables, check};
 use taskq_tests::history::{self, Batch, Event, Plan, Process, Recorder};
 use taskq_tests::proxy::Proxy;
@@ -30,7 +30,7 @@ pub(crate) const LEASE: Duration = Duration::from_secs(2);
 pub(crate) const ONCE: Plan = Plan {
     once: true,
     failures: 0,
-    max_attempts: 3,
+    max_attempts: Once::MAX_ATTEMPTS,
 };
 
 /// Without failures, and without a transaction.
@@ -151,7 +151,7 @@ impl Stage {
     }
 
     /// Enqueues tasks in a transaction on this connection, and records how it ends. What becomes of
-    /// a transaction whose commit fails is not known.
+    /// a transaction whose commit fails is not known; one that fails before never commits.
     pub(crate) async fn enqueue_on(
         &self,
         db: &mut PgConnection,
@@ -163,31 +163,13 @@ impl Stage {
         let first = self.next.fetch_add(count, Ordering::SeqCst);
         let batch = Batch { first, count, plan };
         self.history.record(Event::Intended(batch));
-        let mut tx = db.begin().await?;
-        // What the application writes beside: it is there if and only if the tasks are.
-        sqlx::query("insert into batch (first) values ($1)")
-            .bind(first)
-            .execute(&mut *tx)
-            .await?;
-        let failures = plan.failures;
-        match plan.once {
-            true => {
-                let tasks = batch.numbers().map(|n| Once {
-                    n,
-                    failures,
-                    takes_ms,
-                });
-                taskq::enqueue_many(&mut tx, tasks).await?;
+        let tx = match insert(db, batch, takes_ms).await {
+            Ok(tx) => tx,
+            Err(error) => {
+                self.history.record(Event::RolledBack { first });
+                return Err(error);
             }
-            false => {
-                let tasks = batch.numbers().map(|n| Repeatable {
-                    n,
-                    failures,
-                    takes_ms,
-                });
-                taskq::enqueue_many(&mut tx, tasks).await?;
-            }
-        }
+        };
         match finale {
             Finale::Commit => {
                 tx.commit().await?;
@@ -252,6 +234,17 @@ impl Stage {
     pub(crate) async fn run_leases_out(&self) {
         self.execute("update taskq.lease set expires_at = now() - interval '1 second'")
             .await;
+    }
+
+    /// Counts what was done to the system.
+    pub(crate) fn faults(&self) -> BTreeMap<String, usize> {
+        let mut faults = BTreeMap::new();
+        for entry in self.read_history().into_iter().flatten() {
+            if let Event::Fault(fault) = entry.event {
+                *faults.entry(fault).or_default() += 1;
+            }
+        }
+        faults
     }
 
     /// Counts attempts that have begun.
@@ -433,6 +426,56 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Inserts tasks, and what the application writes beside them, which is there if and only if the
+/// tasks are.
+async fn insert(
+    db: &mut PgConnection,
+    batch: Batch,
+    takes_ms: u64,
+) -> Result<Transaction<'_, Postgres>, BoxError> {
+    let mut tx = db.begin().await?;
+    sqlx::query("insert into batch (first) values ($1)")
+        .bind(batch.first)
+        .execute(&mut *tx)
+        .await?;
+    let Plan {
+        once,
+        failures,
+        max_attempts,
+    } = batch.plan;
+    let transactional = |n| Once {
+        n,
+        failures,
+        takes_ms,
+    };
+    let repeatable = |n| Repeatable {
+        n,
+        failures,
+        takes_ms,
+    };
+    match (once, max_attempts == Once::MAX_ATTEMPTS) {
+        (true, true) => {
+            taskq::enqueue_many(&mut tx, batch.numbers().map(transactional)).await?;
+        }
+        (false, true) => {
+            taskq::enqueue_many(&mut tx, batch.numbers().map(repeatable)).await?;
+        }
+        (true, false) => {
+            for n in batch.numbers() {
+                let task = taskq::enqueue(&mut tx, transactional(n));
+                task.max_attempts(max_attempts).await?;
+            }
+        }
+        (false, false) => {
+            for n in batch.numbers() {
+                let task = taskq::enqueue(&mut tx, repeatable(n));
+                task.max_attempts(max_attempts).await?;
+            }
+        }
+    }
+    Ok(tx)
 }
 
 /// Waits until `condition` holds.

@@ -12,7 +12,7 @@ use crate::history::{How, Recorder};
 const RETRY: Duration = Duration::from_millis(50);
 
 /// Runs at least once. Its effect is what it records.
-#[task(timeout = "10m", max_attempts = 3)]
+#[task(timeout = "10m")]
 pub async fn repeatable(
     history: &Recorder,
     attempt: &Attempt,
@@ -33,7 +33,7 @@ pub async fn repeatable(
 
 /// Leaves its effect in the transaction of its task: exactly once. Each second failure is one of
 /// Postgres, which aborts the transaction.
-#[task(timeout = "10m", max_attempts = 3)]
+#[task(timeout = "10m")]
 pub async fn once(
     tx: &mut PgConnection,
     history: &Recorder,
