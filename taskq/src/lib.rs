@@ -89,6 +89,11 @@ mod backoff;
 mod control;
 mod enqueue;
 mod error;
+#[cfg(not(feature = "faults"))]
+mod faults;
+#[cfg(feature = "faults")]
+#[doc(hidden)]
+pub mod faults;
 mod lanes;
 mod maintenance;
 mod migrate;

@@ -11,9 +11,10 @@ mod rescue;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::faults;
 use crate::worker::Core;
 
 /// How often the history is pruned. Its unit is a day.
@@ -21,6 +22,9 @@ const PRUNE_PERIOD: Duration = Duration::from_secs(60 * 60);
 
 /// Looks for expired leases twice in the duration of one, takes the census, and prunes, until `done`.
 pub(crate) async fn run(core: Arc<Core>, done: CancellationToken) {
+    if faults::is_planted("part_ends") {
+        return sleep(core.settings.lease).await;
+    }
     // Workers that start together need not look together.
     let jitter = 0.9 + 0.2 * fastrand::f64();
     let mut rescue_pace = interval(core.settings.lease.mul_f64(jitter / 2.0));

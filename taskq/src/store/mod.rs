@@ -16,6 +16,7 @@ pub(crate) use self::link::Link;
 pub(crate) use self::row::{CensusRow, ClaimedRow, ExpiredRow, RescuedRow};
 pub(crate) use self::schema::in_schema;
 pub use self::schema::{InvalidSchemaName, Schema};
+use crate::faults::{self, crash_point};
 use crate::lanes::{Found, Share};
 use crate::options::Options;
 use crate::verdict::Settlement;
@@ -103,7 +104,8 @@ pub(crate) async fn claim(
     request: &ClaimRequest<'_>,
 ) -> Result<Vec<ClaimedRow>, Error> {
     let shares = request.shares;
-    query_as(schema.sql.claim)
+    crash_point("before_claim");
+    let claimed = query_as(schema.sql.claim)
         .bind(request.lease_id)
         .bind(request.worker_id)
         .bind(request.lease_duration.as_secs_f64())
@@ -123,7 +125,9 @@ pub(crate) async fn claim(
         .bind(request.transactional)
         .bind(request.is_durable)
         .fetch_all(db)
-        .await
+        .await;
+    crash_point("after_claim");
+    claimed
 }
 
 /// Extends leases and returns those that still exist.
@@ -133,11 +137,14 @@ pub(crate) async fn heartbeat(
     lease_ids: &[Uuid],
     lease_duration: Duration,
 ) -> Result<Vec<Uuid>, Error> {
-    query_scalar(schema.sql.heartbeat)
+    crash_point("before_heartbeat");
+    let extended = query_scalar(schema.sql.heartbeat)
         .bind(lease_ids)
         .bind(lease_duration.as_secs_f64())
         .fetch_all(db)
-        .await
+        .await;
+    crash_point("after_heartbeat");
+    extended
 }
 
 /// Completes all that is left of leases, given how much that is, and returns the leases for which
@@ -147,11 +154,14 @@ pub(crate) async fn complete(
     schema: Schema,
     leases: &[(Uuid, usize)],
 ) -> Result<Vec<Uuid>, Error> {
-    query_scalar(schema.sql.complete)
+    crash_point("before_complete");
+    let completed = query_scalar(schema.sql.complete)
         .bind(column(leases, |(lease_id, _)| *lease_id))
         .bind(column(leases, |(_, remaining)| saturating_i32(*remaining)))
         .fetch_all(db)
-        .await
+        .await;
+    crash_point("after_complete");
+    completed
 }
 
 /// Completes the task of a handler's own transaction, commits, and begins the next transaction, all in
@@ -168,6 +178,7 @@ pub(crate) async fn complete_own(
         .sql
         .complete_own
         .replace("$1", &format!("'{lease_id}'"));
+    crash_point("before_commit");
     let text = format!("{ACCEPT_ATTEMPT};\n{complete};\n{COMMIT_AND_BEGIN}");
     raw_sql(AssertSqlSafe(text)).execute(tx).await.map(drop)
 }
@@ -179,14 +190,15 @@ pub(crate) async fn accept_attempt(tx: &mut PgConnection) -> Result<(), Error> {
 
 /// Undoes the effects of a handler.
 pub(crate) async fn undo_attempt(tx: &mut PgConnection) -> Result<(), Error> {
-    raw_sql("rollback to savepoint taskq_attempt")
-        .execute(tx)
-        .await
-        .map(drop)
+    let undo = faults::statement("undo", "rollback to savepoint taskq_attempt");
+    let undone = raw_sql(undo).execute(tx).await.map(drop);
+    crash_point("after_undo");
+    undone
 }
 
 /// Ends an attempt's transaction and begins the next.
 pub(crate) async fn commit_and_begin(tx: &mut PgConnection) -> Result<(), Error> {
+    crash_point("before_commit");
     raw_sql(COMMIT_AND_BEGIN).execute(tx).await.map(drop)
 }
 
@@ -237,13 +249,16 @@ pub(crate) async fn complete_some(
     leases: &[(Uuid, usize)],
     tasks: &[(Uuid, i64)],
 ) -> Result<Vec<Uuid>, Error> {
-    query_scalar(schema.sql.complete_some)
+    crash_point("before_complete");
+    let completed = query_scalar(schema.sql.complete_some)
         .bind(column(leases, |(lease_id, _)| *lease_id))
         .bind(column(leases, |(_, remaining)| saturating_i32(*remaining)))
         .bind(column(tasks, |(lease_id, _)| *lease_id))
         .bind(column(tasks, |(_, task_id)| *task_id))
         .fetch_all(db)
-        .await
+        .await;
+    crash_point("after_complete");
+    completed
 }
 
 /// Takes tasks out of their leases, and returns those whose outcome counted: the others were
@@ -253,7 +268,8 @@ pub(crate) async fn settle(
     schema: Schema,
     settlements: &[Settlement],
 ) -> Result<Vec<(Uuid, i64)>, Error> {
-    query_as(schema.sql.settle)
+    crash_point("before_settle");
+    let settled = query_as(schema.sql.settle)
         .bind(column(settlements, |settlement| settlement.lease_id))
         .bind(column(settlements, |settlement| settlement.task_id))
         .bind(column(settlements, |settlement| settlement.verdict.name()))
@@ -265,7 +281,9 @@ pub(crate) async fn settle(
         }))
         .bind(column(settlements, |settlement| settlement.keep))
         .fetch_all(db)
-        .await
+        .await;
+    crash_point("after_settle");
+    settled
 }
 
 /// Finds leases that have run out, oldest first, from where the last page ended.
@@ -291,11 +309,14 @@ pub(crate) async fn rescue(
     lease_id: Uuid,
     quarantine_after: i32,
 ) -> Result<Vec<RescuedRow>, Error> {
-    query_as(schema.sql.rescue)
+    crash_point("before_rescue");
+    let rescued = query_as(schema.sql.rescue)
         .bind(lease_id)
         .bind(quarantine_after)
         .fetch_all(db)
-        .await
+        .await;
+    crash_point("after_rescue");
+    rescued
 }
 
 /// Drops the days of the history that ended longer than `keep` ago, and returns how many.

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::backlog::{Backlog, Claimed};
 use super::listen::Wake;
 use super::{Core, sleep_until_some};
+use crate::faults;
 use crate::lanes::{Claimable, Floor, Lane, Lanes};
 use crate::store::{self, ClaimRequest, ClaimedRow, Link};
 use crate::verdict::{Settlement, Verdict};
@@ -329,6 +330,10 @@ impl Claimer {
             .copied()
             .unwrap_or(longest)
             .min(longest);
+        let nap = match faults::is_planted("short_is_empty") {
+            true => longest,
+            false => nap,
+        };
         let now = Instant::now();
         let registered = queue
             .asleep_until

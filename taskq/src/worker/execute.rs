@@ -13,6 +13,7 @@ use super::Core;
 use super::transaction::{Session, execute_in_transaction};
 use crate::attempt::{Attempt, Cancellation, Ending};
 use crate::error::{BoxError, DecodeError};
+use crate::faults::crash_point;
 use crate::outcome::Outcome;
 use crate::state::Parts;
 use crate::store::ClaimedRow;
@@ -67,6 +68,7 @@ impl Execution<'_> {
             attempt,
             tx,
         };
+        crash_point("before_handler");
         let handler = match self.start_handler(parts) {
             Ok(handler) => handler,
             Err(error) => {
@@ -93,6 +95,7 @@ impl Execution<'_> {
                 return End::Verdict(Verdict::HandBack);
             }
         };
+        crash_point("after_handler");
         // An error whose text panics is a failure like any other.
         let decide = AssertUnwindSafe(|| self.decide(outcome, attempt));
         let verdict = std::panic::catch_unwind(decide).unwrap_or_else(|panic| {

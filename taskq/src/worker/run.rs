@@ -23,6 +23,7 @@ use super::shutdown::StopNow;
 use super::transaction::Session;
 use super::{Core, heartbeat, outcomes};
 use crate::error::WorkerError;
+use crate::faults::crash_point;
 use crate::maintenance;
 use crate::verdict::Settlement;
 
@@ -111,6 +112,7 @@ pub(super) async fn run<S: StopNow>(
         }
         Err(error) => Err(error),
     };
+    crash_point("before_hand_back");
     stop_handlers(&core, &mut handlers).await;
     // The last sender ended with the last handler.
     if !all_end_within(&mut writer, LAST_OUTCOMES).await {

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use super::execute::{End, Execution, log};
 use crate::control::report;
 use crate::error::BoxError;
+use crate::faults::crash_point;
 use crate::store;
 use crate::tx::Tx;
 use crate::verdict::Verdict;
@@ -47,6 +48,7 @@ impl Session {
         let transaction = execution.core.pool.begin_with(store::BEGIN).await?;
         let mut tx = Tx { transaction };
         let backend = store::backend(&mut tx).await?;
+        crash_point("after_begin");
         Ok(Self { tx, backend })
     }
 
@@ -175,6 +177,7 @@ async fn settle(
         step(store::commit_and_begin(tx)).await.map(|()| true)
     }
     .await;
+    crash_point("after_commit");
     match settled {
         Ok(true) => {
             core.leases.settled(lease_id, 1);
