@@ -7,6 +7,7 @@ mod arguments;
 mod machine;
 mod meter;
 mod modes;
+mod process;
 mod report;
 mod sample;
 mod server;
@@ -23,18 +24,23 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::MakeWriterExt;
 
 use self::arguments::{Arguments, HELP};
-use self::modes::{Bench, Effort, Mode};
+use self::modes::{Bench, Effort, Mode, Situation};
 use self::report::{Outcome, Row};
 use self::server::Server;
-use self::systems::System;
+use self::systems::{Handler, System};
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
-    let Some(arguments) = Arguments::read(std::env::args().skip(1))? else {
+    let mut given = std::env::args().skip(1).peekable();
+    log_as_a_user_would();
+    if given.next_if(|it| it == process::COMMAND).is_some() {
+        process::work(given).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some(arguments) = Arguments::read(given)? else {
         println!("{HELP}");
         return Ok(ExitCode::SUCCESS);
     };
-    log_as_a_user_would();
     let mut effort = match arguments.quick {
         true => Effort::QUICK,
         false => Effort::FULL,
@@ -49,13 +55,13 @@ async fn main() -> Result<ExitCode> {
         .into_iter()
         .filter(|system| arguments.wants_system(system.name()))
         .collect();
-    let mut outcomes = Vec::new();
+    let mut outcomes: Vec<Outcome> = Vec::new();
     let mut failures = 0;
     for mode in Mode::all() {
         if !arguments.wants_group(mode.group()) {
             continue;
         }
-        let outcome = measure(&server, &systems, mode, effort, &mut failures).await;
+        let outcome = measure(&server, &systems, mode, effort, &outcomes, &mut failures).await;
         match arguments.json {
             true => print!("{}", outcome.json()),
             false => print!("{}", outcome.table(&effort)),
@@ -85,15 +91,28 @@ async fn measure(
     systems: &[Arc<dyn System>],
     mode: Mode,
     effort: Effort,
+    earlier: &[Outcome],
     failures: &mut usize,
 ) -> Outcome {
+    let rows_of = |mode: Mode| -> &[Row] {
+        let outcome = earlier.iter().find(|outcome| outcome.mode == mode);
+        outcome.map_or(&[], |outcome| &outcome.rows)
+    };
+    let drained = rows_of(Mode::Drain(Handler::Nothing));
     let mut outcome = Outcome {
         mode,
         rows: Vec::new(),
         absent: Vec::new(),
+        plain: match mode {
+            Mode::Growth(_) => rows_of(Mode::Growth(Situation::Plain)).to_vec(),
+            _ => Vec::new(),
+        },
     };
     for system in systems {
-        match system.absent_from(&mode) {
+        match system
+            .absent_from(&mode)
+            .or(effort.leaves_out(&mode, &**system))
+        {
             Some(why) => outcome.absent.push((system.name(), why.to_owned())),
             None => outcome.rows.push(Row {
                 system: system.clone(),
@@ -109,6 +128,11 @@ async fn measure(
                 server,
                 system: &*row.system,
                 effort,
+                drain_rate: drained
+                    .iter()
+                    .find(|drained| drained.system.name() == name)
+                    .and_then(|row| row.spread(|sample| sample.per_second))
+                    .map(|rate| rate.median),
             };
             let began = Instant::now();
             match mode.measure(&bench).await {

@@ -15,9 +15,12 @@ pub struct Outcome {
     pub rows: Vec<Row>,
     /// Who did not take part, and why.
     pub absent: Vec<(&'static str, String)>,
+    /// The same systems where nothing stands in their way, if this is about what does.
+    pub plain: Vec<Row>,
 }
 
 /// The rounds of one system.
+#[derive(Clone)]
 pub struct Row {
     pub system: Arc<dyn System>,
     pub rounds: Vec<Sample>,
@@ -48,6 +51,11 @@ impl Outcome {
             .find(|row| row.system.family() == Family::Bare)
     }
 
+    fn plain(&self, row: &Row) -> Option<&Row> {
+        let name = row.system.name();
+        self.plain.iter().find(|plain| plain.system.name() == name)
+    }
+
     /// Compares two systems round by round, because a machine drifts.
     fn ratio(&self, row: &Row, to: Option<&Row>) -> Option<Spread> {
         let pairs = row.rounds.iter().zip(&to?.rounds);
@@ -70,6 +78,7 @@ impl Outcome {
             p99_ms: Option<f64>,
             ratio_to_best_peer: Option<f64>,
             ratio_to_bare_sql: Option<f64>,
+            ratio_to_plain: Option<f64>,
             per_second_min: Option<f64>,
             per_second_max: Option<f64>,
             rounds: usize,
@@ -90,6 +99,7 @@ impl Outcome {
                 p99_ms: median(|sample| sample.p99_ms),
                 ratio_to_best_peer: self.ratio(row, self.best_peer()).map(|it| it.median),
                 ratio_to_bare_sql: self.ratio(row, self.bare()).map(|it| it.median),
+                ratio_to_plain: self.ratio(row, self.plain(row)).map(|it| it.median),
                 per_second_min: rate.map(|it| it.least),
                 per_second_max: rate.map(|it| it.most),
                 rounds: row.rounds.len(),
@@ -109,7 +119,7 @@ impl Outcome {
         let mut text = format!("\n{}: {}\n", self.mode, self.mode.explanation(effort));
         let _ = writeln!(
             text,
-            "{:<16} {:>9} {:>19} {:>9} {:>9} {:>7} {:>7} {:>7} {:>8} {:>8}",
+            "{:<16} {:>9} {:>19} {:>9} {:>9} {:>7} {:>7} {:>7} {:>7} {:>8} {:>8}",
             "",
             "TASKS/S",
             "MIN..MAX",
@@ -117,6 +127,7 @@ impl Outcome {
             "P99 MS",
             "×PEER",
             "×BARE",
+            "×PLAIN",
             "WAL B",
             "COMMITS",
             "DEAD"
@@ -126,7 +137,7 @@ impl Outcome {
             let median = |of: fn(&Sample) -> Option<f64>| row.spread(of).map(|it| it.median);
             let _ = writeln!(
                 text,
-                "{:<16} {:>9} {:>19} {:>9} {:>9} {:>7} {:>7} {:>7} {:>8} {:>8}",
+                "{:<16} {:>9} {:>19} {:>9} {:>9} {:>7} {:>7} {:>7} {:>7} {:>8} {:>8}",
                 row.system.name(),
                 number(rate.map(|it| it.median), 0),
                 rate.map_or("-".to_owned(), |it| format!(
@@ -138,6 +149,7 @@ impl Outcome {
                 number(median(|sample| sample.p99_ms), 2),
                 number(self.ratio(row, self.best_peer()).map(|it| it.median), 2),
                 number(self.ratio(row, self.bare()).map(|it| it.median), 2),
+                number(self.ratio(row, self.plain(row)).map(|it| it.median), 2),
                 number(median(|sample| sample.wal_bytes_per_task), 0),
                 number(median(|sample| sample.commits_per_task), 3),
                 number(median(|sample| sample.dead_rows), 0),

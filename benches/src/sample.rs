@@ -25,6 +25,28 @@ impl Sample {
         }
     }
 
+    /// Returns what several measurements of the same say as one.
+    pub fn together(samples: &[Self]) -> Self {
+        let tasks: u64 = samples.iter().map(|sample| sample.tasks).sum();
+        let time: f64 = samples
+            .iter()
+            .filter_map(|sample| Some(sample.tasks as f64 / sample.per_second?))
+            .sum();
+        let mean = |of: fn(&Self) -> Option<f64>| {
+            let sum: f64 = samples.iter().filter_map(of).sum();
+            Some(sum / samples.len() as f64)
+        };
+        Self {
+            tasks,
+            per_second: Some(tasks as f64 / time),
+            p50_ms: None,
+            p99_ms: None,
+            wal_bytes_per_task: mean(|sample| sample.wal_bytes_per_task),
+            commits_per_task: mean(|sample| sample.commits_per_task),
+            dead_rows: samples.last().and_then(|sample| sample.dead_rows),
+        }
+    }
+
     pub fn with_latencies(mut self, mut latencies: Vec<Duration>) -> Self {
         latencies.sort_unstable();
         let part = |part: f64| {

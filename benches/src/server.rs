@@ -92,6 +92,21 @@ impl Database {
         Ok(())
     }
 
+    /// Runs a statement without the triggers of its tables, which would announce each row.
+    pub async fn fill(&self, statement: String) -> Result<()> {
+        let mut connection = PgConnection::connect(&self.url).await?;
+        for statement in [
+            "set session_replication_role = replica".to_owned(),
+            "set synchronous_commit = off".to_owned(),
+            statement,
+        ] {
+            sqlx::raw_sql(AssertSqlSafe(statement))
+                .execute(&mut connection)
+                .await?;
+        }
+        Ok(connection.close().await?)
+    }
+
     /// Returns the only value of a statement without parameters.
     pub async fn count(&self, statement: &'static str) -> Result<u64> {
         let count: i64 = sqlx::query_scalar(statement).fetch_one(&self.pool).await?;

@@ -39,7 +39,7 @@ pub async fn prepare(
         db.execute("create table effect (n bigint primary key)")
             .await?;
     }
-    system.preload(db, handler, 0..tasks).await?;
+    db.fill(system.preload(handler, 0..tasks)).await?;
     db.execute("vacuum analyze").await
 }
 

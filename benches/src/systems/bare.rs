@@ -106,12 +106,12 @@ impl System for Bare {
         .await
     }
 
-    async fn preload(&self, db: &Database, handler: Handler, numbers: Range<u64>) -> Result<()> {
-        taskq::preload(db, handler, numbers).await
+    fn preload(&self, handler: Handler, numbers: Range<u64>) -> String {
+        taskq::preload(handler, numbers)
     }
 
-    async fn add_ballast(&self, db: &Database, ballast: Ballast, rows: u64) -> Result<()> {
-        taskq::add_ballast(db, ballast, rows).await
+    fn ballast(&self, ballast: Ballast, rows: u64) -> Option<String> {
+        Some(taskq::ballast(ballast, rows))
     }
 
     async fn client(&self, db: &Database) -> Result<Box<dyn Client>> {

@@ -24,7 +24,8 @@ const SCHEMA: &str = "graphile_worker";
 const CONCURRENCY: usize = 256;
 const LOCAL_QUEUES: usize = 2;
 const LOCAL_QUEUE_SIZE: usize = 2_000;
-const BATCH_DELAY: Duration = Duration::from_millis(5);
+/// Of completions, of failures, and between two looks.
+const DELAY: Duration = Duration::from_millis(5);
 const POOL: u32 = 10;
 
 /// Connections where each handler inserts a row.
@@ -107,9 +108,10 @@ impl System for Graphile {
     fn settings(&self) -> String {
         format!(
             "0.14 (Rust): {CONCURRENCY} concurrent, {LOCAL_QUEUES} local queues of \
-             {LOCAL_QUEUE_SIZE}, completions batched for {} ms, pool of {POOL}; a handler that \
+             {LOCAL_QUEUE_SIZE}, completions batched for {} ms and as long between \
+             looks, pool of {POOL}; a handler that \
              inserts does so in a transaction of its own, from a pool of {INSERTING_POOL}",
-            BATCH_DELAY.as_millis()
+            DELAY.as_millis()
         )
     }
 
@@ -127,33 +129,30 @@ impl System for Graphile {
         .await
     }
 
-    async fn preload(&self, db: &Database, handler: Handler, numbers: Range<u64>) -> Result<()> {
-        let identifier = identifier(handler);
-        db.execute(&format!(
+    fn preload(&self, handler: Handler, numbers: Range<u64>) -> String {
+        let (identifier, first, end) = (identifier(handler), numbers.start, numbers.end);
+        format!(
             "insert into graphile_worker._private_jobs (task_id, payload)
              select tasks.id, json_build_object('n', n)
              from graphile_worker._private_tasks as tasks,
-                  generate_series({}::bigint, {}::bigint - 1) as n
-             where tasks.identifier = '{identifier}'",
-            numbers.start, numbers.end
-        ))
-        .await
+                  generate_series({first}::bigint, {end}::bigint - 1) as n
+             where tasks.identifier = '{identifier}'"
+        )
     }
 
-    async fn add_ballast(&self, db: &Database, ballast: Ballast, rows: u64) -> Result<()> {
+    fn ballast(&self, ballast: Ballast, rows: u64) -> Option<String> {
         let (identifier, run_at) = match ballast {
             Ballast::Unknown => ("unknown", "now() - interval '1 hour'"),
             Ballast::Future => ("do_nothing", "now() + interval '30 days'"),
             // It deletes what is finished.
-            Ballast::Finished => return Ok(()),
+            Ballast::Finished => return None,
         };
-        db.execute(&format!(
+        Some(format!(
             "insert into graphile_worker._private_jobs (task_id, payload, run_at)
              select tasks.id, json_build_object('n', n), {run_at}
              from graphile_worker._private_tasks as tasks, generate_series(1, {rows}) as n
              where tasks.identifier = '{identifier}'"
         ))
-        .await
     }
 
     async fn client(&self, db: &Database) -> Result<Box<dyn Client>> {
@@ -176,8 +175,9 @@ impl System for Graphile {
             .schema(SCHEMA)
             .pg_pool(pool.clone())
             .concurrency(CONCURRENCY)
-            .complete_job_batch_delay(BATCH_DELAY)
-            .fail_job_batch_delay(BATCH_DELAY)
+            .poll_interval(DELAY)
+            .complete_job_batch_delay(DELAY)
+            .fail_job_batch_delay(DELAY)
             .local_queue(
                 LocalQueueConfig::default()
                     .with_size(LOCAL_QUEUE_SIZE)

@@ -1,8 +1,11 @@
 //! What is measured: a file for each system, which speaks to the bench in the same few verbs.
 
+mod apalis;
 mod bare;
 mod graphile;
+mod sqlxmq;
 mod taskq;
+mod underway;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -32,7 +35,6 @@ pub enum Ballast {
     Unknown,
     /// Due in a month.
     Future,
-    /// Finished; only for systems that keep what is finished.
     Finished,
 }
 
@@ -60,10 +62,11 @@ pub trait System: Send + Sync {
     /// Makes its tables.
     async fn set_up(&self, db: &Database) -> Result<()>;
 
-    /// Fills its tables with waiting tasks of these numbers, in the fastest way there is.
-    async fn preload(&self, db: &Database, handler: Handler, numbers: Range<u64>) -> Result<()>;
+    /// Returns a statement that adds waiting tasks of these numbers, in the fastest way there is.
+    fn preload(&self, handler: Handler, numbers: Range<u64>) -> String;
 
-    async fn add_ballast(&self, db: &Database, ballast: Ballast, rows: u64) -> Result<()>;
+    /// Returns a statement that adds rows which are no due work; `None` if it has no such rows.
+    fn ballast(&self, ballast: Ballast, rows: u64) -> Option<String>;
 
     /// Opens a connection that enqueues tasks whose handler does nothing.
     async fn client(&self, db: &Database) -> Result<Box<dyn Client>>;
@@ -123,5 +126,14 @@ pub fn all() -> Vec<Arc<dyn System>> {
         Arc::new(taskq::Taskq::KEEP),
         Arc::new(bare::Bare),
         Arc::new(graphile::Graphile),
+        Arc::new(apalis::Apalis),
+        Arc::new(sqlxmq::Sqlxmq),
+        Arc::new(underway::Underway),
     ]
+}
+
+/// Keeps a system out of the measurements of growth.
+fn too_slow_to_grow(mode: &Mode) -> Option<&'static str> {
+    matches!(mode, Mode::Growth(_))
+        .then_some("it runs a few thousand tasks a second at best, which says nothing of growth")
 }

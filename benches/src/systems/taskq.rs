@@ -119,12 +119,12 @@ impl System for Taskq {
         Ok(taskq::migrate(&db.pool).await?)
     }
 
-    async fn preload(&self, db: &Database, handler: Handler, numbers: Range<u64>) -> Result<()> {
-        preload(db, handler, numbers).await
+    fn preload(&self, handler: Handler, numbers: Range<u64>) -> String {
+        preload(handler, numbers)
     }
 
-    async fn add_ballast(&self, db: &Database, ballast: Ballast, rows: u64) -> Result<()> {
-        add_ballast(db, ballast, rows).await
+    fn ballast(&self, ballast: Ballast, rows: u64) -> Option<String> {
+        Some(self::ballast(ballast, rows))
     }
 
     async fn client(&self, db: &Database) -> Result<Box<dyn Client>> {
@@ -174,24 +174,23 @@ impl System for Taskq {
     }
 }
 
-pub async fn preload(db: &Database, handler: Handler, numbers: Range<u64>) -> Result<()> {
+pub fn preload(handler: Handler, numbers: Range<u64>) -> String {
     let task_type = match handler {
         Handler::Nothing => DoNothing::TASK_TYPE,
         Handler::Waits => WaitAMillisecond::TASK_TYPE,
         Handler::Inserts => InsertARow::TASK_TYPE,
     };
-    db.execute(&format!(
+    let (first, end) = (numbers.start, numbers.end);
+    format!(
         "insert into taskq.task (task_type, payload)
          select '{task_type}', jsonb_build_object('n', n)
-         from generate_series({}::bigint, {}::bigint - 1) as n",
-        numbers.start, numbers.end
-    ))
-    .await
+         from generate_series({first}::bigint, {end}::bigint - 1) as n"
+    )
 }
 
-pub async fn add_ballast(db: &Database, ballast: Ballast, rows: u64) -> Result<()> {
+pub fn ballast(ballast: Ballast, rows: u64) -> String {
     let task_type = DoNothing::TASK_TYPE;
-    db.execute(&match ballast {
+    match ballast {
         Ballast::Unknown => format!(
             "insert into taskq.task (task_type, payload, run_at)
              select 'unknown', jsonb_build_object('n', n), now() - interval '1 hour'
@@ -208,8 +207,7 @@ pub async fn add_ballast(db: &Database, ballast: Ballast, rows: u64) -> Result<(
              select -n, '{task_type}', jsonb_build_object('n', n), 'default', 0, now(), 1, now()
              from generate_series(1, {rows}) as n"
         ),
-    })
-    .await
+    }
 }
 
 pub async fn is_completing(db: &Database) -> Result<bool> {
