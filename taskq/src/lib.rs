@@ -119,7 +119,9 @@ pub use taskq_macros::task;
 
 pub use crate::attempt::{Attempt, AttemptError};
 pub use crate::control::{Control, cancel, discard, retry_in, snooze};
-pub use crate::enqueue::{Enqueue, Enqueued, enqueue, enqueue_many, enqueue_many_in};
+pub use crate::enqueue::{
+    Enqueue, Enqueued, enqueue, enqueue_copy, enqueue_copy_in, enqueue_many, enqueue_many_in,
+};
 pub use crate::error::{
     BoxError, DecodeError, EnqueueError, MigrateError, MissingState, SchemaTooNew, WorkerError,
 };

@@ -8,6 +8,7 @@ mod lease;
 mod listen;
 mod migrate;
 mod order;
+mod plan;
 mod process;
 mod retry;
 mod roles;

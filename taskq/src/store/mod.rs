@@ -1,5 +1,6 @@
 //! Everything that taskq says to Postgres. One file in `sql/` and one function here for each verb.
 
+mod copy;
 mod link;
 mod row;
 mod schema;
@@ -12,6 +13,7 @@ use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Error, PgConnection, query, query_as, query_scalar, raw_sql};
 use uuid::Uuid;
 
+pub(crate) use self::copy::Copy;
 pub(crate) use self::link::Link;
 pub(crate) use self::row::{CensusRow, ClaimedRow, ExpiredRow, RescuedRow};
 pub(crate) use self::schema::in_schema;

@@ -154,6 +154,7 @@ macro_rules! statements {
 statements! {
     enqueue,
     enqueue_many,
+    enqueue_copy,
     lanes,
     claim,
     heartbeat,
