@@ -170,24 +170,16 @@ async fn a_short_claim_taken_for_empty_is_found() {
             .execute(&mut *tx)
             .await
             .expect("locked");
-        let _worker = stage
+        let worker = stage
             .worker()
             .with_bug(plant)
             .set("LISTEN", false)
             .set("POLL_MS", 3_600_000)
+            .set("TASKQ_PAUSE_AT", "after_claim")
             .start();
-        until("claimed", async || {
-            stage
-                .count(
-                    "select count(*) from pg_stat_activity
-                 where datname = current_database() and state = 'idle' and pid <> pg_backend_pid()
-                   and query like '-- Claims due tasks%'",
-                )
-                .await
-                > 0
-        })
-        .await;
+        worker.stopped().await;
         tx.rollback().await.expect("unlocked");
+        worker.signal(Signal::CONT);
         stage.over_within(LONG_ENOUGH).await;
         stage.violations().await
     };
