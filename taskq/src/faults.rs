@@ -54,7 +54,6 @@ mod with_faults {
         "after_settle",
         "after_begin",
         "after_undo",
-        "after_release",
         "before_commit",
         "after_commit",
         "before_heartbeat",
