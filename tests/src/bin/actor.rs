@@ -50,6 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 .lease(milliseconds("LEASE_MS")?.unwrap_or(Duration::from_secs(2)))
                 .poll_interval(milliseconds("POLL_MS")?.unwrap_or(Duration::from_secs(1)))
                 .grace_period(milliseconds("GRACE_MS")?.unwrap_or_default())
+                .keep_completed(setting("KEEP")?.unwrap_or_default())
                 .listen(setting("LISTEN")?.unwrap_or(true)),
         )
     };
