@@ -30,10 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .init();
     let history = Arc::new(Recorder::open(Path::new(&env::var("HISTORY")?))?);
     tokio::spawn(watch(history.clone()));
-    let mut options = PgConnectOptions::from_str(&env::var("DATABASE_URL")?)?;
-    if let Some(capacity) = setting("STATEMENT_CACHE")? {
-        options = options.statement_cache_capacity(capacity);
-    }
+    let options = PgConnectOptions::from_str(&env::var("DATABASE_URL")?)?;
     let concurrency: usize = setting("CONCURRENCY")?.unwrap_or(10);
     let pool = PgPoolOptions::new()
         .max_connections(u32::try_from(concurrency)? + 5)
