@@ -86,6 +86,11 @@ mod with_faults {
             name: "no_fence",
             edits: &[
                 Edit {
+                    statement: "complete_own",
+                    from: "'taskq: the lease is gone'",
+                    to: "'1'",
+                },
+                Edit {
                     statement: "complete",
                     from: "delete from taskq.lease",
                     to: ", gone as (delete from taskq.lease",

@@ -1,4 +1,5 @@
-//! PgBouncer between, in transaction mode: a worker that polls works through it.
+//! PgBouncer between, in transaction mode: a worker that polls works through it, and so do enqueues,
+//! if it is one that knows prepared statements.
 
 use std::env;
 use std::fs;
@@ -10,7 +11,10 @@ use std::process::{Child, Command, Stdio};
 use sqlx::{Connection, PgConnection};
 
 use crate::kill::enqueue_a_mixture;
-use crate::stage::{Stage, seed, skip, until};
+use crate::stage::{Finale, ONCE, Stage, seed, skip, until};
+
+/// The oldest that knows prepared statements in transaction mode.
+const OLDEST: (u32, u32) = (1, 21);
 
 /// A running PgBouncer, which ends with this value.
 pub(crate) struct Bouncer {
@@ -22,9 +26,12 @@ pub(crate) struct Bouncer {
 impl Bouncer {
     /// Starts one in front of a server, or says why that is not possible.
     pub(crate) async fn start(stage: &Stage) -> Result<Self, String> {
-        let is_there = Command::new("pgbouncer").arg("--version").output();
-        if let Err(error) = is_there {
-            return Err(format!("there is no `pgbouncer`: {error}"));
+        let version = version()?;
+        if version < OLDEST {
+            let ((major, minor), (oldest_major, oldest_minor)) = (version, OLDEST);
+            return Err(format!(
+                "this PgBouncer is {major}.{minor}, and knows prepared statements in transaction mode from {oldest_major}.{oldest_minor} on"
+            ));
         }
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
@@ -45,6 +52,7 @@ impl Bouncer {
              pool_mode = transaction
              default_pool_size = 8
              max_client_conn = 200
+             max_prepared_statements = 200
              ignore_startup_parameters = extra_float_digits
             "
         );
@@ -86,6 +94,19 @@ impl Bouncer {
     }
 }
 
+fn version() -> Result<(u32, u32), String> {
+    let output = Command::new("pgbouncer")
+        .arg("--version")
+        .output()
+        .map_err(|error| format!("there is no `pgbouncer`: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text.split_whitespace().nth(1).and_then(|version| {
+        let mut numbers = version.split('.').map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    });
+    version.ok_or(format!("`pgbouncer` does not say its version: {text}"))
+}
+
 impl Drop for Bouncer {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -107,12 +128,16 @@ async fn all_is_well_through_a_pooler_in_transaction_mode() {
             .worker()
             .set("DATABASE_URL", bouncer.url())
             .set("LISTEN", false)
-            .set("STATEMENT_CACHE", 0)
     };
     let mut workers = Vec::from_iter((0..3).map(|_| worker().start()));
-    for _ in 0..4 {
+    for round in 1..=4 {
         enqueue_a_mixture(&stage, 20, 20).await;
-        stage.at_least(20).await;
+        let mut db = PgConnection::connect(&bouncer.url())
+            .await
+            .expect("connected");
+        let enqueued = stage.enqueue_on(&mut db, ONCE, 5, 20, Finale::Commit);
+        enqueued.await.expect("enqueued through it");
+        stage.at_least(20 * round).await;
         let victim = fastrand::usize(..workers.len());
         workers[victim].kill();
         workers[victim] = worker().start();

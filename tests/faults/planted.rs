@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use taskq::faults::PLANTS;
 use taskq_tests::check::Summary;
 use taskq_tests::history::{Event, Plan};
@@ -48,7 +48,7 @@ async fn a_missing_fence_is_found() {
         let late = stage
             .worker()
             .with_bug(plant)
-            .set("TASKQ_PAUSE_AT", "after_release")
+            .set("TASKQ_PAUSE_AT", "before_commit")
             .start();
         late.stopped().await;
         let _other = stage.worker().start();
@@ -66,13 +66,7 @@ async fn a_missing_fence_is_found() {
 async fn a_lease_numbered_by_a_sequence_is_found() {
     let scenario = async |plant: &str| {
         let stage = Stage::own().await;
-        for statement in [
-            "create sequence lease_sequence",
-            "alter system set wal_writer_delay = '10s'",
-            "select pg_reload_conf()",
-        ] {
-            stage.execute(statement).await;
-        }
+        stage.execute("create sequence lease_sequence").await;
         let worker = |queue: &str| {
             let worker = stage.worker().with_bug(plant).set("QUEUE", queue);
             worker.set("CONCURRENCY", 5).set("LEASE_MS", 40_000).start()
@@ -83,10 +77,18 @@ async fn a_lease_numbered_by_a_sequence_is_found() {
             stage.count("select count(*) from taskq.worker").await == 1
         })
         .await;
+        // Which would bring the claim to the disk within moments.
+        let wal_writer = stage
+            .count("select pid::bigint from pg_stat_activity where backend_type = 'walwriter'")
+            .await;
+        let wal_writer = i32::try_from(wal_writer).ok().and_then(Pid::from_raw);
+        let wal_writer = wal_writer.expect("the process that writes asynchronous commits");
+        kill_process(wal_writer, Signal::STOP).expect("stopped");
         stage.enqueue(REPEATABLE, 5, 4_000).await;
         stage.at_least(5).await;
         stage.history.record(Event::ServerKilled);
         stage.cluster().kill().await.expect("killed");
+        kill_process(wal_writer, Signal::KILL).expect("killed");
         stage.cluster().restart().await.expect("restarted");
         until("reachable", async || {
             sqlx::query("select 1").execute(&stage.pool).await.is_ok()
@@ -119,14 +121,16 @@ async fn a_rescue_without_the_expiry_check_is_found() {
         // Its heartbeats come every two seconds, and its own maintenance after four.
         let _holder = stage.worker().set("LEASE_MS", 8_000).start();
         stage.at_least(1).await;
-        stage.run_leases_out().await;
         let rescuer = stage
             .worker()
             .with_bug(plant)
             .set("QUEUE", "nothing")
             .set("TASKQ_PAUSE_AT", "before_rescue")
             .start();
-        rescuer.stopped().await;
+        while !rescuer.is_stopped() {
+            stage.run_leases_out().await;
+            sleep(Duration::from_millis(20)).await;
+        }
         until("extended", async || {
             stage
                 .count("select count(*) from taskq.lease where expires_at > now()")
@@ -170,24 +174,16 @@ async fn a_short_claim_taken_for_empty_is_found() {
             .execute(&mut *tx)
             .await
             .expect("locked");
-        let _worker = stage
+        let worker = stage
             .worker()
             .with_bug(plant)
             .set("LISTEN", false)
             .set("POLL_MS", 3_600_000)
+            .set("TASKQ_PAUSE_AT", "after_claim")
             .start();
-        until("claimed", async || {
-            stage
-                .count(
-                    "select count(*) from pg_stat_activity
-                 where datname = current_database() and state = 'idle' and pid <> pg_backend_pid()
-                   and query like '-- Claims due tasks%'",
-                )
-                .await
-                > 0
-        })
-        .await;
+        worker.stopped().await;
         tx.rollback().await.expect("unlocked");
+        worker.signal(Signal::CONT);
         stage.over_within(LONG_ENOUGH).await;
         stage.violations().await
     };
@@ -215,6 +211,8 @@ async fn an_outcome_for_a_task_that_has_left_its_lease_is_found() {
             .set("DATABASE_URL", stage.url_through(&proxy))
             .set("CONCURRENCY", 3)
             .set("LEASE_MS", 8_000)
+            // Completed tasks that are kept go one by one.
+            .set("KEEP", true)
             .set("TASKQ_PAUSE_AT", "before_settle:2")
             .start();
         worker.stopped().await;

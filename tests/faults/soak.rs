@@ -22,8 +22,12 @@ const SECONDS: u64 = 8;
 /// How long it may take until all is over, once the faults have ended.
 const AFTERWARDS: Duration = Duration::from_secs(180);
 
-/// Tasks that wait at the most, so that the last of them do not wait for hours.
-const BACKLOG: i64 = 5_000;
+/// Tasks that wait at the most for each second of a soak, so that the last of them do not wait for
+/// hours.
+const BACKLOG: i64 = 400;
+
+/// Tasks that wait at the most in a long soak.
+const LONGEST_BACKLOG: i64 = 20_000;
 
 /// How many connections the workers may have together, in ordinary times.
 const CONNECTIONS: u32 = 150;
@@ -74,7 +78,8 @@ async fn all_is_well_with_all_faults_at_once() {
         &stage.url,
         &stage.url_through(&world.roads.proxy),
     ];
-    let enqueuers = addresses.map(|url| enqueue(&stage, url, &is_over));
+    let backlog = LONGEST_BACKLOG.min(BACKLOG * i64::try_from(seconds).unwrap_or(i64::MAX));
+    let enqueuers = addresses.map(|url| enqueue(&stage, url, backlog, &is_over));
     let [first, second, third] = enqueuers;
     let faults = async {
         let end = Instant::now() + Duration::from_secs(seconds);
@@ -104,7 +109,7 @@ async fn all_is_well_with_all_faults_at_once() {
 }
 
 /// Enqueues in transactions of all sizes, and rolls some back.
-async fn enqueue(stage: &Stage, url: &str, is_over: &AtomicBool) {
+async fn enqueue(stage: &Stage, url: &str, backlog: i64, is_over: &AtomicBool) {
     let mut connection = None;
     while !is_over.load(Ordering::Relaxed) {
         let waiting = async {
@@ -122,13 +127,13 @@ async fn enqueue(stage: &Stage, url: &str, is_over: &AtomicBool) {
             continue;
         };
         for _ in 0..5 {
-            if waiting > BACKLOG {
+            if waiting > backlog {
                 sleep(Duration::from_millis(100)).await;
                 continue;
             }
             let plan = any_plan(0.2);
             let count = match plan.succeeds() {
-                true => fastrand::i64(1..=150),
+                true => fastrand::i64(1..=300),
                 false => fastrand::i64(1..=10),
             };
             let takes_ms = match fastrand::u8(..20) {

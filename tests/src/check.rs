@@ -8,6 +8,7 @@
 //!   less what is excused, because no lease can forbid it: a process that is dead or did not run,
 //!   and claims that a killed server forgot.
 //! - Attempts never exceed their maximum.
+//! - No task is quarantined that its workers had no occasion to vanish with.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -19,6 +20,9 @@ use crate::history::{Batch, Event, How, Moment, Process};
 /// WAL writer, and what its own work takes.
 const FORGOTTEN: Duration = Duration::from_secs(2);
 
+/// A task is quarantined when its worker has vanished so often.
+const VANISHED: usize = 5;
+
 /// What the tables hold when all is over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tables {
@@ -28,6 +32,8 @@ pub struct Tables {
     pub committed: HashSet<i64>,
     /// Attempts of the tasks that were discarded.
     pub discarded: HashMap<i64, u16>,
+    /// Tasks that were quarantined.
+    pub quarantined: HashSet<i64>,
     /// Tasks that still wait, run, or were set aside as something else than discarded.
     pub left: Vec<i64>,
 }
@@ -73,6 +79,8 @@ pub enum Violation {
         /// Its attempts.
         attempts: u16,
     },
+    /// A task was quarantined though too little has happened for that.
+    Quarantined(i64),
     /// One number stands for two rows.
     TwoRows(i64),
 }
@@ -96,6 +104,7 @@ impl fmt::Display for Violation {
             Self::Discarded { n, attempts } => {
                 write!(f, "task {n} was discarded after {attempts} attempts")
             }
+            Self::Quarantined(n) => write!(f, "task {n} was quarantined without a reason"),
             Self::TwoRows(n) => write!(f, "task {n} stood in two rows"),
         }
     }
@@ -114,6 +123,8 @@ pub struct Summary {
     pub attempts: usize,
     /// Attempts that were dropped, or whose process died.
     pub unfinished: usize,
+    /// Tasks that were quarantined.
+    pub quarantined: usize,
 }
 
 /// An attempt, as its process recorded it.
@@ -257,8 +268,14 @@ fn check_batches(
             _ => false,
         };
     }
+    summary.quarantined = tables.quarantined.len();
     let left: HashSet<i64> = tables.left.iter().copied().collect();
-    for (_, event) in events(processes) {
+    let mut faults: Vec<Moment> = events(processes)
+        .filter(|(_, event)| matches!(event, Event::Fault(_) | Event::ServerKilled))
+        .map(|(at, _)| at)
+        .collect();
+    faults.sort_unstable();
+    for (began, event) in events(processes) {
         let Event::Intended(batch) = event else {
             continue;
         };
@@ -279,7 +296,12 @@ fn check_batches(
         }
         for n in batch.numbers() {
             let attempts = attempts.get(&n).map(Vec::as_slice).unwrap_or_default();
-            if is_committed {
+            if is_committed && tables.quarantined.contains(&n) {
+                let earlier = faults.partition_point(|at| *at < began);
+                if faults.len() - earlier < VANISHED || tables.effects.contains_key(&n) {
+                    found.push(Violation::Quarantined(n));
+                }
+            } else if is_committed {
                 check_committed(n, batch, attempts, &left, tables, found);
             } else if !attempts.is_empty()
                 || left.contains(&n)
@@ -580,6 +602,18 @@ mod tests {
         processes[1][0] = at(0, started(0, 1));
         processes[0][2] = at(5_000, Event::ServerKilled);
         assert!(!found(&processes, &tables).is_empty());
+    }
+
+    #[test]
+    fn a_task_is_quarantined_only_if_its_workers_may_have_vanished_often_enough() {
+        let (mut processes, mut tables) = good();
+        processes[1].pop();
+        tables.effects.clear();
+        tables.quarantined.insert(7);
+        assert_eq!(found(&processes, &tables), [Violation::Quarantined(7)]);
+        let faults = (0..5).map(|ms| at(10 + ms, Event::Fault("kill".to_owned())));
+        processes[0].extend(faults);
+        assert_eq!(found(&processes, &tables), []);
     }
 
     #[test]

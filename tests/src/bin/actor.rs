@@ -30,10 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .init();
     let history = Arc::new(Recorder::open(Path::new(&env::var("HISTORY")?))?);
     tokio::spawn(watch(history.clone()));
-    let mut options = PgConnectOptions::from_str(&env::var("DATABASE_URL")?)?;
-    if let Some(capacity) = setting("STATEMENT_CACHE")? {
-        options = options.statement_cache_capacity(capacity);
-    }
+    let options = PgConnectOptions::from_str(&env::var("DATABASE_URL")?)?;
     let concurrency: usize = setting("CONCURRENCY")?.unwrap_or(10);
     let pool = PgPoolOptions::new()
         .max_connections(u32::try_from(concurrency)? + 5)
@@ -50,6 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 .lease(milliseconds("LEASE_MS")?.unwrap_or(Duration::from_secs(2)))
                 .poll_interval(milliseconds("POLL_MS")?.unwrap_or(Duration::from_secs(1)))
                 .grace_period(milliseconds("GRACE_MS")?.unwrap_or_default())
+                .keep_completed(setting("KEEP")?.unwrap_or_default())
                 .listen(setting("LISTEN")?.unwrap_or(true)),
         )
     };
