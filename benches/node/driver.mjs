@@ -10,6 +10,7 @@ const { System } = await import(`./${name}.mjs`);
 
 const pool = new pg.Pool({ max: Number(connections) });
 pool.on("error", (error) => console.error(error));
+pool.on("connect", (client) => client.on("error", (error) => console.error(error)));
 
 // Numbers are said together at the end of the turn of the loop in which their handlers ran.
 let numbers = [];

@@ -41,7 +41,13 @@ export class System {
 
   async work() {
     await this.prepare();
-    const options = { batchSize: 1_000, localConcurrency: 4, pollingIntervalSeconds: 0.5 };
+    const options = {
+      batchSize: 1_000,
+      localConcurrency: 4,
+      pollingIntervalSeconds: 0.5,
+      notifyPollingIntervalSeconds: 0.5,
+      burstWhenBatchFull: true,
+    };
     await this.boss.work(QUEUE, options, async (batch) => {
       await Promise.all(batch.map(({ data }) => this.handle(data.n)));
     });
