@@ -89,6 +89,11 @@ mod backoff;
 mod control;
 mod enqueue;
 mod error;
+#[cfg(not(feature = "faults"))]
+mod faults;
+#[cfg(feature = "faults")]
+#[doc(hidden)]
+pub mod faults;
 mod lanes;
 mod maintenance;
 mod migrate;
@@ -126,6 +131,7 @@ pub use crate::store::{InvalidSchemaName, Schema};
 pub use crate::task::{DEFAULT_TIMEOUT, Declaration, Delivery, Task, TaskSet};
 pub use crate::tx::{Tx, TxHandle};
 pub use crate::worker::{
-    DEFAULT_CENSUS_INTERVAL, DEFAULT_CONCURRENCY, DEFAULT_GRACE_PERIOD, DEFAULT_LEASE,
-    DEFAULT_POLL_INTERVAL, NextSignal, StopNow, Worker, WorkerBuilder, shutdown_signal,
+    DEFAULT_CENSUS_INTERVAL, DEFAULT_CONCURRENCY, DEFAULT_GRACE_PERIOD, DEFAULT_HISTORY_RETENTION,
+    DEFAULT_LEASE, DEFAULT_POLL_INTERVAL, NextSignal, StopNow, Worker, WorkerBuilder,
+    shutdown_signal,
 };

@@ -34,6 +34,9 @@ pub trait Payload: Sized + Send + 'static {
     const PRIORITY: i16 = DEFAULT_PRIORITY;
     /// How often a task of this type is attempted at most.
     const MAX_ATTEMPTS: u16 = DEFAULT_MAX_ATTEMPTS;
+    /// The version of the payload, written beside it. A worker claims no row that is newer than
+    /// what it knows.
+    const VERSION: u16 = 1;
 
     /// Writes the value as JSON.
     #[doc(hidden)]

@@ -46,6 +46,7 @@ pub struct Declaration {
     pub(crate) states: &'static [StateRequirement],
     pub(crate) delivery: Delivery,
     pub(crate) timeout: Duration,
+    pub(crate) keep_completed: bool,
 }
 
 impl Declaration {
@@ -60,6 +61,7 @@ impl Declaration {
             states: &[],
             delivery: Delivery::AtLeastOnce,
             timeout: DEFAULT_TIMEOUT,
+            keep_completed: false,
         }
     }
 
@@ -85,6 +87,12 @@ impl Declaration {
     /// Gives the handler the transaction in which the task completes.
     pub const fn transactional(mut self) -> Self {
         self.delivery = Delivery::Transactional;
+        self
+    }
+
+    /// Keeps completed tasks of this type in `taskq.history`, whatever the worker keeps otherwise.
+    pub const fn keep_completed(mut self) -> Self {
+        self.keep_completed = true;
         self
     }
 
@@ -119,6 +127,8 @@ pub(crate) type RunFn =
 #[derive(Debug, Clone, Copy)]
 pub struct Registration {
     pub(crate) task_type: &'static str,
+    /// The newest version of its payload that it decodes.
+    pub(crate) payload_version: u16,
     pub(crate) queue: &'static str,
     pub(crate) max_attempts: u16,
     pub(crate) declaration: Declaration,
@@ -130,6 +140,7 @@ impl Registration {
     pub const fn of<T: Task>() -> Self {
         Self {
             task_type: T::Payload::TASK_TYPE,
+            payload_version: T::Payload::VERSION,
             queue: T::Payload::QUEUE,
             max_attempts: T::Payload::MAX_ATTEMPTS,
             declaration: T::DECLARATION,

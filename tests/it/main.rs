@@ -3,6 +3,7 @@
 mod claim;
 mod cluster;
 mod enqueue;
+mod history;
 mod lease;
 mod listen;
 mod migrate;
