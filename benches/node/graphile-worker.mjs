@@ -38,7 +38,7 @@ export class System {
       preset: {
         worker: {
           concurrentJobs: 256,
-          localQueue: { size: 2_000 },
+          localQueue: { size: 2_000, refetchDelay: { durationMs: 5 } },
           completeJobBatchDelay: 5,
           failJobBatchDelay: 5,
         },
