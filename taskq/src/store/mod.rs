@@ -175,19 +175,16 @@ pub(crate) async fn complete_own(
     tx: &mut PgConnection,
     schema: Schema,
     lease_id: Uuid,
+    keep: bool,
 ) -> Result<(), Error> {
-    let complete = schema
-        .sql
-        .complete_own
-        .replace("$1", &format!("'{lease_id}'"));
-    crash_point("before_commit");
+    let statement = match keep {
+        true => schema.sql.complete_own_kept,
+        false => schema.sql.complete_own,
+    };
+    let complete = statement.replace("$1", &format!("'{lease_id}'"));
     let text = format!("{ACCEPT_ATTEMPT};\n{complete};\n{COMMIT_AND_BEGIN}");
+    crash_point("before_commit");
     raw_sql(AssertSqlSafe(text)).execute(tx).await.map(drop)
-}
-
-/// Makes the effects of a handler part of its transaction, for good or with an error.
-pub(crate) async fn accept_attempt(tx: &mut PgConnection) -> Result<(), Error> {
-    raw_sql(ACCEPT_ATTEMPT).execute(tx).await.map(drop)
 }
 
 /// Undoes the effects of a handler.

@@ -161,6 +161,7 @@ statements! {
     complete,
     complete_some,
     complete_own,
+    complete_own_kept,
     settle,
     count,
     expired,

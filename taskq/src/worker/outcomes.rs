@@ -255,7 +255,11 @@ impl Pauses {
 fn is_passing(error: &dyn sqlx::error::DatabaseError) -> bool {
     let code = error.code();
     let class = code.as_deref().and_then(|code| code.get(..2));
-    // Connection, transaction rollback, resources, intervention by an operator, system, and
-    // transaction state, which includes a server that is read-only for now.
-    matches!(class, Some("08" | "40" | "53" | "57" | "58" | "25" | "55"))
+    // Connection, transaction rollback, resources, intervention by an operator, system, transaction
+    // state, which includes a server that is read-only for now, and prepared statements that a pooler
+    // has mixed up.
+    matches!(
+        class,
+        Some("08" | "40" | "53" | "57" | "58" | "25" | "55" | "26")
+    ) || code.as_deref() == Some("42P05")
 }

@@ -157,15 +157,13 @@ async fn settle(
     let tx = &mut session.tx;
     core.leases.set_settling(lease_id, true);
     let settled = async {
-        if *verdict == Verdict::Complete && !execution.keeps_completed() {
-            return match step(store::complete_own(tx, schema, lease_id)).await {
+        if *verdict == Verdict::Complete {
+            let keep = execution.keeps_completed();
+            return match step(store::complete_own(tx, schema, lease_id, keep)).await {
                 Ok(()) => Ok(true),
                 Err(error) if store::is_lease_gone(&error) => Ok(false),
                 Err(error) => Err(error),
             };
-        }
-        if *verdict == Verdict::Complete {
-            step(store::accept_attempt(tx)).await?;
         }
         let settlements = [execution.settlement(verdict.clone())];
         if step(store::settle(tx, schema, &settlements))

@@ -14,16 +14,19 @@
 -- server crashes: its tasks then wait again, and the lease is gone, so that a late worker cannot
 -- finish them. `for update` follows a row that was just updated, which `delete` then does not see:
 -- fewer rows than asked for are not the end of the lane.
+--
+-- Parameters stand in subqueries where the planner would otherwise count on their values, and plan
+-- anew for each claim: half a millisecond.
 with due as materialized (
     select head.place
     from unnest(
-        $6::text[],
-        $7::smallint[],
-        $8::integer[],
-        $9::smallint[],
-        $10::timestamptz[],
-        $11::bigint[],
-        $12::integer[]
+        (select $6::text[]),
+        (select $7::smallint[]),
+        (select $8::integer[]),
+        (select $9::smallint[]),
+        (select $10::timestamptz[]),
+        (select $11::bigint[]),
+        (select $12::integer[])
     ) as lane (task_type, payload_version, crashes, priority, floor_run_at, floor_task_id, share)
     cross join lateral (
         select task.ctid as place
@@ -40,7 +43,7 @@ with due as materialized (
         limit lane.share
         for update skip locked
     ) as head
-    limit $5
+    limit (select $5::bigint)
 ),
 batch as (
     delete from taskq.task

@@ -2,9 +2,11 @@
 -- is due.
 -- $1 queue, $2 task types, $3 the newest payload version that is known of each
 -- Index task_lane: two probes for each lane, whatever stands in it. Locks: none.
+--
+-- The parameters stand in subqueries so that the plan is made once: see claim.
 with recursive lane as (
     select known.task_type, known.newest, head.*
-    from unnest($2::text[], $3::smallint[]) as known (task_type, newest)
+    from unnest((select $2::text[]), (select $3::smallint[])) as known (task_type, newest)
     cross join lateral (
         select task.payload_version, task.crashes, task.priority, task.run_at
         from taskq.task
