@@ -4,6 +4,7 @@
 //! See `README.md` for what is measured and how to read it.
 
 mod arguments;
+mod chart;
 mod machine;
 mod meter;
 mod modes;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::MakeWriterExt;
@@ -68,15 +69,17 @@ async fn main() -> Result<ExitCode> {
         }
         outcomes.push(outcome);
     }
+    let machine = machine::description(&server).await?;
     if !arguments.json {
         println!();
         for system in &systems {
             println!("{}: {}", system.name(), system.settings());
         }
-        println!();
-        for line in machine::description(&server).await? {
-            println!("{line}");
-        }
+        println!("\n{}", machine.join("\n"));
+    }
+    if let Some(path) = &arguments.chart {
+        let svg = chart::svg(&outcomes, &machine).context("a chart needs drains or inserts")?;
+        std::fs::write(path, svg).with_context(|| path.clone())?;
     }
     if failures > 0 {
         eprintln!("{failures} measurements failed");

@@ -31,6 +31,8 @@ with due as materialized (
     from taskq.task
     where queue = 'default'
       and task_type = 'do_nothing'
+      and payload_version = 0
+      and crashes = 0
       and priority = 0
       and run_at <= now()
     order by run_at, task_id

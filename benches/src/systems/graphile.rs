@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use async_trait::async_trait;
 use graphile_worker::{
-    IntoTaskHandlerResult, JobSpec, LocalQueueConfig, RawJobSpec, TaskHandler, WorkerContext,
-    WorkerOptions, WorkerUtils,
+    IntoTaskHandlerResult, JobSpec, LocalQueueConfig, RawJobSpec, RefetchDelayConfig, TaskHandler,
+    WorkerContext, WorkerOptions, WorkerUtils,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -24,7 +24,7 @@ const SCHEMA: &str = "graphile_worker";
 const CONCURRENCY: usize = 256;
 const LOCAL_QUEUES: usize = 2;
 const LOCAL_QUEUE_SIZE: usize = 2_000;
-/// Of completions, of failures, and between two looks.
+/// Of completions and failures, which are then written together, and between looks at an empty queue.
 const DELAY: Duration = Duration::from_millis(5);
 const POOL: u32 = 10;
 
@@ -108,8 +108,8 @@ impl System for Graphile {
     fn settings(&self) -> String {
         format!(
             "0.14 (Rust): {CONCURRENCY} concurrent, {LOCAL_QUEUES} local queues of \
-             {LOCAL_QUEUE_SIZE}, completions batched for {} ms and as long between \
-             looks, pool of {POOL}; a handler that \
+             {LOCAL_QUEUE_SIZE}, completions batched for {} ms and an empty queue asked \
+             as often, pool of {POOL}; a handler that \
              inserts does so in a transaction of its own, from a pool of {INSERTING_POOL}",
             DELAY.as_millis()
         )
@@ -136,7 +136,8 @@ impl System for Graphile {
              select tasks.id, json_build_object('n', n)
              from graphile_worker._private_tasks as tasks,
                   generate_series({first}::bigint, {end}::bigint - 1) as n
-             where tasks.identifier = '{identifier}'"
+             where tasks.identifier = '{identifier}';
+             select pg_notify('jobs:insert', '{{}}')"
         )
     }
 
@@ -175,13 +176,14 @@ impl System for Graphile {
             .schema(SCHEMA)
             .pg_pool(pool.clone())
             .concurrency(CONCURRENCY)
-            .poll_interval(DELAY)
             .complete_job_batch_delay(DELAY)
             .fail_job_batch_delay(DELAY)
             .local_queue(
                 LocalQueueConfig::default()
                     .with_size(LOCAL_QUEUE_SIZE)
-                    .with_queue_count(LOCAL_QUEUES),
+                    .with_queue_count(LOCAL_QUEUES)
+                    // Without, an empty queue is asked again and again, without a pause.
+                    .with_refetch_delay(RefetchDelayConfig::default().with_duration(DELAY)),
             )
             .add_extension(meter)
             .add_extension(pool.clone());

@@ -3,6 +3,7 @@
 mod apalis;
 mod bare;
 mod graphile;
+mod node;
 mod sqlxmq;
 mod taskq;
 mod underway;
@@ -129,6 +130,8 @@ pub fn all() -> Vec<Arc<dyn System>> {
         Arc::new(apalis::Apalis),
         Arc::new(sqlxmq::Sqlxmq),
         Arc::new(underway::Underway),
+        Arc::new(node::Node::graphile()),
+        Arc::new(node::Node::boss()),
     ]
 }
 

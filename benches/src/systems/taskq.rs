@@ -257,7 +257,12 @@ impl Client for TaskqClient {
 struct TaskqWorker {
     pool: PgPool,
     built: Option<taskq::Worker>,
-    running: Option<(oneshot::Sender<()>, JoinHandle<Result<(), WorkerError>>)>,
+    running: Option<Running>,
+}
+
+struct Running {
+    stop: oneshot::Sender<()>,
+    worker: JoinHandle<Result<(), WorkerError>>,
 }
 
 #[async_trait]
@@ -269,12 +274,15 @@ impl Worker for TaskqWorker {
             // Dropping the sender is a reason to stop too.
             let _ = stopped.await;
         };
-        self.running = Some((stop, tokio::spawn(worker.run_until(stopped))));
+        self.running = Some(Running {
+            stop,
+            worker: tokio::spawn(worker.run_until(stopped)),
+        });
         Ok(())
     }
 
     async fn stop(&mut self) -> Result<()> {
-        if let Some((stop, worker)) = self.running.take() {
+        if let Some(Running { stop, worker }) = self.running.take() {
             drop(stop);
             worker.await??;
         }
