@@ -43,6 +43,10 @@ async fn die_at(point: &'static str) {
         predecessor.ended().await;
     }
     stage.run_leases_out().await;
+    if point.ends_with("_heartbeat") {
+        // Something must be held for so long that a heartbeat is due.
+        stage.enqueue(REPEATABLE, 2, 3_000).await;
+    }
     let mut victim = stage.worker().set("TASKQ_CRASH_AT", point).start();
     if point == "before_hand_back" {
         stage.enqueue(REPEATABLE, 3, 60_000).await;
