@@ -166,25 +166,63 @@ pub(crate) async fn complete(
     completed
 }
 
-/// Completes the task of a handler's own transaction, commits, and begins the next transaction, all in
-/// one round trip.
+/// What a session has prepared for completing the tasks of its handlers' transactions.
 ///
-/// Fails as a whole, and leaves the transaction to be rolled back, if the handler has broken a
-/// deferred constraint or ended the transaction, or if the lease is gone: see [`is_lease_gone`].
-pub(crate) async fn complete_own(
-    tx: &mut PgConnection,
-    schema: Schema,
-    lease_id: Uuid,
-    keep: bool,
-) -> Result<(), Error> {
-    let statement = match keep {
-        true => schema.sql.complete_own_kept,
-        false => schema.sql.complete_own,
-    };
-    let complete = statement.replace("$1", &format!("'{lease_id}'"));
-    let text = format!("{ACCEPT_ATTEMPT};\n{complete};\n{COMMIT_AND_BEGIN}");
-    crash_point("before_commit");
-    raw_sql(AssertSqlSafe(text)).execute(tx).await.map(drop)
+/// Sent as text, a statement would be planned each time, which takes as long as running it. The names
+/// are this session's alone: a connection that could not be cleared keeps what is prepared on it.
+#[derive(Debug)]
+pub(crate) struct OwnCompletions {
+    name: String,
+    is_prepared: [bool; 2],
+}
+
+impl OwnCompletions {
+    pub(crate) fn new() -> Self {
+        Self {
+            name: format!("taskq_complete_own_{:x}", fastrand::u64(..)),
+            is_prepared: [false; 2],
+        }
+    }
+
+    /// Completes the task of a handler's own transaction, commits, and begins the next transaction,
+    /// all in one round trip.
+    ///
+    /// Fails as a whole, and leaves the transaction to be rolled back, if the handler has broken a
+    /// deferred constraint or ended the transaction, or if the lease is gone: see
+    /// [`is_lease_gone`].
+    pub(crate) async fn complete(
+        &mut self,
+        tx: &mut PgConnection,
+        schema: Schema,
+        lease_id: Uuid,
+        keep: bool,
+    ) -> Result<(), Error> {
+        let name = format!("{}_{}", self.name, u8::from(keep));
+        let is_prepared = &mut self.is_prepared[usize::from(keep)];
+        let prepare = match (*is_prepared, keep) {
+            (true, _) => String::new(),
+            (false, false) => format!("prepare {name} as {};", schema.sql.complete_own),
+            (false, true) => format!("prepare {name} as {};", schema.sql.complete_own_kept),
+        };
+        let text = format!(
+            "{ACCEPT_ATTEMPT};\n{prepare}\nexecute {name} ('{lease_id}');\n{COMMIT_AND_BEGIN}"
+        );
+        crash_point("before_commit");
+        raw_sql(AssertSqlSafe(text)).execute(tx).await?;
+        *is_prepared = true;
+        Ok(())
+    }
+
+    /// Takes back what was prepared.
+    pub(crate) async fn forget(self, tx: &mut PgConnection) -> Result<(), Error> {
+        for keep in [0, 1] {
+            if self.is_prepared[keep] {
+                let text = format!("deallocate {}_{keep}", self.name);
+                raw_sql(AssertSqlSafe(text)).execute(&mut *tx).await?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Undoes the effects of a handler.

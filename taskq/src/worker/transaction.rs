@@ -22,7 +22,7 @@ use super::execute::{End, Execution, log};
 use crate::control::report;
 use crate::error::BoxError;
 use crate::faults::crash_point;
-use crate::store;
+use crate::store::{self, OwnCompletions};
 use crate::tx::Tx;
 use crate::verdict::Verdict;
 
@@ -41,6 +41,7 @@ const STEP_LIMIT: Duration = Duration::from_secs(10);
 pub(super) struct Session {
     tx: Tx,
     backend: i32,
+    completions: OwnCompletions,
 }
 
 impl Session {
@@ -49,12 +50,20 @@ impl Session {
         let mut tx = Tx { transaction };
         let backend = store::backend(&mut tx).await?;
         crash_point("after_begin");
-        Ok(Self { tx, backend })
+        Ok(Self {
+            tx,
+            backend,
+            completions: OwnCompletions::new(),
+        })
     }
 
     /// Ends it where nothing is left to run.
-    pub(super) async fn end(self) {
-        if let Err(error) = step(self.tx.transaction.rollback()).await {
+    pub(super) async fn end(mut self) {
+        let ended = async {
+            self.completions.forget(&mut self.tx).await?;
+            self.tx.transaction.rollback().await
+        };
+        if let Err(error) = step(ended).await {
             tracing::debug!(%error, "an idle connection failed");
         }
     }
@@ -159,7 +168,7 @@ async fn settle(
     let settled = async {
         if *verdict == Verdict::Complete {
             let keep = execution.keeps_completed();
-            return match step(store::complete_own(tx, schema, lease_id, keep)).await {
+            return match step(session.completions.complete(tx, schema, lease_id, keep)).await {
                 Ok(()) => Ok(true),
                 Err(error) if store::is_lease_gone(&error) => Ok(false),
                 Err(error) => Err(error),

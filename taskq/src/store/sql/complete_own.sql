@@ -2,9 +2,9 @@
 -- $1 lease_id
 -- Index lease_pkey. Locks: the lease, as the last thing in the transaction.
 --
--- Sent as text, between the statements that end this transaction and begin the next, so that all of
--- them are one round trip; that has no parameters, so the store writes the id in its place. The
--- fence: a lease that was rescued is not there, and then this fails, and with it the transaction.
+-- Prepared in the handler's session and executed between the statements that end this transaction and
+-- begin the next, so that all of them are one round trip. The fence: a lease that was rescued is not
+-- there, and then this fails, and with it the transaction.
 with completed as (
     delete from taskq.lease
     where lease_id = $1::uuid
