@@ -1,12 +1,15 @@
 //! taskq as its users see it: the public API against a real Postgres, a fresh database for each test.
 
 mod claim;
+mod cli;
 mod cluster;
 mod enqueue;
+mod enqueued;
 mod lease;
 mod listen;
 mod migrate;
 mod order;
+mod payload;
 mod process;
 mod retry;
 mod roles;

@@ -13,6 +13,8 @@ use sqlx::{Error, PgConnection, query, query_as, query_scalar};
 use uuid::Uuid;
 
 pub(crate) use self::link::Link;
+#[cfg(feature = "testing")]
+pub(crate) use self::row::TaskOfType;
 pub(crate) use self::row::{CensusRow, ClaimedRow, ExpiredRow};
 pub(crate) use self::schema::in_schema;
 pub use self::schema::{InvalidSchemaName, Schema};
@@ -57,6 +59,20 @@ pub(crate) async fn enqueue_many(
         .bind(i32::from(options.max_attempts))
         .bind(run_at)
         .bind(delay)
+        .fetch_all(db)
+        .await
+}
+
+/// Shows the tasks of one type, wherever they are, in the schema `taskq`.
+#[cfg(feature = "testing")]
+pub(crate) async fn tasks_of_type(
+    db: &mut PgConnection,
+    task_type: &str,
+    limit: i64,
+) -> Result<Vec<TaskOfType>, Error> {
+    query_as(include_str!("sql/tasks_of_type.sql"))
+        .bind(task_type)
+        .bind(limit)
         .fetch_all(db)
         .await
 }

@@ -47,6 +47,29 @@ pub(crate) struct CensusRow {
     pub(crate) waiting: i64,
 }
 
+/// A task as `tasks_of_type.sql` shows it.
+#[cfg(feature = "testing")]
+#[derive(Debug)]
+pub(crate) struct TaskOfType {
+    pub(crate) task_id: i64,
+    pub(crate) state: String,
+    pub(crate) queue: String,
+    pub(crate) payload: Box<RawValue>,
+}
+
+#[cfg(feature = "testing")]
+impl<'r> FromRow<'r, PgRow> for TaskOfType {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        let Json(payload) = row.try_get("payload")?;
+        Ok(Self {
+            task_id: row.try_get("task_id")?,
+            state: row.try_get("state")?,
+            queue: row.try_get("queue")?,
+            payload,
+        })
+    }
+}
+
 impl<'r> FromRow<'r, PgRow> for Found {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
         Ok(Self {
