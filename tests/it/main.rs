@@ -3,6 +3,7 @@
 mod claim;
 mod cli;
 mod cluster;
+mod control;
 mod enqueue;
 mod enqueued;
 mod lease;
