@@ -12,13 +12,16 @@ grant insert, select (task_id) on taskq.task to taskq_enqueue;
 create role taskq_worker;
 grant usage on schema taskq to taskq_worker;
 grant select, insert, update, delete
-on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.sleeper
+on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.sleeper,
+    taskq.counter
 to taskq_worker;
 grant select on taskq.migration, taskq.tasks to taskq_worker;
+grant execute on function taskq.prune_history(interval) to taskq_worker;
 
 -- A reader: dashboards, and people at three in the morning.
 create role taskq_read;
 grant usage on schema taskq to taskq_read;
 grant select
-on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.migration, taskq.tasks
+on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.migration, taskq.tasks,
+    taskq.counter
 to taskq_read;

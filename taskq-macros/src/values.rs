@@ -43,7 +43,11 @@ pub(crate) fn max_attempts(given: &Given) -> syn::Result<u16> {
 /// Reads the version of a payload.
 pub(crate) fn version(given: &Given) -> syn::Result<Version> {
     match integer(given)? {
-        0 => Err(refuse(given, "`version` must be at least 1")),
+        // A row holds it in sixteen bits, with a sign.
+        number if number == 0 || number > i16::MAX.unsigned_abs() => {
+            let message = format!("`version` must be between 1 and {}", i16::MAX);
+            Err(refuse(given, &message))
+        }
         number => Ok(Version {
             number,
             tokens: match &given.value {

@@ -1,6 +1,6 @@
 //! What a handler can know of the attempt it is making.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -18,7 +18,7 @@ pub struct Attempt {
     pub(crate) deadline: Instant,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) errors: Vec<AttemptError>,
-    pub(crate) cancellation: CancellationToken,
+    pub(crate) cancellation: Cancellation,
     pub(crate) wish: Mutex<Option<Wish>>,
 }
 
@@ -76,7 +76,7 @@ impl Attempt {
     /// It may go on for the grace period, and then is dropped. A handler that can leave off
     /// in the middle may save its progress and [`snooze`](Self::snooze).
     pub fn is_cancelled(&self) -> bool {
-        self.cancellation.is_cancelled()
+        self.cancellation.token().is_cancelled()
     }
 
     /// Waits until [`is_cancelled`](Self::is_cancelled).
@@ -85,7 +85,7 @@ impl Attempt {
     ///
     /// Cancel safe.
     pub async fn cancelled(&self) {
-        self.cancellation.cancelled().await;
+        self.cancellation.token().cancelled().await;
     }
 
     /// Does what [`taskq::retry_in`](crate::retry_in) does, for an error type that cannot carry
@@ -121,5 +121,36 @@ impl Attempt {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()
+    }
+}
+
+/// What asks a handler to come to an end: made only when somebody looks, because most do not.
+#[derive(Debug)]
+pub(crate) struct Cancellation {
+    stopping: CancellationToken,
+    own: OnceLock<CancellationToken>,
+}
+
+impl Cancellation {
+    pub(crate) fn of(stopping: &CancellationToken) -> Self {
+        Self {
+            stopping: stopping.clone(),
+            own: OnceLock::new(),
+        }
+    }
+
+    fn token(&self) -> &CancellationToken {
+        self.own.get_or_init(|| self.stopping.child_token())
+    }
+}
+
+/// The end of an attempt, however it comes: work that the handler has spawned learns of it.
+pub(crate) struct Ending(pub(crate) Arc<Attempt>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.0) > 1 {
+            self.0.cancellation.token().cancel();
+        }
     }
 }

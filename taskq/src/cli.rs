@@ -117,7 +117,7 @@ fn listed(registry: &Registry) -> Result<String, BoxError> {
             Delivery::Transactional => "transactional",
             Delivery::AtLeastOnce => "at least once",
         };
-        let versions = match (handler.oldest_version, handler.version) {
+        let versions = match (handler.oldest_version, handler.payload_version) {
             (oldest, version) if oldest < version => format!("{version}, reads from {oldest}"),
             (_, version) => version.to_string(),
         };

@@ -1,12 +1,33 @@
 //! Which lanes of a queue to claim from, in what order, and how much from each.
 //!
-//! A lane holds the tasks of one type and one priority in one queue. A claim takes from the lanes
-//! of the best priority only, in equal shares and in random order: strict between priorities, and
-//! no type can block another. Within a lane the oldest due task comes first.
+//! A lane holds the tasks of one type, payload version, number of crashes and priority in one queue.
+//! A claim takes from the lanes of the best priority only, in equal shares and in random order: strict
+//! between priorities, and no type can block another. Within a lane the oldest due task comes first.
+//!
+//! Tasks whose worker has vanished before are suspects, and claimed apart: see [`Claimable`].
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+
+/// With so many crashes a suspect runs only while no other such suspect does in its worker, so that
+/// the next crash is charged to one of them alone. The first crash is often somebody else's, and
+/// thousands of innocent tasks may share it: those run side by side once more.
+const ALONE_FROM: i32 = 2;
+
+/// With so many crashes a task is quarantined: once in company, once with a lease of its own, three
+/// times as the only such suspect of its worker.
+pub(crate) const QUARANTINE_AFTER: i32 = 5;
+
+/// What tells the lanes of a queue apart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Lane {
+    pub(crate) task_type: String,
+    pub(crate) payload_version: i16,
+    pub(crate) crashes: i32,
+    pub(crate) priority: i16,
+}
 
 /// A place in a lane. Everything before it has been claimed, as far as this worker knows: a hint
 /// that spares the claim from walking over rows just deleted, never a matter of correctness.
@@ -16,11 +37,19 @@ pub(crate) struct Floor {
     pub(crate) task_id: i64,
 }
 
+/// Which tasks a claim may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claimable {
+    /// Those that no worker has vanished with.
+    Fresh,
+    /// Those that a worker has vanished with; of those that must run alone, as many as given.
+    Suspect { alone: usize },
+}
+
 /// What a claim may take from one lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Share {
-    pub(crate) task_type: String,
-    pub(crate) priority: i16,
+    pub(crate) lane: Lane,
     pub(crate) floor: Option<Floor>,
     pub(crate) limit: usize,
 }
@@ -28,32 +57,49 @@ pub(crate) struct Share {
 /// A lane that a look at the table found to hold tasks.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Found {
-    pub(crate) task_type: String,
-    pub(crate) priority: i16,
+    pub(crate) lane: Lane,
     /// How long until its first task is due; zero if one is.
     pub(crate) due_in: Duration,
-}
-
-/// A claimed task, as far as it concerns its lane.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Taken<'a> {
-    pub(crate) task_type: &'a str,
-    pub(crate) priority: i16,
-    pub(crate) place: Floor,
 }
 
 /// The lanes of one queue in which this worker believes there is something to claim.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
-    active: Vec<Lane>,
+    active: Vec<(Lane, Option<Floor>)>,
     next_due_in: Option<Duration>,
 }
 
-#[derive(Debug)]
-struct Lane {
-    task_type: String,
-    priority: i16,
-    floor: Option<Floor>,
+impl Lane {
+    /// Tells whether its tasks may have killed a worker.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.crashes > 0
+    }
+
+    /// Tells whether its tasks run one at a time in a worker.
+    pub(crate) fn is_alone(&self) -> bool {
+        Self::is_alone_with(self.crashes)
+    }
+
+    /// Tells whether a task with so many crashes is the only one of its kind in a worker.
+    pub(crate) fn is_alone_with(crashes: i32) -> bool {
+        crashes >= ALONE_FROM
+    }
+}
+
+impl Claimable {
+    fn includes(self, lane: &Lane) -> bool {
+        match self {
+            Self::Fresh => !lane.is_suspect(),
+            Self::Suspect { alone } => lane.is_suspect() && (alone > 0 || !lane.is_alone()),
+        }
+    }
+
+    fn most(self, lane: &Lane, share: usize) -> usize {
+        match self {
+            Self::Suspect { alone } if lane.is_alone() => share.min(alone),
+            _ => share,
+        }
+    }
 }
 
 impl Lanes {
@@ -61,22 +107,19 @@ impl Lanes {
     pub(crate) fn replace(&mut self, found: Vec<Found>) {
         self.next_due_in = found
             .iter()
-            .map(|lane| lane.due_in)
+            .map(|found| found.due_in)
             .filter(|due_in| !due_in.is_zero())
             .min();
         self.active = found
             .into_iter()
-            .filter(|lane| lane.due_in.is_zero())
-            .map(|lane| Lane {
-                task_type: lane.task_type,
-                priority: lane.priority,
-                floor: None,
-            })
+            .filter(|found| found.due_in.is_zero())
+            .map(|found| (found.lane, None))
             .collect();
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.active.is_empty()
+    /// Tells whether there is nothing of this kind to claim.
+    pub(crate) fn have_no(&self, kind: Claimable) -> bool {
+        !self.active.iter().any(|(lane, _)| kind.includes(lane))
     }
 
     /// Returns how long after the last look the next task is due, if any was waiting for its time.
@@ -85,132 +128,174 @@ impl Lanes {
     }
 
     /// Divides a claim of `limit` tasks among the lanes of the best priority.
-    pub(crate) fn shares(&mut self, limit: usize) -> Vec<Share> {
-        let Some(best) = self.active.iter().map(|lane| lane.priority).min() else {
-            return Vec::new();
-        };
+    pub(crate) fn shares(&mut self, kind: Claimable, limit: usize) -> Vec<Share> {
         // Where there are more lanes than room, chance decides which of them are served now.
         fastrand::shuffle(&mut self.active);
-        let lanes: Vec<&Lane> = self
-            .active
-            .iter()
-            .filter(|lane| lane.priority == best)
+        let of_kind = || self.active.iter().filter(|(lane, _)| kind.includes(lane));
+        let Some(best) = of_kind().map(|(lane, _)| lane.priority).min() else {
+            return Vec::new();
+        };
+        let mut lanes: Vec<_> = of_kind()
+            .filter(|(lane, _)| lane.priority == best)
             .collect();
+        if kind != Claimable::Fresh
+            && let Some(first) = lanes.iter().position(|(lane, _)| lane.is_alone())
+        {
+            // One lane of those that run alone: each of them might give one otherwise.
+            let alone = lanes[first];
+            lanes.retain(|other| *other == alone || !other.0.is_alone());
+        }
         let share = limit.div_ceil(lanes.len());
         lanes
             .into_iter()
-            .map(|lane| Share {
-                task_type: lane.task_type.clone(),
-                priority: lane.priority,
-                floor: lane.floor,
-                limit: share,
+            .map(|(lane, floor)| Share {
+                lane: lane.clone(),
+                floor: *floor,
+                limit: kind.most(lane, share),
             })
             .collect()
     }
 
-    /// Takes in what a claim brought. A lane that gave less than its share is exhausted, unless
-    /// the claim was full before its turn came.
-    pub(crate) fn claimed(&mut self, shares: &[Share], limit: usize, taken: &[Taken<'_>]) {
+    /// Takes in what a claim brought: from which lane, and from which place in it. A lane that gave
+    /// less than its share is exhausted, unless the claim was full before its turn came.
+    pub(crate) fn claimed(&mut self, shares: &[Share], limit: usize, taken: &[(Lane, Floor)]) {
+        let mut by_lane: HashMap<&Lane, (usize, Floor)> = HashMap::new();
+        for (lane, place) in taken {
+            let (count, floor) = by_lane.entry(lane).or_insert((0, *place));
+            *count += 1;
+            *floor = place.max(floor).to_owned();
+        }
         let full = taken.len() >= limit;
         for share in shares {
-            let mut count = 0;
-            let mut floor = share.floor;
-            for task in taken.iter().filter(|task| share.holds(task)) {
-                count += 1;
-                floor = floor.max(Some(task.place));
-            }
+            let (count, floor) = match by_lane.get(&share.lane) {
+                Some((count, floor)) => (*count, share.floor.max(Some(*floor))),
+                None => (0, share.floor),
+            };
             if count < share.limit && !full {
-                self.active.retain(|lane| !share.is_from(lane));
-            } else if let Some(lane) = self.active.iter_mut().find(|lane| share.is_from(lane)) {
-                lane.floor = floor;
+                self.active.retain(|(lane, _)| *lane != share.lane);
+            } else if let Some(active) = self.active.iter_mut().find(|it| it.0 == share.lane) {
+                active.1 = floor;
             }
         }
-    }
-}
-
-impl Share {
-    fn holds(&self, task: &Taken<'_>) -> bool {
-        self.priority == task.priority && self.task_type == task.task_type
-    }
-
-    fn is_from(&self, lane: &Lane) -> bool {
-        self.priority == lane.priority && self.task_type == lane.task_type
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    fn lanes(found: &[(&str, i16, u64)]) -> Lanes {
+
+    const FRESH: Claimable = Claimable::Fresh;
+
+    fn lane(task_type: &str, crashes: i32, priority: i16) -> Lane {
+        Lane {
+            task_type: task_type.to_owned(),
+            payload_version: 1,
+            crashes,
+            priority,
+        }
+    }
+
+    fn lanes(found: &[(Lane, u64)]) -> Lanes {
         let mut lanes = Lanes::default();
         lanes.replace(
             found
                 .iter()
-                .map(|&(task_type, priority, due_in)| Found {
-                    task_type: task_type.to_owned(),
-                    priority,
-                    due_in: Duration::from_secs(due_in),
+                .map(|(lane, due_in)| Found {
+                    lane: lane.clone(),
+                    due_in: Duration::from_secs(*due_in),
                 })
                 .collect(),
         );
         lanes
     }
 
-    fn taken(task_type: &str, priority: i16, task_id: i64) -> Taken<'_> {
-        Taken {
-            task_type,
-            priority,
-            place: Floor {
-                run_at: DateTime::UNIX_EPOCH,
-                task_id,
-            },
-        }
+    fn taken(task_type: &str, priority: i16, task_id: i64) -> (Lane, Floor) {
+        let place = Floor {
+            run_at: DateTime::UNIX_EPOCH,
+            task_id,
+        };
+        (lane(task_type, 0, priority), place)
     }
 
     #[test]
     fn the_best_priority_is_claimed_first_and_alone() {
-        let mut lanes = lanes(&[("a", 5, 0), ("b", -1, 0), ("c", 5, 0)]);
-        let shares = lanes.shares(10);
+        let mut lanes = lanes(&[
+            (lane("a", 0, 5), 0),
+            (lane("b", 0, -1), 0),
+            (lane("c", 0, 5), 0),
+        ]);
+        let shares = lanes.shares(FRESH, 10);
         assert_eq!(shares.len(), 1);
-        assert_eq!((shares[0].task_type.as_str(), shares[0].limit), ("b", 10));
+        assert_eq!(
+            (shares[0].lane.task_type.as_str(), shares[0].limit),
+            ("b", 10)
+        );
         lanes.claimed(&shares, 10, &[taken("b", -1, 1)]);
-        assert_eq!(lanes.shares(10).len(), 2);
+        assert_eq!(lanes.shares(FRESH, 10).len(), 2);
     }
 
     #[test]
     fn types_of_one_priority_share_a_claim() {
-        let mut lanes = lanes(&[("a", 0, 0), ("b", 0, 0), ("c", 0, 0)]);
-        assert!(lanes.shares(10).iter().all(|share| share.limit == 4));
-        assert!(lanes.shares(1).iter().all(|share| share.limit == 1));
+        let mut lanes = lanes(&[
+            (lane("a", 0, 0), 0),
+            (lane("b", 0, 0), 0),
+            (lane("c", 0, 0), 0),
+        ]);
+        assert!(lanes.shares(FRESH, 10).iter().all(|share| share.limit == 4));
+        assert!(lanes.shares(FRESH, 1).iter().all(|share| share.limit == 1));
     }
 
     #[test]
     fn a_lane_that_gave_its_share_goes_on_from_there() {
-        let mut lanes = lanes(&[("a", 0, 0), ("b", 0, 0)]);
-        let shares = lanes.shares(4);
+        let mut lanes = lanes(&[(lane("a", 0, 0), 0), (lane("b", 0, 0), 0)]);
+        let shares = lanes.shares(FRESH, 4);
         lanes.claimed(
             &shares,
             4,
             &[taken("a", 0, 7), taken("a", 0, 9), taken("b", 0, 3)],
         );
-        let shares = lanes.shares(4);
+        let shares = lanes.shares(FRESH, 4);
         assert_eq!(shares.len(), 1);
         assert_eq!(shares[0].floor.map(|floor| floor.task_id), Some(9));
     }
 
     #[test]
     fn a_lane_whose_turn_did_not_come_is_not_exhausted() {
-        let mut lanes = lanes(&[("a", 0, 0), ("b", 0, 0)]);
-        let shares = lanes.shares(1);
+        let mut lanes = lanes(&[(lane("a", 0, 0), 0), (lane("b", 0, 0), 0)]);
+        let shares = lanes.shares(FRESH, 1);
         lanes.claimed(&shares, 1, &[taken("a", 0, 7)]);
-        assert_eq!(lanes.shares(2).len(), 2);
+        assert_eq!(lanes.shares(FRESH, 2).len(), 2);
     }
 
     #[test]
     fn what_is_not_due_is_a_time_to_wake_and_no_lane() {
-        let mut lanes = lanes(&[("a", 0, 30), ("b", 0, 10)]);
-        assert!(lanes.is_empty());
-        assert!(lanes.shares(5).is_empty());
+        let mut lanes = lanes(&[(lane("a", 0, 0), 30), (lane("b", 0, 0), 10)]);
+        assert!(lanes.have_no(FRESH));
+        assert!(lanes.shares(FRESH, 5).is_empty());
         assert_eq!(lanes.next_due_in(), Some(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn suspects_are_claimed_apart_and_old_ones_one_at_a_time() {
+        let mut lanes = lanes(&[
+            (lane("a", 0, 0), 0),
+            (lane("a", 1, 0), 0),
+            (lane("a", 2, 0), 0),
+            (lane("b", 3, 0), 0),
+        ]);
+        let fresh = lanes.shares(FRESH, 6);
+        assert!(fresh.iter().all(|share| share.lane.crashes == 0));
+        let limits = |shares: Vec<Share>| {
+            let alone = shares.iter().filter(|share| share.lane.is_alone());
+            (shares.len(), alone.map(|share| share.limit).sum::<usize>())
+        };
+        assert_eq!(
+            limits(lanes.shares(Claimable::Suspect { alone: 1 }, 6)),
+            (2, 1)
+        );
+        assert_eq!(
+            limits(lanes.shares(Claimable::Suspect { alone: 0 }, 6)),
+            (1, 0)
+        );
     }
 }

@@ -94,6 +94,11 @@ mod backoff;
 mod control;
 mod enqueue;
 mod error;
+#[cfg(not(feature = "faults"))]
+mod faults;
+#[cfg(feature = "faults")]
+#[doc(hidden)]
+pub mod faults;
 pub mod json;
 mod lanes;
 #[cfg(all(feature = "cli", feature = "schemars"))]
@@ -128,7 +133,9 @@ pub use taskq_macros::{Payload, task};
 
 pub use crate::attempt::{Attempt, AttemptError};
 pub use crate::control::{Control, cancel, discard, retry_in, snooze};
-pub use crate::enqueue::{Enqueue, Enqueued, enqueue, enqueue_many, enqueue_many_in};
+pub use crate::enqueue::{
+    Enqueue, Enqueued, enqueue, enqueue_copy, enqueue_copy_in, enqueue_many, enqueue_many_in,
+};
 pub use crate::error::{
     BoxError, DecodeError, EncodeError, EnqueueError, InvalidPayload, MigrateError, MissingState,
     SchemaTooNew, WorkerError,
@@ -141,6 +148,7 @@ pub use crate::store::{InvalidSchemaName, Schema};
 pub use crate::task::{DEFAULT_TIMEOUT, Declaration, Delivery, Task, TaskSet};
 pub use crate::tx::{Tx, TxHandle};
 pub use crate::worker::{
-    DEFAULT_CENSUS_INTERVAL, DEFAULT_CONCURRENCY, DEFAULT_GRACE_PERIOD, DEFAULT_LEASE,
-    DEFAULT_POLL_INTERVAL, NextSignal, StopNow, Worker, WorkerBuilder, shutdown_signal,
+    DEFAULT_CENSUS_INTERVAL, DEFAULT_CONCURRENCY, DEFAULT_GRACE_PERIOD, DEFAULT_HISTORY_RETENTION,
+    DEFAULT_LEASE, DEFAULT_POLL_INTERVAL, NextSignal, StopNow, Worker, WorkerBuilder,
+    shutdown_signal,
 };

@@ -101,7 +101,7 @@ impl Task {
             max_attempts: handler.max_attempts,
             timeout_ms: u64::try_from(declaration.timeout.as_millis()).unwrap_or(u64::MAX),
             transactional: declaration.delivery == Delivery::Transactional,
-            version: handler.version,
+            version: handler.payload_version,
             oldest_version: handler.oldest_version,
             payload: (handler.json_schema)().map_or(Value::Null, Schema::to_value),
         }

@@ -17,11 +17,18 @@ pub struct Migration {
     pub sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "tasks",
-    sql: include_str!("../migrations/0001_tasks.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "tasks",
+        sql: include_str!("../migrations/0001_tasks.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "lanes",
+        sql: include_str!("../migrations/0002_lanes.sql"),
+    },
+];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.
 const KNOWN: i32 = MIGRATIONS[MIGRATIONS.len() - 1].version;

@@ -37,6 +37,7 @@ impl Start {
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) task_type: &'static str,
+    pub(crate) payload_version: u16,
     pub(crate) queue: Cow<'static, str>,
     pub(crate) priority: i16,
     pub(crate) max_attempts: u16,
@@ -48,6 +49,7 @@ impl Options {
     pub(crate) fn of<P: Payload>() -> Self {
         Self {
             task_type: P::TASK_TYPE,
+            payload_version: P::VERSION,
             queue: Cow::Borrowed(P::QUEUE),
             priority: P::PRIORITY,
             max_attempts: P::MAX_ATTEMPTS,

@@ -62,8 +62,9 @@ pub trait Payload: Sized + Send + 'static {
     const PRIORITY: i16 = DEFAULT_PRIORITY;
     /// How often a task of this type is attempted at most.
     const MAX_ATTEMPTS: u16 = DEFAULT_MAX_ATTEMPTS;
-    /// The version of the JSON that [`encode`](Self::encode) writes; at least 1. It rises when rows that
-    /// wait would not decode otherwise.
+    /// The version of the JSON that [`encode`](Self::encode) writes, at least 1, written beside it. It
+    /// rises when rows that wait would not decode otherwise. A worker claims no row that is newer than
+    /// what it knows.
     const VERSION: u16 = 1;
     /// The oldest version that [`decode`](Self::decode) still reads.
     const OLDEST_VERSION: u16 = Self::VERSION;

@@ -93,6 +93,21 @@ impl Registry {
             .collect()
     }
 
+    /// Returns every name that a row may carry, each with the newest payload version that its handler decodes.
+    pub(crate) fn known(&self) -> Vec<(String, u16)> {
+        self.handlers
+            .iter()
+            .map(|(name, it)| ((*name).to_owned(), it.payload_version))
+            .collect()
+    }
+
+    /// Tells whether a type asks for its completed tasks to be kept.
+    pub(crate) fn keeps_some(&self) -> bool {
+        self.handlers
+            .values()
+            .any(|it| it.declaration.keep_completed)
+    }
+
     /// Returns each task type with the queue that it declares.
     pub(crate) fn declared_queues(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.handlers

@@ -71,6 +71,7 @@ pub struct Declaration {
     pub(crate) states: &'static [StateRequirement],
     pub(crate) delivery: Delivery,
     pub(crate) timeout: Duration,
+    pub(crate) keep_completed: bool,
 }
 
 impl Declaration {
@@ -85,6 +86,7 @@ impl Declaration {
             states: &[],
             delivery: Delivery::AtLeastOnce,
             timeout: DEFAULT_TIMEOUT,
+            keep_completed: false,
         }
     }
 
@@ -113,6 +115,12 @@ impl Declaration {
         self
     }
 
+    /// Keeps completed tasks of this type in `taskq.history`, whatever the worker keeps otherwise.
+    pub const fn keep_completed(mut self) -> Self {
+        self.keep_completed = true;
+        self
+    }
+
     /// Sets how long one attempt may take.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -137,19 +145,19 @@ pub enum Delivery {
 }
 
 pub(crate) type RunFn =
-    for<'a> fn(&RawValue, Parts<'a>) -> Result<BoxFuture<'a, Outcome>, DecodeError>;
+    for<'a> fn(&RawValue, Option<u16>, Parts<'a>) -> Result<BoxFuture<'a, Outcome>, DecodeError>;
 
 /// One handler as the worker sees it: what `inventory` collects and [`Task`] describes.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
 pub struct Registration {
     pub(crate) task_type: &'static str,
+    /// The newest version of its payload that it decodes.
+    pub(crate) payload_version: u16,
     pub(crate) queue: &'static str,
     #[cfg(feature = "cli")]
     pub(crate) priority: i16,
     pub(crate) max_attempts: u16,
-    #[cfg(feature = "cli")]
-    pub(crate) version: u16,
     #[cfg(feature = "cli")]
     pub(crate) oldest_version: u16,
     pub(crate) declaration: Declaration,
@@ -163,12 +171,11 @@ impl Registration {
     pub const fn of<T: Task>() -> Self {
         Self {
             task_type: T::Payload::TASK_TYPE,
+            payload_version: T::Payload::VERSION,
             queue: T::Payload::QUEUE,
             #[cfg(feature = "cli")]
             priority: T::Payload::PRIORITY,
             max_attempts: T::Payload::MAX_ATTEMPTS,
-            #[cfg(feature = "cli")]
-            version: T::Payload::VERSION,
             #[cfg(feature = "cli")]
             oldest_version: T::Payload::OLDEST_VERSION,
             declaration: T::DECLARATION,
@@ -195,10 +202,10 @@ macro_rules! register {
 
 fn run_erased<'a, T: Task>(
     raw: &RawValue,
+    version: Option<u16>,
     parts: Parts<'a>,
 ) -> Result<BoxFuture<'a, Outcome>, DecodeError> {
-    // A row says no version yet, and is tried as each.
-    let payload = payload::read(raw, None)?;
+    let payload = payload::read(raw, version)?;
     Ok(T::run(payload, parts))
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Settlement {
     pub(crate) lease_id: Uuid,
     pub(crate) task_id: i64,
     pub(crate) verdict: Verdict,
+    /// Whether the task is kept when it has completed.
+    pub(crate) keep: bool,
 }
 
 impl Verdict {

@@ -1,11 +1,13 @@
 //! Enqueueing: in the caller's transaction, typed, from SQL, one and many.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use taskq::{EnqueueError, Schema, migrate_schema, task};
 
-use crate::support::{database, execute, one, states};
+use crate::support::{database, drain, execute, one, states};
 
 #[task(
     queue = "mail",
@@ -295,4 +297,75 @@ async fn another_schema_is_another_world() {
         }),
     )
     .await;
+}
+
+#[tokio::test]
+async fn tasks_enqueued_by_copy_run_with_their_payloads_unharmed() {
+    #[task(queue = "copied", priority = 3, max_attempts = 7)]
+    async fn copied(texts: &Mutex<Vec<String>>, text: String) {
+        texts.lock().expect("not poisoned").push(text);
+    }
+
+    let (_database, pool) = database().await;
+    let odd = [
+        "a\\b",
+        "tab\tnewline\n\r",
+        "\\N",
+        "\"quoted\"",
+        "ünï\u{1f600}",
+    ];
+    let mut tx = pool.begin().await.expect("a transaction");
+    let payloads = odd.into_iter().map(|text| Copied {
+        text: text.to_owned(),
+    });
+    assert_eq!(
+        taskq::enqueue_copy(&mut tx, payloads)
+            .await
+            .expect("copied"),
+        5
+    );
+    let many = (0..20_000).map(|n| Copied {
+        text: n.to_string(),
+    });
+    assert_eq!(
+        taskq::enqueue_copy(&mut tx, many).await.expect("copied"),
+        20_000
+    );
+    tx.commit().await.expect("committed");
+    let options: i64 = one(
+        &pool,
+        "select count(*) from taskq.task
+         where queue = 'copied' and priority = 3 and max_attempts = 7 and payload_version = 1 and run_at <= now()",
+    )
+    .await;
+    assert_eq!(options, 20_005);
+
+    let texts = Arc::new(Mutex::new(Vec::<String>::new()));
+    let worker = taskq::Worker::builder(pool.clone())
+        .queue("copied", 10)
+        .only::<(Copied,)>()
+        .state_arc(texts.clone());
+    drain(worker, &pool).await;
+    let texts = texts.lock().expect("not poisoned");
+    assert_eq!(texts.len(), 20_005);
+    assert!(odd.iter().all(|text| texts.iter().any(|it| it == text)));
+}
+
+#[tokio::test]
+async fn a_copy_with_a_payload_that_has_no_json_inserts_nothing() {
+    #[task]
+    async fn keyed(_map: HashMap<Vec<u8>, u8>) {}
+
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let payloads = [HashMap::new(), HashMap::from([(vec![1], 1)])];
+    let payloads = payloads.into_iter().map(|map| Keyed { map });
+    let error = taskq::enqueue_copy(&mut db, payloads)
+        .await
+        .expect_err("no JSON");
+    assert!(matches!(error, EnqueueError::Encode { .. }), "{error}");
+    assert!(states(&pool).await.is_empty());
+    // The connection is of use still.
+    let none: [Keyed; 0] = [];
+    assert_eq!(taskq::enqueue_copy(&mut db, none).await.expect("copied"), 0);
 }

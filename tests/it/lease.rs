@@ -369,3 +369,147 @@ async fn steal(pool: &PgPool) {
     )
     .await;
 }
+
+/// Leaves the tasks that wait in a lease that has run out, as a worker does that is killed.
+async fn vanish_with(pool: &PgPool, task_id: i64) {
+    until("vanished with", async || {
+        let moved: i64 = sqlx::query_scalar(
+            "with batch as (delete from taskq.task where task_id = $1 returning *),
+             lease as (
+                 insert into taskq.lease (lease_id, worker_id, queue, expires_at, task_ids, task_types, payload_versions, payloads, priorities, run_ats, created_ats, max_attempts, attempts, crashes, errors)
+                 select gen_random_uuid(), gen_random_uuid(), queue, now() - interval '1 second', array[task_id], array[task_type], array[payload_version], array[payload], array[priority], array[run_at], array[created_at], array[max_attempts], array[attempts], array[crashes], array[errors] from batch
+             )
+             select count(*) from batch",
+        )
+        .bind(task_id)
+        .fetch_one(pool)
+        .await
+        .expect("left behind");
+        moved == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_task_that_keeps_killing_its_worker_is_quarantined() {
+    let (_database, pool) = database().await;
+    let task_id: i64 = one(
+        &pool,
+        "insert into taskq.task (task_type, payload, payload_version) values ('deadly', '{\"a\": 1}', 3) returning task_id",
+    )
+    .await;
+    let log = crate::support::Log::capture();
+    while_working(brief_lease(&pool).only::<(Other,)>(), async {
+        for crash in 1..=4 {
+            vanish_with(&pool, task_id).await;
+            until("rescued", async || {
+                find(&pool, task_id)
+                    .await
+                    .is_some_and(|it| it.state == "waiting" && it.crashes == crash)
+            })
+            .await;
+        }
+        vanish_with(&pool, task_id).await;
+        until("quarantined", async || {
+            find(&pool, task_id)
+                .await
+                .is_some_and(|it| it.state == "quarantined")
+        })
+        .await;
+    })
+    .await;
+    let row = find(&pool, task_id).await.expect("kept");
+    assert_eq!((row.attempts, row.crashes), (0, 5));
+    assert!(row.error().contains("vanished 5 times"), "{}", row.error());
+    assert!(log.has("task quarantined"), "{}", log.text());
+    assert_eq!(
+        one::<i32>(&pool, "select payload_version::int from taskq.dead").await,
+        3
+    );
+}
+
+#[tokio::test]
+async fn of_tasks_with_several_crashes_one_runs_at_a_time_and_the_others_are_not_held_up() {
+    #[derive(Default)]
+    struct Seen {
+        suspects: AtomicUsize,
+        most: AtomicUsize,
+        ran: AtomicUsize,
+    }
+
+    #[task]
+    async fn watched(seen: &Seen, suspect: bool) {
+        if suspect {
+            let now = seen.suspects.fetch_add(1, Ordering::SeqCst) + 1;
+            seen.most.fetch_max(now, Ordering::SeqCst);
+            sleep(Duration::from_millis(30)).await;
+            seen.suspects.fetch_sub(1, Ordering::SeqCst);
+        }
+        seen.ran.fetch_add(1, Ordering::SeqCst);
+    }
+
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.task (task_type, payload, crashes)
+         select 'watched', '{\"suspect\": true}'::jsonb, 2 + n % 3 from generate_series(1, 6) as n
+         union all
+         select 'watched', '{\"suspect\": false}'::jsonb, n % 2 from generate_series(1, 40) as n",
+    )
+    .await;
+    let seen = Arc::new(Seen::default());
+    let worker = worker(&pool).only::<(Watched,)>().state_arc(seen.clone());
+    while_working(
+        worker,
+        until("all run", async || states(&pool).await.is_empty()),
+    )
+    .await;
+    assert_eq!(seen.ran.load(Ordering::SeqCst), 46);
+    assert_eq!(seen.most.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn tasks_claimed_ahead_of_a_slow_one_are_handed_back() {
+    #[task]
+    async fn uneven(release: &Notify, runs: &AtomicUsize, waits: bool) {
+        runs.fetch_add(1, Ordering::SeqCst);
+        if waits {
+            release.notified().await;
+        }
+    }
+
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.task (task_type, payload)
+         select 'uneven', jsonb_build_object('waits', n > 3000) from generate_series(1, 3400) as n order by n",
+    )
+    .await;
+    let (release, runs) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let worker = taskq::Worker::builder(pool.clone())
+        .queue("default", 1)
+        .only::<(Uneven,)>()
+        .state_arc(release.clone())
+        .state_arc(runs.clone());
+    while_working(worker, async {
+        // The one that waits is all that this worker still holds, though it had claimed ahead.
+        until("handed back", async || {
+            let states = states(&pool).await;
+            runs.load(Ordering::SeqCst) == 3_001
+                && states.get("running") == Some(&1)
+                && states.get("waiting") == Some(&399)
+        })
+        .await;
+        let used: i64 = one(
+            &pool,
+            "select count(*) from taskq.task where attempts > 0 or crashes > 0",
+        )
+        .await;
+        assert_eq!(used, 0);
+        release.notify_one();
+        until("the next", async || runs.load(Ordering::SeqCst) == 3_002).await;
+        execute(&pool, "delete from taskq.task").await;
+        release.notify_one();
+    })
+    .await;
+}

@@ -84,6 +84,13 @@ async fn rows_of_both_versions_are_run() {
            ('greet_user', '{"usr": 1}'), ('greet_user', '{"usr_id": 2, "loud": true}'), ('greet_user', '{}')"#,
     )
     .await;
+    // One that says what it is, and would not be the newest.
+    execute(
+        &pool,
+        r#"insert into taskq.task (task_type, payload_version, payload)
+           values ('greet_user', 1, '{"usr": 3, "usr_id": 4, "loud": true}')"#,
+    )
+    .await;
     drain(worker(&pool).only::<(GreetUser,)>(), &pool).await;
     let ended: String = one(
         &pool,
@@ -92,7 +99,7 @@ async fn rows_of_both_versions_are_run() {
     .await;
     assert_eq!(
         ended,
-        "discarded: 1 false; discarded: 2 true; payload does not decode at `.`: missing field `usr_id` at line 1 column 2"
+        "discarded: 1 false; discarded: 2 true; payload does not decode at `.`: missing field `usr_id` at line 1 column 2; discarded: 3 false"
     );
 }
 

@@ -1,3 +1,9 @@
-//! The Rust programs of the README, compiled as documentation tests so that they stay true.
+//! What the fault tests are made of: tasks that record what happens to them, the history that they
+//! leave outside of the system, and the checker that reads it.
 
 #![cfg_attr(doctest, doc = include_str!("../../README.md"))]
+
+pub mod check;
+pub mod history;
+pub mod proxy;
+pub mod tasks;

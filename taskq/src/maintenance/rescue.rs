@@ -1,10 +1,12 @@
 //! Taking back the tasks of workers that vanished.
 //!
 //! A lease that ran out belongs to a process that was killed, that hangs, or that cannot reach the
-//! database. Its tasks wait again in their old places. Two workers that find the same lease do not
+//! database. Its tasks wait again in their old places, charged with a crash; what each number of crashes
+//! means, up to quarantine, `lanes` says. Two workers that find the same lease do not
 //! both rescue it, because the row is locked and its expiry looked at again. A lease that cannot be
 //! rescued is passed over and named in the log; it does not keep the others waiting.
 
+use crate::lanes::QUARANTINE_AFTER;
 use crate::store::{self, ExpiredRow};
 use crate::worker::Core;
 
@@ -46,15 +48,25 @@ async fn rescue(core: &Core, lease: &ExpiredRow) {
         .control
         .lock()
         .await
-        .call(async |db| store::rescue(db, schema, lease.lease_id).await)
+        .call(async |db| store::rescue(db, schema, lease.lease_id, QUARANTINE_AFTER).await)
         .await;
     match rescued {
-        Ok(0) if lease.remaining > 0 => {}
-        Ok(tasks) => tracing::warn!(
-            tasks,
-            of_worker = %lease.worker_id,
-            "rescued the tasks of a worker that vanished"
-        ),
+        Ok(tasks) => {
+            for task in tasks.iter().filter(|task| task.is_quarantined) {
+                tracing::error!(
+                    task_type = task.task_type,
+                    task_id = task.task_id,
+                    "task quarantined: its worker vanished {QUARANTINE_AFTER} times while it ran"
+                );
+            }
+            if !tasks.is_empty() {
+                tracing::warn!(
+                    tasks = tasks.len(),
+                    of_worker = %lease.worker_id,
+                    "rescued the tasks of a worker that vanished"
+                );
+            }
+        }
         Err(error) => tracing::error!(
             lease_id = %lease.lease_id,
             tasks = lease.remaining,

@@ -1,5 +1,6 @@
 //! Everything that taskq says to Postgres. One file in `sql/` and one function here for each verb.
 
+mod copy;
 mod link;
 mod row;
 mod schema;
@@ -9,15 +10,17 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use sqlx::types::Json;
-use sqlx::{Error, PgConnection, query, query_as, query_scalar};
+use sqlx::{AssertSqlSafe, Error, PgConnection, query, query_as, query_scalar, raw_sql};
 use uuid::Uuid;
 
+pub(crate) use self::copy::Copy;
 pub(crate) use self::link::Link;
 #[cfg(feature = "testing")]
 pub(crate) use self::row::TaskOfType;
-pub(crate) use self::row::{CensusRow, ClaimedRow, ExpiredRow};
+pub(crate) use self::row::{CensusRow, ClaimedRow, ExpiredRow, RescuedRow, version_of};
 pub(crate) use self::schema::in_schema;
 pub use self::schema::{InvalidSchemaName, Schema};
+use crate::faults::{self, crash_point};
 use crate::lanes::{Found, Share};
 use crate::options::Options;
 use crate::verdict::Settlement;
@@ -38,6 +41,7 @@ pub(crate) async fn enqueue(
         .bind(i32::from(options.max_attempts))
         .bind(run_at)
         .bind(delay)
+        .bind(saturating_i16(options.payload_version))
         .fetch_one(db)
         .await
 }
@@ -59,6 +63,7 @@ pub(crate) async fn enqueue_many(
         .bind(i32::from(options.max_attempts))
         .bind(run_at)
         .bind(delay)
+        .bind(saturating_i16(options.payload_version))
         .fetch_all(db)
         .await
 }
@@ -90,18 +95,22 @@ pub(crate) struct ClaimRequest<'a> {
     pub(crate) shares: &'a [Share],
     /// Task types whose handler completes its task in its own transaction.
     pub(crate) transactional: &'a [String],
+    /// Whether the server must not be able to forget the claim in a crash.
+    pub(crate) is_durable: bool,
 }
 
-/// Finds the lanes of a queue that hold tasks of the given types.
+/// Finds the lanes of a queue that hold tasks of the given types, in versions up to the newest
+/// known of each.
 pub(crate) async fn lanes(
     db: &mut PgConnection,
     schema: Schema,
     queue: &str,
-    task_types: &[String],
+    known: &[(String, u16)],
 ) -> Result<Vec<Found>, Error> {
     query_as(schema.sql.lanes)
         .bind(queue)
-        .bind(task_types)
+        .bind(column(known, |(task_type, _)| task_type.as_str()))
+        .bind(column(known, |(_, newest)| saturating_i16(*newest)))
         .fetch_all(db)
         .await
 }
@@ -113,14 +122,17 @@ pub(crate) async fn claim(
     request: &ClaimRequest<'_>,
 ) -> Result<Vec<ClaimedRow>, Error> {
     let shares = request.shares;
-    query_as(schema.sql.claim)
+    crash_point("before_claim");
+    let claimed = query_as(schema.sql.claim)
         .bind(request.lease_id)
         .bind(request.worker_id)
         .bind(request.lease_duration.as_secs_f64())
         .bind(request.queue)
         .bind(saturating_i64(request.limit))
-        .bind(column(shares, |share| share.task_type.as_str()))
-        .bind(column(shares, |share| share.priority))
+        .bind(column(shares, |share| share.lane.task_type.as_str()))
+        .bind(column(shares, |share| share.lane.payload_version))
+        .bind(column(shares, |share| share.lane.crashes))
+        .bind(column(shares, |share| share.lane.priority))
         .bind(column(shares, |share| {
             share.floor.map(|floor| floor.run_at)
         }))
@@ -129,8 +141,11 @@ pub(crate) async fn claim(
         }))
         .bind(column(shares, |share| saturating_i32(share.limit)))
         .bind(request.transactional)
+        .bind(request.is_durable)
         .fetch_all(db)
-        .await
+        .await;
+    crash_point("after_claim");
+    claimed
 }
 
 /// Extends leases and returns those that still exist.
@@ -140,11 +155,14 @@ pub(crate) async fn heartbeat(
     lease_ids: &[Uuid],
     lease_duration: Duration,
 ) -> Result<Vec<Uuid>, Error> {
-    query_scalar(schema.sql.heartbeat)
+    crash_point("before_heartbeat");
+    let extended = query_scalar(schema.sql.heartbeat)
         .bind(lease_ids)
         .bind(lease_duration.as_secs_f64())
         .fetch_all(db)
-        .await
+        .await;
+    crash_point("after_heartbeat");
+    extended
 }
 
 /// Completes all that is left of leases, given how much that is, and returns the leases for which
@@ -154,11 +172,111 @@ pub(crate) async fn complete(
     schema: Schema,
     leases: &[(Uuid, usize)],
 ) -> Result<Vec<Uuid>, Error> {
-    query_scalar(schema.sql.complete)
+    crash_point("before_complete");
+    let completed = query_scalar(schema.sql.complete)
         .bind(column(leases, |(lease_id, _)| *lease_id))
         .bind(column(leases, |(_, remaining)| saturating_i32(*remaining)))
         .fetch_all(db)
+        .await;
+    crash_point("after_complete");
+    completed
+}
+
+/// Completes the task of a handler's own transaction, commits, and begins the next transaction, all in
+/// one round trip.
+///
+/// Fails as a whole, and leaves the transaction to be rolled back, if the handler has broken a
+/// deferred constraint or ended the transaction, or if the lease is gone: see [`is_lease_gone`].
+pub(crate) async fn complete_own(
+    tx: &mut PgConnection,
+    schema: Schema,
+    lease_id: Uuid,
+) -> Result<(), Error> {
+    let complete = schema
+        .sql
+        .complete_own
+        .replace("$1", &format!("'{lease_id}'"));
+    crash_point("before_commit");
+    let text = format!("{ACCEPT_ATTEMPT};\n{complete};\n{COMMIT_AND_BEGIN}");
+    raw_sql(AssertSqlSafe(text)).execute(tx).await.map(drop)
+}
+
+/// Makes the effects of a handler part of its transaction, for good or with an error.
+pub(crate) async fn accept_attempt(tx: &mut PgConnection) -> Result<(), Error> {
+    raw_sql(ACCEPT_ATTEMPT).execute(tx).await.map(drop)
+}
+
+/// Undoes the effects of a handler.
+pub(crate) async fn undo_attempt(tx: &mut PgConnection) -> Result<(), Error> {
+    let undo = faults::statement("undo", "rollback to savepoint taskq_attempt");
+    let undone = raw_sql(undo).execute(tx).await.map(drop);
+    crash_point("after_undo");
+    undone
+}
+
+/// Ends an attempt's transaction and begins the next.
+pub(crate) async fn commit_and_begin(tx: &mut PgConnection) -> Result<(), Error> {
+    crash_point("before_commit");
+    raw_sql(COMMIT_AND_BEGIN).execute(tx).await.map(drop)
+}
+
+/// Begins an attempt's transaction.
+// Whatever isolation the database defaults to: the statements that settle a task follow rows that
+// change beside them.
+pub(crate) const BEGIN: &str = "begin isolation level read committed; savepoint taskq_attempt";
+
+const ACCEPT_ATTEMPT: &str = "set constraints all immediate; release savepoint taskq_attempt";
+
+const COMMIT_AND_BEGIN: &str =
+    "commit; begin isolation level read committed; savepoint taskq_attempt";
+
+/// Tells whether [`complete_own`] failed because the task was rescued.
+pub(crate) fn is_lease_gone(error: &Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.message().contains("taskq: the lease is gone"))
+}
+
+/// Tells which process of the server works for a connection.
+pub(crate) async fn backend(db: &mut PgConnection) -> Result<i32, Error> {
+    query_scalar("select pg_backend_pid()").fetch_one(db).await
+}
+
+/// Adds to the counters of what became of tasks.
+pub(crate) async fn count(
+    db: &mut PgConnection,
+    schema: Schema,
+    counts: &[(&str, &str, u64)],
+) -> Result<(), Error> {
+    query(schema.sql.count)
+        .bind(column(counts, |(task_type, _, _)| *task_type))
+        .bind(column(counts, |(_, outcome, _)| *outcome))
+        .bind(column(counts, |(_, _, total)| {
+            i64::try_from(*total).unwrap_or(i64::MAX)
+        }))
+        .execute(db)
         .await
+        .map(drop)
+}
+
+/// Completes tasks that leave others behind in their leases, given how much is left of each lease
+/// with them, and returns the leases for which that was right.
+pub(crate) async fn complete_some(
+    db: &mut PgConnection,
+    schema: Schema,
+    leases: &[(Uuid, usize)],
+    tasks: &[(Uuid, i64)],
+) -> Result<Vec<Uuid>, Error> {
+    crash_point("before_complete");
+    let completed = query_scalar(schema.sql.complete_some)
+        .bind(column(leases, |(lease_id, _)| *lease_id))
+        .bind(column(leases, |(_, remaining)| saturating_i32(*remaining)))
+        .bind(column(tasks, |(lease_id, _)| *lease_id))
+        .bind(column(tasks, |(_, task_id)| *task_id))
+        .fetch_all(db)
+        .await;
+    crash_point("after_complete");
+    completed
 }
 
 /// Takes tasks out of their leases, and returns those whose outcome counted: the others were
@@ -167,9 +285,9 @@ pub(crate) async fn settle(
     db: &mut PgConnection,
     schema: Schema,
     settlements: &[Settlement],
-    keep_completed: bool,
 ) -> Result<Vec<(Uuid, i64)>, Error> {
-    query_as(schema.sql.settle)
+    crash_point("before_settle");
+    let settled = query_as(schema.sql.settle)
         .bind(column(settlements, |settlement| settlement.lease_id))
         .bind(column(settlements, |settlement| settlement.task_id))
         .bind(column(settlements, |settlement| settlement.verdict.name()))
@@ -179,9 +297,11 @@ pub(crate) async fn settle(
         .bind(column(settlements, |settlement| {
             settlement.verdict.error().map(storable)
         }))
-        .bind(keep_completed)
+        .bind(column(settlements, |settlement| settlement.keep))
         .fetch_all(db)
-        .await
+        .await;
+    crash_point("after_settle");
+    settled
 }
 
 /// Finds leases that have run out, oldest first, from where the last page ended.
@@ -199,14 +319,34 @@ pub(crate) async fn expired(
         .await
 }
 
-/// Takes back what is left of a lease, if it has run out, and returns how many tasks that was.
+/// Takes back what is left of a lease, if it has run out, and returns those tasks. With
+/// `quarantine_after` crashes a task does not wait again, but is set aside.
 pub(crate) async fn rescue(
     db: &mut PgConnection,
     schema: Schema,
     lease_id: Uuid,
-) -> Result<u64, Error> {
-    let rescued = query(schema.sql.rescue).bind(lease_id).execute(db).await?;
-    Ok(rescued.rows_affected())
+    quarantine_after: i32,
+) -> Result<Vec<RescuedRow>, Error> {
+    crash_point("before_rescue");
+    let rescued = query_as(schema.sql.rescue)
+        .bind(lease_id)
+        .bind(quarantine_after)
+        .fetch_all(db)
+        .await;
+    crash_point("after_rescue");
+    rescued
+}
+
+/// Drops the days of the history that ended longer than `keep` ago, and returns how many.
+pub(crate) async fn prune(
+    db: &mut PgConnection,
+    schema: Schema,
+    keep: Duration,
+) -> Result<i32, Error> {
+    query_scalar(schema.sql.prune)
+        .bind(keep.as_secs_f64())
+        .fetch_one(db)
+        .await
 }
 
 /// Registers a worker as asleep on queues.
@@ -333,6 +473,10 @@ fn storable(error: &str) -> Cow<'_, str> {
         true => Cow::Owned(error.replace('\0', "\u{fffd}")),
         false => Cow::Borrowed(error),
     }
+}
+
+fn saturating_i16(number: u16) -> i16 {
+    i16::try_from(number).unwrap_or(i16::MAX)
 }
 
 fn saturating_i32(number: usize) -> i32 {

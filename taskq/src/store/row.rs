@@ -10,7 +10,7 @@ use sqlx::{Error, FromRow, Row};
 use uuid::Uuid;
 
 use crate::attempt::AttemptError;
-use crate::lanes::Found;
+use crate::lanes::{Found, Lane};
 
 /// A claimed task, as `claim.sql` returns it.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct ClaimedRow {
     pub(crate) lease_id: Uuid,
     pub(crate) task_id: i64,
     pub(crate) task_type: String,
+    /// Zero where the enqueue did not say.
+    pub(crate) payload_version: i16,
     pub(crate) payload: Box<RawValue>,
     pub(crate) priority: i16,
     pub(crate) run_at: DateTime<Utc>,
@@ -25,7 +27,15 @@ pub(crate) struct ClaimedRow {
     /// Absent where the task type decides.
     pub(crate) max_attempts: Option<u16>,
     pub(crate) attempts: u16,
+    /// How often its worker vanished.
+    pub(crate) crashes: i32,
     pub(crate) errors: Vec<AttemptError>,
+}
+
+/// Returns the version that a row says its payload has, if it says one.
+pub(crate) fn version_of(payload_version: i16) -> Option<u16> {
+    let version = u16::try_from(payload_version).ok();
+    version.filter(|version| *version > 0)
 }
 
 /// A lease that ran out, as `expired.sql` finds it.
@@ -35,6 +45,14 @@ pub(crate) struct ExpiredRow {
     pub(crate) expires_at: DateTime<Utc>,
     pub(crate) worker_id: Uuid,
     pub(crate) remaining: i32,
+}
+
+/// A task that was taken back from a vanished worker, as `rescue.sql` returns it.
+#[derive(Debug)]
+pub(crate) struct RescuedRow {
+    pub(crate) task_id: i64,
+    pub(crate) task_type: String,
+    pub(crate) is_quarantined: bool,
 }
 
 /// Waiting tasks that no worker serves, as `census.sql` counts them.
@@ -54,6 +72,8 @@ pub(crate) struct TaskOfType {
     pub(crate) task_id: i64,
     pub(crate) state: String,
     pub(crate) queue: String,
+    /// Zero where the enqueue did not say.
+    pub(crate) payload_version: i16,
     pub(crate) payload: Box<RawValue>,
 }
 
@@ -65,6 +85,7 @@ impl<'r> FromRow<'r, PgRow> for TaskOfType {
             task_id: row.try_get("task_id")?,
             state: row.try_get("state")?,
             queue: row.try_get("queue")?,
+            payload_version: row.try_get("payload_version")?,
             payload,
         })
     }
@@ -73,8 +94,12 @@ impl<'r> FromRow<'r, PgRow> for TaskOfType {
 impl<'r> FromRow<'r, PgRow> for Found {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
         Ok(Self {
-            task_type: row.try_get("task_type")?,
-            priority: row.try_get("priority")?,
+            lane: Lane {
+                task_type: row.try_get("task_type")?,
+                payload_version: row.try_get("payload_version")?,
+                crashes: row.try_get("crashes")?,
+                priority: row.try_get("priority")?,
+            },
             due_in: Duration::from_secs_f64(row.try_get("due_in")?),
         })
     }
@@ -83,18 +108,20 @@ impl<'r> FromRow<'r, PgRow> for Found {
 impl<'r> FromRow<'r, PgRow> for ClaimedRow {
     // By position: a claim returns many rows, and a name is looked up in a map for each column.
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
-        let Json(payload) = row.try_get(3)?;
-        let errors: Option<Json<Box<RawValue>>> = row.try_get(9)?;
+        let Json(payload) = row.try_get(4)?;
+        let errors: Option<Json<Box<RawValue>>> = row.try_get(11)?;
         Ok(Self {
             lease_id: row.try_get(0)?,
             task_id: row.try_get(1)?,
             task_type: row.try_get(2)?,
+            payload_version: row.try_get(3)?,
             payload,
-            priority: row.try_get(4)?,
-            run_at: row.try_get(5)?,
-            created_at: row.try_get(6)?,
-            max_attempts: row.try_get::<Option<i32>, _>(7)?.map(saturating_u16),
-            attempts: saturating_u16(row.try_get(8)?),
+            priority: row.try_get(5)?,
+            run_at: row.try_get(6)?,
+            created_at: row.try_get(7)?,
+            max_attempts: row.try_get::<Option<i32>, _>(8)?.map(saturating_u16),
+            attempts: saturating_u16(row.try_get(9)?),
+            crashes: row.try_get(10)?,
             errors: errors
                 .map(|Json(errors)| history(&errors))
                 .unwrap_or_default(),
@@ -109,6 +136,16 @@ impl<'r> FromRow<'r, PgRow> for ExpiredRow {
             expires_at: row.try_get("expires_at")?,
             worker_id: row.try_get("worker_id")?,
             remaining: row.try_get("remaining")?,
+        })
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for RescuedRow {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        Ok(Self {
+            task_id: row.try_get("task_id")?,
+            task_type: row.try_get("task_type")?,
+            is_quarantined: row.try_get("is_quarantined")?,
         })
     }
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
+use crate::faults;
+
 /// The schema of the task tables, unless another is chosen.
 pub(crate) const DEFAULT_SCHEMA: &str = "taskq";
 
@@ -61,7 +63,7 @@ impl Default for Schema {
     fn default() -> Self {
         Self {
             name: DEFAULT_SCHEMA,
-            sql: &TASKQ,
+            sql: Statements::of_default(),
         }
     }
 }
@@ -127,9 +129,22 @@ macro_rules! statements {
         };
 
         impl Statements {
+            #[cfg(not(feature = "faults"))]
+            fn of_default() -> &'static Self {
+                &TASKQ
+            }
+
+            // As for any other schema, so that a bug may be planted in them.
+            #[cfg(feature = "faults")]
+            fn of_default() -> &'static Self {
+                static PLANTED: LazyLock<Statements> =
+                    LazyLock::new(|| Statements::of(DEFAULT_SCHEMA));
+                &PLANTED
+            }
+
             fn of(schema: &str) -> Self {
                 Self {
-                    $($name: String::leak(in_schema(TASKQ.$name, schema)),)+
+                    $($name: String::leak(in_schema(faults::statement(stringify!($name), TASKQ.$name), schema)),)+
                 }
             }
         }
@@ -139,13 +154,18 @@ macro_rules! statements {
 statements! {
     enqueue,
     enqueue_many,
+    enqueue_copy,
     lanes,
     claim,
     heartbeat,
     complete,
+    complete_some,
+    complete_own,
     settle,
+    count,
     expired,
     rescue,
+    prune,
     sleep,
     wake,
     register,

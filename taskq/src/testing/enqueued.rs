@@ -81,7 +81,7 @@ macro_rules! assert_enqueued {
 pub struct Tasks<P> {
     task_type: &'static str,
     queue: &'static str,
-    read: fn(&RawValue) -> Result<P, DecodeError>,
+    read: fn(&RawValue, Option<u16>) -> Result<P, DecodeError>,
 }
 
 /// The tasks of one type. Not public API.
@@ -98,7 +98,7 @@ pub fn __tasks<P: Payload>() -> Tasks<P> {
     Tasks {
         task_type: P::TASK_TYPE,
         queue: P::QUEUE,
-        read: |raw| payload::read(raw, None),
+        read: payload::read,
     }
 }
 
@@ -131,7 +131,7 @@ impl<P> FoundTasks<P> {
         let queue = queue.unwrap_or(self.tasks.queue);
         let mut others: Vec<(String, &TaskOfType)> = Vec::new();
         for task in &self.found {
-            let values = match read(&task.payload) {
+            let values = match read(&task.payload, store::version_of(task.payload_version)) {
                 Ok(payload) if is_meant(&payload) => "as expected",
                 Ok(_) => "another payload",
                 Err(_) => "a payload that does not decode",

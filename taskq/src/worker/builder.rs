@@ -106,9 +106,17 @@ impl WorkerBuilder {
     }
 
     /// Chooses whether completed tasks are kept, in `taskq.history`. Unless set they are gone, and
-    /// only tasks that failed for good are kept.
+    /// only tasks that failed for good are kept, and those whose type asks for it
+    /// ([`Declaration::keep_completed`](crate::Declaration::keep_completed)).
     pub fn keep_completed(mut self, keep_completed: bool) -> Self {
         self.settings.keep_completed = keep_completed;
+        self
+    }
+
+    /// Sets how long completed tasks stay in the history at least; 7 days unless set. A worker that
+    /// keeps some drops the days that ended longer ago, once an hour, whoever has put them there.
+    pub fn history_retention(mut self, history_retention: Duration) -> Self {
+        self.settings.history_retention = history_retention;
         self
     }
 

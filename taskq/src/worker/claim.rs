@@ -1,7 +1,7 @@
 //! Taking tasks: when to look, what to claim, and when to sleep.
 //!
-//! Run by the worker's main loop, one queue after the other on one connection. A queue with room is
-//! claimed from without a pause for as long as claims bring something. When nothing is due the queue
+//! Run by the worker's main loop, one queue after the other on one connection. A queue whose backlog has
+//! room is claimed from without a pause for as long as claims bring something. When nothing is due the queue
 //! rests, and the race with an enqueue that commits just then is closed in three steps: rest a few
 //! milliseconds; register as asleep, so that enqueues notify, and look once more; then wait for a
 //! notification. An enqueue whose transaction looked for sleepers before the registration, and
@@ -13,13 +13,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::Error;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Core;
+use super::backlog::{Backlog, Claimed};
 use super::listen::Wake;
-use crate::lanes::{Floor, Lanes, Taken};
+use super::{Core, sleep_until_some};
+use crate::faults;
+use crate::lanes::{Claimable, Floor, Lane, Lanes};
 use crate::store::{self, ClaimRequest, ClaimedRow, Link};
+use crate::verdict::{Settlement, Verdict};
 
 /// How long a queue rests after it was found empty the first time, the second time and so on; then
 /// for the poll interval.
@@ -42,13 +47,28 @@ const LOOK_SHARE: u32 = 20;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// The most tasks that one claim takes. Larger ones are no faster.
+const MOST_AT_ONCE: usize = 2_000;
+
+/// The most bytes of payloads that a claim is meant to take, by the mean of those before. A row of
+/// leases cannot hold more than a gigabyte, and a worker has to hold them all.
+const MOST_BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
+
+/// How many tasks a queue's first claim takes, before anything is known of their size.
+const FIRST_CLAIM: usize = 100;
+
+/// How often what was claimed ahead is looked at, whether its turn comes.
+const STALE_PERIOD: Duration = Duration::from_millis(250);
+
 /// Claims for all queues of a worker.
 pub(super) struct Claimer {
     core: Arc<Core>,
     link: Link,
-    task_types: Vec<String>,
+    known: Vec<(String, u16)>,
     transactional: Vec<String>,
     queues: Vec<Queue>,
+    wakes: mpsc::UnboundedReceiver<Wake>,
+    outcomes: mpsc::Sender<Settlement>,
     /// Whose turn it is.
     next_queue: usize,
 }
@@ -56,11 +76,13 @@ pub(super) struct Claimer {
 /// One queue, as its worker sees it.
 struct Queue {
     name: String,
-    concurrency: usize,
-    running: usize,
     lanes: Lanes,
     looked: Instant,
     look_pause: Duration,
+    /// Whether suspects have had their turn since the last look.
+    suspects_asked: bool,
+    /// The most tasks to claim at once, by the size of those claimed last.
+    most_at_once: usize,
     /// When to look again, while nothing is to be had.
     rest_until: Option<Instant>,
     /// Fruitless looks since the last claim that brought something.
@@ -71,71 +93,87 @@ struct Queue {
     failures: u32,
 }
 
-/// A task that this worker has a lease on.
-pub(super) struct Claimed {
+/// A queue for whose tasks slots are to be opened.
+pub(super) struct Opening {
     pub(super) queue: usize,
-    pub(super) row: ClaimedRow,
-    /// Cancelled when the lease is lost.
-    pub(super) lost: CancellationToken,
+    pub(super) slots: usize,
 }
 
 impl Claimer {
-    pub(super) fn new(core: Arc<Core>) -> Self {
-        let queues = core
-            .settings
-            .queues
-            .iter()
-            .map(|(name, concurrency)| Queue::new(name, *concurrency))
-            .collect();
+    pub(super) fn new(
+        core: Arc<Core>,
+        wakes: mpsc::UnboundedReceiver<Wake>,
+        outcomes: mpsc::Sender<Settlement>,
+    ) -> Self {
+        let queues = core.settings.queues.iter();
         Self {
             link: Link::new(core.pool.clone()),
-            task_types: core.registry.names(),
+            known: core.registry.known(),
             transactional: core.registry.transactional_names(),
-            queues,
+            queues: queues.map(|(name, _)| Queue::new(name)).collect(),
+            wakes,
+            outcomes,
             next_queue: 0,
             core,
         }
     }
 
-    /// Claims from a queue that has room and does not rest, each in its turn. Returns `None` if
-    /// there is none.
+    /// Waits until there is room and something to claim, claims it into the queue's backlog, and
+    /// returns how many slots to open for it. Each queue in its turn.
     ///
     /// # Cancel safety
     ///
     /// What a claim under way was taking stays in its lease until that runs out.
-    pub(super) async fn claim(&mut self) -> Option<Vec<Claimed>> {
+    pub(super) async fn claim(&mut self) -> Opening {
+        loop {
+            self.hand_back_stale().await;
+            let Some(queue) = self.ready() else {
+                self.wait().await;
+                continue;
+            };
+            self.next_queue = queue + 1;
+            match self.claim_from(queue).await {
+                Ok(claimed) if claimed.is_empty() => {}
+                Ok(claimed) => {
+                    let slots = self.core.backlogs[queue].put(claimed);
+                    return Opening { queue, slots };
+                }
+                Err(error) => {
+                    let queue = &mut self.queues[queue];
+                    let pause = queue.failed();
+                    tracing::warn!(queue = queue.name, %error, ?pause, "claim failed; trying again");
+                }
+            }
+        }
+    }
+
+    /// Returns the next queue that has room and does not rest.
+    fn ready(&self) -> Option<usize> {
         let count = self.queues.len();
-        let at = (0..count)
+        let now = Instant::now();
+        (0..count)
             .map(|turn| (self.next_queue + turn) % count)
-            .find(|at| self.queues[*at].is_ready())?;
-        self.next_queue = at + 1;
-        let claimed = self.claim_from(at).await.unwrap_or_else(|error| {
-            let queue = &mut self.queues[at];
-            let pause = queue.failed();
-            tracing::warn!(queue = queue.name, %error, ?pause, "claim failed; trying again");
-            Vec::new()
-        });
-        Some(claimed)
+            .find(|at| {
+                let rests = self.queues[*at].rest_until.is_some_and(|until| until > now);
+                !rests && self.core.backlogs[*at].room() > 0
+            })
     }
 
-    /// Returns when to claim again if nothing else happens; `None` while all queues are full.
-    pub(super) fn next_claim(&self) -> Option<Instant> {
-        self.queues
-            .iter()
-            .filter(|queue| queue.room() > 0)
-            .map(|queue| queue.rest_until.unwrap_or_else(Instant::now))
-            .min()
+    /// Waits for room, for a time to look again, or for somebody who says that there is something.
+    async fn wait(&mut self) {
+        let next_look = (self.queues.iter())
+            .filter_map(|queue| queue.rest_until)
+            .filter(|until| *until > Instant::now())
+            .min();
+        tokio::select! {
+            () = self.core.room.notified() => {}
+            Some(wake) = self.wakes.recv() => self.woken(&wake),
+            () = sleep_until_some(next_look) => {}
+            () = sleep(STALE_PERIOD), if self.core.backlogs.iter().any(Backlog::is_ahead) => {}
+        }
     }
 
-    pub(super) fn started(&mut self, queue: usize) {
-        self.queues[queue].running += 1;
-    }
-
-    pub(super) fn ended(&mut self, queue: usize) {
-        self.queues[queue].running -= 1;
-    }
-
-    pub(super) fn woken(&mut self, wake: &Wake) {
+    fn woken(&mut self, wake: &Wake) {
         for queue in &mut self.queues {
             if *wake == Wake::AllQueues {
                 // A server that crashed has forgotten who sleeps.
@@ -153,8 +191,10 @@ impl Claimer {
         }
     }
 
-    pub(super) fn queue_name(&self, queue: usize) -> &str {
-        &self.queues[queue].name
+    async fn hand_back_stale(&self) {
+        for backlog in &self.core.backlogs {
+            hand_back(backlog.stale(), &self.outcomes).await;
+        }
     }
 
     // The claim is the last call that may fail: what it brought must be run.
@@ -167,42 +207,66 @@ impl Claimer {
         if self.queues[at].should_look() {
             self.look(at).await?;
         }
-        if self.queues[at].lanes.is_empty() {
+        let kind = self.next_kind(at);
+        if self.queues[at].lanes.have_no(kind) {
             self.rest(at).await?;
             return Ok(Vec::new());
         }
-        let tasks = self.claim_lanes(at).await?;
+        let tasks = self.claim_lanes(at, kind).await?;
         let queue = &mut self.queues[at];
         queue.failures = 0;
         if !tasks.is_empty() {
             queue.naps = 0;
             queue.streak += 1;
-        } else if queue.lanes.is_empty() {
+        } else if queue.lanes.have_no(Claimable::Fresh) {
             // Others have what was due.
             self.rest(at).await?;
         }
         Ok(tasks)
     }
 
+    /// Suspects have one turn after each look, and only places where nothing waits ahead of them.
+    fn next_kind(&mut self, at: usize) -> Claimable {
+        let backlogs = &self.core.backlogs;
+        let alone = usize::from(!backlogs.iter().any(Backlog::has_one_alone));
+        let suspects = Claimable::Suspect { alone };
+        let queue = &mut self.queues[at];
+        let is_their_turn = !queue.suspects_asked
+            && backlogs[at].room_to_run() > 0
+            && !queue.lanes.have_no(suspects);
+        queue.suspects_asked |= is_their_turn;
+        match is_their_turn {
+            true => suspects,
+            false => Claimable::Fresh,
+        }
+    }
+
     /// Finds the lanes that hold something.
     async fn look(&mut self, at: usize) -> Result<(), Error> {
         let queue = &mut self.queues[at];
         let began = Instant::now();
-        let (schema, task_types) = (self.core.settings.schema, &self.task_types);
+        let (schema, known) = (self.core.settings.schema, &self.known);
         let found = self
             .link
-            .call(async |db| store::lanes(db, schema, &queue.name, task_types).await)
+            .call(async |db| store::lanes(db, schema, &queue.name, known).await)
             .await?;
         queue.lanes.replace(found);
+        queue.suspects_asked = false;
         queue.looked = Instant::now();
         queue.look_pause = LOOK_PAUSE.max(began.elapsed() * LOOK_SHARE);
         Ok(())
     }
 
-    async fn claim_lanes(&mut self, at: usize) -> Result<Vec<Claimed>, Error> {
+    async fn claim_lanes(&mut self, at: usize, kind: Claimable) -> Result<Vec<Claimed>, Error> {
+        let backlog = &self.core.backlogs[at];
         let queue = &mut self.queues[at];
-        let limit = queue.room();
-        let shares = queue.lanes.shares(limit);
+        backlog.measure();
+        let room = match kind {
+            Claimable::Fresh => backlog.room(),
+            Claimable::Suspect { .. } => backlog.room_to_run(),
+        };
+        let limit = room.min(queue.most_at_once);
+        let shares = queue.lanes.shares(kind, limit);
         let request = ClaimRequest {
             lease_id: Uuid::new_v4(),
             worker_id: self.core.worker_id,
@@ -211,32 +275,43 @@ impl Claimer {
             limit,
             shares: &shares,
             transactional: &self.transactional,
+            // Only a crash that is on record can be charged to a task.
+            is_durable: kind != Claimable::Fresh,
         };
         let schema = self.core.settings.schema;
         let began = Instant::now();
-        let rows = self
+        let claim = self
             .link
             .call(async |db| store::claim(db, schema, &request).await)
-            .await?;
-        let taken: Vec<Taken<'_>> = rows.iter().map(taken).collect();
+            .await;
+        let mut rows = claim.inspect_err(|_| queue.claim_less(limit))?;
+        let taken: Vec<(Lane, Floor)> = rows.iter().map(lane_and_place).collect();
         queue.lanes.claimed(&shares, limit, &taken);
+        queue.learn_size_of(&rows);
         if !rows.is_empty() {
             tracing::debug!(queue = queue.name, claimed = rows.len(), "claimed");
         }
+        rows.sort_unstable_by_key(|row| (row.run_at, row.task_id));
+        Ok(self.hold(rows, began))
+    }
+
+    /// Takes in the leases of what was claimed.
+    fn hold(&self, rows: Vec<ClaimedRow>, claimed: Instant) -> Vec<Claimed> {
         let mut counts: HashMap<Uuid, usize> = HashMap::new();
         for row in &rows {
             *counts.entry(row.lease_id).or_default() += 1;
         }
         let leases: HashMap<Uuid, CancellationToken> = counts
             .into_iter()
-            .map(|(id, count)| (id, self.core.leases.insert(id, count, began)))
+            .map(|(id, count)| (id, self.core.leases.insert(id, count, claimed)))
             .collect();
-        let claimed = rows.into_iter().map(|row| Claimed {
-            queue: at,
-            lost: leases[&row.lease_id].clone(),
-            row,
-        });
-        Ok(claimed.collect())
+        rows.into_iter()
+            .map(|row| Claimed {
+                lost: leases[&row.lease_id].clone(),
+                claimed,
+                row,
+            })
+            .collect()
     }
 
     /// Nothing is due: decides when to look again, and falls asleep by and by.
@@ -245,12 +320,20 @@ impl Claimer {
         let queue = &mut self.queues[at];
         queue.streak = 0;
         queue.failures = 0;
-        let longest = settings.poll_interval;
+        // Suspects that must wait for one another are not announced when their turn comes.
+        let longest = match queue.lanes.have_no(Claimable::Suspect { alone: 1 }) {
+            true => settings.poll_interval,
+            false => NAPS[2].min(settings.poll_interval),
+        };
         let nap = NAPS
             .get(queue.naps)
             .copied()
             .unwrap_or(longest)
             .min(longest);
+        let nap = match faults::is_planted("short_is_empty") {
+            true => longest,
+            false => nap,
+        };
         let now = Instant::now();
         let registered = queue
             .asleep_until
@@ -283,26 +366,43 @@ impl Claimer {
     }
 }
 
-fn taken(row: &ClaimedRow) -> Taken<'_> {
-    Taken {
-        task_type: &row.task_type,
-        priority: row.priority,
-        place: Floor {
-            run_at: row.run_at,
-            task_id: row.task_id,
-        },
+/// Gives tasks back that have not begun.
+pub(super) async fn hand_back(tasks: Vec<Claimed>, outcomes: &mpsc::Sender<Settlement>) {
+    for task in tasks {
+        let settlement = Settlement {
+            lease_id: task.row.lease_id,
+            task_id: task.row.task_id,
+            verdict: Verdict::HandBack,
+            keep: false,
+        };
+        // The receiver is there for as long as the worker runs.
+        let _ = outcomes.send(settlement).await;
     }
 }
 
+fn lane_and_place(row: &ClaimedRow) -> (Lane, Floor) {
+    let lane = Lane {
+        task_type: row.task_type.clone(),
+        payload_version: row.payload_version,
+        crashes: row.crashes,
+        priority: row.priority,
+    };
+    let place = Floor {
+        run_at: row.run_at,
+        task_id: row.task_id,
+    };
+    (lane, place)
+}
+
 impl Queue {
-    fn new(name: &str, concurrency: usize) -> Self {
+    fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            concurrency,
-            running: 0,
             lanes: Lanes::default(),
             looked: Instant::now(),
             look_pause: Duration::ZERO,
+            suspects_asked: false,
+            most_at_once: FIRST_CLAIM,
             rest_until: None,
             naps: 0,
             streak: 0,
@@ -311,16 +411,22 @@ impl Queue {
         }
     }
 
-    fn room(&self) -> usize {
-        self.concurrency.saturating_sub(self.running)
+    /// Takes in how large payloads are.
+    fn learn_size_of(&mut self, rows: &[ClaimedRow]) {
+        let bytes: usize = rows.iter().map(|row| row.payload.get().len()).sum();
+        if !rows.is_empty() {
+            let fitting = MOST_BYTES_AT_ONCE * rows.len() / bytes.max(1);
+            self.most_at_once = fitting.clamp(1, MOST_AT_ONCE);
+        }
     }
 
-    fn is_ready(&self) -> bool {
-        self.room() > 0 && self.rest_until.is_none_or(|until| until <= Instant::now())
+    /// A claim failed that asked for so many: perhaps they are too large together.
+    fn claim_less(&mut self, limit: usize) {
+        self.most_at_once = (limit / 2).max(1);
     }
 
     fn should_look(&self) -> bool {
-        self.lanes.is_empty() || self.looked.elapsed() >= self.look_pause
+        self.lanes.have_no(Claimable::Fresh) || self.looked.elapsed() >= self.look_pause
     }
 
     fn failed(&mut self) -> Duration {

@@ -6,29 +6,28 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
 use super::Core;
-use super::transaction::execute_in_transaction;
-use crate::attempt::Attempt;
+use super::transaction::{Session, execute_in_transaction};
+use crate::attempt::{Attempt, Cancellation, Ending};
 use crate::error::{BoxError, DecodeError};
+use crate::faults::crash_point;
 use crate::outcome::Outcome;
 use crate::state::Parts;
-use crate::store::ClaimedRow;
+use crate::store::{ClaimedRow, version_of};
 use crate::task::{Delivery, Registration};
 use crate::tx::Tx;
 use crate::verdict::{Settlement, Verdict};
 
 /// Everything that one attempt needs.
-pub(super) struct Execution {
-    pub(super) core: Arc<Core>,
-    pub(super) registration: Registration,
-    pub(super) row: ClaimedRow,
+pub(super) struct Execution<'a> {
+    pub(super) core: &'a Core,
+    pub(super) registration: &'a Registration,
+    pub(super) row: &'a ClaimedRow,
     /// Cancelled when the lease is lost.
-    pub(super) lost: CancellationToken,
-    pub(super) outcomes: mpsc::Sender<Settlement>,
+    pub(super) lost: &'a CancellationToken,
 }
 
 /// How running a handler ended.
@@ -39,36 +38,37 @@ pub(super) enum End {
     Lost,
 }
 
-impl Execution {
-    /// Runs the handler and passes on what becomes of the task.
-    pub(super) async fn run(self) {
+impl Execution<'_> {
+    /// Runs the handler, and returns what is left to be written about the task, if anything is. A
+    /// session is kept from one attempt in a transaction to the next.
+    pub(super) async fn run(&self, session: &mut Option<Session>) -> Option<Settlement> {
         let end = match self.registration.declaration.delivery {
             Delivery::AtLeastOnce => Some(self.run_handler(None).await),
             // What it settled in its own transaction needs no further word.
-            Delivery::Transactional => execute_in_transaction(&self).await,
+            Delivery::Transactional => execute_in_transaction(self, session).await,
         };
-        let Some(end) = end else { return };
-        match end {
+        match end? {
             End::Verdict(verdict) => {
-                let settlement = self.settlement(verdict);
-                // The receiver is there for as long as handlers run.
-                let _ = self.outcomes.send(settlement).await;
+                self.count(&verdict);
+                Some(self.settlement(verdict))
             }
-            End::Lost => tracing::warn!("lease lost; the attempt does not count"),
+            End::Lost => {
+                tracing::warn!("lease lost; the attempt does not count");
+                None
+            }
         }
     }
 
     /// Runs the handler, in a transaction if one is given, and decides.
     pub(super) async fn run_handler(&self, tx: Option<&mut Tx>) -> End {
         let began = Instant::now();
-        let attempt = Arc::new(self.attempt(began));
-        // Work that the handler has spawned learns of the end of the attempt, however it ends.
-        let _guard = attempt.cancellation.clone().drop_guard();
+        let Ending(attempt) = &Ending(Arc::new(self.attempt(began)));
         let parts = Parts {
             states: &self.core.states,
-            attempt: &attempt,
+            attempt,
             tx,
         };
+        crash_point("before_handler");
         let handler = match self.start_handler(parts) {
             Ok(handler) => handler,
             Err(error) => {
@@ -82,22 +82,24 @@ impl Execution {
         };
         let handler = AssertUnwindSafe(handler).catch_unwind();
         let outcome = tokio::select! {
+            // The handler first: most end at once, and then nothing else need be waited for.
             biased;
-            () = self.lost.cancelled() => return End::Lost,
-            () = self.core.stop.now.cancelled() => {
-                tracing::info!("worker is stopping; task handed back");
-                return End::Verdict(Verdict::HandBack);
-            }
             ended = timeout_at(attempt.deadline.into(), handler) => match ended {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(panic)) => Outcome::Failed(panic_message(&*panic).into()),
                 Err(_) => Outcome::Failed(self.timed_out()),
             },
+            () = self.lost.cancelled() => return End::Lost,
+            () = self.core.stop.now.cancelled() => {
+                tracing::info!("worker is stopping; task handed back");
+                return End::Verdict(Verdict::HandBack);
+            }
         };
+        crash_point("after_handler");
         // An error whose text panics is a failure like any other.
-        let decide = AssertUnwindSafe(|| self.decide(outcome, &attempt));
+        let decide = AssertUnwindSafe(|| self.decide(outcome, attempt));
         let verdict = std::panic::catch_unwind(decide).unwrap_or_else(|panic| {
-            self.decide(Outcome::Failed(panic_message(&*panic).into()), &attempt)
+            self.decide(Outcome::Failed(panic_message(&*panic).into()), attempt)
         });
         log(&verdict, began.elapsed());
         End::Verdict(verdict)
@@ -105,7 +107,8 @@ impl Execution {
 
     // A panic while a payload is decoded must not end more than this attempt either.
     fn start_handler<'a>(&self, parts: Parts<'a>) -> Result<BoxFuture<'a, Outcome>, DecodeError> {
-        let start = AssertUnwindSafe(|| (self.registration.run)(&self.row.payload, parts));
+        let version = version_of(self.row.payload_version);
+        let start = AssertUnwindSafe(|| (self.registration.run)(&self.row.payload, version, parts));
         std::panic::catch_unwind(start).unwrap_or_else(|panic| {
             let outcome = Outcome::Failed(panic_message(&*panic).into());
             Ok(std::future::ready(outcome).boxed())
@@ -134,7 +137,19 @@ impl Execution {
             lease_id: self.row.lease_id,
             task_id: self.row.task_id,
             verdict,
+            keep: self.keeps_completed(),
         }
+    }
+
+    /// Tells whether the task is kept when it has completed.
+    pub(super) fn keeps_completed(&self) -> bool {
+        self.core.settings.keep_completed || self.registration.declaration.keep_completed
+    }
+
+    /// Counts an outcome that was written, or is about to be.
+    pub(super) fn count(&self, verdict: &Verdict) {
+        let counters = &self.core.counters;
+        counters.add(self.registration.task_type, verdict.name());
     }
 
     pub(super) fn number(&self) -> u16 {
@@ -155,7 +170,7 @@ impl Execution {
             deadline: began + self.registration.declaration.timeout,
             created_at: self.row.created_at,
             errors: self.row.errors.clone(),
-            cancellation: self.core.stop.gently.child_token(),
+            cancellation: Cancellation::of(&self.core.stop.gently),
             wish: Mutex::default(),
         }
     }

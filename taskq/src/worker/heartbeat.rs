@@ -40,6 +40,9 @@ pub(super) async fn beat(core: Arc<Core>, done: CancellationToken) {
             }
         }
     }
+    if let Err(error) = write_counters(&core, &mut link).await {
+        tracing::warn!(%error, "the counters of the last seconds could not be written");
+    }
     let schema = core.settings.schema;
     let unregistered = link
         .call(async |db| store::unregister(db, schema, itself.worker_id).await)
@@ -66,7 +69,23 @@ async fn beat_once(core: &Core, itself: &WorkerRow, link: &mut Link) -> Result<(
         }
     }
     link.call(async |db| store::register(db, schema, itself, lease).await)
-        .await
+        .await?;
+    write_counters(core, link).await
+}
+
+async fn write_counters(core: &Core, link: &mut Link) -> Result<(), sqlx::Error> {
+    let counts = core.counters.take();
+    if counts.is_empty() {
+        return Ok(());
+    }
+    let schema = core.settings.schema;
+    let written = link
+        .call(async |db| store::count(db, schema, &counts).await)
+        .await;
+    if written.is_err() {
+        core.counters.put_back(counts);
+    }
+    written
 }
 
 /// Gives up leases that no heartbeat has extended in time, until `done`.

@@ -122,7 +122,9 @@ impl Leases {
         let mut leases = self.lock();
         let before = leases.len();
         leases.retain(|_, held| {
-            let certain = held.settling || held.extended.elapsed() < certain;
+            // Though an outcome is being written: nobody knows for how long, and the handlers of
+            // the rest of the lease must not wait for that.
+            let certain = held.extended.elapsed() < certain;
             if !certain {
                 held.lost.cancel();
             }
@@ -175,5 +177,16 @@ mod tests {
         let stale = leases.insert(Uuid::new_v4(), 1, claimed(LEASE - LEASE / 8));
         assert_eq!(leases.give_up_overdue(), 1);
         assert!(stale.is_cancelled() && !fresh.is_cancelled());
+    }
+
+    #[test]
+    fn a_lease_is_given_up_in_time_though_an_outcome_is_being_written() {
+        let leases = Leases::new(LEASE);
+        let id = Uuid::new_v4();
+        let long_ago = Instant::now().checked_sub(LEASE);
+        let lost = leases.insert(id, 2, long_ago.expect("the clock runs long enough"));
+        leases.set_settling(id, true);
+        assert_eq!(leases.give_up_overdue(), 1);
+        assert!(lost.is_cancelled());
     }
 }

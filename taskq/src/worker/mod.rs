@@ -1,7 +1,9 @@
 //! The worker as its users see it, and what its parts share.
 
+mod backlog;
 mod builder;
 mod claim;
+mod counters;
 mod execute;
 mod heartbeat;
 mod leases;
@@ -16,17 +18,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sqlx::PgPool;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::sleep_until;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use self::backlog::Backlog;
 pub use self::builder::WorkerBuilder;
+use self::counters::Counters;
 use self::leases::Leases;
 pub(crate) use self::settings::Settings;
 pub use self::settings::{
-    DEFAULT_CENSUS_INTERVAL, DEFAULT_CONCURRENCY, DEFAULT_GRACE_PERIOD, DEFAULT_LEASE,
-    DEFAULT_POLL_INTERVAL,
+    DEFAULT_CENSUS_INTERVAL, DEFAULT_CONCURRENCY, DEFAULT_GRACE_PERIOD, DEFAULT_HISTORY_RETENTION,
+    DEFAULT_LEASE, DEFAULT_POLL_INTERVAL,
 };
 use self::shutdown::Stop;
 pub use self::shutdown::{NextSignal, StopNow, shutdown_signal};
@@ -76,6 +80,11 @@ pub(crate) struct Core {
     states: States,
     worker_id: Uuid,
     leases: Leases,
+    counters: Counters,
+    /// One for each queue, in the order of the settings.
+    backlogs: Vec<Backlog>,
+    /// Tells the claimer that there is room.
+    room: Notify,
     stop: Stop,
     /// For maintenance, and for cancelling queries on other connections.
     pub(crate) control: Mutex<Link>,
@@ -91,6 +100,13 @@ impl Worker {
         let core = Core {
             control: Mutex::new(Link::new(pool.clone())),
             leases: Leases::new(settings.lease),
+            backlogs: settings
+                .queues
+                .iter()
+                .map(|(_, concurrency)| Backlog::new(*concurrency))
+                .collect(),
+            counters: Counters::default(),
+            room: Notify::new(),
             // Random for each start: a restarted process must not keep its predecessor's work alive.
             worker_id: Uuid::new_v4(),
             stop: Stop::default(),

@@ -21,7 +21,7 @@ use crate::store::{self, Link};
 use crate::verdict::{Settlement, Verdict};
 
 /// How long a completed task waits for the rest of its lease.
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(25);
 
 /// The most outcomes that are written at once.
 const BATCH: usize = 5_000;
@@ -58,6 +58,21 @@ struct Writer {
     oldest: Option<Instant>,
 }
 
+/// Tasks of one lease that have completed.
+struct Completed {
+    lease_id: Uuid,
+    /// How many tasks the lease has left, these included.
+    remaining: usize,
+    tasks: Vec<Settlement>,
+}
+
+/// How much of its lease completes.
+#[derive(Clone, Copy)]
+enum Extent {
+    Whole,
+    Part,
+}
+
 impl Writer {
     async fn write_all(&mut self, outcomes: &mut mpsc::Receiver<Settlement>) {
         let mut arrived = Vec::new();
@@ -83,16 +98,27 @@ impl Writer {
 
     /// Writes what need not wait any longer; everything, if it is `late`.
     async fn write_ready(&mut self, late: bool) {
-        let mut whole = Vec::new();
-        let mut single = Vec::new();
-        let (core, keep) = (&self.core, self.core.settings.keep_completed);
+        let (mut whole, mut parts, mut single) = (Vec::new(), Vec::new(), Vec::new());
+        let core = &self.core;
         self.waiting.retain(|lease_id, settlements| {
             let all_complete = settlements.iter().all(|it| it.verdict == Verdict::Complete);
-            let is_whole = core.leases.remaining(*lease_id) == Some(settlements.len());
-            match (all_complete, is_whole) {
-                (true, true) if !keep => whole.push((*lease_id, std::mem::take(settlements))),
-                (true, false) if !late => return true,
-                _ => single.append(settlements),
+            let remaining = core.leases.remaining(*lease_id);
+            let is_whole = remaining == Some(settlements.len());
+            if all_complete && !is_whole && !late {
+                return true;
+            }
+            let keeps_some = settlements.iter().any(|it| it.keep);
+            let tasks = std::mem::take(settlements);
+            match remaining {
+                Some(remaining) if all_complete && !keeps_some => {
+                    let group = if is_whole { &mut whole } else { &mut parts };
+                    group.push(Completed {
+                        lease_id: *lease_id,
+                        remaining,
+                        tasks,
+                    });
+                }
+                _ => single.extend(tasks),
             }
             false
         });
@@ -100,27 +126,35 @@ impl Writer {
             self.oldest = None;
         }
         if !whole.is_empty() {
-            single.extend(self.complete(whole).await);
+            single.extend(self.complete(whole, Extent::Whole).await);
+        }
+        if !parts.is_empty() {
+            single.extend(self.complete(parts, Extent::Part).await);
         }
         for batch in single.chunks(BATCH) {
             self.settle(batch).await;
         }
     }
 
-    /// Finishes leases whose tasks have all completed. Returns the tasks of those for which
-    /// counting was not enough.
-    async fn complete(&mut self, whole: Vec<(Uuid, Vec<Settlement>)>) -> Vec<Settlement> {
-        let leases: Vec<(Uuid, usize)> =
-            whole.iter().map(|(id, tasks)| (*id, tasks.len())).collect();
+    /// Completes tasks by lease. Returns those for whose leases counting was not enough.
+    async fn complete(&mut self, leases: Vec<Completed>, extent: Extent) -> Vec<Settlement> {
+        let counts: Vec<(Uuid, usize)> =
+            (leases.iter().map(|it| (it.lease_id, it.remaining))).collect();
+        let tasks: Vec<(Uuid, i64)> = (leases.iter())
+            .flat_map(|lease| lease.tasks.iter().map(|it| (it.lease_id, it.task_id)))
+            .collect();
         let schema = self.core.settings.schema;
-        let lease_ids = || leases.iter().map(|(id, _)| *id);
+        let lease_ids = || counts.iter().map(|(id, _)| *id);
         let mut pauses = Pauses::new();
         let completed = loop {
             // Only while the call is under way: through a long outage the leases must be given up.
             self.set_settling(lease_ids(), true);
             let completed = self
                 .link
-                .call(async |db| store::complete(db, schema, &leases).await)
+                .call(async |db| match extent {
+                    Extent::Whole => store::complete(db, schema, &counts).await,
+                    Extent::Part => store::complete_some(db, schema, &counts, &tasks).await,
+                })
                 .await;
             match completed {
                 Ok(completed) => break completed,
@@ -131,14 +165,14 @@ impl Writer {
             }
         };
         let mut rest = Vec::new();
-        for (lease_id, tasks) in whole {
-            if completed.contains(&lease_id) {
-                self.core.leases.settled(lease_id, tasks.len());
+        for lease in leases {
+            if completed.contains(&lease.lease_id) {
+                self.core.leases.settled(lease.lease_id, lease.tasks.len());
             } else {
-                self.core.leases.set_settling(lease_id, false);
-                rest.extend(tasks);
+                rest.extend(lease.tasks);
             }
         }
+        self.set_settling(lease_ids(), false);
         rest
     }
 
@@ -180,10 +214,10 @@ impl Writer {
     }
 
     async fn try_settle(&mut self, settlements: &[Settlement]) -> Result<(), Error> {
-        let (schema, keep) = (self.core.settings.schema, self.core.settings.keep_completed);
+        let schema = self.core.settings.schema;
         let counted = self
             .link
-            .call(async |db| store::settle(db, schema, settlements, keep).await)
+            .call(async |db| store::settle(db, schema, settlements).await)
             .await?;
         if counted.len() < settlements.len() {
             let dropped = settlements.len() - counted.len();

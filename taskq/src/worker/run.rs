@@ -15,12 +15,15 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::claim::{Claimed, Claimer};
+use super::backlog::Claimed;
+use super::claim::{Claimer, hand_back};
 use super::execute::Execution;
 use super::listen::{self, Wake};
 use super::shutdown::StopNow;
-use super::{Core, heartbeat, outcomes, sleep_until_some};
+use super::transaction::Session;
+use super::{Core, heartbeat, outcomes};
 use crate::error::WorkerError;
+use crate::faults::crash_point;
 use crate::maintenance;
 use crate::verdict::Settlement;
 
@@ -109,6 +112,7 @@ pub(super) async fn run<S: StopNow>(
         }
         Err(error) => Err(error),
     };
+    crash_point("before_hand_back");
     stop_handlers(&core, &mut handlers).await;
     // The last sender ended with the last handler.
     if !all_end_within(&mut writer, LAST_OUTCOMES).await {
@@ -121,94 +125,93 @@ pub(super) async fn run<S: StopNow>(
     ended
 }
 
-/// Claims tasks and runs their handlers until the stop begins.
+/// Claims tasks and runs their handlers until the stop begins; then gives back what has not begun.
 async fn work(
     core: &Arc<Core>,
-    handlers: &mut JoinSet<usize>,
+    handlers: &mut JoinSet<()>,
     outcomes: mpsc::Sender<Settlement>,
-    mut wakes: mpsc::UnboundedReceiver<Wake>,
+    wakes: mpsc::UnboundedReceiver<Wake>,
 ) {
-    let mut claimer = Claimer::new(core.clone());
+    let mut claimer = Claimer::new(core.clone(), wakes, outcomes.clone());
     let stopping = &core.stop.gently;
     while !stopping.is_cancelled() {
-        let claimed = tokio::select! {
+        let opening = tokio::select! {
             biased;
-            claimed = claimer.claim() => claimed,
-            () = last_claim_is_over(stopping) => return,
+            opening = claimer.claim() => opening,
+            () = last_claim_is_over(stopping) => break,
         };
-        let is_idle = claimed.is_none();
-        for task in claimed.into_iter().flatten() {
-            let queue = task.queue;
-            if start(core, handlers, &outcomes, claimer.queue_name(queue), task) {
-                claimer.started(queue);
-            }
+        for _ in 0..opening.slots {
+            let slot = slot(core.clone(), opening.queue, outcomes.clone());
+            handlers.spawn(slot.in_current_span());
         }
         while let Some(ended) = handlers.try_join_next() {
-            claimer.ended(unaborted(ended));
+            log_failure(ended);
         }
-        if is_idle {
-            tokio::select! {
-                () = stopping.cancelled() => return,
-                Some(ended) = handlers.join_next() => claimer.ended(unaborted(ended)),
-                Some(wake) = wakes.recv() => claimer.woken(&wake),
-                () = sleep_until_some(claimer.next_claim()) => {}
-            }
-        }
+    }
+    for backlog in &core.backlogs {
+        hand_back(backlog.close(), &outcomes).await;
     }
 }
 
-/// Starts the handler of a task. Returns `false` if there is none, which does not happen: the claim
-/// names the types that it wants.
-fn start(
-    core: &Arc<Core>,
-    handlers: &mut JoinSet<usize>,
-    outcomes: &mpsc::Sender<Settlement>,
-    queue_name: &str,
-    task: Claimed,
-) -> bool {
-    let Claimed { queue, row, lost } = task;
-    let Some(registration) = core.registry.find(&row.task_type) else {
-        tracing::error!(
-            task_type = row.task_type,
-            "claimed a task of an unknown type; it will be rescued"
+/// Runs the handlers of a queue's tasks, one after the other, until none is left.
+async fn slot(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Settlement>) {
+    let backlog = &core.backlogs[queue];
+    let queue_name = core.settings.queues[queue].0.as_str();
+    let mut session = None;
+    while let Some(task) = backlog.take() {
+        let is_alone = task.is_alone();
+        // At the level of errors, so that they are never without the task that they are about.
+        let span = tracing::error_span!(
+            "task",
+            task_type = task.row.task_type,
+            task_id = task.row.task_id,
+            attempt = task.row.attempts.saturating_add(1),
+            queue = queue_name,
         );
-        core.leases.settled(row.lease_id, 1);
-        return false;
-    };
-    // At the level of errors, so that they are never without the task that they are about.
-    let span = tracing::error_span!(
-        "task",
-        task_type = row.task_type,
-        task_id = row.task_id,
-        attempt = row.attempts.saturating_add(1),
-        queue = queue_name,
-    );
-    let (holder, lease_id) = (core.clone(), row.lease_id);
-    let execution = Execution {
-        core: core.clone(),
-        registration: *registration,
-        row,
-        lost,
-        outcomes: outcomes.clone(),
-    };
-    let handler = AssertUnwindSafe(execution.run()).catch_unwind();
-    let handler = async move {
-        if handler.await.is_err() {
-            tracing::error!("panicked while ending an attempt; the task will be rescued");
-            holder.leases.settled(lease_id, 1);
+        let settlement = attempt(&core, &task, &mut session).instrument(span).await;
+        if let Some(settlement) = settlement {
+            // The receiver is there for as long as handlers run.
+            let _ = outcomes.send(settlement).await;
         }
-        queue
-    };
-    handlers.spawn(handler.instrument(span));
-    true
+        backlog.ended(is_alone, &core.room);
+        // Handlers that never wait must not keep the thread from others.
+        tokio::task::consume_budget().await;
+    }
+    if let Some(session) = session {
+        session.end().await;
+    }
 }
 
-fn unaborted(ended: Result<usize, JoinError>) -> usize {
-    ended.expect("handlers are neither aborted while the worker works, nor do they panic")
+/// Makes one attempt. Returns what is left to be written about the task, if anything is.
+async fn attempt(core: &Core, task: &Claimed, session: &mut Option<Session>) -> Option<Settlement> {
+    let Claimed { row, lost, .. } = task;
+    let Some(registration) = core.registry.find(&row.task_type) else {
+        // Does not happen: the claim names the types that it wants.
+        tracing::error!("claimed a task of an unknown type; it will be rescued");
+        core.leases.settled(row.lease_id, 1);
+        return None;
+    };
+    if lost.is_cancelled() {
+        return None;
+    }
+    let execution = Execution {
+        core,
+        registration,
+        row,
+        lost,
+    };
+    let ended = AssertUnwindSafe(execution.run(session))
+        .catch_unwind()
+        .await;
+    ended.unwrap_or_else(|_| {
+        tracing::error!("panicked while ending an attempt; the task will be rescued");
+        core.leases.settled(row.lease_id, 1);
+        None
+    })
 }
 
 /// Lets running handlers end by themselves, for as long as there is time.
-async fn grace<S: StopNow>(core: &Core, handlers: &mut JoinSet<usize>, stop_now: S) {
+async fn grace<S: StopNow>(core: &Core, handlers: &mut JoinSet<()>, stop_now: S) {
     let grace_period = core.settings.grace_period;
     tokio::select! {
         () = all_end(handlers) => {}
@@ -224,7 +227,7 @@ async fn grace<S: StopNow>(core: &Core, handlers: &mut JoinSet<usize>, stop_now:
 }
 
 /// Drops the handlers that still run.
-async fn stop_handlers(core: &Core, handlers: &mut JoinSet<usize>) {
+async fn stop_handlers(core: &Core, handlers: &mut JoinSet<()>) {
     core.stop.now.cancel();
     if !all_end_within(handlers, LAST_HANDLERS).await {
         tracing::error!(
@@ -239,15 +242,19 @@ fn spawn(set: &mut JoinSet<()>, service: impl Future<Output = ()> + Send + 'stat
     set.spawn(service.in_current_span());
 }
 
-async fn all_end<T: 'static>(set: &mut JoinSet<T>) {
+async fn all_end(set: &mut JoinSet<()>) {
     while let Some(ended) = set.join_next().await {
-        if let Err(error) = ended {
-            tracing::error!(%error, "a part of the worker failed");
-        }
+        log_failure(ended);
     }
 }
 
-async fn all_end_within<T: 'static>(set: &mut JoinSet<T>, limit: Duration) -> bool {
+fn log_failure(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a part of the worker failed");
+    }
+}
+
+async fn all_end_within(set: &mut JoinSet<()>, limit: Duration) -> bool {
     timeout(limit, all_end(set)).await.is_ok()
 }
 

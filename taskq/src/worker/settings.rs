@@ -24,7 +24,10 @@ pub const DEFAULT_GRACE_PERIOD: Duration = Duration::from_secs(25);
 /// How often a worker counts the waiting tasks that nobody serves.
 pub const DEFAULT_CENSUS_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// The most tasks that one claim takes, and so the most that run in one queue of a worker.
+/// How long completed tasks stay in the history, where they are kept.
+pub const DEFAULT_HISTORY_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// The most tasks that run at once in one queue of a worker.
 const MAX_CONCURRENCY: usize = 10_000;
 
 #[derive(Debug, Clone)]
@@ -37,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) grace_period: Duration,
     pub(crate) census_interval: Duration,
     pub(crate) keep_completed: bool,
+    pub(crate) history_retention: Duration,
 }
 
 impl Default for Settings {
@@ -50,6 +54,7 @@ impl Default for Settings {
             grace_period: DEFAULT_GRACE_PERIOD,
             census_interval: DEFAULT_CENSUS_INTERVAL,
             keep_completed: false,
+            history_retention: DEFAULT_HISTORY_RETENTION,
         }
     }
 }
@@ -100,6 +105,12 @@ impl Settings {
             self.census_interval,
             Duration::from_secs(1),
             Duration::from_secs(24 * 60 * 60),
+        )?;
+        between(
+            "history_retention",
+            self.history_retention,
+            Duration::from_secs(60 * 60),
+            Duration::from_secs(100 * 365 * 24 * 60 * 60),
         )?;
         Ok(self)
     }

@@ -2,7 +2,8 @@
 //! together, or neither does.
 //!
 //! In order: begin, savepoint, handler, deferred constraints, release of the savepoint, deletion of
-//! the lease, commit. The lease's row comes last because a row locked early would hold up its
+//! the lease, commit. All but the handler are one round trip, together with the beginning of the next
+//! attempt's transaction on the same connection. The lease's row comes last because a row locked early would hold up its
 //! heartbeat. It must be there to be deleted: if somebody rescued the task meanwhile, everything is
 //! rolled back, and that is the fence. A failed attempt goes back to the savepoint, and its record
 //! commits in the handler's place. Where the connection itself fails, the record takes the way of
@@ -13,13 +14,14 @@ use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
+use sqlx::Error;
 use sqlx::error::DatabaseError;
-use sqlx::{Error, query_scalar, raw_sql};
 use tokio::time::timeout;
 
 use super::execute::{End, Execution, log};
 use crate::control::report;
 use crate::error::BoxError;
+use crate::faults::crash_point;
 use crate::store;
 use crate::tx::Tx;
 use crate::verdict::Verdict;
@@ -33,17 +35,43 @@ const CANCEL_AFTER: Duration = Duration::from_millis(50);
 /// How long to wait for a query to stop that was cancelled, and for any step of ours.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
 
-/// A handler's transaction, and the process of the server that works on it.
-struct Attempted {
+/// A connection with a transaction that has just begun, and the process of the server that works on
+/// it. A slot keeps it from task to task, so that one transaction's end and the next one's beginning
+/// are one round trip.
+pub(super) struct Session {
     tx: Tx,
     backend: i32,
 }
 
+impl Session {
+    async fn begin(execution: &Execution<'_>) -> Result<Self, Error> {
+        let transaction = execution.core.pool.begin_with(store::BEGIN).await?;
+        let mut tx = Tx { transaction };
+        let backend = store::backend(&mut tx).await?;
+        crash_point("after_begin");
+        Ok(Self { tx, backend })
+    }
+
+    /// Ends it where nothing is left to run.
+    pub(super) async fn end(self) {
+        if let Err(error) = step(self.tx.transaction.rollback()).await {
+            tracing::debug!(%error, "an idle connection failed");
+        }
+    }
+}
+
 /// Runs a handler in its transaction. Returns what is left to be written about the task, if
 /// anything is.
-pub(super) async fn execute_in_transaction(execution: &Execution) -> Option<End> {
-    let mut attempted = match step(begin(execution)).await {
-        Ok(attempted) => attempted,
+pub(super) async fn execute_in_transaction(
+    execution: &Execution<'_>,
+    kept: &mut Option<Session>,
+) -> Option<End> {
+    let begun = match kept.take() {
+        Some(session) => Ok(session),
+        None => step(Session::begin(execution)).await,
+    };
+    let mut session = match begun {
+        Ok(session) => session,
         Err(error) => {
             tracing::warn!(%error, "no transaction could be begun; task put off");
             return Some(End::Verdict(Verdict::Snooze {
@@ -51,104 +79,111 @@ pub(super) async fn execute_in_transaction(execution: &Execution) -> Option<End>
             }));
         }
     };
-    match execution.run_handler(Some(&mut attempted.tx)).await {
-        End::Verdict(Verdict::Complete) => complete(execution, attempted).await,
-        End::Verdict(verdict) => record(execution, attempted, verdict).await,
+    let settled = match execution.run_handler(Some(&mut session.tx)).await {
+        End::Verdict(Verdict::Complete) => complete(execution, &mut session).await,
+        End::Verdict(verdict) => record(execution, &mut session, verdict).await,
         End::Lost => {
-            let rollback = attempted.tx.transaction.rollback();
-            if let Err(error) = stop_query(execution, attempted.backend, rollback).await {
+            let backend = session.backend;
+            let rollback = session.tx.transaction.rollback();
+            if let Err(error) = stop_query(execution, backend, rollback).await {
                 tracing::debug!(%error, "rollback failed; the server rolls back by itself");
             }
-            Some(End::Lost)
+            return Some(End::Lost);
         }
+    };
+    match settled {
+        Settled::Here => {
+            *kept = Some(session);
+            None
+        }
+        // Dropped, the session goes back to the pool, which rolls it back or finds it broken.
+        Settled::Not(end) => Some(end),
     }
 }
 
-async fn begin(execution: &Execution) -> Result<Attempted, Error> {
-    // Whatever isolation the database defaults to: the statements that settle a task follow rows
-    // that change beside them.
-    let transaction = execution
-        .core
-        .pool
-        .begin_with("begin isolation level read committed; savepoint taskq_attempt")
-        .await?;
-    let mut tx = Tx { transaction };
-    let backend = query_scalar("select pg_backend_pid()")
-        .fetch_one(&mut *tx)
-        .await?;
-    Ok(Attempted { tx, backend })
+/// Whether a task was settled in its handler's transaction.
+enum Settled {
+    /// It was, and the session's next transaction has begun.
+    Here,
+    /// It was not, and its transaction is rolled back.
+    Not(End),
 }
 
 /// Commits what the handler did, and with it the completion of its task.
-async fn complete(execution: &Execution, mut attempted: Attempted) -> Option<End> {
-    let accepted = raw_sql("set constraints all immediate; release savepoint taskq_attempt")
-        .execute(&mut *attempted.tx);
-    if let Err(error) = step(accepted).await {
-        let verdict = execution.failed_at_end(unacceptable(error));
-        log(&verdict, Duration::ZERO);
-        return record(execution, attempted, verdict).await;
+async fn complete(execution: &Execution<'_>, session: &mut Session) -> Settled {
+    let error = match settle(execution, session, &Verdict::Complete).await {
+        Ok(true) => return Settled::Here,
+        Ok(false) => return Settled::Not(End::Lost),
+        Err(error) => error,
+    };
+    if error.as_database_error().is_none() {
+        tracing::warn!(%error, "the commit was not answered; if it did not happen, the attempt failed");
+        let error = format!("its transaction was not committed: {}", report(&error));
+        return Settled::Not(End::Verdict(execution.failed_at_end(error.into())));
     }
-    match settle(execution, attempted, &Verdict::Complete).await {
-        Ok(true) => None,
-        Ok(false) => Some(End::Lost),
-        Err(error) => {
-            tracing::warn!(%error, "the commit was not answered; if it did not happen, the attempt failed");
-            let error = format!("its transaction was not committed: {}", report(&error));
-            Some(End::Verdict(execution.failed_at_end(error.into())))
-        }
-    }
+    let verdict = execution.failed_at_end(unacceptable(error));
+    log(&verdict, Duration::ZERO);
+    record(execution, session, verdict).await
 }
 
 /// Undoes what the handler did, and commits in its place what becomes of the task.
-async fn record(execution: &Execution, mut attempted: Attempted, verdict: Verdict) -> Option<End> {
-    let undo = raw_sql("rollback to savepoint taskq_attempt").execute(&mut *attempted.tx);
-    let undone = stop_query(execution, attempted.backend, undo).await;
+async fn record(execution: &Execution<'_>, session: &mut Session, verdict: Verdict) -> Settled {
+    let undo = store::undo_attempt(&mut session.tx);
+    let undone = stop_query(execution, session.backend, undo).await;
     let recorded = match undone {
-        Ok(_) => settle(execution, attempted, &verdict).await,
+        Ok(()) => settle(execution, session, &verdict).await,
         Err(error) => Err(error),
     };
     match recorded {
-        Ok(true) => None,
-        Ok(false) => Some(End::Lost),
+        Ok(true) => Settled::Here,
+        Ok(false) => Settled::Not(End::Lost),
         Err(error) => {
             tracing::debug!(%error, "the transaction is of no more use; recording beside it");
-            Some(End::Verdict(verdict))
+            Settled::Not(End::Verdict(verdict))
         }
     }
 }
 
-/// Takes the task out of its lease and commits. Returns `false`, and rolls back, if the lease does
-/// not hold it any more.
+/// Takes the task out of its lease, commits, and begins the next transaction. Returns `false` if the
+/// lease does not hold the task any more; the transaction must not be committed then.
 async fn settle(
-    execution: &Execution,
-    mut attempted: Attempted,
+    execution: &Execution<'_>,
+    session: &mut Session,
     verdict: &Verdict,
 ) -> Result<bool, Error> {
-    let core = &execution.core;
+    let core = execution.core;
     let lease_id = execution.row.lease_id;
-    let (schema, keep) = (core.settings.schema, core.settings.keep_completed);
-    let settlements = [execution.settlement(verdict.clone())];
+    let schema = core.settings.schema;
+    let tx = &mut session.tx;
     core.leases.set_settling(lease_id, true);
     let settled = async {
-        let tx = &mut attempted.tx;
-        let count = match verdict {
-            Verdict::Complete if !keep => step(store::complete(tx, schema, &[(lease_id, 1)]))
-                .await?
-                .len(),
-            _ => step(store::settle(tx, schema, &settlements, keep))
-                .await?
-                .len(),
-        };
-        match count {
-            1 => step(attempted.tx.transaction.commit()).await.map(|()| true),
-            _ => step(attempted.tx.transaction.rollback())
-                .await
-                .map(|()| false),
+        if *verdict == Verdict::Complete && !execution.keeps_completed() {
+            return match step(store::complete_own(tx, schema, lease_id)).await {
+                Ok(()) => Ok(true),
+                Err(error) if store::is_lease_gone(&error) => Ok(false),
+                Err(error) => Err(error),
+            };
         }
+        if *verdict == Verdict::Complete {
+            step(store::accept_attempt(tx)).await?;
+        }
+        let settlements = [execution.settlement(verdict.clone())];
+        if step(store::settle(tx, schema, &settlements))
+            .await?
+            .is_empty()
+        {
+            return Ok(false);
+        }
+        step(store::commit_and_begin(tx)).await.map(|()| true)
     }
     .await;
+    crash_point("after_commit");
     match settled {
-        Ok(_) => core.leases.settled(lease_id, 1),
+        Ok(true) => {
+            core.leases.settled(lease_id, 1);
+            execution.count(verdict);
+        }
+        Ok(false) => core.leases.settled(lease_id, 1),
         Err(_) => core.leases.set_settling(lease_id, false),
     }
     settled
@@ -157,7 +192,7 @@ async fn settle(
 /// Waits for a statement in front of which a dropped handler's query may still be running, and
 /// cancels that query if it takes its time.
 async fn stop_query<T>(
-    execution: &Execution,
+    execution: &Execution<'_>,
     backend: i32,
     statement: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
@@ -165,7 +200,7 @@ async fn stop_query<T>(
     if let Ok(result) = timeout(CANCEL_AFTER, &mut statement).await {
         return result;
     }
-    let core = &execution.core;
+    let core = execution.core;
     let schema = core.settings.schema;
     let cancelled = core
         .control

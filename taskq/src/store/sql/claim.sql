@@ -2,30 +2,36 @@
 -- statement, so that no two workers get the same task.
 -- $1 lease_id, for the tasks that share a lease; $2 worker_id; $3 lease duration in seconds
 -- $4 queue; $5 the most tasks to take
--- $6 task types, $7 priorities, $8 and $9 floors (run_at, task_id), $10 shares: the lanes, best first
--- $11 task types whose handler completes its task in its own transaction
+-- $6 task types, $7 payload versions, $8 crashes, $9 priorities: the lanes, in the order of their turns
+-- $10 and $11 the lanes' floors (run_at, task_id), $12 the lanes' shares
+-- $13 task types whose handler completes its task in its own transaction
+-- $14 whether the commit must wait for the disk
 -- Index task_lane: each lane is one range scan from its floor. Deletes by TID scan.
--- Locks: the rows taken; rows that others have locked are skipped.
+-- Locks: the rows taken, lane by lane; rows that others have locked are skipped. Then new rows only.
 --
 -- A task whose handler completes it in its own transaction has a lease of its own, and so has one
--- whose worker vanished before. A claim may be lost when the server crashes (its commit does not
--- wait for the disk): its tasks then wait again, and the lease is gone, so that a late worker
--- cannot finish them. `for update` follows a row that was just updated, which `delete` then does
--- not see: fewer rows than asked for are not the end of the lane.
+-- whose worker vanished before. A claim whose commit did not wait for the disk may be lost when the
+-- server crashes: its tasks then wait again, and the lease is gone, so that a late worker cannot
+-- finish them. `for update` follows a row that was just updated, which `delete` then does not see:
+-- fewer rows than asked for are not the end of the lane.
 with due as materialized (
     select head.place
     from unnest(
         $6::text[],
         $7::smallint[],
-        $8::timestamptz[],
-        $9::bigint[],
-        $10::integer[]
-    ) as lane (task_type, priority, floor_run_at, floor_task_id, share)
+        $8::integer[],
+        $9::smallint[],
+        $10::timestamptz[],
+        $11::bigint[],
+        $12::integer[]
+    ) as lane (task_type, payload_version, crashes, priority, floor_run_at, floor_task_id, share)
     cross join lateral (
         select task.ctid as place
         from taskq.task
         where task.queue = $4
           and task.task_type = lane.task_type
+          and task.payload_version = lane.payload_version
+          and task.crashes = lane.crashes
           and task.priority = lane.priority
           and (task.run_at, task.task_id)
             > (coalesce(lane.floor_run_at, '-infinity'), lane.floor_task_id)
@@ -41,11 +47,12 @@ batch as (
     where ctid = any (array(select due.place from due))
     returning
         case
-            when task_type = any ($11::text[]) or crashes > 0 then gen_random_uuid()
+            when task_type = any ($13::text[]) or crashes > 0 then gen_random_uuid()
             else $1::uuid
         end as lease_id,
         task_id,
         task_type,
+        payload_version,
         payload,
         priority,
         run_at,
@@ -63,6 +70,7 @@ lease as (
         expires_at,
         task_ids,
         task_types,
+        payload_versions,
         payloads,
         priorities,
         run_ats,
@@ -79,6 +87,7 @@ lease as (
         now() + make_interval(secs => $3),
         array_agg(batch.task_id),
         array_agg(batch.task_type),
+        array_agg(batch.payload_version),
         array_agg(batch.payload),
         array_agg(batch.priority),
         array_agg(batch.run_at),
@@ -88,19 +97,25 @@ lease as (
         array_agg(batch.crashes),
         array_agg(batch.errors)
     from batch
-    cross join (select set_config('synchronous_commit', 'off', true)) as unhurried
+    cross join (
+        select
+            case
+                when not $14 then set_config('synchronous_commit', 'off', true)
+            end
+    ) as unhurried
     group by batch.lease_id
 )
 select
     batch.lease_id,
     batch.task_id,
     batch.task_type,
+    batch.payload_version,
     batch.payload,
     batch.priority,
     batch.run_at,
     batch.created_at,
     batch.max_attempts,
     batch.attempts,
+    batch.crashes,
     batch.errors
 from batch
-order by batch.priority, batch.run_at, batch.task_id

@@ -1,7 +1,7 @@
 -- Takes tasks out of their leases, each to where its outcome sends it, and deletes the leases
 -- that are then empty.
 -- $1 lease ids, $2 task ids, $3 outcomes, $4 delays in seconds, $5 errors (null: none to record)
--- $6 keep completed tasks in the history
+-- $6 whether the task is kept in the history when it has completed
 -- Outcomes:
 --   completed    gone, or into the history
 --   retry        waits again after the delay, one attempt used, its error recorded
@@ -13,9 +13,9 @@
 -- The fence: an outcome counts only for a task that is still listed in its lease and not yet done.
 -- Returns the tasks whose outcome counted.
 with given as materialized (
-    select given.lease_id, given.task_id, given.outcome, given.delay, given.error
-    from unnest($1::uuid[], $2::bigint[], $3::text[], $4::float8[], $5::text[])
-        as given (lease_id, task_id, outcome, delay, error)
+    select given.lease_id, given.task_id, given.outcome, given.delay, given.error, given.keep
+    from unnest($1::uuid[], $2::bigint[], $3::text[], $4::float8[], $5::text[], $6::boolean[])
+        as given (lease_id, task_id, outcome, delay, error, keep)
 ),
 held as materialized (
     select
@@ -25,6 +25,7 @@ held as materialized (
         lease.done,
         lease.task_ids,
         lease.task_types,
+        lease.payload_versions,
         lease.payloads,
         lease.priorities,
         lease.run_ats,
@@ -45,6 +46,7 @@ settled as materialized (
         held.claimed_at,
         task.task_id,
         task.task_type,
+        coalesce(task.payload_version, 0) as payload_version,
         task.payload,
         task.priority,
         task.run_at,
@@ -53,6 +55,7 @@ settled as materialized (
         task.crashes,
         given.outcome,
         given.delay,
+        given.keep,
         task.attempts
             + (given.outcome in ('completed', 'retry', 'discarded', 'cancelled'))::integer
             as attempts,
@@ -74,6 +77,7 @@ settled as materialized (
     cross join lateral unnest(
         held.task_ids,
         held.task_types,
+        held.payload_versions,
         held.payloads,
         held.priorities,
         held.run_ats,
@@ -85,6 +89,7 @@ settled as materialized (
     ) as task (
         task_id,
         task_type,
+        payload_version,
         payload,
         priority,
         run_at,
@@ -101,12 +106,15 @@ settled as materialized (
 ),
 progress as materialized (
     select
-        held.lease_id,
-        array_agg(settled.task_id) as task_ids,
-        cardinality(held.done) + count(*) = cardinality(held.task_ids) as empty
-    from held
-    join settled on settled.lease_id = held.lease_id
-    group by held.lease_id, held.done, held.task_ids
+        gone.lease_id,
+        gone.task_ids,
+        cardinality(held.done) + cardinality(gone.task_ids) = cardinality(held.task_ids) as empty
+    from (
+        select settled.lease_id, array_agg(settled.task_id) as task_ids
+        from settled
+        group by settled.lease_id
+    ) as gone
+    join held on held.lease_id = gone.lease_id
 ),
 emptied as (
     delete from taskq.lease
@@ -125,6 +133,7 @@ waiting as (
     insert into taskq.task (
         task_id,
         task_type,
+        payload_version,
         payload,
         queue,
         priority,
@@ -139,6 +148,7 @@ waiting as (
     select
         task_id,
         task_type,
+        payload_version,
         payload,
         queue,
         priority,
@@ -159,6 +169,7 @@ dead as (
     insert into taskq.dead (
         task_id,
         task_type,
+        payload_version,
         payload,
         queue,
         priority,
@@ -172,6 +183,7 @@ dead as (
     select
         task_id,
         task_type,
+        payload_version,
         payload,
         queue,
         priority,
@@ -188,6 +200,7 @@ history as (
     insert into taskq.history (
         task_id,
         task_type,
+        payload_version,
         payload,
         queue,
         priority,
@@ -199,6 +212,7 @@ history as (
     select
         task_id,
         task_type,
+        payload_version,
         payload,
         queue,
         priority,
@@ -208,7 +222,7 @@ history as (
         claimed_at
     from settled
     where outcome = 'completed'
-      and $6
+      and keep
 )
 select lease_id, task_id
 from settled

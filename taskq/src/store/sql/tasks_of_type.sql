@@ -5,6 +5,7 @@ select
     task_id,
     state,
     queue,
+    payload_version,
     payload
 from taskq.tasks
 where task_type = $1

@@ -1,0 +1,74 @@
+//! What the command line says.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::modes::GROUPS;
+
+pub const HELP: &str = "\
+Measures taskq beside its peers and beside bare SQL, on a Postgres of its own.
+
+  --quick          one round of each, and less of it: minutes in place of hours
+  --only A,B       these groups only: drain, insert, bulk, latency, growth
+  --systems A,B    these systems only, by the beginning of their names
+  --rounds N       how often each measurement is taken
+  --json           a line of JSON for each measurement, in place of the tables
+  --chart FILE     write the chart of the drain and the inserts there, as SVG";
+
+#[derive(Debug, Default)]
+pub struct Arguments {
+    pub quick: bool,
+    pub only: Vec<String>,
+    pub systems: Vec<String>,
+    pub rounds: Option<usize>,
+    pub json: bool,
+    pub chart: Option<String>,
+}
+
+impl Arguments {
+    /// Reads the arguments; `None` if help was asked for.
+    pub fn read(mut given: impl Iterator<Item = String>) -> Result<Option<Self>> {
+        let mut arguments = Self::default();
+        while let Some(name) = given.next() {
+            let mut value = || {
+                given
+                    .next()
+                    .with_context(|| format!("{name} needs a value"))
+            };
+            match name.as_str() {
+                "--quick" => arguments.quick = true,
+                "--json" => arguments.json = true,
+                "--only" => arguments.only = list(&value()?),
+                "--systems" => arguments.systems = list(&value()?),
+                "--rounds" => arguments.rounds = Some(value()?.parse().context("--rounds")?),
+                "--chart" => arguments.chart = Some(value()?),
+                "--help" | "-h" => return Ok(None),
+                other => bail!("unknown argument `{other}`\n\n{HELP}"),
+            }
+        }
+        for group in &arguments.only {
+            ensure!(
+                GROUPS.contains(&group.as_str()),
+                "there is no group `{group}`; there are {}",
+                GROUPS.join(", ")
+            );
+        }
+        ensure!(arguments.rounds != Some(0), "--rounds must be at least 1");
+        Ok(Some(arguments))
+    }
+
+    pub fn wants_group(&self, group: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == group)
+    }
+
+    pub fn wants_system(&self, name: &str) -> bool {
+        self.systems.is_empty()
+            || self
+                .systems
+                .iter()
+                .any(|only| name.starts_with(only.as_str()))
+    }
+}
+
+fn list(value: &str) -> Vec<String> {
+    value.split(',').map(|it| it.trim().to_owned()).collect()
+}

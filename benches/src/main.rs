@@ -1,0 +1,178 @@
+//! taskq beside its peers and beside bare SQL, on one Postgres.
+//!
+//! The systems take turns, round by round, so that a machine that drifts does so for all of them.
+//! See `README.md` for what is measured and how to read it.
+
+mod arguments;
+mod chart;
+mod machine;
+mod meter;
+mod modes;
+mod process;
+mod report;
+mod sample;
+mod server;
+mod systems;
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use tracing::Level;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::MakeWriterExt;
+
+use self::arguments::{Arguments, HELP};
+use self::modes::{Bench, Effort, Mode, Situation};
+use self::report::{Outcome, Row};
+use self::server::Server;
+use self::systems::{Handler, System};
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let mut given = std::env::args().skip(1).peekable();
+    log_as_a_user_would();
+    if given.next_if(|it| it == process::COMMAND).is_some() {
+        process::work(given).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some(arguments) = Arguments::read(given)? else {
+        println!("{HELP}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let mut effort = match arguments.quick {
+        true => Effort::QUICK,
+        false => Effort::FULL,
+    };
+    effort.rounds = arguments.rounds.unwrap_or(effort.rounds);
+    if cfg!(debug_assertions) {
+        eprintln!("This is a debug build; `cargo run --release` is the one to measure.");
+    }
+
+    let server = Server::start().await?;
+    let systems: Vec<_> = systems::all()
+        .into_iter()
+        .filter(|system| arguments.wants_system(system.name()))
+        .collect();
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    let mut failures = 0;
+    for mode in Mode::all() {
+        if !arguments.wants_group(mode.group()) {
+            continue;
+        }
+        let outcome = measure(&server, &systems, mode, effort, &outcomes, &mut failures).await;
+        match arguments.json {
+            true => print!("{}", outcome.json()),
+            false => print!("{}", outcome.table(&effort)),
+        }
+        outcomes.push(outcome);
+    }
+    let machine = machine::description(&server).await?;
+    if !arguments.json {
+        println!();
+        for system in &systems {
+            println!("{}: {}", system.name(), system.settings());
+        }
+        println!("\n{}", machine.join("\n"));
+    }
+    if let Some(path) = &arguments.chart {
+        let svg = chart::svg(&outcomes, &machine).context("a chart needs drains or inserts")?;
+        std::fs::write(path, svg).with_context(|| path.clone())?;
+    }
+    if failures > 0 {
+        eprintln!("{failures} measurements failed");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Measures all systems in one mode, each once a round.
+async fn measure(
+    server: &Server,
+    systems: &[Arc<dyn System>],
+    mode: Mode,
+    effort: Effort,
+    earlier: &[Outcome],
+    failures: &mut usize,
+) -> Outcome {
+    let rows_of = |mode: Mode| -> &[Row] {
+        let outcome = earlier.iter().find(|outcome| outcome.mode == mode);
+        outcome.map_or(&[], |outcome| &outcome.rows)
+    };
+    let drained = rows_of(Mode::Drain(Handler::Nothing));
+    let mut outcome = Outcome {
+        mode,
+        rows: Vec::new(),
+        absent: Vec::new(),
+        plain: match mode {
+            Mode::Growth(_) => rows_of(Mode::Growth(Situation::Plain)).to_vec(),
+            _ => Vec::new(),
+        },
+    };
+    for system in systems {
+        match system
+            .absent_from(&mode)
+            .or(effort.leaves_out(&mode, &**system))
+        {
+            Some(why) => outcome.absent.push((system.name(), why.to_owned())),
+            None => outcome.rows.push(Row {
+                system: system.clone(),
+                rounds: Vec::new(),
+            }),
+        }
+    }
+    for round in 1..=effort.rounds {
+        let mut failed = Vec::new();
+        for row in &mut outcome.rows {
+            let name = row.system.name();
+            let bench = Bench {
+                server,
+                system: &*row.system,
+                effort,
+                drain_rate: drained
+                    .iter()
+                    .find(|drained| drained.system.name() == name)
+                    .and_then(|row| row.spread(|sample| sample.per_second))
+                    .map(|rate| rate.median),
+            };
+            let began = Instant::now();
+            match mode.measure(&bench).await {
+                Ok(sample) => {
+                    eprintln!(
+                        "{mode}, {name}, round {round}: {} tasks/s, p50 {} ms ({:.1} s)",
+                        report::number(sample.per_second, 0),
+                        report::number(sample.p50_ms, 2),
+                        began.elapsed().as_secs_f64()
+                    );
+                    row.rounds.push(sample);
+                }
+                Err(error) => {
+                    eprintln!("{mode}, {name}, round {round} FAILED: {error:#}");
+                    *failures += 1;
+                    failed.push((name, format!("failed: {error:#}")));
+                }
+            }
+        }
+        outcome
+            .rows
+            .retain(|row| failed.iter().all(|(name, _)| *name != row.system.name()));
+        outcome.absent.extend(failed);
+    }
+    outcome
+}
+
+/// Installs what a user of taskq would, so that tracing costs what it costs. Only warnings are
+/// shown. The peers' events are off below warnings, which is best for them.
+fn log_as_a_user_would() {
+    let peers = "graphile_worker=warn,apalis=warn,apalis_core=warn,underway=warn,sqlxmq=warn";
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(format!("info,sqlx=error,{peers}")))
+        .with_writer(
+            io::stderr
+                .with_max_level(Level::WARN)
+                .or_else(io::sink.with_min_level(Level::INFO)),
+        )
+        .init();
+}

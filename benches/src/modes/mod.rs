@@ -1,0 +1,295 @@
+//! What is measured of each system: a file for each kind of measurement.
+
+mod drain;
+mod growth;
+mod insert;
+mod latency;
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::Result;
+
+pub use self::drain::until_completed;
+pub use self::growth::Situation;
+use self::growth::{Count, FED, UNKNOWN};
+pub use self::latency::Pace;
+use crate::sample::Sample;
+use crate::server::{Database, Server};
+use crate::systems::{Family, Handler, System};
+
+/// The groups of `--only`, in the order in which they are measured.
+pub const GROUPS: [&str; 5] = ["drain", "insert", "bulk", "latency", "growth"];
+
+/// One kind of measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Tasks that wait already are run.
+    Drain(Handler),
+    /// Clients enqueue one task per commit.
+    Insert {
+        clients: usize,
+        beside_workers: bool,
+    },
+    /// One client enqueues a thousand tasks per commit.
+    Bulk,
+    /// One task after another is enqueued, and its handler begins.
+    Latency(Pace),
+    /// A drain where something stands in its way.
+    Growth(Situation),
+}
+
+/// How much is measured, and how often.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// How often each measurement is taken; the systems take turns.
+    pub rounds: usize,
+    /// Tasks that wait before a drain.
+    pub backlog: u64,
+    /// Tasks of handlers that wait or insert, which are slower.
+    pub slow_backlog: u64,
+    /// After this time a drain is over, and what was done by then counts.
+    pub drain_limit: Duration,
+    /// How long clients enqueue.
+    pub inserting: Duration,
+    /// Tasks that are enqueued in bulk.
+    pub bulk: u64,
+    /// Tasks that are enqueued one by one when idle.
+    pub idle_tasks: u64,
+    /// How long tasks come at a pace.
+    pub paced: Duration,
+    /// How long a feeder keeps tasks waiting.
+    pub feeding: Duration,
+    /// What is called many: rows that wait, are due later or are finished.
+    pub many: u64,
+    /// Whether growth is measured of taskq, bare SQL and one peer only.
+    pub few_grow: bool,
+}
+
+impl Effort {
+    pub const FULL: Self = Self {
+        rounds: 3,
+        backlog: 100_000,
+        slow_backlog: 50_000,
+        drain_limit: Duration::from_secs(15),
+        inserting: Duration::from_secs(5),
+        bulk: 100_000,
+        idle_tasks: 60,
+        paced: Duration::from_secs(10),
+        feeding: Duration::from_secs(30),
+        many: 1_000_000,
+        few_grow: false,
+    };
+    pub const QUICK: Self = Self {
+        rounds: 1,
+        backlog: 100_000,
+        slow_backlog: 20_000,
+        drain_limit: Duration::from_secs(3),
+        inserting: Duration::from_secs(1),
+        bulk: 50_000,
+        idle_tasks: 12,
+        paced: Duration::from_secs(2),
+        feeding: Duration::from_secs(4),
+        many: 200_000,
+        few_grow: true,
+    };
+}
+
+impl Effort {
+    /// Says why a system is not measured, although it could be.
+    pub fn leaves_out(&self, mode: &Mode, system: &dyn System) -> Option<&'static str> {
+        let grows = system.family() != Family::Peer || system.name() == "graphile_worker";
+        (self.few_grow && matches!(mode, Mode::Growth(_)) && !grows)
+            .then_some("left out by --quick")
+    }
+}
+
+impl Mode {
+    /// Returns everything that is measured, in order.
+    pub fn all() -> Vec<Self> {
+        let mut modes = vec![
+            Self::Drain(Handler::Nothing),
+            Self::Drain(Handler::Waits),
+            Self::Drain(Handler::Inserts),
+        ];
+        for beside_workers in [false, true] {
+            for clients in [1, 8, 32] {
+                modes.push(Self::Insert {
+                    clients,
+                    beside_workers,
+                });
+            }
+        }
+        modes.push(Self::Bulk);
+        modes.extend([Pace::Idle, Pace::FiveHundred, Pace::HalfOfDrain].map(Self::Latency));
+        modes.extend(Situation::ALL.map(Self::Growth));
+        modes
+    }
+
+    /// Returns what `--only` calls it.
+    pub fn group(&self) -> &'static str {
+        match self {
+            Self::Drain(_) => "drain",
+            Self::Insert { .. } => "insert",
+            Self::Bulk => "bulk",
+            Self::Latency(_) => "latency",
+            Self::Growth(_) => "growth",
+        }
+    }
+
+    /// Says in a sentence what is done, for the head of a table.
+    pub fn explanation(&self, effort: &Effort) -> String {
+        let (seconds, limit) = (effort.inserting.as_secs(), effort.drain_limit.as_secs());
+        match self {
+            Self::Drain(Handler::Nothing) => format!(
+                "{} waiting tasks whose handlers do nothing; at most {limit} s",
+                effort.backlog
+            ),
+            Self::Drain(Handler::Waits) => format!(
+                "{} waiting tasks whose handlers wait 1 ms; at most {limit} s",
+                effort.slow_backlog
+            ),
+            Self::Drain(Handler::Inserts) => format!(
+                "{} waiting tasks whose handlers insert a row, in the completing transaction \
+                 where the system has that; at most {limit} s",
+                effort.slow_backlog
+            ),
+            Self::Insert {
+                clients,
+                beside_workers,
+            } => format!(
+                "{clients} clients enqueue one task per commit for {seconds} s, {}",
+                if *beside_workers {
+                    "while workers run them"
+                } else {
+                    "nobody works"
+                }
+            ),
+            Self::Bulk => format!(
+                "one client enqueues {} tasks, {} per commit",
+                effort.bulk,
+                insert::PER_COMMIT
+            ),
+            Self::Latency(Pace::Idle) => format!(
+                "{} tasks, each after a pause; from the call of enqueue to the begin of the handler",
+                effort.idle_tasks
+            ),
+            Self::Latency(Pace::FiveHundred) => format!(
+                "one task every 2 ms for {} s, by the clock",
+                effort.paced.as_secs()
+            ),
+            Self::Latency(Pace::HalfOfDrain) => format!(
+                "batches every 10 ms for {} s, at half of the rate of the drain",
+                effort.paced.as_secs()
+            ),
+            Self::Growth(Situation::Fed) => format!(
+                "a feeder beside the worker keeps {FED} tasks waiting, for {} s",
+                effort.feeding.as_secs()
+            ),
+            Self::Growth(situation) => {
+                let what = match situation {
+                    Situation::Waiting(Count::TenThousand) => "10,000 tasks, five times".to_owned(),
+                    Situation::Waiting(Count::Many) => format!("{} tasks", effort.many),
+                    Situation::BehindUnknown => format!(
+                        "{} tasks behind {UNKNOWN} that no worker knows",
+                        effort.backlog
+                    ),
+                    Situation::FutureAndFinished => format!(
+                        "{} tasks among {} that are due later and as many that are finished",
+                        effort.backlog, effort.many
+                    ),
+                    Situation::HeldTransaction => format!(
+                        "{} tasks beside a transaction that is open since before they came",
+                        effort.backlog
+                    ),
+                    Situation::Processes(count) => {
+                        format!("{} tasks by worker processes: {count}", effort.backlog)
+                    }
+                    _ => format!("{} tasks", effort.backlog),
+                };
+                format!("a drain of {what}; at most {limit} s")
+            }
+        }
+    }
+
+    /// Returns how good a measurement is: more is better.
+    pub fn goodness(&self, sample: &Sample) -> Option<f64> {
+        match self {
+            Self::Drain(_) | Self::Insert { .. } | Self::Bulk | Self::Growth(_) => {
+                sample.per_second
+            }
+            Self::Latency(Pace::Idle) => sample.p50_ms.map(|ms| 1.0 / ms),
+            Self::Latency(_) => sample.p99_ms.map(|ms| 1.0 / ms),
+        }
+    }
+
+    /// Takes one measurement.
+    pub async fn measure(&self, bench: &Bench<'_>) -> Result<Sample> {
+        match self {
+            Self::Drain(handler) => drain::measure(bench, *handler).await,
+            Self::Insert {
+                clients,
+                beside_workers,
+            } => insert::measure(bench, *clients, *beside_workers).await,
+            Self::Bulk => insert::measure_bulk(bench).await,
+            Self::Latency(pace) => latency::measure(bench, *pace).await,
+            Self::Growth(situation) => growth::measure(bench, *situation).await,
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Drain(Handler::Nothing) => f.write_str("drain"),
+            Self::Drain(Handler::Waits) => f.write_str("drain, handler waits 1 ms"),
+            Self::Drain(Handler::Inserts) => f.write_str("drain, handler inserts a row"),
+            Self::Insert {
+                clients,
+                beside_workers,
+            } => {
+                write!(f, "insert, {clients} clients")?;
+                match beside_workers {
+                    true => f.write_str(", workers run"),
+                    false => Ok(()),
+                }
+            }
+            Self::Bulk => f.write_str("bulk insert"),
+            Self::Latency(Pace::Idle) => f.write_str("latency, idle"),
+            Self::Latency(Pace::FiveHundred) => f.write_str("latency, 500/s"),
+            Self::Latency(Pace::HalfOfDrain) => f.write_str("latency, half of the drain"),
+            Self::Growth(situation) => match situation {
+                Situation::Plain => f.write_str("growth, plain"),
+                Situation::Fed => write!(f, "growth, {FED} kept waiting"),
+                Situation::Waiting(Count::TenThousand) => f.write_str("growth, 10,000 wait"),
+                Situation::Waiting(Count::Backlog) => f.write_str("growth, 100,000 wait"),
+                Situation::Waiting(Count::Many) => f.write_str("growth, many wait"),
+                Situation::BehindUnknown => write!(f, "growth, behind {UNKNOWN} unknown"),
+                Situation::FutureAndFinished => f.write_str("growth, many future and finished"),
+                Situation::HeldTransaction => f.write_str("growth, transaction held open"),
+                Situation::Processes(1) => f.write_str("growth, 1 process"),
+                Situation::Processes(count) => write!(f, "growth, {count} processes"),
+            },
+        }
+    }
+}
+
+/// Who is measured, where, and how much.
+pub struct Bench<'a> {
+    pub server: &'a Server,
+    pub system: &'a dyn System,
+    pub effort: Effort,
+    /// What the system drained a second, if that was measured before.
+    pub drain_rate: Option<f64>,
+}
+
+impl Bench<'_> {
+    /// Makes a database of the measurement's own, with the tables of its system.
+    async fn database(&self) -> Result<Database> {
+        let db = self.server.database().await?;
+        self.system.set_up(&db).await?;
+        // Before the rows come, so that their pages are not written in full a second time.
+        self.server.checkpoint().await?;
+        Ok(db)
+    }
+}

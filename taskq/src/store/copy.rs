@@ -1,0 +1,95 @@
+//! Inserting tasks by `COPY`.
+
+use std::fmt::Write;
+
+use serde_json::value::RawValue;
+use sqlx::postgres::PgCopyIn;
+use sqlx::{Error, PgConnection};
+
+use super::Schema;
+use crate::options::Options;
+
+/// How many bytes are gathered before they are sent.
+const BUFFER: usize = 64 * 1024;
+
+/// Rows on their way into the table. Dropped, it inserts nothing.
+pub(crate) struct Copy<'c> {
+    copy: PgCopyIn<&'c mut PgConnection>,
+    buffer: String,
+}
+
+impl<'c> Copy<'c> {
+    pub(crate) async fn begin(db: &'c mut PgConnection, schema: Schema) -> Result<Self, Error> {
+        Ok(Self {
+            copy: db.copy_in_raw(schema.sql.enqueue_copy).await?,
+            buffer: String::with_capacity(BUFFER * 2),
+        })
+    }
+
+    /// Adds a row, in the order of the columns in `enqueue_copy.sql`.
+    pub(crate) async fn send(
+        &mut self,
+        options: &Options,
+        payload: &RawValue,
+    ) -> Result<(), Error> {
+        escape(&mut self.buffer, options.task_type);
+        self.buffer.push('\t');
+        escape(&mut self.buffer, payload.get());
+        self.buffer.push('\t');
+        escape(&mut self.buffer, &options.queue);
+        // A `String` takes whatever is written to it.
+        let _ = writeln!(
+            self.buffer,
+            "\t{}\t{}\t{}",
+            options.payload_version, options.priority, options.max_attempts
+        );
+        if self.buffer.len() >= BUFFER {
+            self.copy.send(self.buffer.as_bytes()).await?;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    /// Inserts all rows, and returns how many they are.
+    pub(crate) async fn finish(mut self) -> Result<u64, Error> {
+        self.copy.send(self.buffer.as_bytes()).await?;
+        self.copy.finish().await
+    }
+
+    /// Inserts nothing. The caller's transaction is aborted, as after any error.
+    pub(crate) async fn abort(self, why: &str) -> Result<(), Error> {
+        self.copy.abort(why).await
+    }
+}
+
+/// Writes a value in the text format of `COPY`.
+fn escape(buffer: &mut String, value: &str) {
+    for part in value.split_inclusive(['\\', '\t', '\n', '\r']) {
+        let (plain, special) = match part.char_indices().next_back() {
+            Some((at, special @ ('\\' | '\t' | '\n' | '\r'))) => (&part[..at], Some(special)),
+            _ => (part, None),
+        };
+        buffer.push_str(plain);
+        if let Some(special) = special {
+            buffer.push('\\');
+            buffer.push(match special {
+                '\t' => 't',
+                '\n' => 'n',
+                '\r' => 'r',
+                other => other,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_end_a_value_is_escaped() {
+        let mut buffer = String::new();
+        escape(&mut buffer, "a\\b\tc\nd\re\\\\");
+        assert_eq!(buffer, r"a\\b\tc\nd\re\\\\");
+    }
+}

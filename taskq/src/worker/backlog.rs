@@ -1,0 +1,194 @@
+//! The tasks of one queue that this worker holds: those that run, and those claimed ahead of them.
+//!
+//! The claimer puts tasks in, slots take them out: a slot is one place to run a handler, and takes
+//! task after task until none is left. A worker whose handlers take microseconds would spend its time
+//! waiting for claims if it claimed only what can run at once, so it claims ahead: as much as its
+//! handlers end in [`AHEAD`], and nothing if they are slow. What was claimed ahead and does not get
+//! its turn within [`STALE`] is handed back, because others may be idle.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::lanes::Lane;
+use crate::store::ClaimedRow;
+
+/// Tasks are claimed ahead for as long as handlers need for them, at the rate at which they ended
+/// lately. A claim takes some milliseconds; a commit beside it may take some ten.
+const AHEAD: Duration = Duration::from_millis(50);
+
+/// The most tasks that are claimed ahead, however fast handlers are.
+const MOST_AHEAD: usize = 4_000;
+
+/// How long a task may lie here without its turn coming.
+const STALE: Duration = Duration::from_secs(1);
+
+/// The rate is measured over no less than this.
+const MEASURED_OVER: Duration = Duration::from_millis(5);
+
+/// A task that this worker has a lease on.
+#[derive(Debug)]
+pub(super) struct Claimed {
+    pub(super) row: ClaimedRow,
+    pub(super) claimed: Instant,
+    /// Cancelled when the lease is lost.
+    pub(super) lost: CancellationToken,
+}
+
+/// The tasks of one queue that this worker holds.
+#[derive(Debug)]
+pub(super) struct Backlog {
+    concurrency: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    waiting: VecDeque<Claimed>,
+    slots: usize,
+    running: usize,
+    /// Suspects held that must be the only one.
+    alone: usize,
+    ahead: usize,
+    ended: usize,
+    measured: Instant,
+    /// Nothing is run any more that has not begun.
+    is_closed: bool,
+}
+
+impl Backlog {
+    pub(super) fn new(concurrency: usize) -> Self {
+        Self {
+            concurrency,
+            state: Mutex::new(State {
+                waiting: VecDeque::new(),
+                slots: 0,
+                running: 0,
+                alone: 0,
+                ahead: 0,
+                ended: 0,
+                measured: Instant::now(),
+                is_closed: false,
+            }),
+        }
+    }
+
+    /// Returns how many tasks a claim should bring now; zero if it is not worth one.
+    pub(super) fn room(&self) -> usize {
+        let state = self.lock();
+        let held = state.running + state.waiting.len();
+        let room = (self.concurrency + state.ahead).saturating_sub(held);
+        // While handlers have something to do, a claim waits until it is half as large as it may be.
+        match held < self.concurrency || room >= state.ahead.div_ceil(2) {
+            true => room,
+            false => 0,
+        }
+    }
+
+    /// Returns how many tasks can run at once that are claimed now, none of them ahead.
+    pub(super) fn room_to_run(&self) -> usize {
+        let state = self.lock();
+        self.concurrency
+            .saturating_sub(state.running + state.waiting.len())
+    }
+
+    /// Tells whether tasks wait here for their turn.
+    pub(super) fn is_ahead(&self) -> bool {
+        !self.lock().waiting.is_empty()
+    }
+
+    /// Tells whether a suspect is held that must be the only one.
+    pub(super) fn has_one_alone(&self) -> bool {
+        self.lock().alone > 0
+    }
+
+    /// Takes in what was claimed, and returns how many slots to open for it.
+    pub(super) fn put(&self, claimed: Vec<Claimed>) -> usize {
+        let mut state = self.lock();
+        state.alone += claimed.iter().filter(|it| it.is_alone()).count();
+        state.waiting.extend(claimed);
+        let opened = state.waiting.len().min(self.concurrency - state.slots);
+        state.slots += opened;
+        opened
+    }
+
+    /// Returns the next task to run; `None` closes the slot that asks.
+    pub(super) fn take(&self) -> Option<Claimed> {
+        let mut state = self.lock();
+        let next = match state.is_closed {
+            true => None,
+            false => state.waiting.pop_front(),
+        };
+        match &next {
+            Some(_) => state.running += 1,
+            None => state.slots -= 1,
+        }
+        next
+    }
+
+    /// Takes in that a task has ended, and wakes the claimer if it is worth a claim.
+    pub(super) fn ended(&self, was_alone: bool, claimer: &Notify) {
+        let mut state = self.lock();
+        state.running -= 1;
+        state.ended += 1;
+        state.alone -= usize::from(was_alone);
+        let held = state.running + state.waiting.len();
+        let is_worth_it = held < self.concurrency || held <= self.concurrency + state.ahead / 2;
+        drop(state);
+        if is_worth_it {
+            claimer.notify_one();
+        }
+    }
+
+    /// Decides how much to claim ahead, from how fast handlers end.
+    pub(super) fn measure(&self) {
+        let mut state = self.lock();
+        let took = state.measured.elapsed();
+        if took >= MEASURED_OVER {
+            let ended = std::mem::take(&mut state.ended) as f64;
+            let ahead = ended * AHEAD.as_secs_f64() / took.as_secs_f64();
+            state.ahead = (ahead as usize).min(MOST_AHEAD);
+            state.measured = Instant::now();
+        }
+    }
+
+    /// Returns the tasks claimed ahead that do not get their turn, for handing back.
+    pub(super) fn stale(&self) -> Vec<Claimed> {
+        let mut state = self.lock();
+        let oldest = state.waiting.front().map(|task| task.claimed.elapsed());
+        if oldest.is_none_or(|waited| waited < STALE) {
+            return Vec::new();
+        }
+        state.ahead = 0;
+        state.drain()
+    }
+
+    /// Returns all that has not begun, for handing back; nothing else begins.
+    pub(super) fn close(&self) -> Vec<Claimed> {
+        let mut state = self.lock();
+        state.is_closed = true;
+        state.drain()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn drain(&mut self) -> Vec<Claimed> {
+        let drained: Vec<Claimed> = self.waiting.drain(..).collect();
+        self.alone -= drained.iter().filter(|it| it.is_alone()).count();
+        drained
+    }
+}
+
+impl Claimed {
+    /// Tells whether the task must be the only suspect of its kind in this worker.
+    pub(super) fn is_alone(&self) -> bool {
+        Lane::is_alone_with(self.row.crashes)
+    }
+}

@@ -1,0 +1,146 @@
+//! PgBouncer between, in transaction mode: a worker that polls works through it, and so do enqueues,
+//! if it is one that knows prepared statements.
+
+use std::env;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use sqlx::{Connection, PgConnection};
+
+use crate::kill::enqueue_a_mixture;
+use crate::stage::{Finale, ONCE, Stage, seed, skip, until};
+
+/// The oldest that knows prepared statements in transaction mode.
+const OLDEST: (u32, u32) = (1, 21);
+
+/// A running PgBouncer, which ends with this value.
+pub(crate) struct Bouncer {
+    child: Child,
+    port: u16,
+    folder: PathBuf,
+}
+
+impl Bouncer {
+    /// Starts one in front of a server, or says why that is not possible.
+    pub(crate) async fn start(stage: &Stage) -> Result<Self, String> {
+        let version = version()?;
+        if version < OLDEST {
+            let ((major, minor), (oldest_major, oldest_minor)) = (version, OLDEST);
+            return Err(format!(
+                "this PgBouncer is {major}.{minor}, and knows prepared statements in transaction mode from {oldest_major}.{oldest_minor} on"
+            ));
+        }
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .map_err(|error| error.to_string())?
+            .port();
+        let folder = env::temp_dir().join(format!("taskq-bouncer-{:016x}", fastrand::u64(..)));
+        fs::create_dir(&folder).map_err(|error| error.to_string())?;
+        let socket = stage.socket();
+        let server = socket.parent().unwrap_or(&socket).display();
+        let settings = format!(
+            "[databases]
+             * = host={server} port=5432 user=postgres
+             [pgbouncer]
+             listen_addr = 127.0.0.1
+             listen_port = {port}
+             unix_socket_dir =
+             auth_type = any
+             pool_mode = transaction
+             default_pool_size = 8
+             max_client_conn = 200
+             max_prepared_statements = 200
+             ignore_startup_parameters = extra_float_digits
+            "
+        );
+        let settings: String = settings
+            .lines()
+            .map(|line| format!("{}\n", line.trim()))
+            .collect();
+        let path = folder.join("pgbouncer.ini");
+        fs::write(&path, settings).map_err(|error| error.to_string())?;
+        let mut command = Command::new("pgbouncer");
+        if rustix::process::geteuid().is_root() {
+            // It refuses to be root, and the server's socket belongs to this user.
+            command.args(["-u", "nobody"]);
+            chown(&folder, Some(65_534), Some(65_534)).map_err(|error| error.to_string())?;
+        }
+        let log = fs::File::create(folder.join("log")).map_err(|error| error.to_string())?;
+        let child = command
+            .arg(&path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .map_err(|error| error.to_string())?;
+        let bouncer = Self {
+            child,
+            port,
+            folder,
+        };
+        let url = bouncer.url();
+        until("PgBouncer answers", async || {
+            PgConnection::connect(&url).await.is_ok()
+        })
+        .await;
+        Ok(bouncer)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+}
+
+fn version() -> Result<(u32, u32), String> {
+    let output = Command::new("pgbouncer")
+        .arg("--version")
+        .output()
+        .map_err(|error| format!("there is no `pgbouncer`: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text.split_whitespace().nth(1).and_then(|version| {
+        let mut numbers = version.split('.').map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    });
+    version.ok_or(format!("`pgbouncer` does not say its version: {text}"))
+}
+
+impl Drop for Bouncer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[tokio::test]
+async fn all_is_well_through_a_pooler_in_transaction_mode() {
+    seed();
+    let stage = Stage::own().await;
+    let bouncer = match Bouncer::start(&stage).await {
+        Ok(bouncer) => bouncer,
+        Err(why) => return skip(&why),
+    };
+    let worker = || {
+        stage
+            .worker()
+            .set("DATABASE_URL", bouncer.url())
+            .set("LISTEN", false)
+    };
+    let mut workers = Vec::from_iter((0..3).map(|_| worker().start()));
+    for round in 1..=4 {
+        enqueue_a_mixture(&stage, 20, 20).await;
+        let mut db = PgConnection::connect(&bouncer.url())
+            .await
+            .expect("connected");
+        let enqueued = stage.enqueue_on(&mut db, ONCE, 5, 20, Finale::Commit);
+        enqueued.await.expect("enqueued through it");
+        stage.at_least(20 * round).await;
+        let victim = fastrand::usize(..workers.len());
+        workers[victim].kill();
+        workers[victim] = worker().start();
+    }
+    stage.ends_well().await;
+}

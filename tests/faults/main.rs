@@ -1,0 +1,15 @@
+//! taskq when things go wrong: processes and servers that are killed, connections that hang, disks
+//! that are full. Workers are processes of their own; a history is kept outside of them and checked.
+
+mod bouncer;
+mod clock;
+mod crash_points;
+mod hang;
+mod kill;
+mod namespace;
+mod part;
+mod pause;
+mod planted;
+mod server;
+mod soak;
+mod stage;

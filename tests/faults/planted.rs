@@ -1,0 +1,292 @@
+//! Bugs that are planted on purpose: each scenario goes well without its bug, and with it the
+//! checker finds something.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use taskq::faults::PLANTS;
+use taskq_tests::check::Summary;
+use taskq_tests::history::{Event, Plan};
+use taskq_tests::proxy::{Proxy, Weather};
+use tokio::time::sleep;
+
+use crate::stage::{Actor, LIMIT, ONCE, REPEATABLE, Stage, until};
+
+type Found = Result<Summary, Vec<String>>;
+
+/// How long to wait for something that a bug keeps from happening.
+const LONG_ENOUGH: Duration = Duration::from_secs(6);
+
+/// Runs a scenario without the bug and with it.
+async fn is_found(plant: &'static str, scenario: impl AsyncFn(&str) -> Found, expected: &str) {
+    assert!(PLANTS.iter().any(|it| it.name == plant));
+    if let Err(found) = scenario("").await {
+        panic!("without the bug: {found:#?}");
+    }
+    let found = scenario(plant).await.expect_err("the bug is found");
+    assert!(
+        found.iter().any(|it| it.contains(expected)),
+        "{plant}: {found:#?}"
+    );
+}
+
+impl Actor {
+    fn with_bug(self, plant: &str) -> Self {
+        match plant {
+            "" => self,
+            _ => self.set("TASKQ_PLANT", plant),
+        }
+    }
+}
+
+/// A worker stands still between its handler and the completion, until another has done the task.
+#[tokio::test]
+async fn a_missing_fence_is_found() {
+    let scenario = async |plant: &str| {
+        let stage = Stage::shared().await;
+        stage.enqueue(ONCE, 1, 0).await;
+        let late = stage
+            .worker()
+            .with_bug(plant)
+            .set("TASKQ_PAUSE_AT", "before_commit")
+            .start();
+        late.stopped().await;
+        let _other = stage.worker().start();
+        stage.over().await;
+        late.signal(Signal::CONT);
+        sleep(Duration::from_secs(1)).await;
+        stage.violations().await
+    };
+    is_found("no_fence", scenario, "2 effects in place of 1").await;
+}
+
+/// The server forgets a claim and, with it, the last value of the sequence; the next lease gets
+/// the same number, and the worker of the first one completes the second.
+#[tokio::test]
+async fn a_lease_numbered_by_a_sequence_is_found() {
+    let scenario = async |plant: &str| {
+        let stage = Stage::own().await;
+        stage.execute("create sequence lease_sequence").await;
+        let worker = |queue: &str| {
+            let worker = stage.worker().with_bug(plant).set("QUEUE", queue);
+            worker.set("CONCURRENCY", 5).set("LEASE_MS", 40_000).start()
+        };
+        let _first = worker("default");
+        // Its registration waits for the disk, and what was written before with it.
+        until("registered", async || {
+            stage.count("select count(*) from taskq.worker").await == 1
+        })
+        .await;
+        // Which would bring the claim to the disk within moments.
+        let wal_writer = stage
+            .count("select pid::bigint from pg_stat_activity where backend_type = 'walwriter'")
+            .await;
+        let wal_writer = i32::try_from(wal_writer).ok().and_then(Pid::from_raw);
+        let wal_writer = wal_writer.expect("the process that writes asynchronous commits");
+        kill_process(wal_writer, Signal::STOP).expect("stopped");
+        stage.enqueue(REPEATABLE, 5, 4_000).await;
+        stage.at_least(5).await;
+        stage.history.record(Event::ServerKilled);
+        stage.cluster().kill().await.expect("killed");
+        kill_process(wal_writer, Signal::KILL).expect("killed");
+        stage.cluster().restart().await.expect("restarted");
+        until("reachable", async || {
+            sqlx::query("select 1").execute(&stage.pool).await.is_ok()
+        })
+        .await;
+        assert_eq!(
+            stage.count("select count(*) from taskq.lease").await,
+            0,
+            "the claim is forgotten"
+        );
+        let fails_once = Plan {
+            failures: 1,
+            ..REPEATABLE
+        };
+        // Elsewhere, so that these are what the second worker claims.
+        stage.enqueue_in("other", fails_once, 5, 4_000).await;
+        let _second = worker("other");
+        stage.over().await;
+        stage.violations().await
+    };
+    is_found("sequence", scenario, "is lost").await;
+}
+
+/// A lease has run out when the rescuer looks, and is extended before it rescues.
+#[tokio::test]
+async fn a_rescue_without_the_expiry_check_is_found() {
+    let scenario = async |plant: &str| {
+        let stage = Stage::shared().await;
+        stage.enqueue(REPEATABLE, 1, 5_000).await;
+        // Its heartbeats come every two seconds, and its own maintenance after four.
+        let _holder = stage.worker().set("LEASE_MS", 8_000).start();
+        stage.at_least(1).await;
+        let rescuer = stage
+            .worker()
+            .with_bug(plant)
+            .set("QUEUE", "nothing")
+            .set("TASKQ_PAUSE_AT", "before_rescue")
+            .start();
+        while !rescuer.is_stopped() {
+            stage.run_leases_out().await;
+            sleep(Duration::from_millis(20)).await;
+        }
+        until("extended", async || {
+            stage
+                .count("select count(*) from taskq.lease where expires_at > now()")
+                .await
+                == 1
+        })
+        .await;
+        let _other = stage.worker().start();
+        sleep(Duration::from_millis(300)).await;
+        rescuer.signal(Signal::CONT);
+        stage.over().await;
+        stage.violations().await
+    };
+    is_found("rescue_unexpired", scenario, "had two live attempts").await;
+}
+
+#[tokio::test]
+async fn a_missing_savepoint_is_found() {
+    let scenario = async |plant: &str| {
+        let stage = Stage::shared().await;
+        let fails_once = Plan {
+            failures: 1,
+            ..ONCE
+        };
+        stage.enqueue(fails_once, 4, 0).await;
+        let _worker = stage.worker().with_bug(plant).start();
+        stage.over().await;
+        stage.violations().await
+    };
+    is_found("no_savepoint", scenario, "2 effects in place of 1").await;
+}
+
+/// All rows are locked by somebody while the worker claims for the first time.
+#[tokio::test]
+async fn a_short_claim_taken_for_empty_is_found() {
+    let scenario = async |plant: &str| {
+        let stage = Stage::shared().await;
+        stage.enqueue(REPEATABLE, 5, 0).await;
+        let mut tx = stage.pool.begin().await.expect("begun");
+        sqlx::query("select from taskq.task for update")
+            .execute(&mut *tx)
+            .await
+            .expect("locked");
+        let worker = stage
+            .worker()
+            .with_bug(plant)
+            .set("LISTEN", false)
+            .set("POLL_MS", 3_600_000)
+            .set("TASKQ_PAUSE_AT", "after_claim")
+            .start();
+        worker.stopped().await;
+        tx.rollback().await.expect("unlocked");
+        worker.signal(Signal::CONT);
+        stage.over_within(LONG_ENOUGH).await;
+        stage.violations().await
+    };
+    is_found("short_is_empty", scenario, "is not over").await;
+}
+
+/// The answer to an outcome is lost, and the outcome is sent again.
+#[tokio::test]
+async fn an_outcome_for_a_task_that_has_left_its_lease_is_found() {
+    let scenario = async |plant: &str| {
+        let stage = Stage::own().await;
+        let proxy = Proxy::start(stage.socket()).await.expect("a proxy");
+        let fails_once = Plan {
+            failures: 1,
+            ..REPEATABLE
+        };
+        // Three in one lease: the first lets the statement be prepared, the second's outcome is
+        // sent twice, and the third fails later.
+        stage.enqueue(REPEATABLE, 1, 100).await;
+        stage.enqueue(REPEATABLE, 1, 1_000).await;
+        stage.enqueue(fails_once, 1, 4_000).await;
+        let worker = stage
+            .worker()
+            .with_bug(plant)
+            .set("DATABASE_URL", stage.url_through(&proxy))
+            .set("CONCURRENCY", 3)
+            .set("LEASE_MS", 8_000)
+            // Completed tasks that are kept go one by one.
+            .set("KEEP", true)
+            .set("TASKQ_PAUSE_AT", "before_settle:2")
+            .start();
+        worker.stopped().await;
+        proxy.set(Weather::AnswersLost);
+        worker.signal(Signal::CONT);
+        until("settled", async || {
+            stage
+                .count("select count(*) from taskq.lease where cardinality(done) = 2")
+                .await
+                == 1
+        })
+        .await;
+        proxy.set(Weather::Fair);
+        proxy.cut();
+        stage.over().await;
+        stage.violations().await
+    };
+    is_found("outcome_twice", scenario, "is lost").await;
+}
+
+/// The answer to a claim is lost: the lease is in nobody's memory, and has to run out.
+#[tokio::test]
+async fn a_heartbeat_by_worker_is_found() {
+    let scenario = async |plant: &str| {
+        let stage = Stage::own().await;
+        let proxy = Proxy::start(stage.socket()).await.expect("a proxy");
+        stage.enqueue(REPEATABLE, 1, 30_000).await;
+        let worker = stage
+            .worker()
+            .with_bug(plant)
+            .set("DATABASE_URL", stage.url_through(&proxy))
+            .set("TASKQ_PAUSE_AT", "before_claim:2")
+            .start();
+        stage.at_least(1).await;
+        // Its second claim may come to nothing, before this one is there.
+        stage.enqueue(REPEATABLE, 1, 0).await;
+        worker.stopped().await;
+        proxy.set(Weather::AnswersLost);
+        worker.signal(Signal::CONT);
+        until("claimed", async || {
+            stage.count("select count(*) from taskq.lease").await == 2
+        })
+        .await;
+        proxy.set(Weather::Fair);
+        proxy.cut();
+        let began = std::time::Instant::now();
+        while began.elapsed() < LONG_ENOUGH && stage.attempts() < 2 {
+            sleep(Duration::from_millis(50)).await;
+        }
+        sleep(Duration::from_millis(200)).await;
+        stage.violations().await.or_else(|mut found| {
+            found.retain(|it| !it.starts_with("task 1 "));
+            match found.is_empty() {
+                true => Ok(Summary::default()),
+                false => Err(found),
+            }
+        })
+    };
+    is_found("beat_by_worker", scenario, "task 2 is not over").await;
+}
+
+/// A bug that is planted in a text which has changed says so, in place of not being there.
+#[tokio::test]
+async fn each_planted_bug_finds_the_text_that_it_replaces() {
+    for plant in PLANTS {
+        let stage = Stage::shared().await;
+        stage.execute("create sequence lease_sequence").await;
+        let mut worker = stage.worker().set("TASKQ_PLANT", plant.name).start();
+        let begun = "select count(*) from taskq.worker";
+        let began = std::time::Instant::now();
+        while stage.count(begun).await == 0 {
+            assert!(worker.has_ended().is_none(), "{}: see its log", plant.name);
+            assert!(began.elapsed() < LIMIT);
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! All faults at once, for a few seconds, or for as many as `TASKQ_SOAK_SECONDS` says.
+
+use std::env;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use sqlx::{Connection, PgConnection};
+use taskq_tests::history::Event;
+use taskq_tests::proxy::{Proxy, Weather};
+use tokio::time::{sleep, timeout};
+
+use crate::clock::faketime;
+use crate::kill::any_plan;
+use crate::namespace::Namespace;
+use crate::server::{Disk, end_connections, limited, set_read_only};
+use crate::stage::{Finale, Running, Stage, seed, skip};
+
+/// How long a soak takes unless said otherwise.
+const SECONDS: u64 = 8;
+
+/// How long it may take until all is over, once the faults have ended.
+const AFTERWARDS: Duration = Duration::from_secs(180);
+
+/// Tasks that wait at the most for each second of a soak, so that the last of them do not wait for
+/// hours.
+const BACKLOG: i64 = 400;
+
+/// Tasks that wait at the most in a long soak.
+const LONGEST_BACKLOG: i64 = 20_000;
+
+/// How many connections the workers may have together, in ordinary times.
+const CONNECTIONS: u32 = 150;
+
+/// The ways in which a worker reaches its database.
+struct Roads {
+    direct: String,
+    proxy: Proxy,
+    through_proxy: String,
+    namespace: Option<(Namespace, Proxy)>,
+}
+
+/// Everything that faults are done to.
+struct World<'a> {
+    stage: &'a Stage,
+    roads: Roads,
+    disk: Option<Disk>,
+    workers: Vec<Running>,
+}
+
+#[tokio::test]
+async fn all_is_well_with_all_faults_at_once() {
+    let seconds = env::var("TASKQ_SOAK_SECONDS")
+        .ok()
+        .map(|text| text.parse().expect("TASKQ_SOAK_SECONDS is a number"))
+        .unwrap_or(SECONDS);
+    let seed = seed();
+    let stage = Stage::own().await;
+    let disk = Disk::make().map_err(|why| skip(&why)).ok();
+    if let Some(disk) = &disk {
+        disk.hold_tasks(&stage).await;
+    }
+    let url = limited(&stage).await;
+    let mut world = World {
+        roads: Roads::make(&stage, url).await,
+        stage: &stage,
+        disk,
+        workers: Vec::new(),
+    };
+    world.set_connection_limit(CONNECTIONS).await;
+    for at in 0..4 {
+        let worker = world.worker(at);
+        world.workers.push(worker);
+    }
+    let (is_over, done) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let addresses = [
+        &stage.url,
+        &stage.url,
+        &stage.url_through(&world.roads.proxy),
+    ];
+    let backlog = LONGEST_BACKLOG.min(BACKLOG * i64::try_from(seconds).unwrap_or(i64::MAX));
+    let enqueuers = addresses.map(|url| enqueue(&stage, url, backlog, &is_over));
+    let [first, second, third] = enqueuers;
+    let faults = async {
+        let end = Instant::now() + Duration::from_secs(seconds);
+        while Instant::now() < end {
+            sleep(Duration::from_millis(fastrand::u64(50..700))).await;
+            world.do_harm().await;
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    };
+    let began = Instant::now();
+    tokio::join!(faults, first, second, third);
+    // What a client has given up may still be under way.
+    world.roads.proxy.cut();
+    sleep(Duration::from_millis(500)).await;
+    stage.over_within(AFTERWARDS).await;
+    world.workers.clear();
+    let summary = stage.is_well().await;
+    println!(
+        "soak: seed {seed}, {} faults in {seconds} s, over after {:?}: {summary:?}",
+        done.into_inner(),
+        began.elapsed(),
+    );
+    for (fault, count) in stage.faults() {
+        println!("{count:>6}  {fault}");
+    }
+}
+
+/// Enqueues in transactions of all sizes, and rolls some back.
+async fn enqueue(stage: &Stage, url: &str, backlog: i64, is_over: &AtomicBool) {
+    let mut connection = None;
+    while !is_over.load(Ordering::Relaxed) {
+        let waiting = async {
+            let mut db = match connection.take() {
+                Some(db) => db,
+                None => PgConnection::connect(url).await?,
+            };
+            let waiting: i64 = sqlx::query_scalar("select count(*) from taskq.task")
+                .fetch_one(&mut db)
+                .await?;
+            Ok::<_, sqlx::Error>((db, waiting))
+        };
+        let Ok(Ok((mut db, waiting))) = timeout(Duration::from_secs(5), waiting).await else {
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        for _ in 0..5 {
+            if waiting > backlog {
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+            let plan = any_plan(0.2);
+            let count = match plan.succeeds() {
+                true => fastrand::i64(1..=300),
+                false => fastrand::i64(1..=10),
+            };
+            let takes_ms = match fastrand::u8(..20) {
+                0 => fastrand::u64(300..3_000),
+                _ => fastrand::u64(..10),
+            };
+            // Few of those that take long.
+            let count = if takes_ms > 10 { count / 10 + 1 } else { count };
+            let finale = match fastrand::u8(..20) {
+                0 => Finale::RollBack,
+                _ => Finale::Commit,
+            };
+            let enqueued = stage.enqueue_on(&mut db, plan, count, takes_ms, finale);
+            if !matches!(timeout(Duration::from_secs(5), enqueued).await, Ok(Ok(()))) {
+                sleep(Duration::from_millis(100)).await;
+                break;
+            }
+            sleep(Duration::from_millis(fastrand::u64(..30))).await;
+        }
+        if db.ping().await.is_ok() {
+            connection = Some(db);
+        }
+    }
+}
+
+impl Roads {
+    async fn make(stage: &Stage, direct: String) -> Self {
+        let proxy = Proxy::start(stage.socket()).await.expect("a proxy");
+        let limited = |proxy: &Proxy| {
+            let url = stage.url_through(proxy);
+            url.replace("postgres@", "limited@")
+        };
+        let namespace = match Namespace::make() {
+            Ok(namespace) => {
+                let door = Proxy::start_at(namespace.address(), stage.socket()).await;
+                Some((namespace, door.expect("a proxy")))
+            }
+            Err(why) => {
+                skip(&why);
+                None
+            }
+        };
+        Self {
+            through_proxy: limited(&proxy),
+            direct,
+            proxy,
+            namespace,
+        }
+    }
+}
+
+impl World<'_> {
+    /// Starts the worker of this place, each on its own road, some with a wrong clock.
+    fn worker(&self, at: usize) -> Running {
+        let worker = self.stage.worker().set("CONCURRENCY", 25);
+        let worker = match faketime() {
+            Some(faketime) if fastrand::bool() => {
+                let offset = fastrand::choice(["+1h", "-1h"]).unwrap_or_default();
+                worker.with_clock(&faketime, offset)
+            }
+            _ => worker,
+        };
+        match (at, &self.roads.namespace) {
+            (0, _) => worker.set("DATABASE_URL", &self.roads.direct).start(),
+            (1, Some((namespace, door))) => {
+                let url = self
+                    .stage
+                    .url_through(door)
+                    .replace("postgres@", "limited@");
+                worker
+                    .set("DATABASE_URL", url)
+                    .start_through(&namespace.prefix())
+            }
+            _ => worker
+                .set("DATABASE_URL", &self.roads.through_proxy)
+                .start(),
+        }
+    }
+
+    async fn do_harm(&mut self) {
+        let stage = self.stage;
+        let victim = fastrand::usize(..self.workers.len());
+        match fastrand::u8(..20) {
+            0..=3 => {
+                stage.fault("a worker is killed");
+                self.workers[victim].kill();
+                self.workers[victim] = self.worker(victim);
+            }
+            4 => {
+                stage.fault("a worker is asked to stop");
+                self.workers[victim].signal(Signal::TERM);
+                self.workers[victim].ended().await;
+                self.workers[victim] = self.worker(victim);
+            }
+            5..=6 => {
+                stage.fault("a worker is paused");
+                self.workers[victim].signal(Signal::STOP);
+                some_time(200, 4_500).await;
+                self.workers[victim].signal(Signal::CONT);
+            }
+            7..=9 => {
+                stage.fault("connections are ended by the server");
+                end_some_connections(stage).await;
+            }
+            10..=11 => {
+                stage.fault("connections hang");
+                self.weather(Weather::Hanging, 5_000).await;
+            }
+            12 => {
+                stage.fault("answers are lost");
+                self.weather(Weather::AnswersLost, 2_000).await;
+                self.roads.proxy.cut();
+            }
+            13 => {
+                stage.fault("the network is slow");
+                self.weather(Weather::Slow(Duration::from_millis(30)), 2_000)
+                    .await;
+            }
+            14..=15 => {
+                if let Some((namespace, _)) = &self.roads.namespace {
+                    stage.fault("packets are dropped");
+                    namespace.drop_packets().expect("dropped");
+                    some_time(200, 4_500).await;
+                    namespace.pass_packets().expect("passed");
+                }
+            }
+            16 => {
+                stage.fault("there is no connection to spare");
+                self.set_connection_limit(fastrand::u32(..20)).await;
+                end_connections(stage).await;
+                some_time(200, 4_000).await;
+                self.set_connection_limit(CONNECTIONS).await;
+            }
+            17 => {
+                set_read_only(stage, true).await;
+                some_time(200, 3_500).await;
+                set_read_only(stage, false).await;
+            }
+            18 => {
+                if let Some(disk) = &self.disk {
+                    stage.fault("the disk is full");
+                    disk.fill();
+                    some_time(200, 4_000).await;
+                    disk.clear();
+                }
+            }
+            _ => {
+                stage.history.record(Event::ServerKilled);
+                stage.fault("Postgres is killed");
+                stage.cluster().kill().await.expect("killed");
+                some_time(0, 3_500).await;
+                stage.cluster().restart().await.expect("restarted");
+            }
+        }
+    }
+
+    async fn weather(&self, weather: Weather, longest_ms: u64) {
+        self.roads.proxy.set(weather);
+        some_time(100, longest_ms).await;
+        self.roads.proxy.set(Weather::Fair);
+        if fastrand::bool() {
+            self.roads.proxy.cut();
+        }
+    }
+
+    async fn set_connection_limit(&self, limit: u32) {
+        sqlx::query(sqlx::AssertSqlSafe(format!(
+            "alter role limited connection limit {limit}"
+        )))
+        .execute(&self.stage.pool)
+        .await
+        .expect("altered");
+    }
+}
+
+async fn end_some_connections(stage: &Stage) {
+    let ended = sqlx::query(
+        "select pg_terminate_backend(pid) from pg_stat_activity
+         where usename = 'limited' and random() < 0.4",
+    );
+    ended.execute(&stage.pool).await.expect("ended");
+}
+
+async fn some_time(least_ms: u64, most_ms: u64) {
+    sleep(Duration::from_millis(fastrand::u64(least_ms..=most_ms))).await;
+}

@@ -1,0 +1,138 @@
+//! What remains of completed tasks: counters always, rows where somebody keeps them.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgPool;
+use taskq::{Payload, task};
+
+use crate::support::{database, drain, execute, one, states, until, while_working, worker};
+
+#[task]
+async fn kept() {}
+
+#[task(max_attempts = 1)]
+async fn failing() -> Result<(), &'static str> {
+    Err("no")
+}
+
+async fn counters(pool: &PgPool) -> BTreeMap<(String, String), i64> {
+    let rows: Vec<(String, String, i64)> =
+        sqlx::query_as("select task_type, outcome, total from taskq.counter")
+            .fetch_all(pool)
+            .await
+            .expect("readable");
+    rows.into_iter()
+        .map(|(task_type, outcome, total)| ((task_type, outcome), total))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_completed_task_is_gone_and_counted() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.task (task_type) select 'kept' from generate_series(1, 30)
+         union all select 'failing' from generate_series(1, 3)",
+    )
+    .await;
+    for _ in 0..2 {
+        drain(worker(&pool).only::<(Kept, Failing)>(), &pool).await;
+    }
+    let counters = counters(&pool).await;
+    let of = |task_type: &str, outcome: &str| {
+        counters
+            .get(&(task_type.to_owned(), outcome.to_owned()))
+            .copied()
+    };
+    assert_eq!(of("kept", "completed"), Some(30));
+    assert_eq!(of("failing", "discarded"), Some(3));
+    assert_eq!(
+        states(&pool).await,
+        BTreeMap::from([("discarded".to_owned(), 3)])
+    );
+}
+
+#[tokio::test]
+async fn a_worker_keeps_completed_tasks_in_a_partition_for_the_day() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.task (task_type, payload_version) select 'kept', 1 from generate_series(1, 5)",
+    )
+    .await;
+    let worker = worker(&pool).only::<(Kept,)>().keep_completed(true);
+    while_working(
+        worker,
+        until("kept, each in its place", async || {
+            let unplaced: i64 = one(&pool, "select count(*) from taskq.history_default").await;
+            let kept: i64 = one(&pool, "select count(*) from taskq.history").await;
+            let days: i64 = one(
+                &pool,
+                "select count(*) from pg_inherits where inhparent = 'taskq.history'::regclass",
+            )
+            .await;
+            (unplaced, kept, days) == (0, 5, 3)
+        }),
+    )
+    .await;
+    let versions: i64 = one(
+        &pool,
+        "select count(*) from taskq.tasks where state = 'completed' and payload_version = 1",
+    )
+    .await;
+    assert_eq!(versions, 5);
+}
+
+#[tokio::test]
+async fn old_days_are_dropped_and_strays_find_their_day() {
+    let (_database, pool) = database().await;
+    let insert = "insert into taskq.history (task_id, task_type, payload, queue, priority, created_at, attempts, claimed_at, finished_at)
+                  select n, 'old', '{}', 'default', 0, now(), 1, now(), now() from generate_series(1, 4) as n";
+    execute(&pool, insert).await;
+    assert_eq!(
+        one::<i32>(&pool, "select taskq.prune_history('7 days')").await,
+        0
+    );
+    assert_eq!(
+        one::<i64>(&pool, "select count(*) from taskq.history_default").await,
+        0
+    );
+    assert_eq!(
+        one::<i64>(&pool, "select count(*) from taskq.history").await,
+        4
+    );
+    // As if the day had ended eight days ago.
+    assert_eq!(
+        one::<i32>(&pool, "select taskq.prune_history('-3 days')").await,
+        2
+    );
+    assert_eq!(
+        one::<i64>(&pool, "select count(*) from taskq.history").await,
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_row_that_is_newer_than_this_binary_waits_untouched() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.task (task_type, payload_version)
+         values ('kept', 0), ('kept', 1), ('kept', 2), ('kept', 32767)",
+    )
+    .await;
+    assert_eq!(Kept::VERSION, 1);
+    while_working(
+        worker(&pool).only::<(Kept,)>(),
+        until("two are left", async || {
+            states(&pool).await == BTreeMap::from([("waiting".to_owned(), 2)])
+        }),
+    )
+    .await;
+    let touched: i64 = one(
+        &pool,
+        "select count(*) from taskq.task where payload_version < 2 or attempts > 0 or crashes > 0",
+    )
+    .await;
+    assert_eq!(touched, 0);
+}

@@ -1,0 +1,199 @@
+//! The plan of a claim: what it reads grows with what it takes, and with nothing else.
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgConnection, Row, raw_sql};
+
+use crate::support::database;
+
+const CLAIM: &str = include_str!("../../taskq/src/store/sql/claim.sql");
+const LANES: &str = include_str!("../../taskq/src/store/sql/lanes.sql");
+
+/// One claim of a thousand from three of twenty lanes.
+const CLAIM_ARGUMENTS: &str = "gen_random_uuid(), gen_random_uuid(), 30, 'default', 1000,
+    array['type_1', 'type_2', 'type_3'], array[1, 1, 1]::smallint[], array[0, 0, 0], array[0, 0, 0]::smallint[],
+    array[null, null, null]::timestamptz[], array[0, 0, 0]::bigint[], array[334, 334, 334],
+    array['type_3'], false";
+
+const LANES_ARGUMENTS: &str =
+    "'default', array['type_1', 'type_2', 'type_3'], array[1, 1, 1]::smallint[]";
+
+/// Pages that a thousand rows may take: three for each, the index's inner ones, and the lease.
+const MOST_PAGES: u64 = 6_000;
+
+struct Node {
+    kind: String,
+    relation: Option<String>,
+    index: Option<String>,
+}
+
+fn nodes(plan: &Value, found: &mut Vec<Node>) {
+    let text = |key: &str| plan[key].as_str().map(str::to_owned);
+    found.push(Node {
+        kind: text("Node Type").expect("every node has a type"),
+        relation: text("Relation Name"),
+        index: text("Index Name"),
+    });
+    for child in plan["Plans"].as_array().into_iter().flatten() {
+        nodes(child, found);
+    }
+}
+
+/// Runs a prepared statement, undoes it, and returns its plan and the pages that it read.
+async fn explain(db: &mut PgConnection, name: &str, arguments: &str) -> (Vec<Node>, u64, u64) {
+    let text = format!("explain (analyze, buffers, format json) execute {name} ({arguments})");
+    raw_sql("begin").execute(&mut *db).await.expect("begun");
+    let row = raw_sql(AssertSqlSafe(text))
+        .fetch_one(&mut *db)
+        .await
+        .expect("explained");
+    raw_sql("rollback").execute(&mut *db).await.expect("undone");
+    let explained: Value = row.get(0);
+    let plan = &explained[0]["Plan"];
+    let mut found = Vec::new();
+    nodes(plan, &mut found);
+    let number = |key: &str| plan[key].as_u64().unwrap_or(0);
+    let pages = number("Shared Hit Blocks") + number("Shared Read Blocks");
+    (found, pages, number("Actual Rows"))
+}
+
+async fn check(db: &mut PgConnection, situation: &str) {
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        let set = format!("set plan_cache_mode = {mode}");
+        raw_sql(AssertSqlSafe(set))
+            .execute(&mut *db)
+            .await
+            .expect("set");
+        let (claim, pages, rows) = explain(db, "claim", CLAIM_ARGUMENTS).await;
+        let what = format!("{situation}, {mode}");
+        assert_eq!(rows, 1_000, "{what}");
+        assert!(pages < MOST_PAGES, "{what}: {pages} pages");
+        let on_task: Vec<&Node> = (claim.iter())
+            .filter(|node| node.relation.as_deref() == Some("task"))
+            .collect();
+        let reads = |kind: &str| on_task.iter().any(|node| node.kind == kind);
+        assert!(
+            reads("Tid Scan"),
+            "{what}: rows are deleted by their places"
+        );
+        assert!(
+            on_task.iter().any(|node| node.kind == "Index Scan"
+                && node.index.as_deref() == Some("task_lane")),
+            "{what}: due rows are found by their lane"
+        );
+        assert!(!reads("Seq Scan") && !reads("Bitmap Heap Scan"), "{what}");
+        assert!(
+            !claim
+                .iter()
+                .any(|node| node.kind.contains("Sort") && node.kind != "Sort"),
+            "{what}"
+        );
+        let sorts = claim.iter().filter(|node| node.kind == "Sort").count();
+        assert!(
+            sorts <= 1,
+            "{what}: at most the claimed rows are sorted, by lease"
+        );
+
+        let (lanes, pages, _) = explain(db, "lanes", LANES_ARGUMENTS).await;
+        assert!(pages < 200, "{what}: a look read {pages} pages");
+        assert!(
+            lanes
+                .iter()
+                .all(|node| node.relation.as_deref() != Some("task")
+                    || node.index.as_deref() == Some("task_lane")),
+            "{what}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_claim_reads_what_it_takes_among_millions_of_rows() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let mut run = async |text: &'static str| {
+        for statement in text.split(';') {
+            raw_sql(AssertSqlSafe(statement))
+                .execute(&mut *db)
+                .await
+                .expect(statement);
+        }
+    };
+    run("alter table taskq.task set (autovacuum_enabled = false);
+         insert into taskq.task (task_type) select 'other' from generate_series(1, 10);
+         analyze taskq.task")
+    .await;
+    // In front of all others, by every column but the type.
+    run("insert into taskq.task (task_type, priority, run_at)
+         select 'paused', -5, now() - interval '2 hours' from generate_series(1, 100000);
+         insert into taskq.task (task_type, payload_version, run_at)
+         select 'type_' || n % 20, 1, now() - interval '1 hour' from generate_series(1, 1000000) as n;
+         insert into taskq.task (task_type, payload_version, run_at)
+         select 'type_' || n % 20, 1, now() + interval '1 day' from generate_series(1, 1000000) as n;
+         insert into taskq.history (task_id, task_type, payload, queue, priority, created_at, attempts, claimed_at)
+         select n, 'type_1', '{}', 'default', 0, now(), 1, now() from generate_series(1, 1000000) as n")
+    .await;
+    for (name, text) in [("claim", CLAIM), ("lanes", LANES)] {
+        raw_sql(AssertSqlSafe(format!("prepare {name} as {text}")))
+            .execute(&mut *db)
+            .await
+            .expect("prepared");
+    }
+    check(&mut db, "statistics of ten rows").await;
+    raw_sql("analyze taskq.task")
+        .execute(&mut *db)
+        .await
+        .expect("analyzed");
+    check(&mut db, "fresh statistics").await;
+    let forgotten = raw_sql(
+        "delete from pg_statistic where starelid = 'taskq.task'::regclass;
+         update pg_class set reltuples = -1, relpages = 0 where oid = 'taskq.task'::regclass",
+    )
+    .execute(&mut *db)
+    .await;
+    match forgotten {
+        Ok(_) => check(&mut db, "no statistics").await,
+        Err(error) => {
+            eprintln!("skipped: without statistics; only a superuser can drop them: {error}")
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_claim_does_not_walk_over_what_was_taken_while_a_transaction_is_held_open() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let mut held = pool.acquire().await.expect("another connection");
+    raw_sql("begin isolation level repeatable read; select 1")
+        .execute(&mut *held)
+        .await
+        .expect("a snapshot");
+    raw_sql(
+        "insert into taskq.task (task_type, run_at)
+         select 'type_1', '2020-01-01 00:00+00' from generate_series(1, 60000);
+         delete from taskq.task where task_id <= 50000",
+    )
+    .execute(&mut *db)
+    .await
+    .expect("fifty thousand were taken");
+    raw_sql(AssertSqlSafe(format!("prepare claim as {CLAIM}")))
+        .execute(&mut *db)
+        .await
+        .expect("prepared");
+    let mut pages_from = async |floor: &str| {
+        let arguments = format!(
+            "gen_random_uuid(), gen_random_uuid(), 30, 'default', 1000, array['type_1'],
+             array[0]::smallint[], array[0], array[0]::smallint[],
+             array[{floor}::timestamptz], array[50000]::bigint[], array[1000],
+             array[]::text[], false"
+        );
+        let (_, pages, rows) = explain(&mut db, "claim", &arguments).await;
+        assert_eq!(rows, 1_000);
+        pages
+    };
+    let from_the_floor = pages_from("'2020-01-01 00:00+00'").await;
+    assert!(from_the_floor < MOST_PAGES, "{from_the_floor} pages");
+    let from_the_beginning = pages_from("null").await;
+    assert!(
+        from_the_beginning > from_the_floor + 500,
+        "the dead rows are there to be walked over: {from_the_beginning} pages, {from_the_floor} from the floor"
+    );
+}

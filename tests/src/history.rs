@@ -1,0 +1,241 @@
+//! The history of a run, kept outside of the system under test: each process appends lines to a file
+//! of its own, with times of a clock that all processes of a machine share.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+/// Since the machine was started, asleep or not.
+pub type Moment = Duration;
+
+/// What one process saw or did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A transaction is about to enqueue tasks.
+    Intended(Batch),
+    /// That transaction has committed.
+    Committed {
+        /// The batch, by its first task.
+        first: i64,
+    },
+    /// That transaction was rolled back.
+    RolledBack {
+        /// The batch, by its first task.
+        first: i64,
+    },
+    /// An attempt has begun.
+    Started {
+        /// Its number within the process.
+        run: u64,
+        /// The task, by the number in its payload.
+        n: i64,
+        /// The task, by its id.
+        task_id: i64,
+        /// The number of the attempt.
+        attempt: u16,
+    },
+    /// An attempt is over.
+    Ended {
+        /// Its number within the process.
+        run: u64,
+        /// How.
+        how: How,
+    },
+    /// The process has not run for a while: it was stopped, or starved.
+    Stalled {
+        /// When it last ran before.
+        since: Moment,
+    },
+    /// The server is about to be killed.
+    ServerKilled,
+    /// Something else was done to the system.
+    Fault(String),
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum How {
+    /// The handler returned and was content.
+    Succeeded,
+    /// The handler returned an error.
+    Failed,
+    /// The handler was dropped.
+    Dropped,
+}
+
+/// Tasks that are enqueued in one transaction, numbered one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// The number of the first.
+    pub first: i64,
+    /// How many there are.
+    pub count: i64,
+    /// What is to become of each.
+    pub plan: Plan,
+}
+
+/// What is to become of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Its handler works in its transaction.
+    pub once: bool,
+    /// So many attempts fail, counted by their numbers.
+    pub failures: u16,
+    /// So many attempts it has.
+    pub max_attempts: u16,
+}
+
+impl Batch {
+    /// Returns the numbers of its tasks.
+    pub fn numbers(&self) -> std::ops::Range<i64> {
+        self.first..self.first + self.count
+    }
+}
+
+impl Plan {
+    /// Tells whether the task succeeds in the end.
+    pub fn succeeds(&self) -> bool {
+        self.failures < self.max_attempts
+    }
+}
+
+/// An event and when it happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When.
+    pub at: Moment,
+    /// What.
+    pub event: Event,
+}
+
+/// Everything that one process recorded, in order.
+pub type Process = Vec<Entry>;
+
+/// Returns the time, on the clock that all processes of this machine share.
+pub fn now() -> Moment {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or_default(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
+}
+
+/// Appends to a history.
+#[derive(Debug)]
+pub struct Recorder {
+    file: File,
+    runs: AtomicU64,
+}
+
+impl Recorder {
+    /// Opens the file of a process.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Self {
+            file,
+            runs: AtomicU64::new(0),
+        })
+    }
+
+    /// Records an event. It is in the hands of the kernel when this returns, so that a process
+    /// killed afterwards has left it.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written: without its history a test means nothing.
+    pub fn record(&self, event: Event) {
+        let entry = Entry { at: now(), event };
+        let mut line = serde_json::to_vec(&entry).expect("an entry is plain data");
+        line.push(b'\n');
+        (&self.file).write_all(&line).expect("the history is kept");
+    }
+
+    /// Records the start of an attempt, and its end when the returned value is dropped.
+    pub fn started(&self, n: i64, task_id: i64, attempt: u16) -> Running<'_> {
+        let run = self.runs.fetch_add(1, Ordering::SeqCst);
+        self.record(Event::Started {
+            run,
+            n,
+            task_id,
+            attempt,
+        });
+        Running {
+            recorder: self,
+            run,
+            how: How::Dropped,
+        }
+    }
+}
+
+/// An attempt under way.
+#[derive(Debug)]
+pub struct Running<'a> {
+    recorder: &'a Recorder,
+    run: u64,
+    how: How,
+}
+
+impl Running<'_> {
+    /// Records how the handler ends by itself.
+    pub fn ends(mut self, how: How) {
+        self.how = how;
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.recorder.record(Event::Ended {
+            run: self.run,
+            how: self.how,
+        });
+    }
+}
+
+/// Reads the files of all processes in a folder.
+///
+/// # Panics
+///
+/// When they cannot be read.
+pub fn read(folder: &Path) -> Vec<Process> {
+    fs::read_dir(folder)
+        .expect("the folder of the history")
+        .map(|file| {
+            let text = fs::read_to_string(file.expect("a file").path()).expect("the history");
+            text.lines()
+                // The last line of a killed process may be half written.
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .collect()
+        })
+        .collect()
+}
+
+/// Returns the tasks whose handler has succeeded at least once.
+pub fn succeeded(processes: &[Process]) -> HashSet<i64> {
+    let mut found = HashSet::new();
+    for process in processes {
+        let mut numbers = std::collections::HashMap::new();
+        for entry in process {
+            match entry.event {
+                Event::Started { run, n, .. } => {
+                    numbers.insert(run, n);
+                }
+                Event::Ended {
+                    run,
+                    how: How::Succeeded,
+                } => found.extend(numbers.get(&run)),
+                _ => {}
+            }
+        }
+    }
+    found
+}
