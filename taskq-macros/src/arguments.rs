@@ -9,6 +9,9 @@ use crate::names;
 use crate::parse::{self, Shape};
 use crate::tokens::{Borrow, borrows, mentions};
 
+/// The attributes of libraries that go to the payload field.
+const FIELD_ATTRIBUTES: [&str; 3] = ["serde", "garde", "schemars"];
+
 /// The attributes of rustc that an argument may have.
 const LINT_LEVELS: [&str; 5] = ["allow", "deny", "expect", "forbid", "warn"];
 
@@ -46,7 +49,8 @@ pub(crate) fn route<'a>(
         }
     };
     check_impl_trait(ty, errors);
-    let inject = injected(argument);
+    let inject = marked(argument, "inject");
+    let whole = marked(argument, "payload");
     let routed = match bare(ty) {
         Type::Reference(reference) => {
             check_explicit_lifetime(reference, declared_lifetimes, errors);
@@ -58,6 +62,12 @@ pub(crate) fn route<'a>(
                      attribute: remove `#[inject]`, or write `#[inject] x: Arc<T>`",
                 );
             }
+            if let Some(whole) = whole {
+                errors.at(
+                    whole,
+                    "the payload is given to the handler to own: write `#[payload] m: T`, without `&`",
+                );
+            }
             match reference.mutability {
                 Some(_) => Argument::Transaction(reference),
                 None => Argument::State(bare(&reference.elem)),
@@ -65,9 +75,17 @@ pub(crate) fn route<'a>(
         }
         _ => {
             check_owned(ty, declared_lifetimes, errors);
-            match inject {
-                Some(_) => Argument::Injected(ty),
-                None => Argument::Field(Field {
+            match (whole, inject) {
+                (Some(whole), Some(_)) => {
+                    errors.at(
+                        whole,
+                        "`#[inject]` is worker state and `#[payload]` is the payload: remove one",
+                    );
+                    Argument::Whole(ident)
+                }
+                (Some(_), None) => Argument::Whole(ident),
+                (None, Some(_)) => Argument::Injected(ty),
+                (None, None) => Argument::Field(Field {
                     ident: names::field(ident),
                     ty,
                     attributes: field_attributes(argument),
@@ -94,6 +112,55 @@ pub(crate) fn check_one_transaction(arguments: &[Argument<'_>], errors: &mut Err
     }
 }
 
+/// Reports what cannot stand beside the payload as a whole, and returns its type.
+pub(crate) fn check_whole<'a>(
+    function: &'a parse::Function,
+    errors: &mut Errors,
+) -> Option<&'a Type> {
+    let mut wholes = function.arguments.iter().filter_map(whole);
+    let (first, _) = wholes.next()?;
+    for (_, second) in wholes {
+        errors.at(second, "a second `#[payload]`: a task has one, as a whole");
+    }
+    for argument in &function.arguments {
+        if let Shape::Named { ident, ty, .. } = &argument.shape
+            && !matches!(bare(ty), Type::Reference(_))
+            && marked(argument, "payload").is_none()
+            && marked(argument, "inject").is_none()
+        {
+            errors.at(
+                ident,
+                "beside `#[payload]`, which is the whole payload, there is no field for this \
+                 argument: read it from the payload in the body",
+            );
+        }
+    }
+    Some(first)
+}
+
+/// Reports attributes that belong to a field where the field is declared elsewhere.
+pub(crate) fn check_field_attributes_are_elsewhere(
+    function: &parse::Function,
+    errors: &mut Errors,
+) {
+    let attributes = function.arguments.iter().flat_map(|it| &it.attributes);
+    for attribute in attributes.filter(|it| goes_to_the_field(it)) {
+        let name = attribute.path().to_token_stream();
+        errors.at(
+            attribute,
+            format!("the payload is declared elsewhere: write `#[{name}]` on its field there"),
+        );
+    }
+}
+
+fn whole(argument: &parse::Argument) -> Option<(&Type, &Attribute)> {
+    let attribute = marked(argument, "payload")?;
+    match &argument.shape {
+        Shape::Named { ty, .. } => Some((ty, attribute)),
+        _ => None,
+    }
+}
+
 fn refuse_shape(shape: &Shape, errors: &mut Errors) {
     match shape {
         Shape::Receiver(whole) => errors.at(
@@ -110,19 +177,27 @@ fn refuse_shape(shape: &Shape, errors: &mut Errors) {
     }
 }
 
-fn injected(argument: &parse::Argument) -> Option<&Attribute> {
+/// Returns the attribute of this name, if the argument has it.
+pub(crate) fn marked<'a>(argument: &'a parse::Argument, name: &str) -> Option<&'a Attribute> {
     argument
         .attributes
         .iter()
-        .find(|attribute| attribute.path().is_ident("inject"))
+        .find(|attribute| attribute.path().is_ident(name))
 }
 
 fn field_attributes(argument: &parse::Argument) -> Vec<&Attribute> {
     argument
         .attributes
         .iter()
-        .filter(|it| it.path().is_ident("serde") || it.path().is_ident("doc"))
+        .filter(|it| goes_to_the_field(it) || it.path().is_ident("doc"))
         .collect()
+}
+
+/// Tells whether an attribute is one of those that say something about a payload field.
+pub(crate) fn goes_to_the_field(attribute: &Attribute) -> bool {
+    FIELD_ATTRIBUTES
+        .iter()
+        .any(|name| attribute.path().is_ident(name))
 }
 
 fn check_impl_trait(ty: &Type, errors: &mut Errors) {
@@ -200,11 +275,23 @@ fn check_attributes(attributes: &[Attribute], routed: &Argument<'_>, errors: &mu
         let name = attribute.path().to_token_stream().to_string();
         match name.as_str() {
             "doc" => {}
-            "serde" if matches!(routed, Argument::Field(_)) => {}
-            "serde" => errors.at(
+            "garde" if !cfg!(feature = "garde") => errors.at(
                 attribute,
-                "`#[serde]` goes on a payload field, and this argument is none: remove it",
+                "`#[garde]` on an argument needs the feature `garde` of taskq: write `taskq = { …, \
+                 features = [\"garde\"] }`",
             ),
+            field if FIELD_ATTRIBUTES.contains(&field) => {
+                if !matches!(routed, Argument::Field(_)) {
+                    errors.at(
+                        attribute,
+                        format!(
+                            "`#[{field}]` goes on a payload field, and this argument is none: remove it"
+                        ),
+                    );
+                }
+            }
+            "payload" if matches!(attribute.meta, Meta::Path(_)) => {}
+            "payload" => errors.at(attribute, "`#[payload]` takes nothing: write `#[payload]`"),
             "inject" if matches!(attribute.meta, Meta::Path(_)) => {}
             "inject" => errors.at(attribute, "`#[inject]` takes nothing: write `#[inject]`"),
             "cfg" | "cfg_attr" => errors.at(
@@ -218,7 +305,7 @@ fn check_attributes(attributes: &[Attribute], routed: &Argument<'_>, errors: &mu
                 attribute,
                 format!(
                     "unknown attribute `#[{name}]`: an argument of a handler may have `#[serde]`, \
-                     `#[inject]` and documentation"
+                     `#[garde]`, `#[schemars]`, `#[inject]`, `#[payload]` and documentation"
                 ),
             ),
         }

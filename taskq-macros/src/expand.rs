@@ -5,32 +5,66 @@
 //! [`Krate::private_at`](crate::model::Krate::private_at).
 
 mod attributes;
+mod made;
 mod payload;
+mod schema;
 mod worker;
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{ToTokens as _, quote};
 use syn::ext::IdentExt as _;
 
 use crate::arguments::stays_on_function;
-use crate::model::Task;
+use crate::model::{Derived, Payload, Task};
 use crate::parse::Function;
 use crate::validate::is_task;
 
 pub(crate) use attributes::Attributes;
-pub(crate) use payload::enqueue_ident;
+pub(crate) use made::enqueue_ident;
 
 /// Writes the function and all that is made of it.
 pub(crate) fn task(task: &Task<'_>) -> TokenStream {
     let handler = handler(task.function, &handler_docs(task));
-    let assertions = payload::assertions(task);
-    let payload = payload::structure(task);
-    let implementations = implementations(task);
+    let made = match &task.payload {
+        Payload::Made {
+            ident,
+            derives,
+            stored,
+        } => made::all(task, ident, derives, stored),
+        Payload::Foreign { handler, .. } => worker::structure(task, handler),
+    };
+    let registration = registration(task);
     quote! {
         #handler
-        #assertions
-        #payload
-        #implementations
+        #made
+        #registration
+    }
+}
+
+/// Writes what makes a type of the user's a payload.
+pub(crate) fn payload(derived: &Derived<'_>) -> TokenStream {
+    let enqueue = derived
+        .fields
+        .as_deref()
+        .map(|fields| payload::enqueue_of(derived, fields));
+    let checked = derived.is_checked.then(|| derived.ident.span());
+    let fields = derived.fields.iter().flatten();
+    let schema = schema::of_payload(
+        derived.ident,
+        &derived.krate,
+        fields.filter_map(|field| Some((field.ident.as_ref()?, field.attrs.iter()))),
+    );
+    let implementation = payload::implementation(
+        derived.ident,
+        &derived.stored,
+        &derived.krate,
+        derived.ident.span(),
+        checked,
+        schema,
+    );
+    quote! {
+        #enqueue
+        const _: () = { #implementation };
     }
 }
 
@@ -69,27 +103,40 @@ pub(crate) fn handler(function: &Function, docs: &[String]) -> TokenStream {
 }
 
 fn handler_docs(task: &Task<'_>) -> [String; 2] {
-    let Task { payload, name, .. } = task;
-    let payload = payload.unraw();
-    [
-        String::new(),
-        format!(
-            "The handler of the task type `{name}`: `#[task]` made the payload [`{payload}`](struct@{payload}) \
-             of its owned arguments; [`{payload}::enqueue`] enqueues one."
-        ),
-    ]
+    let text = match &task.payload {
+        Payload::Made { ident, stored, .. } => {
+            let (name, payload) = (&stored.name, ident.unraw());
+            format!(
+                "The handler of the task type `{name}`: `#[task]` made the payload \
+                 [`{payload}`](struct@{payload}) of its owned arguments; [`{payload}::enqueue`] \
+                 enqueues one."
+            )
+        }
+        Payload::Foreign { ty, handler } => {
+            let payload: String = ty.to_token_stream().to_string().split(' ').collect();
+            let handler = handler.unraw();
+            format!(
+                "The handler of [`{payload}`]. As a task it is called \
+                 [`{handler}`](struct@{handler})."
+            )
+        }
+    };
+    [String::new(), text]
 }
 
-/// Writes what enqueueing and the worker know of the task, and its registration.
-fn implementations(task: &Task<'_>) -> TokenStream {
+/// Writes what the worker knows of the task, and its registration.
+fn registration(task: &Task<'_>) -> TokenStream {
     let Attributes {
         cfgs,
         allow_deprecated,
         ..
     } = Attributes::of(task.function);
-    let payload = &task.payload;
+    let ident = task.ident();
     let private = task.krate.private();
-    let payload_impl = payload::implementation(task);
+    let payload_impl = match &task.payload {
+        Payload::Made { ident, stored, .. } => Some(made::implementation(task, ident, stored)),
+        Payload::Foreign { .. } => None,
+    };
     let task_impl = worker::implementation(task);
     quote! {
         #(#cfgs)*
@@ -98,7 +145,7 @@ fn implementations(task: &Task<'_>) -> TokenStream {
             #payload_impl
             #task_impl
             #private::inventory::submit! {
-                #private::Registration::of::<#payload>()
+                #private::Registration::of::<#ident>()
             }
         };
     }

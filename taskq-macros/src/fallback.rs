@@ -7,7 +7,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
 use syn::GenericParam;
 
-use crate::arguments::bare;
+use crate::arguments::{self, bare};
 use crate::errors::Errors;
 use crate::expand;
 use crate::model::Krate;
@@ -21,6 +21,52 @@ use crate::validate;
 pub(crate) fn item(item: &TokenStream, errors: &Errors) -> TokenStream {
     let errors = errors.to_compile_errors();
     quote!(#item #errors)
+}
+
+/// Writes what is wrong with a payload, and a stub of its implementation.
+pub(crate) fn payload(input: &syn::DeriveInput, options: &Options, errors: &Errors) -> TokenStream {
+    let errors = errors.to_compile_errors();
+    if input.generics.lt_token.is_some() {
+        return errors;
+    }
+    let private = Krate::of(options).private();
+    let payload_impl = stub_of_payload(&private, &input.ident);
+    let enqueue = match &input.data {
+        syn::Data::Struct(data) => stub_of_enqueue(&private, input, data),
+        syn::Data::Enum(_) | syn::Data::Union(_) => None,
+    };
+    quote! {
+        #errors
+
+        #[allow(unused_variables, dead_code)]
+        const _: () = {
+            #payload_impl
+            #enqueue
+        };
+    }
+}
+
+fn stub_of_enqueue(
+    private: &TokenStream,
+    input: &syn::DeriveInput,
+    data: &syn::DataStruct,
+) -> Option<TokenStream> {
+    let syn::Fields::Named(fields) = &data.fields else {
+        return None;
+    };
+    let (visibility, payload) = (&input.vis, &input.ident);
+    let (names, types): (Vec<_>, Vec<_>) =
+        fields.named.iter().map(|it| (&it.ident, &it.ty)).unzip();
+    Some(quote! {
+        impl #payload {
+            #visibility fn enqueue<'conn>(
+                conn: &'conn mut #private::PgConnection,
+                #(#names: #types,)*
+            ) -> #private::Enqueue<'conn, #payload> {
+                #private::stub()
+            }
+        }
+    })
 }
 
 /// Writes a function with mistakes, its mistakes, and a stub of its payload.
@@ -48,7 +94,10 @@ fn stub(function: &Function, options: &Options) -> Option<TokenStream> {
     if validate::is_method(function) {
         return None;
     }
-    let payload = validate::payload(function, options)?;
+    if is_foreign(function, options) {
+        return stub_of_handler(function, options);
+    }
+    let payload = validate::payload_ident(function, options)?;
     if validate::is_taken(&payload, function) {
         return None;
     }
@@ -62,6 +111,8 @@ fn stub(function: &Function, options: &Options) -> Option<TokenStream> {
     let enqueue = expand::enqueue_ident(function);
     let derives = &options.derives;
     let (names, types): (Vec<Ident>, Vec<TokenStream>) = fields(function).into_iter().unzip();
+    let payload_impl = stub_of_payload(&private, &payload);
+    let task_impl = stub_of_task(&private, &payload, &payload.to_token_stream());
     Some(quote! {
         #(#cfgs)*
         #[doc = "A stub: the handler has mistakes."]
@@ -83,37 +134,81 @@ fn stub(function: &Function, options: &Options) -> Option<TokenStream> {
                 }
             }
 
-            impl #private::Payload for #payload {
-                const TASK_TYPE: &'static #private::str = "";
+            #payload_impl
 
-                fn __encode(
-                    &self,
-                ) -> #private::Result<#private::Box<#private::RawValue>, #private::EncodeError>
-                {
-                    #private::stub()
-                }
-
-                fn __decode(
-                    raw: &#private::RawValue,
-                ) -> #private::Result<Self, #private::DecodeError> {
-                    #private::stub()
-                }
-            }
-
-            impl #private::Task for #payload {
-                type Payload = #payload;
-
-                const DECLARATION: #private::Declaration = #private::Declaration::new();
-
-                fn run<'run>(
-                    payload: #payload,
-                    parts: #private::Parts<'run>,
-                ) -> #private::BoxFuture<'run, #private::Outcome> {
-                    #private::stub()
-                }
-            }
+            #task_impl
         };
     })
+}
+
+fn is_foreign(function: &Function, options: &Options) -> bool {
+    options.key("handles").is_some()
+        || function
+            .arguments
+            .iter()
+            .any(|it| arguments::marked(it, "payload").is_some())
+}
+
+/// Writes the task of a handler whose payload is declared elsewhere.
+fn stub_of_handler(function: &Function, options: &Options) -> Option<TokenStream> {
+    let handler = names::handler_type(&function.ident)?;
+    if validate::is_taken(&handler, function) {
+        return None;
+    }
+    let cfgs = expand::Attributes::of(function).cfgs;
+    let visibility = &function.visibility;
+    let private = Krate::of(options).private();
+    // What it handles may be wrong, too, so nothing is said of that.
+    let task_impl = stub_of_task(&private, &handler, &quote!(#private::NoPayload));
+    Some(quote! {
+        #(#cfgs)*
+        #[doc = "A stub: the handler has mistakes."]
+        #[allow(dead_code)]
+        #visibility struct #handler;
+
+        #(#cfgs)*
+        #[allow(unused_variables, dead_code)]
+        const _: () = { #task_impl };
+    })
+}
+
+fn stub_of_payload(private: &TokenStream, payload: &Ident) -> TokenStream {
+    quote! {
+        impl #private::Payload for #payload {
+            const TASK_TYPE: &'static #private::str = "";
+
+            fn encode(
+                &self,
+            ) -> #private::Result<#private::Box<#private::RawValue>, #private::EncodeError>
+            {
+                #private::stub()
+            }
+
+            fn decode(
+                raw: &#private::RawValue,
+                version: #private::Option<#private::u16>,
+            ) -> #private::Result<Self, #private::DecodeError> {
+                #private::stub()
+            }
+        }
+    }
+}
+
+fn stub_of_task(private: &TokenStream, task: &Ident, payload: &TokenStream) -> TokenStream {
+    quote! {
+        impl #private::Task for #task {
+            type Payload = #payload;
+
+            const DECLARATION: #private::Declaration = #private::Declaration::new();
+
+            fn run<'run>(
+                payload: #payload,
+                parts: #private::Parts<'run>,
+            ) -> #private::BoxFuture<'run, #private::Outcome> {
+                #private::stub()
+            }
+        }
+    }
 }
 
 /// Returns the fields that the payload would have, as far as a struct can have them.

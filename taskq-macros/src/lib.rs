@@ -1,4 +1,5 @@
-//! The `#[task]` attribute of taskq. Its reference is the documentation of `taskq::task`.
+//! The `#[task]` attribute of taskq, and `derive(Payload)`. Their reference is the documentation of
+//! `taskq::task` and `taskq::Payload`.
 //!
 //! One road: `parse` reads the function and `options` the attribute, both keeping every span;
 //! `validate` turns them into a `model::Task` or into all of their mistakes; `expand` writes the code
@@ -18,6 +19,8 @@ mod validate;
 mod values;
 
 use proc_macro::TokenStream;
+
+use crate::options::Place;
 
 /// Makes an `async fn` a task: its owned arguments become a payload struct that can be enqueued,
 /// and the function the handler that a worker runs.
@@ -45,10 +48,11 @@ use proc_macro::TokenStream;
 ///
 /// | argument | is |
 /// | --- | --- |
-/// | owned: `usr_id: i64` | a payload field; `#[serde(…)]` and doc comments go to the field |
+/// | owned: `usr_id: i64` | a payload field; `#[serde(…)]`, `#[garde(…)]`, `#[schemars(…)]` and doc comments go to the field |
 /// | `&T`, `&dyn Trait` | worker state; `&taskq::Attempt` is the attempt being made |
 /// | the one `&mut T` | the transaction in which the task completes: `PgConnection`, `taskq::Tx` or `sqlx::Transaction<'_, Postgres>` |
 /// | `#[inject] x: Arc<T>` | worker state that is shared instead of borrowed |
+/// | `#[payload] m: T` | a payload that is declared elsewhere, as a whole |
 ///
 /// The shape decides, never the name of a type, so aliases and re-exports work.
 ///
@@ -62,14 +66,31 @@ use proc_macro::TokenStream;
 /// | `priority = -5` | 0 | smaller runs earlier |
 /// | `max_attempts = 5` | 25 | how often a task is attempted at most |
 /// | `timeout = "1h30m"` | an hour | how long one attempt may take; units `ms`, `s`, `m`, `h`, `d` |
+/// | `version = 2` | 1 | the version of the payload; raise it when rows that wait would not decode |
+/// | `upgrade = from_v1`, `upgrade = [from_v1, from_v2]` | none | how payloads of earlier versions become the newest, a step each: `fn from_v1(old: SendEmailWelcomeV1) -> SendEmailWelcome` |
+/// | `handles = contracts::SendEmailWelcome` | none | the payload, where it is declared elsewhere with `derive(taskq::Payload)`; see below |
 /// | `payload = Name` | the function's name in Pascal case | the name of the payload struct |
 /// | `derive(Clone, PartialEq)` | none | further derives of the payload struct |
 /// | `crate = ::path` | `::taskq` | where taskq is, if renamed or re-exported |
+///
+/// # A payload declared elsewhere
+///
+/// A program that only enqueues should link no handler. Then the payload is declared in a crate of its
+/// own, with [`derive(taskq::Payload)`](macro@Payload), and the handler says what it handles:
+///
+/// ```text
+/// #[taskq::task(handles = contracts::SendEmailWelcome, timeout = "30s")]
+/// async fn send_email_welcome(mailer: &dyn Mailer, usr_id: i64, locale: Option<String>) { … }
+/// ```
+///
+/// An owned argument is then the field of that name, and `#[payload] m: contracts::SendEmailWelcome` the
+/// payload as a whole. Name, queue, priority, attempts and version are the payload's. The task is a type
+/// `SendEmailWelcomeHandler`, which is what `.only` takes.
 #[proc_macro_attribute]
 pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
     let item = proc_macro2::TokenStream::from(item);
     let mut errors = errors::Errors::default();
-    let options = options::read(options.into(), &mut errors);
+    let options = options::read(options.into(), Place::Task, &mut errors);
     let expanded = match parse::function(item.clone()) {
         Err(error) => {
             errors.push(error);
@@ -79,6 +100,39 @@ pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
             Err(errors) => fallback::function(&function, &options, &errors),
             Ok(task) => expand::task(&task),
         },
+    };
+    expanded.into()
+}
+
+/// Makes a struct or enum of yours a payload, so that it can be enqueued. Its handler may be in another
+/// crate, or in another program.
+///
+/// ```text
+/// #[derive(Serialize, Deserialize, taskq::Payload)]
+/// #[taskq(queue = "mail", max_attempts = 5)]
+/// pub struct SendEmailWelcome {
+///     pub usr_id: i64,
+///     pub locale: Option<String>,
+/// }
+/// ```
+///
+/// The options, `name`, `queue`, `priority`, `max_attempts`, `version`, `upgrade` and `crate`, are those
+/// of [`task`](macro@task); the name is the type's in snake case unless given. A struct with named fields
+/// gets the short form `SendEmailWelcome::enqueue(&mut tx, usr_id, locale)`, as visible as its fields.
+/// Where a field has `#[garde(…)]`, and the struct derives `garde::Validate`, it is checked when it is
+/// enqueued and before it is run (feature `garde`).
+#[proc_macro_derive(Payload, attributes(taskq))]
+pub fn payload(input: TokenStream) -> TokenStream {
+    let input = syn::parse_macro_input!(input as syn::DeriveInput);
+    let mut errors = errors::Errors::default();
+    let options = options::read_all(
+        parse::taskq_attributes(&input, &mut errors),
+        Place::Payload,
+        &mut errors,
+    );
+    let expanded = match validate::payload(&input, &options, errors) {
+        Err(errors) => fallback::payload(&input, &options, &errors),
+        Ok(payload) => expand::payload(&payload),
     };
     expanded.into()
 }

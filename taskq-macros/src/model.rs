@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
-use syn::{Attribute, Type, TypeReference};
+use syn::{Attribute, Type, TypeReference, Visibility};
 
 use crate::options::Options;
 use crate::parse::Function;
@@ -13,16 +13,47 @@ use crate::parse::Function;
 pub(crate) struct Task<'a> {
     pub(crate) function: &'a Function,
     pub(crate) krate: Krate,
-    pub(crate) payload: Ident,
-    pub(crate) derives: &'a [syn::Path],
-    pub(crate) name: String,
+    pub(crate) payload: Payload<'a>,
     pub(crate) aliases: Vec<String>,
-    pub(crate) queue: Option<String>,
-    pub(crate) priority: Option<i16>,
-    pub(crate) max_attempts: Option<u16>,
     pub(crate) timeout: Option<Duration>,
     /// In the order of the handler's arguments.
     pub(crate) arguments: Vec<Argument<'a>>,
+}
+
+/// Where the payload of a handler comes from.
+pub(crate) enum Payload<'a> {
+    /// A struct that is made of the handler's owned arguments.
+    Made {
+        ident: Ident,
+        derives: &'a [syn::Path],
+        stored: Stored<'a>,
+    },
+    /// A type that is declared elsewhere. The task is then a type of its own, since nobody may
+    /// implement our trait for somebody else's.
+    Foreign { ty: &'a Type, handler: Ident },
+}
+
+/// How tasks of a type are enqueued and stored.
+pub(crate) struct Stored<'a> {
+    pub(crate) name: String,
+    pub(crate) queue: Option<String>,
+    pub(crate) priority: Option<i16>,
+    pub(crate) max_attempts: Option<u16>,
+    pub(crate) version: u16,
+    /// What leads to the newest version, the oldest step first.
+    pub(crate) upgrades: &'a [syn::Path],
+}
+
+/// A payload that `derive(Payload)` stands on.
+pub(crate) struct Derived<'a> {
+    pub(crate) ident: &'a Ident,
+    pub(crate) visibility: &'a Visibility,
+    pub(crate) krate: Krate,
+    pub(crate) stored: Stored<'a>,
+    /// Its fields, if they have names.
+    pub(crate) fields: Option<Vec<&'a syn::Field>>,
+    /// Whether `#[garde(…)]` says what values are allowed.
+    pub(crate) is_checked: bool,
 }
 
 /// What a handler's argument is given by its worker.
@@ -35,13 +66,15 @@ pub(crate) enum Argument<'a> {
     Transaction(&'a TypeReference),
     /// `#[inject] Arc<T>`: worker state that is shared.
     Injected(&'a Type),
+    /// `#[payload] m: T`: the payload as a whole.
+    Whole(&'a Ident),
 }
 
 /// A field of the payload.
 pub(crate) struct Field<'a> {
     pub(crate) ident: Ident,
     pub(crate) ty: &'a Type,
-    /// Those that go to the field: `serde` and `doc`.
+    /// Those that go to the field: `serde`, `garde`, `schemars` and `doc`.
     pub(crate) attributes: Vec<&'a Attribute>,
 }
 
@@ -51,6 +84,14 @@ impl<'a> Task<'a> {
         self.arguments
             .iter()
             .any(|argument| matches!(argument, Argument::Transaction(_)))
+    }
+
+    /// Returns the type that has `impl Task`.
+    pub(crate) fn ident(&self) -> &Ident {
+        match &self.payload {
+            Payload::Made { ident, .. } => ident,
+            Payload::Foreign { handler, .. } => handler,
+        }
     }
 
     pub(crate) fn fields(&self) -> impl Iterator<Item = &Field<'a>> {

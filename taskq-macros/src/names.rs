@@ -17,6 +17,17 @@ pub(crate) fn payload(handler: &Ident) -> Option<Ident> {
     Some(ident)
 }
 
+/// Returns the name of the task of a handler whose payload is declared elsewhere:
+/// `SendEmailWelcomeHandler` for `send_email_welcome`.
+pub(crate) fn handler_type(handler: &Ident) -> Option<Ident> {
+    let payload = payload(handler)?;
+    Some(quote::format_ident!(
+        "{}Handler",
+        payload.unraw(),
+        span = payload.span()
+    ))
+}
+
 /// Returns the payload field of an argument: its name without the underscore by which the body
 /// says that it does not use it. Rows keep their field when a `todo!()` becomes a handler.
 pub(crate) fn field(argument: &Ident) -> Ident {
@@ -36,6 +47,22 @@ pub(crate) fn field(argument: &Ident) -> Ident {
 /// Returns the name of a task type that names none.
 pub(crate) fn task_type(handler: &Ident) -> String {
     handler.unraw().to_string()
+}
+
+/// Returns the name of a task type whose payload names none: `send_email_welcome` for
+/// `SendEmailWelcome`, as of a handler.
+pub(crate) fn task_type_of_payload(payload: &Ident) -> String {
+    let name = payload.unraw().to_string();
+    let mut snake = String::new();
+    let mut after_small = false;
+    for letter in name.chars() {
+        if letter.is_uppercase() && after_small {
+            snake.push('_');
+        }
+        after_small = !letter.is_uppercase();
+        snake.extend(letter.to_lowercase());
+    }
+    snake
 }
 
 /// Says what is wrong with the name of a queue or task type, if anything.
@@ -120,6 +147,20 @@ mod tests {
     fn some_handlers_leave_no_name_for_a_payload() {
         for handler in ["_1", "__", "self_"] {
             assert_eq!(payload_of(handler), None);
+        }
+    }
+
+    #[test]
+    fn a_task_type_is_named_after_its_payload() {
+        for (payload, expected) in [
+            ("SendEmailWelcome", "send_email_welcome"),
+            ("Purge", "purge"),
+            ("Step2", "step2"),
+            ("SendSMS", "send_sms"),
+            ("ÉlanÑu", "élan_ñu"),
+        ] {
+            let payload = Ident::new(payload, Span::call_site());
+            assert_eq!(task_type_of_payload(&payload), expected);
         }
     }
 

@@ -14,33 +14,61 @@ struct Known {
     name: &'static str,
     /// How it is written.
     example: &'static str,
+    says: Says,
     read: fn(&mut Options, &Given) -> syn::Result<()>,
 }
 
-const KNOWN: [Known; 9] = [
+/// What an option says something about, and so where it may stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Says {
+    /// How tasks are enqueued and stored: in `#[taskq]`, and in the `#[task]` that makes the payload.
+    Payload,
+    /// The struct to be made: in the `#[task]` that makes it.
+    Struct,
+    /// How tasks are run: in `#[task]`.
+    Handler,
+    /// Where taskq is: anywhere.
+    Crate,
+}
+
+/// The attribute that options stand in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// `#[task(…)]` on a handler.
+    Task,
+    /// `#[taskq(…)]` on a payload.
+    Payload,
+}
+
+const KNOWN: [Known; 12] = [
     Known {
         name: "name",
         example: "name = \"mail.welcome\"",
+        says: Says::Payload,
         read: |options, given| values::name(given).map(|it| options.name = Some(it)),
     },
     Known {
         name: "alias",
         example: "alias = \"old_name\"",
+        says: Says::Handler,
         read: |options, given| values::names(given).map(|it| options.aliases = it),
     },
     Known {
         name: "queue",
         example: "queue = \"mail\"",
+        says: Says::Payload,
         read: |options, given| values::name(given).map(|it| options.queue = Some(it)),
     },
     Known {
         name: "priority",
         example: "priority = -5",
+        says: Says::Payload,
         read: |options, given| values::priority(given).map(|it| options.priority = Some(it)),
     },
     Known {
         name: "max_attempts",
         example: "max_attempts = 5",
+        says: Says::Payload,
         read: |options, given| {
             values::max_attempts(given).map(|it| options.max_attempts = Some(it))
         },
@@ -48,24 +76,54 @@ const KNOWN: [Known; 9] = [
     Known {
         name: "timeout",
         example: "timeout = \"30s\"",
+        says: Says::Handler,
         read: |options, given| values::duration(given).map(|it| options.timeout = Some(it)),
+    },
+    Known {
+        name: "version",
+        example: "version = 2",
+        says: Says::Payload,
+        read: |options, given| values::version(given).map(|it| options.version = Some(it)),
+    },
+    Known {
+        name: "upgrade",
+        example: "upgrade = from_v1",
+        says: Says::Payload,
+        read: |options, given| values::upgrades(given).map(|it| options.upgrades = it),
+    },
+    Known {
+        name: "handles",
+        example: "handles = contracts::SendEmailWelcome",
+        says: Says::Handler,
+        read: |options, given| values::handles(given).map(|it| options.handles = Some(it)),
     },
     Known {
         name: "payload",
         example: "payload = SendEmailWelcome",
+        says: Says::Struct,
         read: |options, given| values::ident(given).map(|it| options.payload = Some(it)),
     },
     Known {
         name: "derive",
         example: "derive(Clone, PartialEq)",
+        says: Says::Struct,
         read: |options, given| values::derives(given).map(|it| options.derives = it),
     },
     Known {
         name: "crate",
         example: "crate = ::taskq",
+        says: Says::Crate,
         read: |options, given| values::krate(given).map(|it| options.krate = Some(it)),
     },
 ];
+
+/// What people look for and is not there yet, with what to do instead.
+const ABSENT: [(&str, &str); 1] = [(
+    "cron",
+    "taskq has no scheduler yet, so there is no option `cron`: let something that keeps the time \
+     enqueue the task, such as a loop in your program, or the machine's cron with `insert into \
+     taskq.task (task_type) values ('…')`",
+)];
 
 /// How alike two words must be for the one to be taken for a slip of the other.
 ///
@@ -81,9 +139,35 @@ pub(crate) struct Options {
     pub(crate) priority: Option<i16>,
     pub(crate) max_attempts: Option<u16>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) version: Option<Version>,
+    pub(crate) upgrades: Vec<syn::Path>,
+    pub(crate) handles: Option<syn::Type>,
     pub(crate) payload: Option<Ident>,
     pub(crate) derives: Vec<syn::Path>,
     pub(crate) krate: Option<syn::Path>,
+    /// The names of all that were given, rightly or wrongly.
+    keys: Vec<Ident>,
+}
+
+/// The version of a payload, and how it was written.
+pub(crate) struct Version {
+    pub(crate) number: u16,
+    pub(crate) tokens: TokenStream,
+}
+
+impl Options {
+    /// Returns the names of the options that have no place where the payload is declared elsewhere.
+    pub(crate) fn about_the_payload(&self) -> impl Iterator<Item = &Ident> {
+        let about_it = KNOWN
+            .iter()
+            .filter(|known| matches!(known.says, Says::Payload | Says::Struct));
+        about_it.filter_map(|known| self.key(known.name))
+    }
+
+    /// Returns an option's name as it was written, if the option was given, rightly or wrongly.
+    pub(crate) fn key(&self, name: &str) -> Option<&Ident> {
+        self.keys.iter().find(|key| *key == name)
+    }
 }
 
 /// One option as it was written. The key is kept, for an error to point at.
@@ -114,11 +198,35 @@ impl Given {
 }
 
 /// Reads all options, and collects what is wrong with any.
-pub(crate) fn read(tokens: TokenStream, errors: &mut Errors) -> Options {
+pub(crate) fn read(tokens: TokenStream, place: Place, errors: &mut Errors) -> Options {
+    let mut options = Options::default();
+    read_more(tokens, place, &mut options, &mut Vec::new(), errors);
+    options
+}
+
+/// Reads the options of several attributes as if they stood in one.
+pub(crate) fn read_all(
+    attributes: impl IntoIterator<Item = TokenStream>,
+    place: Place,
+    errors: &mut Errors,
+) -> Options {
     let mut options = Options::default();
     let mut seen = Vec::new();
+    for tokens in attributes {
+        read_more(tokens, place, &mut options, &mut seen, errors);
+    }
+    options
+}
+
+fn read_more(
+    tokens: TokenStream,
+    place: Place,
+    options: &mut Options,
+    seen: &mut Vec<&'static str>,
+    errors: &mut Errors,
+) {
     for piece in split_at_commas(tokens) {
-        let Some(given) = errors.keep(option(piece)) else {
+        let Some(given) = errors.keep(option(piece, place)) else {
             continue;
         };
         let name = given.known.name;
@@ -127,12 +235,12 @@ pub(crate) fn read(tokens: TokenStream, errors: &mut Errors) -> Options {
             continue;
         }
         seen.push(name);
-        errors.keep((given.known.read)(&mut options, &given));
+        options.keys.push(given.key.clone());
+        errors.keep((given.known.read)(options, &given));
     }
-    options
 }
 
-fn option(piece: TokenStream) -> syn::Result<Given> {
+fn option(piece: TokenStream, place: Place) -> syn::Result<Given> {
     let whole = piece.clone();
     let mut tokens = piece.into_iter();
     let Some(TokenTree::Ident(key)) = tokens.next() else {
@@ -145,7 +253,10 @@ fn option(piece: TokenStream) -> syn::Result<Given> {
     let known = KNOWN
         .iter()
         .find(|known| known.name == name)
-        .ok_or_else(|| unknown(&key))?;
+        .ok_or_else(|| unknown(&key, place))?;
+    if !known.may_stand_in(place) {
+        return Err(misplaced(&key));
+    }
     let example = known.example;
     let value = match tokens.next() {
         Some(TokenTree::Punct(punct)) if punct.as_char() == '=' => {
@@ -175,15 +286,21 @@ fn option(piece: TokenStream) -> syn::Result<Given> {
     }
 }
 
-fn unknown(key: &Ident) -> syn::Error {
+impl Known {
+    fn may_stand_in(&self, place: Place) -> bool {
+        place == Place::Task || matches!(self.says, Says::Payload | Says::Crate)
+    }
+}
+
+fn unknown(key: &Ident, place: Place) -> syn::Error {
     let name = key.to_string();
-    let meant = meant(&name)
+    if let Some((_, instead)) = ABSENT.iter().find(|(absent, _)| *absent == name) {
+        return syn::Error::new_spanned(key, instead);
+    }
+    let meant = meant(&name, place)
         .map(|meant| format!("did you mean `{meant}`? "))
         .unwrap_or_default();
-    let list: Vec<String> = KNOWN
-        .iter()
-        .map(|known| format!("`{}`", known.name))
-        .collect();
+    let list: Vec<String> = names(place).map(|name| format!("`{name}`")).collect();
     syn::Error::new_spanned(
         key,
         format!(
@@ -193,11 +310,24 @@ fn unknown(key: &Ident) -> syn::Error {
     )
 }
 
-fn meant(name: &str) -> Option<&'static str> {
-    let scored = KNOWN
-        .iter()
-        .map(|known| (known.name, strsim::jaro_winkler(name, known.name)));
-    scored
+fn misplaced(key: &Ident) -> syn::Error {
+    let message = match key.to_string().as_str() {
+        name @ ("payload" | "derive") => {
+            format!("`{name}` is for the struct that `#[task]` makes; this one is yours: remove it")
+        }
+        name => format!("`{name}` is about the handler: write it in the handler's `#[task]`"),
+    };
+    syn::Error::new_spanned(key, message)
+}
+
+fn names(place: Place) -> impl Iterator<Item = &'static str> {
+    let known = KNOWN.iter().filter(move |known| known.may_stand_in(place));
+    known.map(|known| known.name)
+}
+
+fn meant(name: &str, place: Place) -> Option<&'static str> {
+    names(place)
+        .map(|known| (known, strsim::jaro_winkler(name, known)))
         .filter(|(_, alike)| *alike >= ALIKE)
         .max_by(|(_, one), (_, other)| one.total_cmp(other))
         .map(|(known, _)| known)
@@ -218,14 +348,14 @@ mod tests {
             ("aliases", "alias"),
             ("derives", "derive"),
         ] {
-            assert_eq!(meant(slip), Some(known));
+            assert_eq!(meant(slip, Place::Task), Some(known));
         }
     }
 
     #[test]
     fn another_word_is_not_taken_for_a_slip() {
         for word in ["kind", "retries", "cron", "unique"] {
-            assert_eq!(meant(word), None, "{word}");
+            assert_eq!(meant(word, Place::Task), None, "{word}");
         }
     }
 }

@@ -9,6 +9,8 @@ use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream, Parser as _};
 use syn::{Attribute, Generics, ReturnType, Token, Type, Visibility, WhereClause, token};
 
+use crate::errors::Errors;
+
 /// A function, as it stands in the source.
 #[derive(Clone)]
 pub(crate) struct Function {
@@ -66,6 +68,21 @@ pub(crate) enum Shape {
 /// Reads a function, or says that the attribute does not stand on one.
 pub(crate) fn function(item: TokenStream) -> syn::Result<Function> {
     Function::parse.parse2(item)
+}
+
+/// Returns what stands in the parentheses of each `#[taskq(…)]`.
+pub(crate) fn taskq_attributes(input: &syn::DeriveInput, errors: &mut Errors) -> Vec<TokenStream> {
+    let mut found = Vec::new();
+    for attribute in input.attrs.iter().filter(|it| it.path().is_ident("taskq")) {
+        match attribute.meta.require_list() {
+            Ok(list) => found.push(list.tokens.clone()),
+            Err(_) => errors.at(
+                attribute,
+                "`#[taskq]` takes options in parentheses: write `#[taskq(queue = \"mail\")]`",
+            ),
+        }
+    }
+    found
 }
 
 impl Parse for Function {

@@ -1,12 +1,12 @@
-//! Checks the rules of a handler, one function each, and reports every one that is broken.
+//! Checks the rules of a handler or a payload, one function each, and reports every one that is broken.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::{GenericParam, ReturnType, Type};
+use syn::{Data, DeriveInput, Fields, GenericParam, ReturnType, Type};
 
 use crate::arguments;
 use crate::errors::Errors;
-use crate::model::{Krate, Task};
+use crate::model::{Derived, Krate, Payload, Stored, Task};
 use crate::names;
 use crate::options::Options;
 use crate::parse::{Function, Shape};
@@ -24,9 +24,14 @@ pub(crate) fn task<'a>(
     check_output(function, &mut errors);
     check_self_type(function, &mut errors);
     check_body(function, &mut errors);
-    let name = check_name(function, options, &mut errors);
-    let aliases = check_aliases(&name, options, &mut errors);
-    let payload = check_payload(function, options, &mut errors);
+    let whole = arguments::check_whole(function, &mut errors);
+    let payload = match options.handles.as_ref().or(whole) {
+        Some(ty) => check_foreign(ty, function, options, &mut errors),
+        // Given, and wrong: that was said.
+        None if options.key("handles").is_some() => None,
+        None => check_made(function, options, &mut errors),
+    };
+    let aliases = check_aliases(payload.as_ref(), options, &mut errors);
     let declared_lifetimes = declared_lifetimes(function);
     let arguments: Vec<_> = function
         .arguments
@@ -39,16 +44,186 @@ pub(crate) fn task<'a>(
             function,
             krate: Krate::of(options),
             payload,
-            derives: &options.derives,
-            name,
             aliases,
-            queue: options.queue.as_ref().map(syn::LitStr::value),
-            priority: options.priority,
-            max_attempts: options.max_attempts,
             timeout: options.timeout,
             arguments,
         }),
         _ => Err(errors),
+    }
+}
+
+/// Makes a payload of what `derive(Payload)` stands on, or says all that is wrong with it.
+pub(crate) fn payload<'a>(
+    input: &'a DeriveInput,
+    options: &'a Options,
+    mut errors: Errors,
+) -> Result<Derived<'a>, Errors> {
+    check_payload_generics(input, &mut errors);
+    let fields = match &input.data {
+        Data::Struct(data) => match &data.fields {
+            Fields::Named(fields) => Some(fields.named.iter().collect()),
+            Fields::Unnamed(_) | Fields::Unit => None,
+        },
+        Data::Enum(_) => None,
+        Data::Union(data) => {
+            errors.at(
+                data.union_token,
+                "a payload is written as JSON, and a union cannot be: make it a struct or an enum",
+            );
+            None
+        }
+    };
+    let name = match &options.name {
+        Some(name) => name.value(),
+        None => names::task_type_of_payload(&input.ident),
+    };
+    check_default_name(&input.ident, &name, options, &mut errors);
+    check_upgrades(&input.ident, options, &mut errors);
+    let is_checked = is_checked(&input.data);
+    match errors.is_empty() {
+        true => Ok(Derived {
+            ident: &input.ident,
+            visibility: &input.vis,
+            krate: Krate::of(options),
+            stored: stored(name, options),
+            fields,
+            is_checked,
+        }),
+        false => Err(errors),
+    }
+}
+
+fn check_payload_generics(input: &DeriveInput, errors: &mut Errors) {
+    if input.generics.lt_token.is_some() {
+        errors.at(
+            &input.generics,
+            "a payload is not generic, since a row names no types: write the types out, and own \
+             what is borrowed",
+        );
+    }
+}
+
+/// Tells whether garde is told what values a field may have.
+fn is_checked(data: &Data) -> bool {
+    let garde = |field: &syn::Field| field.attrs.iter().any(|it| it.path().is_ident("garde"));
+    match data {
+        Data::Struct(data) => data.fields.iter().any(garde),
+        Data::Enum(data) => data.variants.iter().any(|it| it.fields.iter().any(garde)),
+        Data::Union(_) => false,
+    }
+}
+
+/// Checks a payload that is made of the handler's arguments.
+fn check_made<'a>(
+    function: &Function,
+    options: &'a Options,
+    errors: &mut Errors,
+) -> Option<Payload<'a>> {
+    let name = match &options.name {
+        Some(name) => name.value(),
+        None => names::task_type(&function.ident),
+    };
+    check_default_name(&function.ident, &name, options, errors);
+    let ident = check_payload(function, options, errors);
+    if let Some(ident) = &ident {
+        check_upgrades(ident, options, errors);
+    }
+    Some(Payload::Made {
+        ident: ident?,
+        derives: &options.derives,
+        stored: stored(name, options),
+    })
+}
+
+fn stored(name: String, options: &Options) -> Stored<'_> {
+    Stored {
+        name,
+        queue: options.queue.as_ref().map(syn::LitStr::value),
+        priority: options.priority,
+        max_attempts: options.max_attempts,
+        version: options.version.as_ref().map_or(1, |it| it.number),
+        upgrades: &options.upgrades,
+    }
+}
+
+/// Checks a handler whose payload is declared elsewhere.
+fn check_foreign<'a>(
+    ty: &'a Type,
+    function: &Function,
+    options: &Options,
+    errors: &mut Errors,
+) -> Option<Payload<'a>> {
+    for key in options.about_the_payload() {
+        let message = match key.to_string().as_str() {
+            name @ ("payload" | "derive") => format!(
+                "`{name}` is for a payload that is made of the arguments, and this one is \
+                 declared elsewhere: remove it"
+            ),
+            name => format!(
+                "the payload is declared elsewhere: write `{name}` there, in its `#[taskq(…)]`"
+            ),
+        };
+        errors.at(key, message);
+    }
+    arguments::check_field_attributes_are_elsewhere(function, errors);
+    let handler = names::handler_type(&function.ident);
+    match &handler {
+        Some(handler) if is_taken(handler, function) => errors.at(
+            &function.ident,
+            format!(
+                "the task would be called `{handler}`, as a type of the signature is: rename the \
+                 function"
+            ),
+        ),
+        Some(_) => {}
+        None => errors.at(
+            &function.ident,
+            format!(
+                "no type can be named after `{}`: rename the function",
+                function.ident
+            ),
+        ),
+    }
+    Some(Payload::Foreign {
+        ty,
+        handler: handler?,
+    })
+}
+
+/// Checks that each version before the newest has its way there, and no other has one.
+fn check_upgrades(payload: &Ident, options: &Options, errors: &mut Errors) {
+    let number = options.version.as_ref().map_or(1, |it| it.number);
+    match (&options.version, options.key("upgrade")) {
+        (Some(version), None) if number > 1 => {
+            let before = number - 1;
+            errors.at(
+                &version.tokens,
+                format!(
+                    "rows of version {before} may wait, and nothing says how to read them: add \
+                     `upgrade = from_v{before}`, with `fn from_v{before}(old: {payload}V{before}) \
+                     -> {payload}`"
+                ),
+            );
+        }
+        (None, Some(key)) if options.key("version").is_none() => errors.at(
+            key,
+            "`upgrade` reads payloads before the newest, and there is no version before 1: add \
+             `version = 2`",
+        ),
+        _ => {}
+    }
+    if options.version.is_some() {
+        let most = usize::from(number) - 1;
+        let too_many = options.upgrades.len().saturating_sub(most);
+        for step in &options.upgrades[..too_many] {
+            errors.at(
+                step,
+                format!(
+                    "before version {number} there are {most}, and each has one step to the next: \
+                     remove this step, or raise `version`"
+                ),
+            );
+        }
     }
 }
 
@@ -163,25 +338,31 @@ fn check_body(function: &Function, errors: &mut Errors) {
     }
 }
 
-fn check_name(function: &Function, options: &Options, errors: &mut Errors) -> String {
-    if let Some(name) = &options.name {
-        return name.value();
-    }
-    let name = names::task_type(&function.ident);
-    if let Some(problem) = names::problem(&name) {
+fn check_default_name(of: &Ident, name: &str, options: &Options, errors: &mut Errors) {
+    if options.name.is_none()
+        && let Some(problem) = names::problem(name)
+    {
         errors.at(
-            &function.ident,
+            of,
             format!("the name of a task type {problem}: give it one with `name = \"…\"`"),
         );
     }
-    name
 }
 
-fn check_aliases(name: &str, options: &Options, errors: &mut Errors) -> Vec<String> {
+fn check_aliases(
+    payload: Option<&Payload<'_>>,
+    options: &Options,
+    errors: &mut Errors,
+) -> Vec<String> {
+    let name = match payload {
+        Some(Payload::Made { stored, .. }) => Some(&stored.name),
+        // Its name is not known here; a worker does not start with one name for two.
+        Some(Payload::Foreign { .. }) | None => None,
+    };
     let mut aliases = Vec::new();
     for alias in &options.aliases {
         let text = alias.value();
-        if text == name {
+        if Some(&text) == name {
             errors.at(alias, format!("`{text}` is the name itself, not an alias"));
         } else if aliases.contains(&text) {
             errors.at(alias, format!("the alias `{text}` is given twice"));
@@ -193,7 +374,7 @@ fn check_aliases(name: &str, options: &Options, errors: &mut Errors) -> Vec<Stri
 }
 
 fn check_payload(function: &Function, options: &Options, errors: &mut Errors) -> Option<Ident> {
-    let payload = payload(function, options);
+    let payload = payload_ident(function, options);
     match &payload {
         Some(payload) if is_taken(payload, function) => errors.at(
             options.payload.as_ref().unwrap_or(&function.ident),
@@ -234,7 +415,7 @@ fn types(function: &Function) -> impl Iterator<Item = TokenStream> {
 }
 
 /// Returns the name of the payload struct, unless there is none.
-pub(crate) fn payload(function: &Function, options: &Options) -> Option<Ident> {
+pub(crate) fn payload_ident(function: &Function, options: &Options) -> Option<Ident> {
     options
         .payload
         .clone()

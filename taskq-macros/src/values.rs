@@ -5,11 +5,11 @@ use std::time::Duration;
 use proc_macro2::{Ident, TokenStream};
 use syn::parse::{Parse, ParseStream, Parser as _};
 use syn::punctuated::Punctuated;
-use syn::{LitInt, LitStr, Path, Token};
+use syn::{LitInt, LitStr, Path, Token, Type};
 
 use crate::duration;
 use crate::names;
-use crate::options::{Given, Value};
+use crate::options::{Given, Value, Version};
 
 /// Reads the name of a queue or task type.
 pub(crate) fn name(given: &Given) -> syn::Result<LitStr> {
@@ -37,6 +37,42 @@ pub(crate) fn max_attempts(given: &Given) -> syn::Result<u16> {
     match integer(given)? {
         0 => Err(refuse(given, "`max_attempts` must be at least 1")),
         max_attempts => Ok(max_attempts),
+    }
+}
+
+/// Reads the version of a payload.
+pub(crate) fn version(given: &Given) -> syn::Result<Version> {
+    match integer(given)? {
+        // A row holds it in sixteen bits, with a sign.
+        number if number == 0 || number > i16::MAX.unsigned_abs() => {
+            let message = format!("`version` must be between 1 and {}", i16::MAX);
+            Err(refuse(given, &message))
+        }
+        number => Ok(Version {
+            number,
+            tokens: match &given.value {
+                Value::Assigned(tokens) | Value::List(tokens) => tokens.clone(),
+            },
+        }),
+    }
+}
+
+/// Reads the functions that bring older payloads up to date: one, or several in brackets.
+pub(crate) fn upgrades(given: &Given) -> syn::Result<Vec<Path>> {
+    let takes = "a function, or several as in `upgrade = [from_v1, from_v2]`";
+    let Paths(paths) = assigned(given, takes)?;
+    match paths.is_empty() {
+        true => Err(given.wrong_kind(takes)),
+        false => Ok(paths),
+    }
+}
+
+/// Reads the type of a payload that is declared elsewhere.
+pub(crate) fn handles(given: &Given) -> syn::Result<Type> {
+    let takes = "the type of a payload";
+    match assigned(given, takes)? {
+        ty @ Type::Path(_) => Ok(ty),
+        _ => Err(given.wrong_kind(takes)),
     }
 }
 
@@ -172,6 +208,20 @@ impl Parse for Names {
         syn::bracketed!(content in input);
         let names = Punctuated::<LitStr, Token![,]>::parse_terminated(&content)?;
         Ok(Self(names.into_iter().collect()))
+    }
+}
+
+struct Paths(Vec<Path>);
+
+impl Parse for Paths {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        if !input.peek(syn::token::Bracket) {
+            return Ok(Self(vec![input.call(Path::parse_mod_style)?]));
+        }
+        let content;
+        syn::bracketed!(content in input);
+        let paths = content.parse_terminated(Path::parse_mod_style, Token![,])?;
+        Ok(Self(paths.into_iter().collect()))
     }
 }
 

@@ -43,8 +43,8 @@ const ENQUEUE_MANY_CHUNK: usize = 10_000;
 ///
 /// # Errors
 ///
-/// The await gives [`EnqueueError`]: an option out of range, a payload that has no JSON, or what
-/// Postgres said. After an error of Postgres the caller's transaction is aborted, as after any
+/// The await gives [`EnqueueError`]: an option out of range, a payload that has no JSON or is refused
+/// by its own [`check`](Payload::check), or what Postgres said. After an error of Postgres the caller's transaction is aborted, as after any
 /// statement that fails.
 ///
 /// # Cancel safety
@@ -208,7 +208,7 @@ impl<P> fmt::Debug for Enqueue<'_, P> {
 ///
 /// # Errors
 ///
-/// As [`enqueue`]. A payload that has no JSON is found before anything is inserted.
+/// As [`enqueue`]. A payload that is refused or has no JSON is found before anything is inserted.
 pub fn enqueue_many<P: Payload, I: IntoIterator<Item = P>>(
     conn: &mut PgConnection,
     payloads: I,
@@ -300,7 +300,11 @@ where
 }
 
 fn encode<P: Payload>(payload: &P) -> Result<Box<RawValue>, EnqueueError> {
-    payload.__encode().map_err(|source| EnqueueError::Encode {
+    payload.check().map_err(|source| EnqueueError::Invalid {
+        task_type: P::TASK_TYPE,
+        source,
+    })?;
+    payload.encode().map_err(|source| EnqueueError::Encode {
         task_type: P::TASK_TYPE,
         source,
     })

@@ -6,36 +6,149 @@ use std::fmt;
 /// Any error, as a handler returns it.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
+/// Why a payload cannot be written as JSON.
+pub use serde_json::Error as EncodeError;
+
 /// A payload in a row does not fit its task type.
 #[derive(Debug)]
 pub struct DecodeError {
-    path: String,
-    source: serde_json::Error,
+    reason: Reason,
+}
+
+#[derive(Debug)]
+enum Reason {
+    /// What stands at the path does not fit.
+    Form { path: String, source: BoxError },
+    /// It fits, and its values are refused.
+    Values(InvalidPayload),
+    /// It was written by a program that knows a newer version.
+    TooNew { version: u16, known: u16 },
+    /// It is of a version that is not read any more.
+    TooOld { version: u16, oldest: u16 },
 }
 
 impl DecodeError {
-    pub(crate) fn new(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
+    /// Says that what stands at `path`, such as `user.email`, does not fit; `.` is the whole.
+    pub fn new(path: impl Into<String>, source: impl Into<BoxError>) -> Self {
         Self {
-            path: error.path().to_string(),
-            source: error.into_inner(),
+            reason: Reason::Form {
+                path: path.into(),
+                source: source.into(),
+            },
         }
     }
 
-    /// Returns where in the payload the mistake is, such as `user.email`; `.` is the whole.
+    pub(crate) fn json(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
+        Self::new(error.path().to_string(), error.into_inner())
+    }
+
+    pub(crate) fn invalid(invalid: InvalidPayload) -> Self {
+        Self {
+            reason: Reason::Values(invalid),
+        }
+    }
+
+    pub(crate) fn too_new(version: u16, known: u16) -> Self {
+        Self {
+            reason: Reason::TooNew { version, known },
+        }
+    }
+
+    pub(crate) fn too_old(version: u16, oldest: u16) -> Self {
+        Self {
+            reason: Reason::TooOld { version, oldest },
+        }
+    }
+
+    /// Returns where in the payload the first mistake is, such as `user.email`; `.` is the whole.
     pub fn path(&self) -> &str {
-        &self.path
+        match &self.reason {
+            Reason::Form { path, .. } => path,
+            Reason::Values(invalid) => invalid.violations().next().map_or(".", |(path, _)| path),
+            Reason::TooNew { .. } | Reason::TooOld { .. } => ".",
+        }
     }
 }
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "payload does not decode at `{}`", self.path)
+        match &self.reason {
+            Reason::Form { path, .. } => write!(f, "payload does not decode at `{path}`"),
+            Reason::Values(_) => f.write_str("payload is refused"),
+            Reason::TooNew { version, known } => write!(
+                f,
+                "payload has version {version}, and this program knows none after {known}"
+            ),
+            Reason::TooOld { version, oldest } => write!(
+                f,
+                "payload has version {version}, and this program reads none before {oldest}"
+            ),
+        }
     }
 }
 
 impl Error for DecodeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.source)
+        match &self.reason {
+            Reason::Form { source, .. } => Some(&**source),
+            Reason::Values(invalid) => Some(invalid),
+            Reason::TooNew { .. } | Reason::TooOld { .. } => None,
+        }
+    }
+}
+
+/// Values in a payload that may not be enqueued or run, though its form is right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidPayload {
+    violations: Vec<(String, String)>,
+}
+
+impl InvalidPayload {
+    /// Says what is wrong with the value at `path`, such as `user.email`.
+    pub fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self {
+            violations: vec![(path.into(), problem.into())],
+        }
+    }
+
+    /// Adds what is wrong with another value.
+    #[must_use]
+    pub fn and(mut self, path: impl Into<String>, problem: impl Into<String>) -> Self {
+        self.violations.push((path.into(), problem.into()));
+        self
+    }
+
+    /// Returns each path with what is wrong there; at least one.
+    pub fn violations(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.violations
+            .iter()
+            .map(|(path, problem)| (path.as_str(), problem.as_str()))
+    }
+}
+
+impl fmt::Display for InvalidPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (path, problem)) in self.violations().enumerate() {
+            let separator = if at == 0 { "" } else { "; " };
+            write!(f, "{separator}`{path}`: {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for InvalidPayload {}
+
+#[cfg(feature = "garde")]
+impl From<garde::Report> for InvalidPayload {
+    fn from(report: garde::Report) -> Self {
+        let violations = report.iter().map(|(path, error)| {
+            let path = path.to_string();
+            let path = if path.is_empty() { ".".into() } else { path };
+            (path, error.to_string())
+        });
+        Self {
+            violations: violations.collect(),
+        }
     }
 }
 
@@ -48,7 +161,14 @@ pub enum EnqueueError {
         /// The task type.
         task_type: &'static str,
         /// What serde_json says.
-        source: serde_json::Error,
+        source: EncodeError,
+    },
+    /// The payload has values that its task type refuses.
+    Invalid {
+        /// The task type.
+        task_type: &'static str,
+        /// Which values, and why.
+        source: InvalidPayload,
     },
     /// An option of the enqueue is out of its range.
     Option {
@@ -67,6 +187,7 @@ impl fmt::Display for EnqueueError {
             Self::Encode { task_type, .. } => {
                 write!(f, "the payload of `{task_type}` cannot be written as JSON")
             }
+            Self::Invalid { task_type, .. } => write!(f, "the payload of `{task_type}` is refused"),
             Self::Option { option, problem } => write!(f, "`{option}` {problem}"),
             Self::Database(error) => match missing_table(error) {
                 true => f.write_str(
@@ -82,6 +203,7 @@ impl Error for EnqueueError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Encode { source, .. } => Some(source),
+            Self::Invalid { source, .. } => Some(source),
             Self::Option { .. } => None,
             Self::Database(source) => Some(source),
         }

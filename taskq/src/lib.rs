@@ -80,6 +80,11 @@
 //!
 //! # Features
 //!
+//! - `garde` checks payloads by `#[garde(…)]` on a handler's arguments: when they are enqueued, and again
+//!   before they are run.
+//! - `cli` gives a worker's binary its command line, `taskq::cli::main`.
+//! - `schemars` knows the JSON Schema of each payload. With `cli`, `tasks --lock` writes them to a file, and
+//!   `tasks --check` refuses a change that would strand rows.
 //! - `testing` finds or starts a Postgres server, for tests and examples.
 //! - `tls-none`, `tls-native-tls`, `tls-rustls-aws-lc-rs`, `tls-rustls-ring-webpki` and
 //!   `tls-rustls-ring-native-roots` are handed on to sqlx, which uses no TLS unless asked.
@@ -94,20 +99,28 @@ mod faults;
 #[cfg(feature = "faults")]
 #[doc(hidden)]
 pub mod faults;
+pub mod json;
 mod lanes;
+#[cfg(all(feature = "cli", feature = "schemars"))]
+mod lock;
 mod maintenance;
 mod migrate;
 mod options;
 mod outcome;
 mod payload;
 mod registry;
+#[cfg(feature = "schemars")]
+mod schema;
 mod state;
 mod store;
 mod task;
 mod tx;
+mod upgrade;
 mod verdict;
 mod worker;
 
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -115,7 +128,8 @@ pub mod testing;
 #[path = "private.rs"]
 pub mod __private;
 
-pub use taskq_macros::task;
+pub use futures_util::future::BoxFuture;
+pub use taskq_macros::{Payload, task};
 
 pub use crate::attempt::{Attempt, AttemptError};
 pub use crate::control::{Control, cancel, discard, retry_in, snooze};
@@ -123,7 +137,8 @@ pub use crate::enqueue::{
     Enqueue, Enqueued, enqueue, enqueue_copy, enqueue_copy_in, enqueue_many, enqueue_many_in,
 };
 pub use crate::error::{
-    BoxError, DecodeError, EnqueueError, MigrateError, MissingState, SchemaTooNew, WorkerError,
+    BoxError, DecodeError, EncodeError, EnqueueError, InvalidPayload, MigrateError, MissingState,
+    SchemaTooNew, WorkerError,
 };
 pub use crate::migrate::{Migration, migrate, migrate_schema, migrations};
 pub use crate::outcome::{IntoOutcome, Outcome};

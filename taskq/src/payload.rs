@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::error::DecodeError;
+use crate::error::{DecodeError, EncodeError, InvalidPayload};
 
 /// The queue of a task type that names none.
 pub const DEFAULT_QUEUE: &str = "default";
@@ -18,12 +18,40 @@ pub const DEFAULT_MAX_ATTEMPTS: u16 = 25;
 
 /// The data of one task type, and what an enqueue writes beside it.
 ///
-/// `#[task]` implements it for the struct that it makes of a handler's owned arguments. The JSON
-/// of the value is the column `payload`, [`TASK_TYPE`](Self::TASK_TYPE) the column `task_type`.
+/// `#[task]` implements it for the struct that it makes of a handler's owned arguments, and
+/// [`derive(taskq::Payload)`](macro@crate::Payload) for a struct or enum of yours. The JSON of the value
+/// is the column `payload`, [`TASK_TYPE`](Self::TASK_TYPE) the column `task_type`.
+///
+/// It can be written by hand, for what neither can express:
+///
+/// ```
+/// use taskq::json::{self, RawValue};
+/// use taskq::{DecodeError, EncodeError, Payload};
+///
+/// /// The ids of users, as a bare array: `[1, 2, 3]`.
+/// struct Invite(Vec<i64>);
+///
+/// impl Payload for Invite {
+///     const TASK_TYPE: &'static str = "invite";
+///     const QUEUE: &'static str = "mail";
+///
+///     fn encode(&self) -> Result<Box<RawValue>, EncodeError> {
+///         json::encode(&self.0)
+///     }
+///
+///     fn decode(raw: &RawValue, _version: Option<u16>) -> Result<Self, DecodeError> {
+///         json::decode(raw).map(Self)
+///     }
+/// }
+/// # let raw = Invite(vec![1, 2]).encode().unwrap();
+/// # assert_eq!(raw.get(), "[1,2]");
+/// # assert_eq!(Invite::decode(&raw, None).unwrap().0, [1, 2]);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a task payload",
     label = "not a task payload",
-    note = "put `#[taskq::task]` on its handler: that makes the payload struct and implements `taskq::Payload` for it"
+    note = "put `#[taskq::task]` on its handler: that makes the payload struct and implements `taskq::Payload` for it",
+    note = "a payload without its handler, for both to be in different crates, is `#[derive(Serialize, Deserialize, taskq::Payload)]`"
 )]
 pub trait Payload: Sized + Send + 'static {
     /// The wire name, written to the column `task_type`.
@@ -34,15 +62,48 @@ pub trait Payload: Sized + Send + 'static {
     const PRIORITY: i16 = DEFAULT_PRIORITY;
     /// How often a task of this type is attempted at most.
     const MAX_ATTEMPTS: u16 = DEFAULT_MAX_ATTEMPTS;
-    /// The version of the payload, written beside it. A worker claims no row that is newer than
+    /// The version of the JSON that [`encode`](Self::encode) writes, at least 1, written beside it. It
+    /// rises when rows that wait would not decode otherwise. A worker claims no row that is newer than
     /// what it knows.
     const VERSION: u16 = 1;
+    /// The oldest version that [`decode`](Self::decode) still reads.
+    const OLDEST_VERSION: u16 = Self::VERSION;
 
     /// Writes the value as JSON.
-    #[doc(hidden)]
-    fn __encode(&self) -> Result<Box<RawValue>, serde_json::Error>;
+    ///
+    /// # Errors
+    ///
+    /// The value cannot be written, such as a map whose keys are no strings.
+    fn encode(&self) -> Result<Box<RawValue>, EncodeError>;
 
-    /// Reads a value back, naming the path of what does not fit.
-    #[doc(hidden)]
-    fn __decode(raw: &RawValue) -> Result<Self, DecodeError>;
+    /// Reads a value of the given version. A row without one, from a bare insert, may be of any.
+    ///
+    /// # Errors
+    ///
+    /// The JSON does not fit, or is of a version that is not read.
+    fn decode(raw: &RawValue, version: Option<u16>) -> Result<Self, DecodeError>;
+
+    /// Says what is wrong with a value that has the right form: before it is enqueued, and after
+    /// it was decoded. With `#[garde(…)]` on fields this is what garde finds.
+    ///
+    /// # Errors
+    ///
+    /// Names each value that may not be enqueued or run.
+    fn check(&self) -> Result<(), InvalidPayload> {
+        Ok(())
+    }
+
+    /// Returns the JSON Schema of what is read, by which `tasks --lock` and `tasks --check` tell whether
+    /// a change strands rows; `None` where there is none.
+    #[cfg(feature = "schemars")]
+    fn json_schema() -> Option<schemars::Schema> {
+        None
+    }
+}
+
+/// Reads a payload as a worker does: decodes it, and then checks it.
+pub(crate) fn read<P: Payload>(raw: &RawValue, version: Option<u16>) -> Result<P, DecodeError> {
+    let payload = P::decode(raw, version)?;
+    payload.check().map_err(DecodeError::invalid)?;
+    Ok(payload)
 }

@@ -3,47 +3,101 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-pub use std::primitive::{i16, str, u16};
-pub use std::{boxed::Box, file, line, result::Result, time::Duration};
+pub use std::primitive::{bool, i16, str, u16};
+pub use std::{boxed::Box, file, line, option::Option, result::Result, time::Duration};
 
 pub use inventory;
 pub use serde;
-pub use serde_json::Error as EncodeError;
 pub use serde_json::value::RawValue;
 pub use sqlx::PgConnection;
 
 pub use crate::enqueue::{Enqueue, enqueue};
-pub use crate::error::DecodeError;
+pub use crate::error::{DecodeError, EncodeError, InvalidPayload};
 pub use crate::outcome::{IntoOutcome, Outcome};
 pub use crate::payload::Payload;
 pub use crate::state::{Parts, StateRequirement};
 pub use crate::task::{Declaration, Registration, Task};
 pub use crate::tx::{Tx, TxHandle};
+pub use crate::upgrade::ReadOlder;
+use crate::{json, upgrade};
 pub use futures_util::future::BoxFuture;
 
 /// A payload that serde can write and read.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written and read as JSON",
-    label = "a mistake in the fields of this handler's payload",
-    note = "an owned argument's type is not `Serialize + DeserializeOwned`, or its `#[serde]` attribute is wrong"
+    label = "a payload that serde cannot write and read",
+    note = "a payload derives `serde::Serialize` and `serde::Deserialize`, and so does the type of each of its fields: with `#[task]`, of each owned argument"
 )]
 pub trait Codec: Sized {
     /// Writes a payload as JSON.
     fn encode(&self) -> Result<Box<RawValue>, EncodeError>;
-    /// Reads a payload, naming the path of what does not fit.
-    fn decode(raw: &RawValue) -> Result<Self, DecodeError>;
+    /// Reads a payload of a version, or of any that `upgrades` lead from, the newest first.
+    fn decode(
+        raw: &RawValue,
+        version: Option<u16>,
+        upgrades: &[ReadOlder<Self>],
+    ) -> Result<Self, DecodeError>
+    where
+        Self: Payload;
 }
 
 #[diagnostic::do_not_recommend]
 impl<T: serde::Serialize + serde::de::DeserializeOwned> Codec for T {
     fn encode(&self) -> Result<Box<RawValue>, EncodeError> {
-        serde_json::value::to_raw_value(self)
+        json::encode(self)
     }
 
-    fn decode(raw: &RawValue) -> Result<Self, DecodeError> {
-        let mut reader = serde_json::Deserializer::from_str(raw.get());
-        serde_path_to_error::deserialize(&mut reader).map_err(DecodeError::new)
+    fn decode(
+        raw: &RawValue,
+        version: Option<u16>,
+        upgrades: &[ReadOlder<Self>],
+    ) -> Result<Self, DecodeError>
+    where
+        Self: Payload,
+    {
+        upgrade::decode(raw, version, upgrades)
     }
+}
+
+/// What the first step of an upgrade takes: the payload as it was.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be read as an older payload: it must be `DeserializeOwned`",
+    label = "takes `{Self}`, which serde cannot read",
+    note = "add `#[derive(serde::Deserialize)]` to `{Self}`, with the fields that rows of that version have"
+)]
+pub trait OlderPayload: Sized {
+    /// Reads it.
+    fn read(raw: &RawValue) -> Result<Self, DecodeError>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: serde::de::DeserializeOwned> OlderPayload for T {
+    fn read(raw: &RawValue) -> Result<Self, DecodeError> {
+        json::decode(raw)
+    }
+}
+
+/// Reads an older payload and takes the first step from it.
+// `step` comes first, so that a mistake in its type is reported there.
+pub fn first_step<Old: OlderPayload, New>(
+    step: fn(Old) -> New,
+    raw: &RawValue,
+) -> Result<New, DecodeError> {
+    Old::read(raw).map(step)
+}
+
+/// Takes a further step.
+pub fn further_step<Old, New>(
+    step: fn(Old) -> New,
+    old: Result<Old, DecodeError>,
+) -> Result<New, DecodeError> {
+    old.map(step)
+}
+
+/// Checks a payload by its `#[garde(…)]` attributes.
+#[cfg(feature = "garde")]
+pub fn garde<P: garde::Validate<Context: Default>>(payload: &P) -> Result<(), InvalidPayload> {
+    payload.validate().map_err(InvalidPayload::from)
 }
 
 /// A type that an owned argument of a handler may have.
@@ -101,6 +155,27 @@ impl<T: ?Sized + Send + Sync + 'static> SharedState for T {
         parts.state::<T>()
     }
 }
+
+/// The payload of a task whose handler has mistakes.
+#[derive(Debug)]
+pub struct NoPayload;
+
+impl Payload for NoPayload {
+    const TASK_TYPE: &'static str = "";
+
+    fn encode(&self) -> Result<Box<RawValue>, EncodeError> {
+        stub()
+    }
+
+    fn decode(_raw: &RawValue, _version: Option<u16>) -> Result<Self, DecodeError> {
+        stub()
+    }
+}
+
+#[cfg(feature = "schemars")]
+pub use crate::schema::{FieldSchema, NoSchema, Probe, prelude as schema_prelude};
+#[cfg(feature = "schemars")]
+pub use schemars;
 
 /// Stands in for code that could not be made, in a program that does not compile.
 pub const fn stub() -> ! {

@@ -72,6 +72,15 @@ impl Registry {
         self.handlers.is_empty()
     }
 
+    /// Returns each handler once, by its name.
+    #[cfg(feature = "cli")]
+    pub(crate) fn handlers(&self) -> impl Iterator<Item = &Registration> {
+        let by_name = self.handlers.iter();
+        by_name
+            .filter(|(name, it)| **name == it.task_type)
+            .map(|(_, it)| it)
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<&Registration> {
         self.handlers.get(name)
     }

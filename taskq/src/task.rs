@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::error::DecodeError;
 use crate::outcome::Outcome;
-use crate::payload::Payload;
+use crate::payload::{self, Payload};
 use crate::state::{Parts, StateRequirement};
 
 /// How long one attempt may take, unless its type says otherwise.
@@ -19,12 +19,37 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// A handler that a worker can run.
 ///
-/// `#[task]` implements it for the payload struct that it makes. Such structs are what
+/// `#[task]` implements it for the payload struct that it makes, or, where the payload is declared
+/// elsewhere (`handles = …`), for a `…Handler` beside it. These types are what
 /// [`only`](crate::WorkerBuilder::only) takes.
+///
+/// It can be written by hand, for what no `async fn` expresses:
+///
+/// ```
+/// use taskq::{BoxFuture, Declaration, IntoOutcome, Outcome, Parts, StateRequirement, Task};
+/// # #[derive(serde::Serialize, serde::Deserialize, taskq::Payload)]
+/// # struct SendSms { to: String }
+/// # trait Sms: Send + Sync { fn send(&self, to: &str) -> Result<(), String>; }
+///
+/// struct SendSmsHandler;
+///
+/// impl Task for SendSmsHandler {
+///     type Payload = SendSms;
+///
+///     const DECLARATION: Declaration =
+///         Declaration::new().states(&[StateRequirement::of::<dyn Sms>()]);
+///
+///     fn run<'a>(payload: SendSms, parts: Parts<'a>) -> BoxFuture<'a, Outcome> {
+///         Box::pin(async move { parts.state::<dyn Sms>().send(&payload.to).into_outcome() })
+///     }
+/// }
+///
+/// taskq::register!(SendSmsHandler);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a task",
     label = "not a task",
-    note = "name the struct that `#[taskq::task]` made, such as `SendEmailWelcome` for `async fn send_email_welcome`"
+    note = "name the struct that `#[taskq::task]` made, such as `SendEmailWelcome` for `async fn send_email_welcome`, or `SendEmailWelcomeHandler` where it has `handles = …`"
 )]
 pub trait Task: 'static {
     /// The data that the handler is given.
@@ -120,7 +145,7 @@ pub enum Delivery {
 }
 
 pub(crate) type RunFn =
-    for<'a> fn(&RawValue, Parts<'a>) -> Result<BoxFuture<'a, Outcome>, DecodeError>;
+    for<'a> fn(&RawValue, Option<u16>, Parts<'a>) -> Result<BoxFuture<'a, Outcome>, DecodeError>;
 
 /// One handler as the worker sees it: what `inventory` collects and [`Task`] describes.
 #[doc(hidden)]
@@ -130,9 +155,15 @@ pub struct Registration {
     /// The newest version of its payload that it decodes.
     pub(crate) payload_version: u16,
     pub(crate) queue: &'static str,
+    #[cfg(feature = "cli")]
+    pub(crate) priority: i16,
     pub(crate) max_attempts: u16,
+    #[cfg(feature = "cli")]
+    pub(crate) oldest_version: u16,
     pub(crate) declaration: Declaration,
     pub(crate) run: RunFn,
+    #[cfg(all(feature = "cli", feature = "schemars"))]
+    pub(crate) json_schema: fn() -> Option<schemars::Schema>,
 }
 
 impl Registration {
@@ -142,20 +173,39 @@ impl Registration {
             task_type: T::Payload::TASK_TYPE,
             payload_version: T::Payload::VERSION,
             queue: T::Payload::QUEUE,
+            #[cfg(feature = "cli")]
+            priority: T::Payload::PRIORITY,
             max_attempts: T::Payload::MAX_ATTEMPTS,
+            #[cfg(feature = "cli")]
+            oldest_version: T::Payload::OLDEST_VERSION,
             declaration: T::DECLARATION,
             run: run_erased::<T>,
+            #[cfg(all(feature = "cli", feature = "schemars"))]
+            json_schema: T::Payload::json_schema,
         }
     }
 }
 
 inventory::collect!(Registration);
 
+/// Registers tasks that are implemented by hand, so that workers find them: `register!(Charge, Refund);`
+///
+/// What `#[task]` makes is registered already.
+#[macro_export]
+macro_rules! register {
+    ($($task:ty),+ $(,)?) => {
+        $($crate::__private::inventory::submit! {
+            $crate::__private::Registration::of::<$task>()
+        })+
+    };
+}
+
 fn run_erased<'a, T: Task>(
     raw: &RawValue,
+    version: Option<u16>,
     parts: Parts<'a>,
 ) -> Result<BoxFuture<'a, Outcome>, DecodeError> {
-    let payload = T::Payload::__decode(raw)?;
+    let payload = payload::read(raw, version)?;
     Ok(T::run(payload, parts))
 }
 

@@ -1,13 +1,17 @@
 //! taskq as its users see it: the public API against a real Postgres, a fresh database for each test.
 
 mod claim;
+mod cli;
 mod cluster;
+mod control;
 mod enqueue;
+mod enqueued;
 mod history;
 mod lease;
 mod listen;
 mod migrate;
 mod order;
+mod payload;
 mod plan;
 mod process;
 mod retry;

@@ -17,6 +17,14 @@ pub(crate) struct Attributes {
 }
 
 impl Attributes {
+    pub(crate) fn none() -> Self {
+        Self {
+            cfgs: Vec::new(),
+            deprecated: Vec::new(),
+            allow_deprecated: None,
+        }
+    }
+
     pub(crate) fn of(function: &Function) -> Self {
         let only = |wanted: &str| -> Vec<TokenStream> {
             function

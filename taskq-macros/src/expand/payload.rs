@@ -1,119 +1,54 @@
-//! Writes the payload: the struct, how it is enqueued, and `impl Payload`.
+//! Writes what any payload has: `impl Payload`, and the short form of enqueueing.
 
-use proc_macro2::{Ident, Literal, Span, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
-use syn::Type;
-use syn::ext::IdentExt as _;
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens as _, quote, quote_spanned};
 use syn::spanned::Spanned as _;
+use syn::{Path, Type, Visibility};
 
 use crate::expand::Attributes;
-use crate::model::{Field, Task};
-use crate::parse::Function;
-use crate::tokens::mentions;
+use crate::model::{Derived, Krate, Stored};
 
-/// Asserts what the fields must be, before the struct: what serde's derives say comes second.
-pub(super) fn assertions(task: &Task<'_>) -> TokenStream {
-    let assertions: Vec<_> = task
-        .fields()
-        .filter(|field| !serde_goes_around_the_type(field))
-        .map(|field| {
-            let ty = field.ty;
-            let private = task.krate.private_at(ty.span());
-            // From the first to the last token of the type, for both to be underlined.
-            let close = quote_spanned!(last_span(ty)=> >);
-            quote_spanned!(ty.span()=> _: #private::AssertField<#ty #close)
-        })
-        .collect();
-    if assertions.is_empty() {
-        return TokenStream::new();
-    }
-    let attributes = Attributes::of(task.function);
-    let (cfgs, allow) = (&attributes.cfgs, &attributes.allow_deprecated);
-    quote! {
-        #(#cfgs)*
-        #allow
-        const _: () = {
-            #[allow(dead_code)]
-            fn __taskq_fields(#(#assertions),*) {}
-        };
-    }
+/// What the short form of enqueueing depends on.
+pub(super) struct Enqueue<'a> {
+    pub(super) payload: &'a Ident,
+    pub(super) krate: &'a Krate,
+    pub(super) stored: &'a Stored<'a>,
+    /// `enqueue`, standing where rustc's note "associated function defined here" points.
+    pub(super) ident: Ident,
+    pub(super) visibility: &'a Visibility,
+    pub(super) attributes: &'a Attributes,
+    pub(super) fields: Vec<(&'a Ident, &'a Type)>,
 }
 
-fn last_span(ty: &Type) -> Span {
-    let last = ty.to_token_stream().into_iter().last();
-    last.map_or_else(Span::call_site, |token| token.span())
-}
-
-/// Tells whether serde is told how to write and read a field whose type need not know it.
-fn serde_goes_around_the_type(field: &Field<'_>) -> bool {
-    const WAYS: [&str; 7] = [
-        "bound",
-        "with",
-        "serialize_with",
-        "deserialize_with",
-        "skip",
-        "skip_serializing",
-        "skip_deserializing",
-    ];
-    field
-        .attributes
-        .iter()
-        .any(|attribute| mentions(attribute.to_token_stream(), &WAYS))
-}
-
-/// Writes the payload struct, and the short form of enqueueing it.
-pub(super) fn structure(task: &Task<'_>) -> TokenStream {
-    let Task {
-        function, payload, ..
-    } = task;
+/// Writes the short form of enqueueing.
+pub(super) fn enqueue(it: &Enqueue<'_>) -> TokenStream {
+    let Enqueue {
+        payload,
+        ident: enqueue,
+        visibility,
+        ..
+    } = it;
     let Attributes {
         cfgs,
-        deprecated,
         allow_deprecated,
-    } = Attributes::of(function);
-    let visibility = &function.visibility;
-    // A clash of names is reported at the struct's first and last token.
-    let at = Span::mixed_site().located_at(function.ident.span());
-    let private = task.krate.private();
-    let derives = derives(task);
-    let docs = payload_docs(task);
-    let fields = task.fields().map(|field| {
-        let Field {
-            ident,
-            ty,
-            attributes,
-        } = field;
-        let doc = field_doc(field);
-        let bound = field_bound(task, field);
-        quote!(#bound #doc #(#attributes)* #visibility #ident: #ty,)
-    });
-    let fields = quote!(#(#fields)*);
-    let body = quote_spanned!(at=> { #fields });
-    let declaration = quote_spanned!(at=> struct #payload);
-
-    let enqueue = enqueue_ident(function);
-    // Where the note "associated function defined here" points.
-    let conn = Ident::new("conn", at);
-    let here = Span::call_site().located_at(function.ident.span());
-    let private_at_handler = task.krate.private_at(here);
-    let conn_type = quote_spanned!(here=> &'conn mut #private_at_handler::PgConnection);
-    let names: Vec<_> = task.fields().map(|field| &field.ident).collect();
-    let types = task.fields().map(|field| field.ty);
-    let enqueue_doc = format!(
+        ..
+    } = it.attributes;
+    let private = it.krate.private();
+    let span = enqueue.span();
+    let conn = Ident::new("conn", Span::mixed_site().located_at(span));
+    let here = Span::call_site().located_at(span);
+    let private_here = it.krate.private_at(here);
+    let conn_type = quote_spanned!(here=> &'conn mut #private_here::PgConnection);
+    let (names, types): (Vec<_>, Vec<_>) = it.fields.iter().copied().unzip();
+    let doc = format!(
         "Enqueues the task type `{}` in the caller's transaction.",
-        task.name
+        it.stored.name
     );
     quote! {
         #(#cfgs)*
-        #(#deprecated)*
-        #(#[doc = #docs])*
-        #derives
-        #visibility #declaration #body
-
-        #(#cfgs)*
         #allow_deprecated
         impl #payload {
-            #[doc = #enqueue_doc]
+            #[doc = #doc]
             #[doc = ""]
             #[doc = "Nothing happens until the builder that it returns is awaited."]
             #[allow(dead_code, clippy::too_many_arguments)]
@@ -127,99 +62,129 @@ pub(super) fn structure(task: &Task<'_>) -> TokenStream {
     }
 }
 
-/// Returns the name of the short form, standing at the handler: there rustc's note "associated
-/// function defined here" points, and so it names the arguments.
-pub(crate) fn enqueue_ident(function: &Function) -> Ident {
-    Ident::new("enqueue", function.ident.span())
-}
-
-fn derives(task: &Task<'_>) -> TokenStream {
-    let private = task.krate.private();
-    let serde = task.krate.private_in_a_string("serde");
-    let further = (!task.derives.is_empty()).then(|| {
-        let derives = task.derives;
-        quote!(#[derive(#(#derives),*)])
+/// Writes the short form for a struct of the user's, as visible as its fields are.
+pub(super) fn enqueue_of(derived: &Derived<'_>, fields: &[&syn::Field]) -> TokenStream {
+    let all_visible = fields.iter().all(|field| {
+        matches!(field.vis, Visibility::Public(_)) || field.vis == *derived.visibility
     });
-    quote! {
-        #further
-        #[derive(#private::serde::Serialize, #private::serde::Deserialize)]
-        #[serde(crate = #serde)]
-    }
-}
-
-fn payload_docs(task: &Task<'_>) -> [String; 1] {
-    let handler = task.function.ident.unraw();
-    [format!(
-        "The payload of the task type `{}`: the owned arguments of its handler, \
-         [`{handler}`](fn@{handler}).",
-        task.name,
-    )]
-}
-
-/// Bounds both of serde's implementations by what the field's type must be.
-///
-/// Where the bound does not hold it is the only thing reported: inside of the implementations it is
-/// taken for granted, and two errors that are alike in every word are printed once.
-fn field_bound(task: &Task<'_>, field: &Field<'_>) -> Option<TokenStream> {
-    if serde_goes_around_the_type(field) {
-        return None;
-    }
-    let ty = field.ty.to_token_stream().to_string();
-    // The string is parsed where `$crate` means nothing.
-    if ty.contains('$') {
-        return None;
-    }
-    let trait_path = task.krate.private_in_a_string("Serde");
-    let mut bound = Literal::string(&format!("{ty}: {trait_path}"));
-    bound.set_span(Span::call_site().located_at(field.ty.span()));
-    Some(quote!(#[serde(bound = #bound)]))
-}
-
-fn field_doc(field: &Field<'_>) -> Option<TokenStream> {
-    let documented = field.attributes.iter().any(|it| it.path().is_ident("doc"));
-    (!documented).then(|| {
-        let doc = format!("The handler's argument `{}`.", field.ident.unraw());
-        quote!(#[doc = #doc])
+    let inherited = Visibility::Inherited;
+    let fields = fields
+        .iter()
+        .filter_map(|field| Some((field.ident.as_ref()?, &field.ty)));
+    enqueue(&Enqueue {
+        payload: derived.ident,
+        krate: &derived.krate,
+        stored: &derived.stored,
+        ident: Ident::new("enqueue", derived.ident.span()),
+        visibility: if all_visible {
+            derived.visibility
+        } else {
+            &inherited
+        },
+        attributes: &Attributes::none(),
+        fields: fields.collect(),
     })
 }
 
-/// Writes what enqueueing needs to know of the task type.
-pub(super) fn implementation(task: &Task<'_>) -> TokenStream {
-    let Task { payload, name, .. } = task;
-    let private = task.krate.private();
-    let queue = task
+/// Writes what enqueueing and decoding need to know of the task type. Where values are `checked`, that
+/// is said at the span given.
+pub(super) fn implementation(
+    payload: &Ident,
+    stored: &Stored<'_>,
+    krate: &Krate,
+    here: Span,
+    checked: Option<Span>,
+    schema: Option<TokenStream>,
+) -> TokenStream {
+    let private = krate.private();
+    let name = &stored.name;
+    let queue = stored
         .queue
         .as_ref()
         .map(|queue| quote!(const QUEUE: &'static #private::str = #queue;));
-    let priority = task
+    let priority = stored
         .priority
         .map(|priority| quote!(const PRIORITY: #private::i16 = #priority;));
-    let max_attempts = task
+    let max_attempts = stored
         .max_attempts
         .map(|max_attempts| quote!(const MAX_ATTEMPTS: #private::u16 = #max_attempts;));
-    let raw = Ident::new("raw", Span::mixed_site());
-    // Both at one span, for the same reason as in `field_bound`.
-    let here = task.function.ident.span();
-    let at_handler = task.krate.private_at(here);
-    let codec = quote_spanned!(here=> <#payload as #at_handler::Codec>);
+    let versions = versions(stored, krate);
+    let [raw, version] = ["raw", "version"].map(|name| Ident::new(name, Span::mixed_site()));
+    // Both at one span: errors that are alike in every word are printed once.
+    let at_payload = krate.private_at(here);
+    let codec = quote_spanned!(here=> <#payload as #at_payload::Codec>);
+    let upgrades = upgrades(stored, krate);
+    let check = checked.map(|span| {
+        let private_here = krate.private_at(span);
+        let check = quote_spanned!(span=> #private_here::garde(self));
+        quote! {
+            fn check(&self) -> #private::Result<(), #private::InvalidPayload> {
+                #check
+            }
+        }
+    });
     quote! {
         impl #private::Payload for #payload {
             const TASK_TYPE: &'static #private::str = #name;
             #queue
             #priority
             #max_attempts
+            #versions
 
-            fn __encode(
+            fn encode(
                 &self,
             ) -> #private::Result<#private::Box<#private::RawValue>, #private::EncodeError> {
                 #codec::encode(self)
             }
 
-            fn __decode(
+            fn decode(
                 #raw: &#private::RawValue,
+                #version: #private::Option<#private::u16>,
             ) -> #private::Result<Self, #private::DecodeError> {
-                #codec::decode(#raw)
+                #codec::decode(#raw, #version, &[#(#upgrades),*])
             }
+
+            #check
+
+            #schema
         }
     }
+}
+
+fn versions(stored: &Stored<'_>, krate: &Krate) -> Option<TokenStream> {
+    let version = stored.version;
+    let behind = u16::try_from(stored.upgrades.len()).unwrap_or(u16::MAX);
+    let private = krate.private();
+    (version > 1).then(|| {
+        let oldest = version.saturating_sub(behind);
+        quote! {
+            const VERSION: #private::u16 = #version;
+            const OLDEST_VERSION: #private::u16 = #oldest;
+        }
+    })
+}
+
+/// Writes a closure for each older version, the latest first, that reads it and takes each step from
+/// there. Each step stands at the user's path, where a mistake in its type is reported.
+fn upgrades(stored: &Stored<'_>, krate: &Krate) -> Vec<TokenStream> {
+    let steps = stored.upgrades;
+    let raw = Ident::new("raw", Span::mixed_site());
+    (0..steps.len())
+        .rev()
+        .map(|from| {
+            let (first, further) = steps[from..].split_first().expect("`from` is in range");
+            let private = krate.private_at(span_of(first));
+            let mut read = quote_spanned!(span_of(first)=> #private::first_step(#first, #raw));
+            for step in further {
+                let private = krate.private_at(span_of(step));
+                read = quote_spanned!(span_of(step)=> #private::further_step(#step, #read));
+            }
+            quote!(|#raw| #read)
+        })
+        .collect()
+}
+
+fn span_of(path: &Path) -> Span {
+    let last = path.to_token_stream().into_iter().last();
+    last.map_or_else(|| path.span(), |token| token.span())
 }

@@ -3,26 +3,56 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ReturnType;
+use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 
 use crate::arguments::bare;
-use crate::model::{Argument, Task};
+use crate::expand::Attributes;
+use crate::model::{Argument, Payload, Task};
 use crate::tokens::mentions;
 
 /// Writes what the worker needs to know of the task type.
 pub(super) fn implementation(task: &Task<'_>) -> TokenStream {
-    let payload = &task.payload;
+    let ident = task.ident();
+    let payload = payload(task);
     let private = task.krate.private();
     let declaration = declaration(task);
-    let run = run(task);
+    let run = run(task, &payload);
     quote! {
-        impl #private::Task for #payload {
+        impl #private::Task for #ident {
             type Payload = #payload;
 
             const DECLARATION: #private::Declaration = #declaration;
 
             #run
         }
+    }
+}
+
+/// Writes the type that is the task of a handler whose payload is declared elsewhere.
+pub(super) fn structure(task: &Task<'_>, ident: &Ident) -> TokenStream {
+    let function = task.function;
+    let attributes = Attributes::of(function);
+    let (cfgs, deprecated) = (&attributes.cfgs, &attributes.deprecated);
+    let visibility = &function.visibility;
+    let handler = function.ident.unraw();
+    let doc = format!("The task that [`{handler}`](fn@{handler}) handles: what `.only` takes.");
+    // A clash of names is reported at the struct's first and last token.
+    let at = Span::mixed_site().located_at(function.ident.span());
+    let declaration = quote_spanned!(at=> struct #ident;);
+    quote! {
+        #(#cfgs)*
+        #(#deprecated)*
+        #[doc = #doc]
+        #[allow(dead_code)]
+        #visibility #declaration
+    }
+}
+
+fn payload(task: &Task<'_>) -> TokenStream {
+    match &task.payload {
+        Payload::Made { ident, .. } => ident.to_token_stream(),
+        Payload::Foreign { ty, .. } => ty.to_token_stream(),
     }
 }
 
@@ -62,21 +92,26 @@ fn requirement(task: &Task<'_>, argument: &Argument<'_>) -> Option<TokenStream> 
             let private = task.krate.private_at(ty.span());
             Some(quote_spanned!(ty.span()=> <#ty as #private::Inject>::REQUIREMENT))
         }
-        Argument::Field(_) | Argument::Transaction(_) => None,
+        Argument::Field(_) | Argument::Transaction(_) | Argument::Whole(_) => None,
     }
 }
 
 /// Writes `Task::run`. Its locals are hygienic, so an argument may have any name.
-fn run(task: &Task<'_>) -> TokenStream {
+fn run(task: &Task<'_>, payload: &TokenStream) -> TokenStream {
     let private = task.krate.private();
-    let payload = &task.payload;
     let handler = &task.function.ident;
     let [data, parts] = ["_payload", "_parts"].map(|name| Ident::new(name, Span::mixed_site()));
     let mutability = task.is_transactional().then(|| quote!(mut));
     let arguments = task.arguments.iter().map(|argument| match argument {
         Argument::Field(field) => {
             let ident = &field.ident;
-            quote!(#data.#ident)
+            // At the argument: that there is no such field, or one of another type, is said there.
+            let data = Ident::new("_payload", Span::mixed_site().located_at(ident.span()));
+            quote_spanned!(ident.span()=> #data.#ident)
+        }
+        Argument::Whole(ident) => {
+            let data = Ident::new("_payload", Span::mixed_site().located_at(ident.span()));
+            data.to_token_stream()
         }
         Argument::State(ty) => {
             let private = task.krate.private_at(ty.span());

@@ -15,7 +15,9 @@ use uuid::Uuid;
 
 pub(crate) use self::copy::Copy;
 pub(crate) use self::link::Link;
-pub(crate) use self::row::{CensusRow, ClaimedRow, ExpiredRow, RescuedRow};
+#[cfg(feature = "testing")]
+pub(crate) use self::row::TaskOfType;
+pub(crate) use self::row::{CensusRow, ClaimedRow, ExpiredRow, RescuedRow, version_of};
 pub(crate) use self::schema::in_schema;
 pub use self::schema::{InvalidSchemaName, Schema};
 use crate::faults::{self, crash_point};
@@ -62,6 +64,20 @@ pub(crate) async fn enqueue_many(
         .bind(run_at)
         .bind(delay)
         .bind(saturating_i16(options.payload_version))
+        .fetch_all(db)
+        .await
+}
+
+/// Shows the tasks of one type, wherever they are, in the schema `taskq`.
+#[cfg(feature = "testing")]
+pub(crate) async fn tasks_of_type(
+    db: &mut PgConnection,
+    task_type: &str,
+    limit: i64,
+) -> Result<Vec<TaskOfType>, Error> {
+    query_as(include_str!("sql/tasks_of_type.sql"))
+        .bind(task_type)
+        .bind(limit)
         .fetch_all(db)
         .await
 }

@@ -32,6 +32,12 @@ pub(crate) struct ClaimedRow {
     pub(crate) errors: Vec<AttemptError>,
 }
 
+/// Returns the version that a row says its payload has, if it says one.
+pub(crate) fn version_of(payload_version: i16) -> Option<u16> {
+    let version = u16::try_from(payload_version).ok();
+    version.filter(|version| *version > 0)
+}
+
 /// A lease that ran out, as `expired.sql` finds it.
 #[derive(Debug)]
 pub(crate) struct ExpiredRow {
@@ -57,6 +63,32 @@ pub(crate) struct CensusRow {
     pub(crate) queue_is_served: bool,
     pub(crate) type_is_known: bool,
     pub(crate) waiting: i64,
+}
+
+/// A task as `tasks_of_type.sql` shows it.
+#[cfg(feature = "testing")]
+#[derive(Debug)]
+pub(crate) struct TaskOfType {
+    pub(crate) task_id: i64,
+    pub(crate) state: String,
+    pub(crate) queue: String,
+    /// Zero where the enqueue did not say.
+    pub(crate) payload_version: i16,
+    pub(crate) payload: Box<RawValue>,
+}
+
+#[cfg(feature = "testing")]
+impl<'r> FromRow<'r, PgRow> for TaskOfType {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        let Json(payload) = row.try_get("payload")?;
+        Ok(Self {
+            task_id: row.try_get("task_id")?,
+            state: row.try_get("state")?,
+            queue: row.try_get("queue")?,
+            payload_version: row.try_get("payload_version")?,
+            payload,
+        })
+    }
 }
 
 impl<'r> FromRow<'r, PgRow> for Found {

@@ -12,8 +12,11 @@
 //! let database = taskq::testing::Database::fresh().await?;
 //! let mut tx = database.pool().begin().await?;
 //! SendEmailWelcome::enqueue(&mut tx, 42).await?;
+//! taskq::assert_enqueued!(&mut tx, SendEmailWelcome { usr_id: 42 });
 //! # Ok(()) }
 //! ```
+//!
+//! [`assert_enqueued!`](crate::assert_enqueued) looks for a task, and says what is there instead.
 //!
 //! Environment:
 //!
@@ -26,6 +29,7 @@
 mod binaries;
 mod cluster;
 mod database;
+mod enqueued;
 mod error;
 mod folders;
 mod server;
@@ -33,4 +37,6 @@ mod wheel;
 
 pub use self::cluster::Cluster;
 pub use self::database::Database;
+#[doc(hidden)]
+pub use self::enqueued::{__tasks, FoundTasks, Tasks};
 pub use self::error::ClusterError;

@@ -136,6 +136,22 @@ impl WorkerBuilder {
     }
 }
 
+#[cfg(feature = "cli")]
+impl WorkerBuilder {
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    pub(crate) fn tables(&self) -> Schema {
+        self.settings.schema
+    }
+
+    /// Returns the handlers that the worker would have, in order.
+    pub(crate) fn registry(&self) -> Result<Registry, WorkerError> {
+        Registry::new(self.only.clone().unwrap_or_else(linked_registrations))
+    }
+}
+
 fn linked_registrations() -> Vec<Registration> {
     inventory::iter::<Registration>
         .into_iter()

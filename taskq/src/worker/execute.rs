@@ -16,7 +16,7 @@ use crate::error::{BoxError, DecodeError};
 use crate::faults::crash_point;
 use crate::outcome::Outcome;
 use crate::state::Parts;
-use crate::store::ClaimedRow;
+use crate::store::{ClaimedRow, version_of};
 use crate::task::{Delivery, Registration};
 use crate::tx::Tx;
 use crate::verdict::{Settlement, Verdict};
@@ -107,7 +107,8 @@ impl Execution<'_> {
 
     // A panic while a payload is decoded must not end more than this attempt either.
     fn start_handler<'a>(&self, parts: Parts<'a>) -> Result<BoxFuture<'a, Outcome>, DecodeError> {
-        let start = AssertUnwindSafe(|| (self.registration.run)(&self.row.payload, parts));
+        let version = version_of(self.row.payload_version);
+        let start = AssertUnwindSafe(|| (self.registration.run)(&self.row.payload, version, parts));
         std::panic::catch_unwind(start).unwrap_or_else(|panic| {
             let outcome = Outcome::Failed(panic_message(&*panic).into());
             Ok(std::future::ready(outcome).boxed())

@@ -1,5 +1,5 @@
 #[taskq::task]
-async fn send_mail(#[payload] to: String) {
+async fn send_mail(#[field] to: String) {
     drop(to);
 }
 

@@ -1,4 +1,4 @@
-#[taskq::task(cron = "0 4 * * *")]
+#[taskq::task(kind = "mail")]
 async fn send_mail(_to: String) {}
 
 fn main() {}

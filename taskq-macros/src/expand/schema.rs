@@ -1,0 +1,154 @@
+//! Writes what makes the JSON Schema of a payload, with the feature `schemars`.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens as _, quote};
+use syn::ext::IdentExt as _;
+use syn::parse::Parser as _;
+use syn::{Attribute, LitStr};
+
+use crate::model::{Field, Krate, Task};
+use crate::tokens::mentions;
+
+/// Writes a struct that stands in for one made of a handler's arguments, and what describes its fields.
+///
+/// schemars' derive names what the user may have shadowed, and warns of what is deprecated. So it stands
+/// on a struct of its own, in a block where that can be helped.
+pub(super) fn stand_in(task: &Task<'_>, payload: &Ident) -> Option<TokenStream> {
+    if !cfg!(feature = "schemars") {
+        return None;
+    }
+    let private = task.krate.private();
+    let path = task.krate.private_in_a_string("schemars");
+    let name = payload.unraw().to_string();
+    let stand_in = stand_in_ident();
+    // A type of that name would be taken for the variant.
+    let types_name_some = task
+        .fields()
+        .any(|field| mentions(field.ty.to_token_stream(), &["Some"]));
+    let some = (!types_name_some).then(|| {
+        quote! {
+            #[allow(unused_imports)]
+            use #private::schema_prelude::Some;
+        }
+    });
+    let descriptions = task.fields().enumerate().map(|(number, field)| {
+        is_described_here(field).then(|| {
+            let description = description_ident(number);
+            let ty = field.ty;
+            // How serde writes it is then not how its type says.
+            let has_schema = match is_written_another_way(field) {
+                true => quote!(false),
+                false => quote!({ #private::Probe::<#ty>::HAS_SCHEMA }),
+            };
+            quote!(type #description = #private::FieldSchema<#has_schema, #ty>;)
+        })
+    });
+    let fields = task.fields().enumerate().map(|(number, field)| {
+        let Field {
+            ident,
+            ty,
+            attributes,
+        } = field;
+        let with = is_described_here(field).then(|| {
+            let with = description_ident(number).to_string();
+            quote!(#[schemars(with = #with)])
+        });
+        let attributes = attributes.iter().filter(|it| !it.path().is_ident("garde"));
+        quote!(#with #(#attributes)* #ident: #ty,)
+    });
+    Some(quote! {
+        #[allow(unused_imports)]
+        use #private::schema_prelude::traits::*;
+        #some
+        #(#descriptions)*
+
+        #[derive(#private::schemars::JsonSchema)]
+        #[schemars(crate = #path, rename = #name)]
+        #[allow(dead_code)]
+        struct #stand_in { #(#fields)* }
+    })
+}
+
+pub(super) fn stand_in_ident() -> Ident {
+    Ident::new("__TaskqSchema", Span::call_site())
+}
+
+fn description_ident(number: usize) -> Ident {
+    quote::format_ident!("__TaskqField{number}")
+}
+
+/// Writes `Payload::json_schema`, as the schema of `described`.
+pub(super) fn of_payload<'a, A>(
+    described: &Ident,
+    krate: &Krate,
+    fields: impl Iterator<Item = (&'a Ident, A)>,
+) -> Option<TokenStream>
+where
+    A: Iterator<Item = &'a Attribute>,
+{
+    if !cfg!(feature = "schemars") {
+        return None;
+    }
+    let private = krate.private();
+    let aliases = fields.filter_map(|(ident, attributes)| {
+        let mut names = Names::default();
+        attributes.for_each(|attribute| names.read(attribute));
+        let name = names.renamed.unwrap_or_else(|| ident.unraw().to_string());
+        let aliases = names.aliases;
+        (!aliases.is_empty()).then(|| quote!((#name, &[#(#aliases),*])))
+    });
+    Some(quote! {
+        fn json_schema() -> #private::Option<#private::schemars::Schema> {
+            #[allow(unused_imports)]
+            use #private::NoSchema as _;
+            #private::Probe::<#described>::schema(&[#(#aliases),*])
+        }
+    })
+}
+
+fn is_described_here(field: &Field<'_>) -> bool {
+    cfg!(feature = "schemars")
+        && !field
+            .attributes
+            .iter()
+            .any(|it| it.path().is_ident("schemars") || mentions(it.to_token_stream(), &["skip"]))
+}
+
+fn is_written_another_way(field: &Field<'_>) -> bool {
+    const WAYS: [&str; 3] = ["with", "serialize_with", "deserialize_with"];
+    let mut attributes = field.attributes.iter();
+    attributes.any(|it| it.path().is_ident("serde") && mentions(it.to_token_stream(), &WAYS))
+}
+
+/// What serde's attributes call a field.
+#[derive(Default)]
+struct Names {
+    renamed: Option<String>,
+    aliases: Vec<String>,
+}
+
+impl Names {
+    fn read(&mut self, attribute: &Attribute) {
+        let Ok(list) = attribute.meta.require_list() else {
+            return;
+        };
+        if !list.path.is_ident("serde") {
+            return;
+        }
+        for piece in crate::tokens::split_at_commas(list.tokens.clone()) {
+            let named = |input: syn::parse::ParseStream<'_>| {
+                let key: Ident = input.call(Ident::parse_any)?;
+                input.parse::<syn::Token![=]>()?;
+                Ok((key, input.parse::<LitStr>()?.value()))
+            };
+            // What else there is says nothing of names, and serde reports its mistakes.
+            if let Ok((key, name)) = named.parse2(piece) {
+                match key.to_string().as_str() {
+                    "rename" => self.renamed = Some(name),
+                    "alias" => self.aliases.push(name),
+                    _ => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+-- Shows the tasks of one type, wherever they are, to a test that looks for one.
+-- $1 task_type text, $2 so many at the most
+-- Walks the tables: tests have small ones. Locks: none.
+select
+    task_id,
+    state,
+    queue,
+    payload_version,
+    payload
+from taskq.tasks
+where task_type = $1
+order by task_id
+limit $2

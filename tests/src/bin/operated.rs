@@ -1,0 +1,35 @@
+//! A worker's binary with its command line, for the tests to use.
+
+use std::process::ExitCode;
+
+use sqlx::postgres::PgPoolOptions;
+use taskq::{Worker, task};
+
+#[task(queue = "mail", alias = "post_card", timeout = "30s")]
+async fn send_card(
+    usr_id: i64,
+    #[serde(default, alias = "lang")] locale: Option<String>,
+) -> Result<(), String> {
+    println!("card to {usr_id} in {locale:?}");
+    Ok(())
+}
+
+#[task(version = 2, upgrade = from_days)]
+async fn purge(tx: &mut taskq::Tx, hours: u32) {
+    let _ = (tx, hours);
+}
+
+fn from_days(days: u32) -> Purge {
+    Purge { hours: days * 24 }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let url = std::env::var("DATABASE_URL").unwrap_or("postgres://nowhere.invalid/none".into());
+    let pool = PgPoolOptions::new()
+        .max_connections(30)
+        .connect_lazy(&url)
+        .expect("a URL");
+    let worker = Worker::builder(pool).queue("mail", 2);
+    taskq::cli::main(worker.only::<(SendCard, Purge)>()).await
+}

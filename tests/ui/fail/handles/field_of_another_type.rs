@@ -1,0 +1,11 @@
+#[derive(serde::Serialize, serde::Deserialize, taskq::Payload)]
+struct SendMail {
+    usr_id: i64,
+}
+
+#[taskq::task(handles = SendMail)]
+async fn send_mail(usr_id: String) {
+    let _ = usr_id;
+}
+
+fn main() {}

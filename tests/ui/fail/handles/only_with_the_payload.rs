@@ -1,0 +1,15 @@
+#[derive(serde::Serialize, serde::Deserialize, taskq::Payload)]
+struct SendMail {
+    usr_id: i64,
+}
+
+#[taskq::task(handles = SendMail)]
+async fn send_mail(usr_id: i64) {
+    let _ = usr_id;
+}
+
+fn worker(builder: taskq::WorkerBuilder) {
+    let _ = builder.only::<(SendMail,)>();
+}
+
+fn main() {}

@@ -1,0 +1,5 @@
+struct SendMail;
+
+taskq::register!(SendMail);
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[taskq::task(version = "2")]
+async fn send_mail(usr_id: i64) {
+    let _ = usr_id;
+}
+
+fn main() {}

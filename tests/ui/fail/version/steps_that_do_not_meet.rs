@@ -1,0 +1,19 @@
+#[derive(serde::Deserialize)]
+struct SendMailV1 {
+    usr: i64,
+}
+
+#[taskq::task(version = 3, upgrade = [from_v1, from_v2])]
+async fn send_mail(usr_id: i64) {
+    let _ = usr_id;
+}
+
+fn from_v1(old: SendMailV1) -> i64 {
+    old.usr
+}
+
+fn from_v2(old: SendMailV1) -> SendMail {
+    SendMail { usr_id: old.usr }
+}
+
+fn main() {}
