@@ -64,8 +64,10 @@ pub(super) fn enqueue(it: &Enqueue<'_>) -> TokenStream {
 
 /// Writes the short form for a struct of the user's, as visible as its fields are.
 pub(super) fn enqueue_of(derived: &Derived<'_>, fields: &[&syn::Field]) -> TokenStream {
+    // By their text: comparing them would need more of syn.
+    let text = |visibility: &Visibility| visibility.to_token_stream().to_string();
     let all_visible = fields.iter().all(|field| {
-        matches!(field.vis, Visibility::Public(_)) || field.vis == *derived.visibility
+        matches!(field.vis, Visibility::Public(_)) || text(&field.vis) == text(derived.visibility)
     });
     let inherited = Visibility::Inherited;
     let fields = fields
