@@ -247,6 +247,8 @@ declare
     first timestamptz := day::timestamp at time zone 'UTC';
     last timestamptz := (day + 1)::timestamp at time zone 'UTC';
 begin
+    -- What others are just writing there must be seen below, or it stands in the partition's way.
+    lock table taskq.history_default in access exclusive mode;
     execute format('create table taskq.%I (like taskq.history including defaults)', name);
     execute format(
         'with moved as (delete from taskq.history_default where finished_at >= $1 and finished_at < $2 returning *)

@@ -51,7 +51,8 @@ async fn explain(db: &mut PgConnection, name: &str, arguments: &str) -> (Vec<Nod
     let plan = &explained[0]["Plan"];
     let mut found = Vec::new();
     nodes(plan, &mut found);
-    let number = |key: &str| plan[key].as_u64().unwrap_or(0);
+    // Rows have decimals since Postgres 18.
+    let number = |key: &str| plan[key].as_f64().unwrap_or(0.0) as u64;
     let pages = number("Shared Hit Blocks") + number("Shared Read Blocks");
     (found, pages, number("Actual Rows"))
 }

@@ -20,6 +20,9 @@ use crate::worker::Core;
 /// How often the history is pruned. Its unit is a day.
 const PRUNE_PERIOD: Duration = Duration::from_secs(60 * 60);
 
+/// How soon it is tried again: somebody may have held the table's lock.
+const PRUNE_AGAIN: Duration = Duration::from_secs(5);
+
 /// Looks for expired leases twice in the duration of one, takes the census, and prunes, until `done`.
 pub(crate) async fn run(core: Arc<Core>, done: CancellationToken) {
     if faults::is_planted("part_ends") {
@@ -38,7 +41,11 @@ pub(crate) async fn run(core: Arc<Core>, done: CancellationToken) {
             () = done.cancelled() => return,
             _ = rescue_pace.tick() => rescue::rescue_expired(&core).await,
             _ = census_pace.tick() => census::take(&core).await,
-            _ = prune_pace.tick(), if keeps_some => prune::prune_history(&core).await,
+            _ = prune_pace.tick(), if keeps_some => {
+                if !prune::prune_history(&core).await {
+                    prune_pace.reset_after(PRUNE_AGAIN);
+                }
+            }
         }
     }
 }

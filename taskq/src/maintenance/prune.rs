@@ -6,8 +6,8 @@
 use crate::store;
 use crate::worker::Core;
 
-/// Prunes the history.
-pub(super) async fn prune_history(core: &Core) {
+/// Prunes the history. Returns whether that went well.
+pub(super) async fn prune_history(core: &Core) -> bool {
     let schema = core.settings.schema;
     let keep = core.settings.history_retention;
     let dropped = core
@@ -17,8 +17,14 @@ pub(super) async fn prune_history(core: &Core) {
         .call(async |db| store::prune(db, schema, keep).await)
         .await;
     match dropped {
-        Ok(0) => {}
-        Ok(days) => tracing::info!(days, "dropped old days of the history"),
-        Err(error) => tracing::warn!(%error, "could not prune the history; trying again later"),
+        Ok(0) => true,
+        Ok(days) => {
+            tracing::info!(days, "dropped old days of the history");
+            true
+        }
+        Err(error) => {
+            tracing::warn!(%error, "could not prune the history; trying again soon");
+            false
+        }
     }
 }
