@@ -29,11 +29,18 @@
 //! | --- | --- |
 //! | `run` | works until SIGINT or SIGTERM |
 //! | `migrate` | makes the tables, or brings them up to date |
+//! | `check` | decodes every waiting and running task with this program, changes nothing, and says which it would not run; `--json` for machines |
 //! | `tasks` | lists the declared task types, with their options, their versions and, with the feature `schemars`, the JSON Schema of their payloads |
 //! | `tasks --lock FILE` | writes that list to a file, to be kept under version control |
 //! | `tasks --check FILE` | compares the program with the file, and exits with 1 if the change would strand rows |
 //!
 //! `--lock` and `--check` need the feature `schemars`, and no database.
+//!
+//! `check` is for the step before a deploy: it exits with 0 if the program would run all tasks, with 1 if
+//! it would not run some, and with 2 if it could not look. What it reads, and what it does not, says
+//! [`WorkerBuilder::check`].
+
+mod check;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -49,7 +56,7 @@ use crate::{migrate_schema, task::Delivery};
 /// Does what the program's arguments say, with the worker that `builder` describes.
 ///
 /// What goes wrong is written to standard error, and the exit code is then 1; for arguments that make no
-/// sense it is 2.
+/// sense it is 2, and for a `check` that could not look.
 pub async fn main(builder: WorkerBuilder) -> ExitCode {
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
@@ -78,6 +85,7 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(Command::new("run").about("Works until SIGINT or SIGTERM"))
         .subcommand(Command::new("migrate").about("Makes the tables, or brings them up to date"))
+        .subcommand(check::command())
         .subcommand(tasks)
 }
 
@@ -85,6 +93,7 @@ async fn execute(builder: WorkerBuilder, matches: &ArgMatches) -> Result<ExitCod
     match matches.subcommand() {
         Some(("run", _)) => builder.build().await?.run_until(shutdown_signal()).await?,
         Some(("migrate", _)) => migrate_schema(builder.pool(), builder.tables()).await?,
+        Some(("check", matches)) => return check::check(&builder, matches).await,
         Some(("tasks", matches)) => return tasks(&builder.registry()?, matches),
         _ => unreachable!("clap asks for one of the commands"),
     }

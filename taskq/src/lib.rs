@@ -74,6 +74,7 @@
 //!
 //! - [`#[task]`](macro@task): arguments and options of a handler.
 //! - [`Worker`] and [`WorkerBuilder`]: running handlers, and every setting with its default.
+//! - [`WorkerBuilder::check`]: whether a program would run what waits, before it is deployed.
 //! - [`migrate`]: making the tables, and what happens when versions differ.
 //! - The README: outcomes, order, what happens when processes die, operating by SQL.
 //! - ARCHITECTURE.md and DESIGN.md in the repository: how it works, and why it is so.
@@ -82,7 +83,8 @@
 //!
 //! - `garde` checks payloads by `#[garde(…)]` on a handler's arguments: when they are enqueued, and again
 //!   before they are run.
-//! - `cli` gives a worker's binary its command line, `taskq::cli::main`.
+//! - `cli` gives a worker's binary its command line, `taskq::cli::main`: among others `check`, which says
+//!   before a deploy which waiting tasks would not run.
 //! - `schemars` knows the JSON Schema of each payload. With `cli`, `tasks --lock` writes them to a file, and
 //!   `tasks --check` refuses a change that would strand rows.
 //! - `testing` finds or starts a Postgres server, for tests and examples.
@@ -91,6 +93,7 @@
 
 mod attempt;
 mod backoff;
+mod check;
 mod control;
 mod enqueue;
 mod error;
@@ -132,6 +135,7 @@ pub use futures_util::future::BoxFuture;
 pub use taskq_macros::{Payload, task};
 
 pub use crate::attempt::{Attempt, AttemptError};
+pub use crate::check::{CheckReport, Finding, Stranded};
 pub use crate::control::{Control, cancel, discard, retry_in, snooze};
 pub use crate::enqueue::{
     Enqueue, Enqueued, enqueue, enqueue_copy, enqueue_copy_in, enqueue_many, enqueue_many_in,

@@ -144,6 +144,8 @@ pub enum Delivery {
     Transactional,
 }
 
+pub(crate) type DecodeFn = fn(&RawValue, Option<u16>) -> Result<(), DecodeError>;
+
 pub(crate) type RunFn =
     for<'a> fn(&RawValue, Option<u16>, Parts<'a>) -> Result<BoxFuture<'a, Outcome>, DecodeError>;
 
@@ -161,6 +163,7 @@ pub struct Registration {
     #[cfg(feature = "cli")]
     pub(crate) oldest_version: u16,
     pub(crate) declaration: Declaration,
+    pub(crate) decode: DecodeFn,
     pub(crate) run: RunFn,
     #[cfg(all(feature = "cli", feature = "schemars"))]
     pub(crate) json_schema: fn() -> Option<schemars::Schema>,
@@ -179,6 +182,7 @@ impl Registration {
             #[cfg(feature = "cli")]
             oldest_version: T::Payload::OLDEST_VERSION,
             declaration: T::DECLARATION,
+            decode: decode_erased::<T::Payload>,
             run: run_erased::<T>,
             #[cfg(all(feature = "cli", feature = "schemars"))]
             json_schema: T::Payload::json_schema,
@@ -198,6 +202,11 @@ macro_rules! register {
             $crate::__private::Registration::of::<$task>()
         })+
     };
+}
+
+// As for a run, and then it is let go.
+fn decode_erased<P: Payload>(raw: &RawValue, version: Option<u16>) -> Result<(), DecodeError> {
+    payload::read::<P>(raw, version).map(drop)
 }
 
 fn run_erased<'a, T: Task>(

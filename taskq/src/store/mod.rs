@@ -1,5 +1,6 @@
 //! Everything that taskq says to Postgres. One file in `sql/` and one function here for each verb.
 
+mod check;
 mod copy;
 mod link;
 mod row;
@@ -13,6 +14,7 @@ use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Error, PgConnection, query, query_as, query_scalar, raw_sql};
 use uuid::Uuid;
 
+pub(crate) use self::check::{CheckedRow, Page, check, check_last, check_running};
 pub(crate) use self::copy::Copy;
 pub(crate) use self::link::Link;
 #[cfg(feature = "testing")]

@@ -7,6 +7,7 @@ use sqlx::PgPool;
 
 use super::settings::Settings;
 use super::{OWN_CONNECTIONS, Worker};
+use crate::check::{self, CheckReport};
 use crate::error::WorkerError;
 use crate::migrate;
 use crate::registry::Registry;
@@ -134,6 +135,42 @@ impl WorkerBuilder {
         migrate::check(&self.pool, settings.schema).await?;
         Ok(Worker::new(self.pool, settings, self.states, registry))
     }
+
+    /// Asks, before a deploy, which of the tasks in the tables this worker would not run: it decodes every
+    /// task that waits, due or not yet, in whatever queue, and every task that is running, which may
+    /// come back to wait. It decodes as the worker does, older versions and
+    /// [`Payload::check`](crate::Payload::check) included. Tasks that are dead or completed are not
+    /// looked at.
+    ///
+    /// The tables are read in pages of at most 250 tasks and 4 MiB of payloads as they are stored (running
+    /// tasks: by lease), each in a read-only transaction of its own; one payload is in memory at a time.
+    /// The rights to read `taskq.task`, `taskq.lease` and `taskq.migration` are enough, and nothing is
+    /// changed. Workers go on meanwhile: a task that is enqueued after this began is not looked at, and one
+    /// that moves meanwhile may be looked at twice, or not at all. State, queues and the size of the pool,
+    /// of which this uses one connection, are not checked: [`build`](Self::build) does.
+    ///
+    /// ```no_run
+    /// # async fn run(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
+    /// let report = taskq::Worker::builder(pool).check().await?;
+    /// for finding in &report.findings {
+    ///     let taskq::Finding { task_type, reason, count, task_ids, .. } = finding;
+    ///     println!("{task_type}: {count}, such as {task_ids:?}: {reason:?}");
+    /// }
+    /// assert!(report.is_clean(), "{} tasks would not run", report.stranded);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`WorkerError`]: two handlers with one name, or tables that are missing, of another version or
+    /// out of reach. What is wrong with tasks is no error, but in the report.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is left behind when the future is dropped: the page under way is rolled back.
+    pub async fn check(&self) -> Result<CheckReport, WorkerError> {
+        check::check(&self.pool, self.settings.schema, &self.registry()?).await
+    }
 }
 
 #[cfg(feature = "cli")]
@@ -145,7 +182,9 @@ impl WorkerBuilder {
     pub(crate) fn tables(&self) -> Schema {
         self.settings.schema
     }
+}
 
+impl WorkerBuilder {
     /// Returns the handlers that the worker would have, in order.
     pub(crate) fn registry(&self) -> Result<Registry, WorkerError> {
         Registry::new(self.only.clone().unwrap_or_else(linked_registrations))

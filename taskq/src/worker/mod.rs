@@ -26,6 +26,7 @@ use uuid::Uuid;
 use self::backlog::Backlog;
 pub use self::builder::WorkerBuilder;
 use self::counters::Counters;
+pub(crate) use self::execute::panic_message;
 use self::leases::Leases;
 pub(crate) use self::settings::Settings;
 pub use self::settings::{

@@ -1,0 +1,114 @@
+//! `check`: would this program run what is in the tables?
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::check::{CheckReport, Finding, Stranded};
+use crate::control::report;
+use crate::error::BoxError;
+use crate::worker::WorkerBuilder;
+
+/// The database could not be asked. What it holds may be as it should, so that this is not 1.
+const NOT_CHECKED: u8 = 2;
+
+pub(super) fn command() -> Command {
+    Command::new("check")
+        .about("Decodes every waiting and running task with this program, and changes nothing")
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Prints the report as JSON"),
+        )
+}
+
+/// Checks, and says what was found.
+pub(super) async fn check(
+    builder: &WorkerBuilder,
+    matches: &ArgMatches,
+) -> Result<ExitCode, BoxError> {
+    let found = match builder.check().await {
+        Ok(found) => found,
+        Err(error) => {
+            eprintln!("error: {}", report(&error));
+            return Ok(ExitCode::from(NOT_CHECKED));
+        }
+    };
+    match matches.get_flag("json") {
+        true => println!("{}", serde_json::to_string_pretty(&found)?),
+        false => print!("{}", text(&found)?),
+    }
+    Ok(match found.is_clean() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// Writes a report for people.
+fn text(report: &CheckReport) -> Result<String, BoxError> {
+    let CheckReport {
+        waiting,
+        running,
+        stranded,
+        findings,
+        omitted,
+    } = report;
+    let verdict = match stranded {
+        0 => "this program would run them all".to_owned(),
+        _ => format!("this program would not run {stranded} of them"),
+    };
+    let mut text = format!("{waiting} waiting and {running} running tasks: {verdict}\n");
+    for finding in findings {
+        let Finding {
+            task_type,
+            reason,
+            count,
+            task_ids,
+        } = finding;
+        let (what, way_out) = explained(task_type, reason);
+        writeln!(text, "\n{task_type}: {count} {what}")?;
+        let ids: Vec<String> = task_ids.iter().map(ToString::to_string).collect();
+        let more = if *count > ids.len() as u64 {
+            ", …"
+        } else {
+            ""
+        };
+        writeln!(text, "  task_id {}{more}", ids.join(", "))?;
+        writeln!(text, "  {way_out}")?;
+    }
+    if *omitted > 0 {
+        writeln!(
+            text,
+            "\n{omitted} more, of further types or with further paths"
+        )?;
+    }
+    Ok(text)
+}
+
+/// Says what is wrong with tasks, to follow their number, and what to do.
+fn explained(task_type: &str, reason: &Stranded) -> (String, String) {
+    match reason {
+        Stranded::UnknownType { similar } => {
+            let meant = similar.map(|name| format!("; did you mean `{name}`?"));
+            (
+                format!(
+                    "of a type that is not implemented{}",
+                    meant.unwrap_or_default()
+                ),
+                format!(
+                    "They would wait. Link the crate of the handler, write `alias = \"{task_type}\"` in the `#[task]` that is to take them, or leave a worker running that knows the type"
+                ),
+            )
+        }
+        Stranded::NewerVersion { version, known } => (
+            format!("of version {version}, and this program knows none after {known}"),
+            "They would wait for a newer worker. Leave one running, or deploy a program that knows that version".to_owned(),
+        ),
+        Stranded::Invalid { path, error } => (
+            format!("invalid at `{path}`: {error}"),
+            "They would be set aside as invalid. Have the program take them, by `#[serde(default)]`, `#[serde(alias = \"…\")]` or a `version` with its `upgrade`, or mend the column `payload` of these rows".to_owned(),
+        ),
+    }
+}

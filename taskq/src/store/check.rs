@@ -1,0 +1,111 @@
+//! Reading the payloads of all tasks, a page at a time, each page in a read-only transaction of its own.
+
+use futures_util::TryStreamExt;
+use serde_json::value::RawValue;
+use sqlx::types::Json;
+use sqlx::{Connection, Error, PgConnection, Postgres, Transaction, query_as, query_scalar};
+use uuid::Uuid;
+
+use super::{Schema, saturating_i64};
+
+/// Begins a transaction that Postgres keeps from writing.
+const BEGIN: &str = "begin isolation level read committed read only";
+
+/// A task, with what decides whether its payload decodes.
+#[derive(Debug)]
+pub(crate) struct CheckedRow {
+    pub(crate) task_id: i64,
+    pub(crate) task_type: String,
+    /// Zero where the enqueue did not say.
+    pub(crate) payload_version: i16,
+    pub(crate) payload: Box<RawValue>,
+}
+
+type Columns = (i64, String, i16, Json<Box<RawValue>>);
+
+/// Where a page of waiting tasks begins, and where it ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Page {
+    /// Begins after this task.
+    pub(crate) after: i64,
+    /// Ends with this task at the latest.
+    pub(crate) last: i64,
+    pub(crate) row_limit: usize,
+    /// Ends where the payloads have so many bytes, as they are stored.
+    pub(crate) byte_limit: usize,
+}
+
+/// Shows a page of waiting tasks, one row at a time, and returns the id of the last of them.
+pub(crate) async fn check(
+    db: &mut PgConnection,
+    schema: Schema,
+    page: Page,
+    mut look: impl FnMut(CheckedRow),
+) -> Result<Option<i64>, Error> {
+    let mut tx = begin(db).await?;
+    let mut last = None;
+    let mut rows = query_as::<_, Columns>(schema.sql.check)
+        .bind(page.after)
+        .bind(page.last)
+        .bind(saturating_i64(page.row_limit))
+        .bind(saturating_i64(page.byte_limit))
+        .fetch(&mut *tx);
+    while let Some(columns) = rows.try_next().await? {
+        last = Some(columns.0);
+        look(columns.into());
+    }
+    drop(rows);
+    tx.rollback().await?;
+    Ok(last)
+}
+
+/// Returns the id of the waiting task that was enqueued last.
+pub(crate) async fn check_last(
+    db: &mut PgConnection,
+    schema: Schema,
+) -> Result<Option<i64>, Error> {
+    let mut tx = begin(db).await?;
+    let last = query_scalar(schema.sql.check_last);
+    let last = last.fetch_one(&mut *tx).await?;
+    tx.rollback().await?;
+    Ok(last)
+}
+
+/// Shows what is left in the lease after another, one row at a time, and returns the lease's id.
+pub(crate) async fn check_running(
+    db: &mut PgConnection,
+    schema: Schema,
+    after: Option<Uuid>,
+    mut look: impl FnMut(CheckedRow),
+) -> Result<Option<Uuid>, Error> {
+    let mut tx = begin(db).await?;
+    let mut lease = None;
+    let mut rows =
+        query_as::<_, (i64, String, i16, Json<Box<RawValue>>, Uuid)>(schema.sql.check_running)
+            .bind(after)
+            .fetch(&mut *tx);
+    while let Some((task_id, task_type, payload_version, payload, lease_id)) =
+        rows.try_next().await?
+    {
+        lease = Some(lease_id);
+        look((task_id, task_type, payload_version, payload).into());
+    }
+    drop(rows);
+    tx.rollback().await?;
+    Ok(lease)
+}
+
+async fn begin(db: &mut PgConnection) -> Result<Transaction<'_, Postgres>, Error> {
+    db.begin_with(BEGIN).await
+}
+
+impl From<Columns> for CheckedRow {
+    fn from((task_id, task_type, payload_version, Json(payload)): Columns) -> Self {
+        Self {
+            task_id,
+            task_type,
+            payload_version,
+            payload,
+        }
+    }
+}
