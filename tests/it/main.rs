@@ -15,6 +15,7 @@ mod order;
 mod payload;
 mod plan;
 mod process;
+mod release;
 mod retry;
 mod roles;
 mod sql;
