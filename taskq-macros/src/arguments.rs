@@ -35,6 +35,19 @@ pub(crate) fn bare(mut ty: &Type) -> &Type {
     }
 }
 
+/// Tells whether JSON may leave a field out, as far as tokens show it.
+pub(crate) fn may_be_missing(field: &Field<'_>) -> bool {
+    const LEFT_OUT: [&str; 3] = ["default", "skip", "skip_deserializing"];
+    let is_option = match bare(field.ty) {
+        Type::Path(path) => (path.path.segments.last()).is_some_and(|it| it.ident == "Option"),
+        _ => false,
+    };
+    let mut attributes = field.attributes.iter();
+    is_option
+        || attributes
+            .any(|it| it.path().is_ident("serde") && mentions(it.to_token_stream(), &LEFT_OUT))
+}
+
 /// Says what the worker gives for an argument, or collects why it can give nothing.
 pub(crate) fn route<'a>(
     argument: &'a parse::Argument,

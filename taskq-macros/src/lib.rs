@@ -6,6 +6,7 @@
 //! of a valid task, `fallback` what keeps the rest of the user's crate compiling.
 
 mod arguments;
+mod cron;
 mod duration;
 mod errors;
 mod expand;

@@ -6,7 +6,7 @@ use syn::{Data, DeriveInput, Fields, GenericParam, ReturnType, Type};
 
 use crate::arguments;
 use crate::errors::Errors;
-use crate::model::{Derived, Krate, Payload, Stored, Task};
+use crate::model::{Argument, Derived, Krate, Payload, Stored, Task};
 use crate::names;
 use crate::options::Options;
 use crate::parse::{Function, Shape};
@@ -39,6 +39,7 @@ pub(crate) fn task<'a>(
         .filter_map(|argument| arguments::route(argument, &declared_lifetimes, &mut errors))
         .collect();
     arguments::check_one_transaction(&arguments, &mut errors);
+    check_cron(options, &arguments, &mut errors);
     match payload {
         Some(payload) if errors.is_empty() => Ok(Task {
             function,
@@ -221,6 +222,34 @@ fn check_upgrades(payload: &Ident, options: &Options, errors: &mut Errors) {
                 format!(
                     "before version {number} there are {most}, and each has one step to the next: \
                      remove this step, or raise `version`"
+                ),
+            );
+        }
+    }
+}
+
+/// Checks that a task which is enqueued by the clock, with no payload, needs none; and says that no clock
+/// does so yet.
+fn check_cron(options: &Options, arguments: &[Argument<'_>], errors: &mut Errors) {
+    let Some(key) = options.key("cron") else {
+        return;
+    };
+    errors.at(
+        key,
+        "taskq has no scheduler yet, so there is no option `cron`: let something that keeps the \
+         time enqueue the task, such as a loop in your program, or the machine's cron with `insert \
+         into taskq.task (task_type) values ('…')`",
+    );
+    for argument in arguments {
+        if let Argument::Field(field) = argument
+            && !arguments::may_be_missing(field)
+        {
+            errors.at(
+                &field.ident,
+                format!(
+                    "a task with `cron` is enqueued with the payload `{{}}`, which has no `{}`: \
+                     write `#[serde(default)]` on the argument, or make it an `Option`",
+                    field.ident
                 ),
             );
         }

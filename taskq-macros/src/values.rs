@@ -7,6 +7,7 @@ use syn::parse::{Parse, ParseStream, Parser as _};
 use syn::punctuated::Punctuated;
 use syn::{LitInt, LitStr, Path, Token, Type};
 
+use crate::cron;
 use crate::duration;
 use crate::names;
 use crate::options::{Given, Value, Version};
@@ -83,6 +84,13 @@ pub(crate) fn duration(given: &Given) -> syn::Result<Duration> {
         let message = problem.message(&given.key.to_string(), &text.value());
         syn::Error::new_spanned(&text, message)
     })
+}
+
+/// Checks a cron expression.
+pub(crate) fn cron(given: &Given) -> syn::Result<()> {
+    let text: LitStr = assigned(given, "a cron expression in a string")?;
+    cron::check(&text.value())
+        .map_err(|problem| syn::Error::new_spanned(&text, format!("`cron`: {problem}")))
 }
 
 /// Reads the name of a type to be made.

@@ -1,0 +1,4 @@
+#[taskq::task(cron = 5)]
+async fn purge() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[taskq::task(cron = "0 24 * * *")]
+async fn purge() {}
+
+fn main() {}
