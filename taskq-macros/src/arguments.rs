@@ -324,3 +324,21 @@ fn check_attributes(attributes: &[Attribute], routed: &Argument<'_>, errors: &mu
         }
     }
 }
+
+// `ui` is compiled with all features.
+#[cfg(all(test, not(feature = "garde")))]
+mod tests {
+    use super::*;
+    use crate::parse::Function;
+
+    #[test]
+    fn garde_on_an_argument_without_the_feature_is_refused_with_the_feature() {
+        let function = "async fn invite(#[garde(length(max = 80))] name: String) {}";
+        let function: Function = syn::parse_str(function).expect("a function");
+        let mut errors = Errors::default();
+        assert!(route(&function.arguments[0], &[], &mut errors).is_some());
+        let said = errors.to_compile_errors().to_string();
+        assert_eq!(said.matches("compile_error").count(), 1, "{said}");
+        assert!(said.contains("`#[garde]` on an argument needs the feature `garde` of taskq"));
+    }
+}
