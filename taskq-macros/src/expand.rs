@@ -51,7 +51,9 @@ pub(crate) fn payload(derived: &Derived<'_>) -> TokenStream {
     let fields = derived.fields.iter().flatten();
     let schema = schema::of_payload(
         derived.ident,
+        derived.ident,
         &derived.krate,
+        derived.stored.upgrades,
         fields.filter_map(|field| Some((field.ident.as_ref()?, field.attrs.iter()))),
     );
     let implementation = payload::implementation(

@@ -40,6 +40,9 @@ struct Task {
     oldest_version: u16,
     /// The JSON Schema of the payload; null where there is none.
     payload: Value,
+    /// The same of each older version that is still read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    older: BTreeMap<u16, Value>,
 }
 
 impl Lock {
@@ -62,6 +65,9 @@ impl Lock {
                         unknown.push(Violation::new(name, path, Rule::NoSchemaOfType(ty)));
                     }
                 }
+            }
+            for (version, _) in task.older.iter().filter(|(_, payload)| payload.is_null()) {
+                unknown.push(Violation::new(name, ".", Rule::NoSchemaOfVersion(*version)));
             }
         }
         unknown
@@ -104,6 +110,7 @@ impl Task {
             version: handler.payload_version,
             oldest_version: handler.oldest_version,
             payload: (handler.json_schema)().map_or(Value::Null, Schema::to_value),
+            older: older(handler),
         }
     }
 
@@ -121,8 +128,25 @@ impl Task {
         } else if next.version == self.version {
             violations.extend(compare::payloads(name, &self.payload, &next.payload));
         }
-        // Else the upgrade, whose types the compiler has checked, reads what was.
+        // Else the upgrade reads what was. Its types meet, says the compiler; that its first one has the
+        // form of the rows, the lock alone can say.
+        let known = self.older.iter().map(|(version, it)| (*version, it));
+        for (version, before) in known.chain([(self.version, &self.payload)]) {
+            if let Some(after) = next.older.get(&version) {
+                let broken = compare::payloads(name, before, after);
+                violations.extend(broken.into_iter().map(|it| it.of_version(version)));
+            }
+        }
     }
+}
+
+/// Describes the older versions that are read.
+fn older(handler: &Registration) -> BTreeMap<u16, Value> {
+    let schemas = (handler.older_json_schemas)().into_iter();
+    let schemas = schemas.chain(std::iter::repeat(None));
+    (handler.oldest_version..handler.payload_version)
+        .zip(schemas.map(|it| it.map_or(Value::Null, Schema::to_value)))
+        .collect()
 }
 
 /// Lists where a schema has none of a type, with the type.
@@ -155,6 +179,7 @@ mod tests {
             version: 1,
             oldest_version: 1,
             payload,
+            older: BTreeMap::new(),
         }
     }
 
@@ -246,6 +271,56 @@ mod tests {
     #[test]
     fn another_form_under_a_higher_version_with_an_upgrade_strands_none() {
         assert_eq!(rules(task(number()), versions(2, 1, text())), []);
+    }
+
+    /// Version 2, whose upgrade reads `older` as version 1.
+    fn upgraded(payload: Value, older: Value) -> Task {
+        Task {
+            older: [(1, older)].into(),
+            ..versions(2, 1, payload)
+        }
+    }
+
+    #[test]
+    fn an_upgrade_that_reads_what_the_rows_of_its_version_are_strands_none() {
+        assert_eq!(rules(task(number()), upgraded(text(), number())), []);
+        // Nor one that takes more.
+        let lenient =
+            json!({"type": "object", "properties": {"id": {"type": ["integer", "null"]}}});
+        assert_eq!(rules(task(number()), upgraded(text(), lenient)), []);
+    }
+
+    #[test]
+    fn an_upgrade_that_reads_another_form_strands_rows() {
+        let before = task(number());
+        let violations =
+            lock([("mail", before)]).stranded_by(&lock([("mail", upgraded(number(), text()))]));
+        let rules: Vec<_> = violations.iter().map(|it| (&*it.path, &it.rule)).collect();
+        let type_changed = Rule::TypeChanged {
+            from: "integer".into(),
+            to: "string".into(),
+        };
+        let of_version = Rule::OfVersion {
+            version: 1,
+            rule: Box::new(type_changed),
+        };
+        assert_eq!(rules, [("id", &of_version)]);
+    }
+
+    #[test]
+    fn the_form_of_an_older_version_may_not_change_later_either() {
+        let before = upgraded(text(), number());
+        assert_eq!(rules(before, upgraded(text(), text())).len(), 1);
+        let before = upgraded(text(), number());
+        assert_eq!(rules(before, upgraded(text(), number())), []);
+    }
+
+    #[test]
+    fn an_older_version_that_is_written_by_hand_needs_a_schema() {
+        assert_eq!(
+            lock([("mail", upgraded(text(), Value::Null))]).unknown(),
+            [Violation::new("mail", ".", Rule::NoSchemaOfVersion(1))]
+        );
     }
 
     #[test]

@@ -99,6 +99,13 @@ pub trait Payload: Sized + Send + 'static {
     fn json_schema() -> Option<schemars::Schema> {
         None
     }
+
+    /// Returns the JSON Schema of what is read of each older version, from
+    /// [`OLDEST_VERSION`](Self::OLDEST_VERSION) on; `None` where there is none.
+    #[cfg(feature = "schemars")]
+    fn older_json_schemas() -> Vec<Option<schemars::Schema>> {
+        Vec::new()
+    }
 }
 
 /// Reads a payload as a worker does: decodes it, and then checks it.

@@ -4,7 +4,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 pub use std::primitive::{bool, i16, str, u16};
-pub use std::{boxed::Box, file, line, option::Option, result::Result, time::Duration};
+pub use std::{
+    boxed::Box, file, line, option::Option, result::Result, time::Duration, vec, vec::Vec,
+};
 
 pub use inventory;
 pub use serde;
@@ -77,13 +79,34 @@ impl<T: serde::de::DeserializeOwned> OlderPayload for T {
     }
 }
 
-/// Reads an older payload and takes the first step from it.
-// `step` comes first, so that a mistake in its type is reported there.
+/// The first step that a payload of an older version takes.
+#[derive(Debug)]
+pub struct FirstStep<'a, Old, New> {
+    step: fn(Old) -> New,
+    raw: &'a RawValue,
+}
+
+/// Takes what the user names as a step.
+// All that is asked of it is asked here, wherever it is used: errors that are alike in every word are
+// printed once. `step` comes first, so that a mistake in its type is reported there.
 pub fn first_step<Old: OlderPayload, New>(
     step: fn(Old) -> New,
     raw: &RawValue,
+) -> FirstStep<'_, Old, New> {
+    FirstStep { step, raw }
+}
+
+/// Reads an older payload and takes the first step from it.
+pub fn read_older<Old: OlderPayload, New>(
+    first: FirstStep<'_, Old, New>,
 ) -> Result<New, DecodeError> {
-    Old::read(raw).map(step)
+    Old::read(first.raw).map(first.step)
+}
+
+/// Asks for the schema of what the first step takes.
+#[cfg(feature = "schemars")]
+pub fn probe_older<Old, New>(_first: FirstStep<'_, Old, New>) -> Probe<Old> {
+    Probe::new()
 }
 
 /// Takes a further step.

@@ -21,6 +21,12 @@ pub(crate) const ALIASES: &str = "x-taskq-alias";
 #[derive(Debug)]
 pub struct Probe<T>(PhantomData<T>);
 
+impl<T> Probe<T> {
+    pub(crate) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
 impl<T: JsonSchema> Probe<T> {
     /// Tells that it has.
     pub const HAS_SCHEMA: bool = true;
@@ -31,6 +37,11 @@ impl<T: JsonSchema> Probe<T> {
         add_aliases(&mut schema, aliases);
         Some(schema)
     }
+
+    /// Returns the schema of a type that is known by a value alone.
+    pub fn inferred(self) -> Option<Schema> {
+        Some(schema_for!(T))
+    }
 }
 
 /// What [`Probe`] says of a type without a schema.
@@ -40,6 +51,14 @@ pub trait NoSchema {
 
     /// Returns none.
     fn schema(_aliases: &[(&str, &[&str])]) -> Option<Schema> {
+        None
+    }
+
+    /// Returns none.
+    fn inferred(self) -> Option<Schema>
+    where
+        Self: Sized,
+    {
         None
     }
 }

@@ -167,6 +167,8 @@ pub struct Registration {
     pub(crate) run: RunFn,
     #[cfg(all(feature = "cli", feature = "schemars"))]
     pub(crate) json_schema: fn() -> Option<schemars::Schema>,
+    #[cfg(all(feature = "cli", feature = "schemars"))]
+    pub(crate) older_json_schemas: fn() -> Vec<Option<schemars::Schema>>,
 }
 
 impl Registration {
@@ -186,6 +188,8 @@ impl Registration {
             run: run_erased::<T>,
             #[cfg(all(feature = "cli", feature = "schemars"))]
             json_schema: T::Payload::json_schema,
+            #[cfg(all(feature = "cli", feature = "schemars"))]
+            older_json_schemas: T::Payload::older_json_schemas,
         }
     }
 }

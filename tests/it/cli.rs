@@ -127,6 +127,16 @@ async fn a_change_that_strands_rows_is_refused_with_the_rule_and_the_way_out() {
         (
             {
                 let mut lock = lock.clone();
+                lock["tasks"]["purge"]["version"] = json!(1);
+                lock["tasks"]["purge"]["payload"] = json!({"type": "string"});
+                lock
+            },
+            "`purge`: older version changed: `.` is string in rows of version 1",
+            "Have the type take what it was",
+        ),
+        (
+            {
+                let mut lock = lock.clone();
                 lock["tasks"]["purge"]["oldest_version"] = json!(0);
                 lock
             },
@@ -182,7 +192,8 @@ async fn harmless_changes_pass() {
         }),
         ("a version with its upgrade", |it| {
             it["purge"]["version"] = json!(1);
-            it["purge"]["payload"] = json!({"type": "integer"});
+            it["purge"]["payload"] = it["purge"]["older"]["1"].take();
+            it["purge"].as_object_mut().expect("a task").remove("older");
         }),
     ] {
         let mut before = lock.clone();

@@ -30,8 +30,10 @@ pub(super) fn implementation(task: &Task<'_>, payload: &Ident, stored: &Stored<'
     let here = task.function.ident.span();
     let checked = is_checked(task).then_some(here);
     let schema = schema::of_payload(
+        payload,
         &schema::stand_in_ident(),
         &task.krate,
+        stored.upgrades,
         task.fields()
             .map(|field| (&field.ident, field.attributes.iter().copied())),
     );

@@ -176,7 +176,7 @@ fn upgrades(stored: &Stored<'_>, krate: &Krate) -> Vec<TokenStream> {
         .map(|from| {
             let (first, further) = steps[from..].split_first().expect("`from` is in range");
             let private = krate.private_at(span_of(first));
-            let mut read = quote_spanned!(span_of(first)=> #private::first_step(#first, #raw));
+            let mut read = quote_spanned!(span_of(first)=> #private::read_older(#private::first_step(#first, #raw)));
             for step in further {
                 let private = krate.private_at(span_of(step));
                 read = quote_spanned!(span_of(step)=> #private::further_step(#step, #read));
@@ -186,7 +186,7 @@ fn upgrades(stored: &Stored<'_>, krate: &Krate) -> Vec<TokenStream> {
         .collect()
 }
 
-fn span_of(path: &Path) -> Span {
+pub(super) fn span_of(path: &Path) -> Span {
     let last = path.to_token_stream().into_iter().last();
     last.map_or_else(|| path.span(), |token| token.span())
 }

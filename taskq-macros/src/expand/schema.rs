@@ -1,11 +1,12 @@
 //! Writes what makes the JSON Schema of a payload, with the feature `schemars`.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens as _, quote};
+use quote::{ToTokens as _, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::parse::Parser as _;
-use syn::{Attribute, LitStr};
+use syn::{Attribute, LitStr, Path};
 
+use super::payload::span_of;
 use crate::model::{Field, Krate, Task};
 use crate::tokens::mentions;
 
@@ -77,10 +78,13 @@ fn description_ident(number: usize) -> Ident {
     quote::format_ident!("__TaskqField{number}")
 }
 
-/// Writes `Payload::json_schema`, as the schema of `described`.
+/// Writes `Payload::json_schema`, as the schema of `described`, and what the first steps of its upgrades
+/// read.
 pub(super) fn of_payload<'a, A>(
+    payload: &Ident,
     described: &Ident,
     krate: &Krate,
+    upgrades: &[Path],
     fields: impl Iterator<Item = (&'a Ident, A)>,
 ) -> Option<TokenStream>
 where
@@ -97,12 +101,36 @@ where
         let aliases = names.aliases;
         (!aliases.is_empty()).then(|| quote!((#name, &[#(#aliases),*])))
     });
+    let older = upgrades.iter().enumerate().map(|(at, step)| {
+        let private = krate.private_at(span_of(step));
+        // The last one is known to lead to the payload, here as where it is read.
+        let new = match at + 1 == upgrades.len() {
+            true => quote!(#payload),
+            false => quote!(_),
+        };
+        let raw = quote_spanned!(span_of(step)=> #private::RawValue::NULL);
+        quote_spanned! {span_of(step)=>
+            #private::probe_older::<_, #new>(#private::first_step(#step, #raw)).inferred()
+        }
+    });
+    let older = (!upgrades.is_empty()).then(|| {
+        quote! {
+            fn older_json_schemas()
+            -> #private::Vec<#private::Option<#private::schemars::Schema>> {
+                #[allow(unused_imports)]
+                use #private::NoSchema as _;
+                #private::vec![#(#older),*]
+            }
+        }
+    });
     Some(quote! {
         fn json_schema() -> #private::Option<#private::schemars::Schema> {
             #[allow(unused_imports)]
             use #private::NoSchema as _;
             #private::Probe::<#described>::schema(&[#(#aliases),*])
         }
+
+        #older
     })
 }
 

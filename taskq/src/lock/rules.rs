@@ -16,14 +16,28 @@ pub(crate) struct Violation {
 pub(crate) enum Rule {
     TaskTypeGone,
     AliasGone(String),
-    VersionLowered { from: u16, to: u16 },
-    VersionNotRead { version: u16 },
+    VersionLowered {
+        from: u16,
+        to: u16,
+    },
+    VersionNotRead {
+        version: u16,
+    },
     FieldRemoved,
     FieldRequired,
-    TypeChanged { from: String, to: String },
+    TypeChanged {
+        from: String,
+        to: String,
+    },
     Narrowed(String),
     NoSchema,
     NoSchemaOfType(String),
+    NoSchemaOfVersion(u16),
+    /// What the upgrade reads of an older version breaks a rule.
+    OfVersion {
+        version: u16,
+        rule: Box<Rule>,
+    },
 }
 
 impl Violation {
@@ -32,6 +46,15 @@ impl Violation {
             task_type: task_type.into(),
             path: path.into(),
             rule,
+        }
+    }
+
+    /// Says that it is about an older version.
+    pub(crate) fn of_version(self, version: u16) -> Self {
+        let rule = Box::new(self.rule);
+        Self {
+            rule: Rule::OfVersion { version, rule },
+            ..self
         }
     }
 }
@@ -77,6 +100,32 @@ impl fmt::Display for Violation {
                 f,
                 "`{task_type}`: values refused: `{path}` {what}. Rows that wait may have such a value. Go on taking it, or {VERSION}"
             ),
+            Rule::NoSchemaOfVersion(version) => write!(
+                f,
+                "`{task_type}`: no schema: what `upgrade` reads of version {version} has none, so its changes are not seen. Derive `schemars::JsonSchema` for the type that its step takes"
+            ),
+            Rule::OfVersion { version, rule } => {
+                write!(f, "`{task_type}`: older version changed: ")?;
+                match &**rule {
+                    Rule::FieldRemoved => write!(
+                        f,
+                        "`{path}` is in rows of version {version}, and the type that its step in `upgrade` takes lacks it. Add the field; where the step does not need it, as a `serde_json::Value`"
+                    ),
+                    Rule::FieldRequired => write!(
+                        f,
+                        "`{path}` may be missing in rows of version {version}, and the type that its step in `upgrade` takes requires it. Write `#[serde(default)]` on it, or make it an `Option`"
+                    ),
+                    Rule::TypeChanged { from, to } => write!(
+                        f,
+                        "`{path}` is {from} in rows of version {version}, and {to} in the type that its step in `upgrade` takes. Have the type take what it was"
+                    ),
+                    Rule::Narrowed(what) => write!(
+                        f,
+                        "`{path}` {what} in the type that the step in `upgrade` from version {version} takes, and rows of it may have such a value. Go on taking it"
+                    ),
+                    other => write!(f, "{other:?}"),
+                }
+            }
             Rule::NoSchema => write!(
                 f,
                 "`{task_type}`: no schema: the payload has none, so its changes are not seen. Derive `schemars::JsonSchema` for it, or write `Payload::json_schema`"
