@@ -7,6 +7,7 @@ use crate::support::database;
 
 const CLAIM: &str = include_str!("../../taskq/src/store/sql/claim.sql");
 const LANES: &str = include_str!("../../taskq/src/store/sql/lanes.sql");
+const CHECK: &str = include_str!("../../taskq/src/store/sql/check.sql");
 
 /// One claim of a thousand from three of twenty lanes.
 const CLAIM_ARGUMENTS: &str = "gen_random_uuid(), gen_random_uuid(), 30, 'default', 1000,
@@ -16,6 +17,9 @@ const CLAIM_ARGUMENTS: &str = "gen_random_uuid(), gen_random_uuid(), 30, 'defaul
 
 const LANES_ARGUMENTS: &str =
     "'default', array['type_1', 'type_2', 'type_3'], array[1, 1, 1]::smallint[]";
+
+/// A page of a check, from the middle of the table.
+const CHECK_ARGUMENTS: &str = "1000000, 9000000000, 250, 4194304";
 
 /// Pages that a thousand rows may take: three for each, the index's inner ones, and the lease.
 const MOST_PAGES: u64 = 6_000;
@@ -103,6 +107,17 @@ async fn check(db: &mut PgConnection, situation: &str) {
                     || node.index.as_deref() == Some("task_lane")),
             "{what}"
         );
+
+        let (page, pages, rows) = explain(db, "check_page", CHECK_ARGUMENTS).await;
+        assert_eq!(rows, 250, "{what}");
+        assert!(pages < 100, "{what}: a page of a check read {pages} pages");
+        assert!(
+            page.iter()
+                .all(|node| node.relation.as_deref() != Some("task")
+                    || node.index.as_deref() == Some("task_pkey")),
+            "{what}"
+        );
+        assert!(!page.iter().any(|node| node.kind == "Sort"), "{what}");
     }
 }
 
@@ -132,7 +147,7 @@ async fn a_claim_reads_what_it_takes_among_millions_of_rows() {
          insert into taskq.history (task_id, task_type, payload, queue, priority, created_at, attempts, claimed_at)
          select n, 'type_1', '{}', 'default', 0, now(), 1, now() from generate_series(1, 1000000) as n")
     .await;
-    for (name, text) in [("claim", CLAIM), ("lanes", LANES)] {
+    for (name, text) in [("claim", CLAIM), ("lanes", LANES), ("check_page", CHECK)] {
         raw_sql(AssertSqlSafe(format!("prepare {name} as {text}")))
             .execute(&mut *db)
             .await
