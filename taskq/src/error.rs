@@ -38,8 +38,16 @@ impl DecodeError {
         }
     }
 
-    pub(crate) fn json(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
-        Self::new(error.path().to_string(), error.into_inner())
+    /// Says that the value to which its path leads is that of a field.
+    pub(crate) fn inside(mut self, field: &str) -> Self {
+        if let Reason::Form { path, .. } = &mut self.reason {
+            *path = match path.as_str() {
+                "." => field.into(),
+                index if index.starts_with('[') => format!("{field}{index}"),
+                inner => format!("{field}.{inner}"),
+            };
+        }
+        self
     }
 
     pub(crate) fn invalid(invalid: InvalidPayload) -> Self {
@@ -84,6 +92,13 @@ impl fmt::Display for DecodeError {
                 "payload has version {version}, and this program reads none before {oldest}"
             ),
         }
+    }
+}
+
+/// Says of the whole value what serde finds wrong with it.
+impl serde::de::Error for DecodeError {
+    fn custom<T: fmt::Display>(problem: T) -> Self {
+        Self::new(".", problem.to_string())
     }
 }
 

@@ -103,7 +103,13 @@ pub trait Payload: Sized + Send + 'static {
 
 /// Reads a payload as a worker does: decodes it, and then checks it.
 pub(crate) fn read<P: Payload>(raw: &RawValue, version: Option<u16>) -> Result<P, DecodeError> {
-    let payload = P::decode(raw, version)?;
-    payload.check().map_err(DecodeError::invalid)?;
-    Ok(payload)
+    let decoded = P::decode(raw, version);
+    let refused = match &decoded {
+        Ok(payload) => payload.check().err(),
+        Err(_) => None,
+    };
+    match refused {
+        Some(invalid) => Err(DecodeError::invalid(invalid)),
+        None => decoded,
+    }
 }

@@ -31,8 +31,12 @@ pub use futures_util::future::BoxFuture;
 pub trait Codec: Sized {
     /// Writes a payload as JSON.
     fn encode(&self) -> Result<Box<RawValue>, EncodeError>;
-    /// Reads a payload of a version, or of any that `upgrades` lead from, the newest first.
-    fn decode(
+    /// Reads a payload of the one version that there is.
+    fn decode(raw: &RawValue, version: Option<u16>) -> Result<Self, DecodeError>
+    where
+        Self: Payload;
+    /// Reads a payload of the newest version, or of any that `upgrades` lead from, the newest first.
+    fn decode_any(
         raw: &RawValue,
         version: Option<u16>,
         upgrades: &[ReadOlder<Self>],
@@ -47,7 +51,17 @@ impl<T: serde::Serialize + serde::de::DeserializeOwned> Codec for T {
         json::encode(self)
     }
 
-    fn decode(
+    fn decode(raw: &RawValue, version: Option<u16>) -> Result<Self, DecodeError>
+    where
+        Self: Payload,
+    {
+        match upgrade::check_newest(version, Self::VERSION) {
+            Ok(()) => json::decode(raw),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn decode_any(
         raw: &RawValue,
         version: Option<u16>,
         upgrades: &[ReadOlder<Self>],

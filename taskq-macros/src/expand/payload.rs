@@ -115,7 +115,13 @@ pub(super) fn implementation(
     // Both at one span: errors that are alike in every word are printed once.
     let at_payload = krate.private_at(here);
     let codec = quote_spanned!(here=> <#payload as #at_payload::Codec>);
-    let upgrades = upgrades(stored, krate);
+    let decode = match stored.upgrades {
+        [] => quote!(#codec::decode(#raw, #version)),
+        _ => {
+            let upgrades = upgrades(stored, krate);
+            quote!(#codec::decode_any(#raw, #version, &[#(#upgrades),*]))
+        }
+    };
     let check = checked.map(|span| {
         let private_here = krate.private_at(span);
         let check = quote_spanned!(span=> #private_here::garde(self));
@@ -143,7 +149,7 @@ pub(super) fn implementation(
                 #raw: &#private::RawValue,
                 #version: #private::Option<#private::u16>,
             ) -> #private::Result<Self, #private::DecodeError> {
-                #codec::decode(#raw, #version, &[#(#upgrades),*])
+                #decode
             }
 
             #check
