@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
-use crate::error::EnqueueError;
+use crate::error::{EncodeError, EnqueueError};
 use crate::options::{Options, Start};
 use crate::payload::Payload;
 use crate::store::{self, Schema};
@@ -53,12 +53,7 @@ const ENQUEUE_MANY_CHUNK: usize = 10_000;
 /// transaction, dropped with it, rolls back.
 pub fn enqueue<'c, P: Payload>(conn: &'c mut PgConnection, payload: P) -> Enqueue<'c, P> {
     Enqueue {
-        state: State::Building {
-            conn,
-            payload: encode(&payload),
-            options: Options::of::<P>(),
-            schema: Schema::default(),
-        },
+        state: State::building(conn, encode(&payload), const { Options::of::<P>() }),
         payload: PhantomData,
     }
 }
@@ -79,6 +74,21 @@ enum State<'c> {
     },
     Inserting(BoxFuture<'c, Result<i64, EnqueueError>>),
     Finished,
+}
+
+impl<'c> State<'c> {
+    fn building(
+        conn: &'c mut PgConnection,
+        payload: Result<Box<RawValue>, EnqueueError>,
+        options: Options,
+    ) -> Self {
+        Self::Building {
+            conn,
+            payload,
+            options,
+            schema: Schema::default(),
+        }
+    }
 }
 
 impl<P: Payload> Enqueue<'_, P> {
@@ -300,12 +310,18 @@ where
 }
 
 fn encode<P: Payload>(payload: &P) -> Result<Box<RawValue>, EnqueueError> {
-    payload.check().map_err(|source| EnqueueError::Invalid {
-        task_type: P::TASK_TYPE,
-        source,
-    })?;
-    payload.encode().map_err(|source| EnqueueError::Encode {
-        task_type: P::TASK_TYPE,
-        source,
-    })
+    match payload.check() {
+        Ok(()) => encoded(P::TASK_TYPE, payload.encode()),
+        Err(source) => Err(EnqueueError::Invalid {
+            task_type: P::TASK_TYPE,
+            source,
+        }),
+    }
+}
+
+fn encoded(
+    task_type: &'static str,
+    payload: Result<Box<RawValue>, EncodeError>,
+) -> Result<Box<RawValue>, EnqueueError> {
+    payload.map_err(|source| EnqueueError::Encode { task_type, source })
 }

@@ -143,6 +143,15 @@ pub fn run<'a, F: Future + Send + 'a>(
     future: F,
     outcome: fn(F::Output) -> Outcome,
 ) -> BoxFuture<'a, Outcome> {
+    conclude(Box::pin(future), outcome)
+}
+
+// Made once for each type that handlers return, of which there are few, and not for each handler. It
+// costs an allocation.
+fn conclude<'a, R: 'a>(
+    future: BoxFuture<'a, R>,
+    outcome: fn(R) -> Outcome,
+) -> BoxFuture<'a, Outcome> {
     Box::pin(async move { outcome(future.await) })
 }
 

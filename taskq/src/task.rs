@@ -205,8 +205,10 @@ fn run_erased<'a, T: Task>(
     version: Option<u16>,
     parts: Parts<'a>,
 ) -> Result<BoxFuture<'a, Outcome>, DecodeError> {
-    let payload = payload::read(raw, version)?;
-    Ok(T::run(payload, parts))
+    match payload::read(raw, version) {
+        Ok(payload) => Ok(T::run(payload, parts)),
+        Err(error) => Err(error),
+    }
 }
 
 /// A tuple of tasks, such as `(SendEmailWelcome, Purge)`.
