@@ -103,13 +103,15 @@ pub trait Payload: Sized + Send + 'static {
 
 /// Reads a payload as a worker does: decodes it, and then checks it.
 pub(crate) fn read<P: Payload>(raw: &RawValue, version: Option<u16>) -> Result<P, DecodeError> {
-    let decoded = P::decode(raw, version);
-    let refused = match &decoded {
-        Ok(payload) => payload.check().err(),
-        Err(_) => None,
-    };
-    match refused {
-        Some(invalid) => Err(DecodeError::invalid(invalid)),
-        None => decoded,
+    match P::decode(raw, version) {
+        Ok(payload) => match refusal(payload.check()) {
+            None => Ok(payload),
+            Some(error) => Err(error),
+        },
+        Err(error) => Err(error),
     }
+}
+
+fn refusal(checked: Result<(), InvalidPayload>) -> Option<DecodeError> {
+    checked.err().map(DecodeError::invalid)
 }

@@ -7,6 +7,7 @@
 //! more through serde_path_to_error, which says where it is.
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
 use std::{fmt, vec};
 
 use serde::de::{DeserializeSeed, Deserializer, Expected, MapAccess, Visitor};
@@ -18,19 +19,7 @@ use serde_path_to_error::Track;
 use crate::error::DecodeError;
 
 /// A payload to be read.
-pub(super) struct Fields<'de> {
-    pub(super) raw: &'de RawValue,
-    pub(super) reading: Reading,
-}
-
-/// How to read it.
-#[derive(Clone, Copy)]
-pub(super) enum Reading {
-    /// As fast as can be. What is wrong is not said.
-    Plain,
-    /// Such that a mistake is told with its path.
-    Tracked,
-}
+pub(super) struct Fields<'de>(pub(super) &'de RawValue);
 
 /// What is no struct is read as a whole.
 macro_rules! whole {
@@ -40,14 +29,7 @@ macro_rules! whole {
             $($argument: $type,)*
             visitor: V,
         ) -> Result<V::Value, DecodeError> {
-            match self.reading {
-                Reading::Plain => plain(self.raw, |reader| {
-                    reader.$method($($argument,)* visitor)
-                }),
-                Reading::Tracked => tracked(self.raw, |reader| {
-                    reader.$method($($argument,)* visitor)
-                }),
-            }
+            tracked(self.0, |reader| reader.$method($($argument,)* visitor))
         }
     )*};
 }
@@ -62,7 +44,7 @@ impl<'de> Deserializer<'de> for Fields<'de> {
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         // Without `?`, here and below: it would be two functions more for each payload.
-        match Entries::of(self, fields.len(), &visitor) {
+        match Entries::of(self.0, fields.len(), &visitor) {
             Ok(entries) => visitor.visit_map(entries),
             Err(error) => Err(error),
         }
@@ -104,16 +86,6 @@ impl<'de> Deserializer<'de> for Fields<'de> {
 
 type Reader<'de> = serde_json::Deserializer<StrRead<'de>>;
 
-fn plain<'de, T>(
-    raw: &'de RawValue,
-    read: impl FnOnce(&mut Reader<'de>) -> Result<T, serde_json::Error>,
-) -> Result<T, DecodeError> {
-    match read(&mut Reader::from_str(raw.get())) {
-        Ok(value) => Ok(value),
-        Err(_) => Err(DecodeError::new(".", "not said")),
-    }
-}
-
 /// Reads a value from the whole of a text, and says where in it a mistake is.
 fn tracked<'de, T>(
     raw: &'de RawValue,
@@ -142,11 +114,12 @@ fn misfit(path: String, error: &serde_json::Error) -> DecodeError {
     DecodeError::new(path, text)
 }
 
+const NAME_FIRST: &str = "serde asks for a field's name before its value";
+
 /// The fields of an object that are still to be read.
 struct Entries<'de> {
     rest: vec::IntoIter<Entry<'de>>,
     current: Option<Entry<'de>>,
-    reading: Reading,
 }
 
 /// A field, as the texts of its name and its value.
@@ -160,13 +133,12 @@ struct Entry<'de> {
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> Entries<'de> {
-    fn of(fields: Fields<'de>, count: usize, expected: &dyn Expected) -> Result<Self, DecodeError> {
+    fn of(raw: &'de RawValue, count: usize, expected: &dyn Expected) -> Result<Self, DecodeError> {
         let split = Split { expected, count };
-        match Reader::from_str(fields.raw.get()).deserialize_map(split) {
+        match Reader::from_str(raw.get()).deserialize_map(split) {
             Ok(entries) => Ok(Self {
                 rest: entries.into_iter(),
                 current: None,
-                reading: fields.reading,
             }),
             Err(error) => Err(misfit(".".into(), &error)),
         }
@@ -175,6 +147,10 @@ impl<'de> Entries<'de> {
     fn next_name(&mut self) -> Option<&str> {
         self.current = self.rest.next();
         self.current.as_ref().map(|entry| &*entry.name.0)
+    }
+
+    fn value(&self) -> &'de RawValue {
+        self.current.as_ref().expect(NAME_FIRST).value
     }
 }
 
@@ -194,16 +170,21 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         }
     }
 
+    // What serde's derives call. Nearly all values fit, and then nobody asks where a mistake is.
+    fn next_value<V: Deserialize<'de>>(&mut self) -> Result<V, DecodeError> {
+        match V::deserialize(&mut Reader::from_str(self.value().get())) {
+            Ok(value) => Ok(value),
+            Err(_) => self.next_value_seed(PhantomData),
+        }
+    }
+
     fn next_value_seed<V: DeserializeSeed<'de>>(
         &mut self,
         seed: V,
     ) -> Result<V::Value, DecodeError> {
         let entry = self.current.take();
-        let Entry { name, value } = entry.expect("serde asks for a field's name before its value");
-        let read = match self.reading {
-            Reading::Plain => plain(value, |reader| seed.deserialize(reader)),
-            Reading::Tracked => tracked(value, |reader| seed.deserialize(reader)),
-        };
+        let Entry { name, value } = entry.expect(NAME_FIRST);
+        let read = tracked(value, |reader| seed.deserialize(reader));
         read.map_err(|error| error.inside(&name.0))
     }
 }
