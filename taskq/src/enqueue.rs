@@ -72,7 +72,7 @@ enum State<'c> {
         options: Options,
         schema: Schema,
     },
-    Inserting(BoxFuture<'c, Result<i64, EnqueueError>>),
+    Inserting(BoxFuture<'c, Result<(i64, Schema), EnqueueError>>),
     Finished,
 }
 
@@ -169,9 +169,10 @@ async fn insert(
     payload: Result<Box<RawValue>, EnqueueError>,
     options: Options,
     schema: Schema,
-) -> Result<i64, EnqueueError> {
+) -> Result<(i64, Schema), EnqueueError> {
     options.check()?;
-    Ok(store::enqueue(conn, schema, &options, &payload?).await?)
+    let task_id = store::enqueue(conn, schema, &options, &payload?).await?;
+    Ok((task_id, schema))
 }
 
 /// A task that an enqueue inserted.
@@ -179,13 +180,15 @@ async fn insert(
 pub struct Enqueued<P> {
     /// The id of the task, unique for ever and the same in every attempt.
     pub task_id: i64,
+    pub(crate) schema: Schema,
     payload: PhantomData<fn() -> P>,
 }
 
 impl<P> Enqueued<P> {
-    fn new(task_id: i64) -> Self {
+    fn new((task_id, schema): (i64, Schema)) -> Self {
         Self {
             task_id,
+            schema,
             payload: PhantomData,
         }
     }
@@ -245,7 +248,8 @@ pub fn enqueue_many_in<P: Payload, I: IntoIterator<Item = P>>(
         let mut enqueued = Vec::new();
         for chunk in payloads?.chunks(ENQUEUE_MANY_CHUNK) {
             let task_ids = store::enqueue_many(conn, schema, &Options::of::<P>(), chunk).await?;
-            enqueued.extend(task_ids.into_iter().map(Enqueued::new));
+            let task_ids = task_ids.into_iter();
+            enqueued.extend(task_ids.map(|task_id| Enqueued::new((task_id, schema))));
         }
         Ok(enqueued)
     }

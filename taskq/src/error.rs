@@ -231,6 +231,64 @@ impl From<sqlx::Error> for EnqueueError {
     }
 }
 
+/// A task's result could not be read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ResultError {
+    /// What is kept does not fit the type of the result.
+    Decode {
+        /// The task type.
+        task_type: &'static str,
+        /// Where in the result, such as `items[0].price`; `.` is the whole.
+        path: String,
+        /// What does not fit.
+        source: BoxError,
+    },
+    /// Postgres refused, or could not be reached.
+    Database(sqlx::Error),
+}
+
+impl ResultError {
+    pub(crate) fn decode(task_type: &'static str, error: DecodeError) -> Self {
+        let path = error.path().to_owned();
+        let source = match error.reason {
+            Reason::Form { source, .. } => source,
+            _ => Box::new(error),
+        };
+        Self::Decode {
+            task_type,
+            path,
+            source,
+        }
+    }
+}
+
+impl fmt::Display for ResultError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decode {
+                task_type, path, ..
+            } => write!(f, "the result of `{task_type}` does not decode at `{path}`"),
+            Self::Database(_) => f.write_str("the result could not be read"),
+        }
+    }
+}
+
+impl Error for ResultError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Decode { source, .. } => Some(&**source),
+            Self::Database(source) => Some(source),
+        }
+    }
+}
+
+impl From<sqlx::Error> for ResultError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
 /// Tells whether Postgres does not know a table or schema that a statement names.
 pub(crate) fn missing_table(error: &sqlx::Error) -> bool {
     error

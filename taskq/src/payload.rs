@@ -69,6 +69,10 @@ pub trait Payload: Sized + Send + 'static {
     /// The oldest version that [`decode`](Self::decode) still reads.
     const OLDEST_VERSION: u16 = Self::VERSION;
 
+    /// Whether tasks of this type keep what their handler returns: see
+    /// [`KeepsResult`](crate::KeepsResult).
+    const KEEPS_RESULT: bool = false;
+
     /// Writes the value as JSON.
     ///
     /// # Errors

@@ -13,8 +13,9 @@ pub use sqlx::PgConnection;
 
 pub use crate::enqueue::{Enqueue, enqueue};
 pub use crate::error::{DecodeError, EncodeError, InvalidPayload};
-pub use crate::outcome::{IntoOutcome, Outcome};
+pub use crate::outcome::{IntoKept, IntoOutcome, Outcome};
 pub use crate::payload::Payload;
+pub use crate::result::KeepsResult;
 pub use crate::state::{Parts, StateRequirement};
 pub use crate::task::{Declaration, Registration, Task};
 pub use crate::tx::{Tx, TxHandle};
@@ -154,6 +155,35 @@ fn conclude<'a, R: 'a>(
 ) -> BoxFuture<'a, Outcome> {
     Box::pin(async move { outcome(future.await) })
 }
+
+/// What a handler returns when it succeeds, whatever it is: what it has to be is said by [`IntoKept`].
+#[diagnostic::on_unimplemented(
+    message = "`result = \"keep\"` needs `Result<T, E>` with `T: Serialize + DeserializeOwned` and `E: Into<Box<dyn Error + Send + Sync>>`, not `{Self}`",
+    label = "no result that can be kept"
+)]
+pub trait Returned {
+    /// The `T` of a `Result<T, E>`.
+    type Value;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, E> Returned for Result<T, E> {
+    type Value = T;
+}
+
+/// The type of the result that a payload says is kept.
+#[diagnostic::on_unimplemented(
+    message = "the handler returns `{Self}`, and its payload says that `{Declared}` is kept",
+    label = "not the result of the payload",
+    note = "the payload's `#[taskq(result = …)]` names the `T` of the handler's `Result<T, E>`"
+)]
+pub trait ResultOf<Declared> {
+    /// Names this, for the compiler to look.
+    const CHECKED: () = ();
+}
+
+#[diagnostic::do_not_recommend]
+impl<T> ResultOf<T> for T {}
 
 /// A type that a `&T` argument of a handler may borrow.
 #[diagnostic::on_unimplemented(
