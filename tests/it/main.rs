@@ -14,6 +14,7 @@ mod order;
 mod payload;
 mod plan;
 mod process;
+mod result;
 mod retry;
 mod roles;
 mod sql;
