@@ -67,7 +67,7 @@ create table taskq.history (
 
 create index history_task_id on taskq.history (task_id);
 
--- What finishes on a day that has no partition yet. Nothing stays here for long.
+-- What finishes on a day that has no partition, because no worker was there to make it in time.
 create table taskq.history_default partition of taskq.history default;
 
 insert into taskq.history (
@@ -204,9 +204,14 @@ from taskq.history;
 
 drop table taskq.history_before;
 
--- Makes the partitions of today and tomorrow, and drops those of days that ended longer ago than
--- `keep`. With its owner's rights, because a worker may write rows and no definitions. One caller
--- at a time; the others have nothing to do. Returns how many partitions were dropped.
+-- Makes the partitions of the next two days and of those that went by without one, and drops those of
+-- days that ended longer ago than `keep`. With its owner's rights, because a worker may write rows and
+-- no definitions. One caller at a time; the others have nothing to do. Returns how many partitions
+-- were dropped.
+--
+-- Never the partition of a day that is under way: a row of that day that is just on its way to the
+-- default partition would be refused there. What finishes today on a day without one is moved
+-- tomorrow.
 create function taskq.prune_history(keep interval) returns integer
 language plpgsql
 security definer
@@ -222,7 +227,13 @@ begin
         return 0;
     end if;
     for day in
-        select (now() at time zone 'UTC')::date + ahead from generate_series(0, 1) as ahead
+        -- Shortly before midnight the next day counts as under way.
+        select ((now() + interval '10 minutes') at time zone 'UTC')::date + ahead
+        from generate_series(1, 2) as ahead
+        union
+        select distinct (finished_at at time zone 'UTC')::date
+        from taskq.history_default
+        where finished_at < date_trunc('day', now(), 'UTC')
     loop
         if to_regclass('taskq.history_' || to_char(day, 'YYYYMMDD')) is null then
             perform taskq.make_history_partition(day);
@@ -267,6 +278,10 @@ begin
     );
 end
 $make$;
+
+-- Nobody writes yet: today's too.
+select taskq.make_history_partition((now() at time zone 'UTC')::date + ahead)
+from generate_series(0, 1) as ahead;
 
 -- Granted to workers only: see roles.sql.
 revoke execute on function taskq.prune_history(interval) from public;

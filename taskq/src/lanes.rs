@@ -21,7 +21,7 @@ const ALONE_FROM: i32 = 2;
 pub(crate) const QUARANTINE_AFTER: i32 = 5;
 
 /// What tells the lanes of a queue apart.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lane {
     pub(crate) task_type: String,
     pub(crate) payload_version: i16,
@@ -29,12 +29,25 @@ pub(crate) struct Lane {
     pub(crate) priority: i16,
 }
 
+/// A lane without its own text, to look it up by.
+type Key<'a> = (&'a str, i16, i32, i16);
+
 /// A place in a lane. Everything before it has been claimed, as far as this worker knows: a hint
 /// that spares the claim from walking over rows just deleted, never a matter of correctness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Floor {
     pub(crate) run_at: DateTime<Utc>,
     pub(crate) task_id: i64,
+}
+
+/// Where a claimed task stood.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken<'a> {
+    pub(crate) task_type: &'a str,
+    pub(crate) payload_version: i16,
+    pub(crate) crashes: i32,
+    pub(crate) priority: i16,
+    pub(crate) place: Floor,
 }
 
 /// Which tasks a claim may take.
@@ -70,6 +83,16 @@ pub(crate) struct Lanes {
 }
 
 impl Lane {
+    fn key(&self) -> Key<'_> {
+        let Self {
+            task_type,
+            payload_version,
+            crashes,
+            priority,
+        } = self;
+        (task_type, *payload_version, *crashes, *priority)
+    }
+
     /// Tells whether its tasks may have killed a worker.
     pub(crate) fn is_suspect(&self) -> bool {
         self.crashes > 0
@@ -83,6 +106,17 @@ impl Lane {
     /// Tells whether a task with so many crashes is the only one of its kind in a worker.
     pub(crate) fn is_alone_with(crashes: i32) -> bool {
         crashes >= ALONE_FROM
+    }
+}
+
+impl<'a> Taken<'a> {
+    fn lane(&self) -> Key<'a> {
+        (
+            self.task_type,
+            self.payload_version,
+            self.crashes,
+            self.priority,
+        )
     }
 }
 
@@ -156,18 +190,18 @@ impl Lanes {
             .collect()
     }
 
-    /// Takes in what a claim brought: from which lane, and from which place in it. A lane that gave
-    /// less than its share is exhausted, unless the claim was full before its turn came.
-    pub(crate) fn claimed(&mut self, shares: &[Share], limit: usize, taken: &[(Lane, Floor)]) {
-        let mut by_lane: HashMap<&Lane, (usize, Floor)> = HashMap::new();
-        for (lane, place) in taken {
-            let (count, floor) = by_lane.entry(lane).or_insert((0, *place));
+    /// Takes in what a claim brought. A lane that gave less than its share is exhausted, unless the
+    /// claim was full before its turn came.
+    pub(crate) fn claimed(&mut self, shares: &[Share], limit: usize, taken: &[Taken<'_>]) {
+        let mut by_lane: HashMap<_, (usize, Floor)> = HashMap::new();
+        for task in taken {
+            let (count, floor) = by_lane.entry(task.lane()).or_insert((0, task.place));
             *count += 1;
-            *floor = place.max(floor).to_owned();
+            *floor = task.place.max(*floor);
         }
         let full = taken.len() >= limit;
         for share in shares {
-            let (count, floor) = match by_lane.get(&share.lane) {
+            let (count, floor) = match by_lane.get(&share.lane.key()) {
                 Some((count, floor)) => (*count, share.floor.max(Some(*floor))),
                 None => (0, share.floor),
             };
@@ -209,12 +243,17 @@ mod tests {
         lanes
     }
 
-    fn taken(task_type: &str, priority: i16, task_id: i64) -> (Lane, Floor) {
-        let place = Floor {
-            run_at: DateTime::UNIX_EPOCH,
-            task_id,
-        };
-        (lane(task_type, 0, priority), place)
+    fn taken(task_type: &str, priority: i16, task_id: i64) -> Taken<'_> {
+        Taken {
+            task_type,
+            payload_version: 1,
+            crashes: 0,
+            priority,
+            place: Floor {
+                run_at: DateTime::UNIX_EPOCH,
+                task_id,
+            },
+        }
     }
 
     #[test]

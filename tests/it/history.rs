@@ -52,9 +52,23 @@ async fn a_completed_task_is_gone_and_counted() {
     );
 }
 
+const MAKE_PARTITION_OF_TODAY: &str = "
+    select taskq.make_history_partition(today)
+    from (select (now() at time zone 'UTC')::date as today) as it
+    where to_regclass('taskq.history_' || to_char(today, 'YYYYMMDD')) is null";
+
+const DROP_PARTITION_OF_TODAY: &str = "
+    do $$
+    begin
+        execute format(
+            'drop table if exists taskq.history_%s', to_char(now() at time zone 'UTC', 'YYYYMMDD')
+        );
+    end $$";
+
 #[tokio::test]
 async fn a_worker_keeps_completed_tasks_in_a_partition_for_the_day() {
     let (_database, pool) = database().await;
+    execute(&pool, MAKE_PARTITION_OF_TODAY).await;
     execute(
         &pool,
         "insert into taskq.task (task_type, payload_version) select 'kept', 1 from generate_series(1, 5)",
@@ -66,12 +80,13 @@ async fn a_worker_keeps_completed_tasks_in_a_partition_for_the_day() {
         until("kept, each in its place", async || {
             let unplaced: i64 = one(&pool, "select count(*) from taskq.history_default").await;
             let kept: i64 = one(&pool, "select count(*) from taskq.history").await;
-            let days: i64 = one(
+            let to_come: i64 = one(
                 &pool,
-                "select count(*) from pg_inherits where inhparent = 'taskq.history'::regclass",
+                "select count(*) from generate_series(1, 2) as ahead
+                 where to_regclass('taskq.history_' || to_char(now() at time zone 'UTC' + make_interval(days => ahead), 'YYYYMMDD')) is not null",
             )
             .await;
-            (unplaced, kept, days) == (0, 5, 3)
+            (unplaced, kept, to_come) == (0, 5, 2)
         }),
     )
     .await;
@@ -86,30 +101,55 @@ async fn a_worker_keeps_completed_tasks_in_a_partition_for_the_day() {
 #[tokio::test]
 async fn old_days_are_dropped_and_strays_find_their_day() {
     let (_database, pool) = database().await;
-    let insert = "insert into taskq.history (task_id, task_type, payload, queue, priority, created_at, attempts, claimed_at, finished_at)
-                  select n, 'old', '{}', 'default', 0, now(), 1, now(), now() from generate_series(1, 4) as n";
-    execute(&pool, insert).await;
-    assert_eq!(
-        one::<i32>(&pool, "select taskq.prune_history('7 days')").await,
-        0
-    );
-    assert_eq!(
-        one::<i64>(&pool, "select count(*) from taskq.history_default").await,
-        0
-    );
-    assert_eq!(
-        one::<i64>(&pool, "select count(*) from taskq.history").await,
-        4
-    );
-    // As if the day had ended eight days ago.
-    assert_eq!(
-        one::<i32>(&pool, "select taskq.prune_history('-3 days')").await,
-        2
-    );
-    assert_eq!(
-        one::<i64>(&pool, "select count(*) from taskq.history").await,
-        0
-    );
+    execute(
+        &pool,
+        "insert into taskq.history (task_id, task_type, payload, queue, priority, created_at, attempts, claimed_at, finished_at)
+         select n, 'old', '{}', 'default', 0, now(), 1, now(), now() - interval '3 days'
+         from generate_series(1, 4) as n",
+    )
+    .await;
+    let kept = "select count(*) from taskq.history";
+    let strays = "select count(*) from taskq.history_default";
+    assert_eq!(one::<i64>(&pool, strays).await, 4);
+    let prune = "select taskq.prune_history('7 days')";
+    assert_eq!(one::<i32>(&pool, prune).await, 0);
+    assert_eq!(one::<i64>(&pool, strays).await, 0);
+    assert_eq!(one::<i64>(&pool, kept).await, 4);
+    let prune = "select taskq.prune_history('1 day')";
+    assert_eq!(one::<i32>(&pool, prune).await, 1);
+    assert_eq!(one::<i64>(&pool, kept).await, 0);
+}
+
+#[tokio::test]
+async fn a_task_that_completes_while_the_history_is_pruned_is_kept() {
+    let (_database, pool) = database().await;
+    execute(&pool, DROP_PARTITION_OF_TODAY).await;
+    let mut pruning = pool.begin().await.expect("a transaction");
+    sqlx::query("select taskq.prune_history('7 days')")
+        .execute(&mut *pruning)
+        .await
+        .expect("pruned");
+    // On its way to the default partition, whose bounds are just changing.
+    let writing = tokio::spawn({
+        let pool = pool.clone();
+        async move {
+            execute(
+                &pool,
+                "insert into taskq.history (task_id, task_type, payload, queue, priority, created_at, attempts, claimed_at)
+                 values (1, 'kept', '{}', 'default', 0, now(), 1, now())",
+            )
+            .await;
+        }
+    });
+    until("it waits", async || {
+        let waiting = "select count(*) from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())";
+        one::<i64>(&pool, waiting).await > 0
+    })
+    .await;
+    pruning.commit().await.expect("committed");
+    writing.await.expect("kept");
+    let strays = "select count(*) from taskq.history_default";
+    assert_eq!(one::<i64>(&pool, strays).await, 1);
 }
 
 #[tokio::test]

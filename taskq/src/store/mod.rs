@@ -17,7 +17,9 @@ pub(crate) use self::copy::Copy;
 pub(crate) use self::link::Link;
 #[cfg(feature = "testing")]
 pub(crate) use self::row::TaskOfType;
-pub(crate) use self::row::{CensusRow, ClaimedRow, ExpiredRow, RescuedRow, ResultRow, version_of};
+pub(crate) use self::row::{
+    CensusRow, ClaimedLease, ClaimedRow, ExpiredRow, RescuedRow, ResultRow, version_of,
+};
 pub(crate) use self::schema::in_schema;
 pub use self::schema::{InvalidSchemaName, Schema};
 use crate::faults::{self, crash_point};
@@ -115,12 +117,12 @@ pub(crate) async fn lanes(
         .await
 }
 
-/// Claims due tasks.
+/// Claims due tasks, and returns the leases on them.
 pub(crate) async fn claim(
     db: &mut PgConnection,
     schema: Schema,
     request: &ClaimRequest<'_>,
-) -> Result<Vec<ClaimedRow>, Error> {
+) -> Result<Vec<ClaimedLease>, Error> {
     let shares = request.shares;
     crash_point("before_claim");
     let claimed = query_as(schema.sql.claim)

@@ -6,13 +6,20 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use sqlx::{Error, FromRow, Row};
+use sqlx::{Decode, Error, FromRow, Postgres, Row, Type};
 use uuid::Uuid;
 
 use crate::attempt::AttemptError;
 use crate::lanes::{Found, Lane};
 
-/// A claimed task, as `claim.sql` returns it.
+/// A lease on claimed tasks, as `claim.sql` returns it.
+#[derive(Debug)]
+pub(crate) struct ClaimedLease {
+    pub(crate) lease_id: Uuid,
+    pub(crate) tasks: Vec<ClaimedRow>,
+}
+
+/// A claimed task.
 #[derive(Debug)]
 pub(crate) struct ClaimedRow {
     pub(crate) lease_id: Uuid,
@@ -115,27 +122,42 @@ impl<'r> FromRow<'r, PgRow> for Found {
     }
 }
 
-impl<'r> FromRow<'r, PgRow> for ClaimedRow {
-    // By position: a claim returns many rows, and a name is looked up in a map for each column.
+impl<'r> FromRow<'r, PgRow> for ClaimedLease {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
-        let Json(payload) = row.try_get(4)?;
-        let errors: Option<Json<Box<RawValue>>> = row.try_get(11)?;
-        Ok(Self {
-            lease_id: row.try_get(0)?,
-            task_id: row.try_get(1)?,
-            task_type: row.try_get(2)?,
-            payload_version: row.try_get(3)?,
-            payload,
-            priority: row.try_get(5)?,
-            run_at: row.try_get(6)?,
-            created_at: row.try_get(7)?,
-            max_attempts: row.try_get::<Option<i32>, _>(8)?.map(saturating_u16),
-            attempts: saturating_u16(row.try_get(9)?),
-            crashes: row.try_get(10)?,
-            errors: errors
-                .map(|Json(errors)| history(&errors))
-                .unwrap_or_default(),
-        })
+        let lease_id = row.try_get("lease_id")?;
+        let mut task_types = elements::<String>(row, "task_types")?;
+        let mut payload_versions = elements(row, "payload_versions")?;
+        let mut payloads = elements::<Json<_>>(row, "payloads")?;
+        let mut priorities = elements(row, "priorities")?;
+        let mut run_ats = elements(row, "run_ats")?;
+        let mut created_ats = elements(row, "created_ats")?;
+        let mut max_attempts = elements::<Option<i32>>(row, "max_attempts")?;
+        let mut attempts = elements(row, "attempts")?;
+        let mut crashes = elements(row, "crashes")?;
+        let mut errors = elements::<Option<Json<Box<RawValue>>>>(row, "errors")?;
+        let mut next = |task_id| {
+            Some(ClaimedRow {
+                lease_id,
+                task_id,
+                task_type: task_types.next()?,
+                payload_version: payload_versions.next()?,
+                payload: payloads.next()?.0,
+                priority: priorities.next()?,
+                run_at: run_ats.next()?,
+                created_at: created_ats.next()?,
+                max_attempts: max_attempts.next()?.map(saturating_u16),
+                attempts: saturating_u16(attempts.next()?),
+                crashes: crashes.next()?,
+                errors: errors
+                    .next()?
+                    .map(|Json(errors)| history(&errors))
+                    .unwrap_or_default(),
+            })
+        };
+        let tasks: Option<Vec<ClaimedRow>> = elements(row, "task_ids")?.map(&mut next).collect();
+        let tasks =
+            tasks.ok_or_else(|| Error::Decode("a lease's arrays differ in length".into()))?;
+        Ok(Self { lease_id, tasks })
     }
 }
 
@@ -181,6 +203,13 @@ impl<'r> FromRow<'r, PgRow> for CensusRow {
             waiting: row.try_get("waiting")?,
         })
     }
+}
+
+fn elements<'r, T>(row: &'r PgRow, column: &str) -> Result<std::vec::IntoIter<T>, Error>
+where
+    Vec<T>: Decode<'r, Postgres> + Type<Postgres>,
+{
+    Ok(row.try_get::<Vec<T>, _>(column)?.into_iter())
 }
 
 // The batch that a claim has moved must be run, whatever somebody has written into this column.

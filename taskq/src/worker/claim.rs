@@ -8,22 +8,20 @@
 //! commits after the last look, is the one that is missed: for it the worker looks again after 20,
 //! 100, 500 milliseconds and so on up to the poll interval.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::Error;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::backlog::{Backlog, Claimed};
 use super::listen::Wake;
 use super::{Core, sleep_until_some};
 use crate::faults;
-use crate::lanes::{Claimable, Floor, Lane, Lanes};
-use crate::store::{self, ClaimRequest, ClaimedRow, Link};
+use crate::lanes::{Claimable, Floor, Lanes, Taken};
+use crate::store::{self, ClaimRequest, ClaimedLease, ClaimedRow, Link};
 use crate::verdict::{Settlement, Verdict};
 
 /// How long a queue rests after it was found empty the first time, the second time and so on; then
@@ -284,34 +282,32 @@ impl Claimer {
             .link
             .call(async |db| store::claim(db, schema, &request).await)
             .await;
-        let mut rows = claim.inspect_err(|_| queue.claim_less(limit))?;
-        let taken: Vec<(Lane, Floor)> = rows.iter().map(lane_and_place).collect();
-        queue.lanes.claimed(&shares, limit, &taken);
-        queue.learn_size_of(&rows);
-        if !rows.is_empty() {
-            tracing::debug!(queue = queue.name, claimed = rows.len(), "claimed");
+        let leases = claim.inspect_err(|_| queue.claim_less(limit))?;
+        let rows = || leases.iter().flat_map(|lease| &lease.tasks);
+        let taken: Vec<Taken<'_>> = rows().map(taken).collect();
+        if !taken.is_empty() {
+            tracing::debug!(queue = queue.name, claimed = taken.len(), "claimed");
         }
-        rows.sort_unstable_by_key(|row| (row.run_at, row.task_id));
-        Ok(self.hold(rows, began))
+        queue.lanes.claimed(&shares, limit, &taken);
+        queue.learn_size_of(taken.len(), rows().map(|row| row.payload.get().len()).sum());
+        let mut claimed = self.hold(leases, began);
+        claimed.sort_unstable_by_key(|task| (task.row.run_at, task.row.task_id));
+        Ok(claimed)
     }
 
     /// Takes in the leases of what was claimed.
-    fn hold(&self, rows: Vec<ClaimedRow>, claimed: Instant) -> Vec<Claimed> {
-        let mut counts: HashMap<Uuid, usize> = HashMap::new();
-        for row in &rows {
-            *counts.entry(row.lease_id).or_default() += 1;
-        }
-        let leases: HashMap<Uuid, CancellationToken> = counts
-            .into_iter()
-            .map(|(id, count)| (id, self.core.leases.insert(id, count, claimed)))
-            .collect();
-        rows.into_iter()
-            .map(|row| Claimed {
-                lost: leases[&row.lease_id].clone(),
-                claimed,
+    fn hold(&self, leases: Vec<ClaimedLease>, claimed: Instant) -> Vec<Claimed> {
+        let mut tasks = Vec::with_capacity(leases.iter().map(|lease| lease.tasks.len()).sum());
+        for lease in leases {
+            let held = &self.core.leases;
+            let lost = held.insert(lease.lease_id, lease.tasks.len(), claimed);
+            tasks.extend(lease.tasks.into_iter().map(|row| Claimed {
                 row,
-            })
-            .collect()
+                claimed,
+                lost: lost.clone(),
+            }));
+        }
+        tasks
     }
 
     /// Nothing is due: decides when to look again, and falls asleep by and by.
@@ -380,18 +376,17 @@ pub(super) async fn hand_back(tasks: Vec<Claimed>, outcomes: &mpsc::Sender<Settl
     }
 }
 
-fn lane_and_place(row: &ClaimedRow) -> (Lane, Floor) {
-    let lane = Lane {
-        task_type: row.task_type.clone(),
+fn taken(row: &ClaimedRow) -> Taken<'_> {
+    Taken {
+        task_type: &row.task_type,
         payload_version: row.payload_version,
         crashes: row.crashes,
         priority: row.priority,
-    };
-    let place = Floor {
-        run_at: row.run_at,
-        task_id: row.task_id,
-    };
-    (lane, place)
+        place: Floor {
+            run_at: row.run_at,
+            task_id: row.task_id,
+        },
+    }
 }
 
 impl Queue {
@@ -411,11 +406,10 @@ impl Queue {
         }
     }
 
-    /// Takes in how large payloads are.
-    fn learn_size_of(&mut self, rows: &[ClaimedRow]) {
-        let bytes: usize = rows.iter().map(|row| row.payload.get().len()).sum();
-        if !rows.is_empty() {
-            let fitting = MOST_BYTES_AT_ONCE * rows.len() / bytes.max(1);
+    /// Takes in how large so many payloads are together.
+    fn learn_size_of(&mut self, count: usize, bytes: usize) {
+        if count > 0 {
+            let fitting = MOST_BYTES_AT_ONCE * count / bytes.max(1);
             self.most_at_once = fitting.clamp(1, MOST_AT_ONCE);
         }
     }

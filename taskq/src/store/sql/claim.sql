@@ -64,61 +64,58 @@ batch as (
         attempts,
         crashes,
         errors
-),
-lease as (
-    insert into taskq.lease (
-        lease_id,
-        worker_id,
-        queue,
-        expires_at,
-        task_ids,
-        task_types,
-        payload_versions,
-        payloads,
-        priorities,
-        run_ats,
-        created_ats,
-        max_attempts,
-        attempts,
-        crashes,
-        errors
-    )
-    select
-        batch.lease_id,
-        $2,
-        $4,
-        now() + make_interval(secs => $3),
-        array_agg(batch.task_id),
-        array_agg(batch.task_type),
-        array_agg(batch.payload_version),
-        array_agg(batch.payload),
-        array_agg(batch.priority),
-        array_agg(batch.run_at),
-        array_agg(batch.created_at),
-        array_agg(batch.max_attempts),
-        array_agg(batch.attempts),
-        array_agg(batch.crashes),
-        array_agg(batch.errors)
-    from batch
-    cross join (
-        select
-            case
-                when not $14 then set_config('synchronous_commit', 'off', true)
-            end
-    ) as unhurried
-    group by batch.lease_id
+)
+insert into taskq.lease (
+    lease_id,
+    worker_id,
+    queue,
+    expires_at,
+    task_ids,
+    task_types,
+    payload_versions,
+    payloads,
+    priorities,
+    run_ats,
+    created_ats,
+    max_attempts,
+    attempts,
+    crashes,
+    errors
 )
 select
     batch.lease_id,
-    batch.task_id,
-    batch.task_type,
-    batch.payload_version,
-    batch.payload,
-    batch.priority,
-    batch.run_at,
-    batch.created_at,
-    batch.max_attempts,
-    batch.attempts,
-    batch.crashes,
-    batch.errors
+    $2,
+    $4,
+    now() + make_interval(secs => $3),
+    array_agg(batch.task_id),
+    array_agg(batch.task_type),
+    array_agg(batch.payload_version),
+    array_agg(batch.payload),
+    array_agg(batch.priority),
+    array_agg(batch.run_at),
+    array_agg(batch.created_at),
+    array_agg(batch.max_attempts),
+    array_agg(batch.attempts),
+    array_agg(batch.crashes),
+    array_agg(batch.errors)
 from batch
+cross join (
+    select
+        case
+            when not $14 then set_config('synchronous_commit', 'off', true)
+        end
+) as unhurried
+group by batch.lease_id
+returning
+    lease_id,
+    task_ids,
+    task_types,
+    payload_versions,
+    payloads,
+    priorities,
+    run_ats,
+    created_ats,
+    max_attempts,
+    attempts,
+    crashes,
+    errors
