@@ -1,8 +1,9 @@
 -- Makes the version of a payload and the crashes of a task part of its lane, so that rows which a
 -- worker cannot decode, and rows which may have killed one, stand outside the way of the others;
 -- gives tasks that keep killing their workers a place of their own; bounds payloads; keeps the history
--- in one partition for each day, so that old days are dropped and not deleted row by row; and counts
--- what became of tasks, since a completed one leaves nothing behind by default.
+-- in one partition for each day, so that old days are dropped and not deleted row by row; keeps results of
+-- handlers with it; and counts what became of tasks, since a completed one leaves nothing behind by
+-- default.
 
 alter table taskq.task
     -- The version of the payload's type, as written by the binary that enqueued it. Zero: not said,
@@ -59,6 +60,8 @@ create table taskq.history (
     errors          jsonb,
     claimed_at      timestamptz not null,
     finished_at     timestamptz not null default now(),
+    -- What the handler returned, where its type keeps that and it could be kept.
+    result          jsonb,
     constraint history_pkey primary key (finished_at, task_id)
 ) partition by range (finished_at);
 
@@ -109,7 +112,8 @@ select
     null::timestamptz as claimed_at,
     null::timestamptz as finished_at,
     null::uuid as worker_id,
-    payload_version
+    payload_version,
+    null::jsonb as result
 from taskq.task
 union all
 select
@@ -128,7 +132,8 @@ select
     lease.claimed_at,
     null,
     lease.worker_id,
-    coalesce(held.payload_version, 0::smallint)
+    coalesce(held.payload_version, 0::smallint),
+    null
 from taskq.lease
 cross join lateral unnest(
     lease.task_ids,
@@ -173,7 +178,8 @@ select
     null,
     finished_at,
     null,
-    payload_version
+    payload_version,
+    null
 from taskq.dead
 union all
 select
@@ -192,7 +198,8 @@ select
     claimed_at,
     finished_at,
     null,
-    payload_version
+    payload_version,
+    result
 from taskq.history;
 
 drop table taskq.history_before;

@@ -8,6 +8,8 @@ create role taskq_enqueue;
 grant usage on schema taskq to taskq_enqueue;
 grant insert, select (task_id) on taskq.task to taskq_enqueue;
 
+-- To read results it has to see where tasks are, and so their payloads: grant it taskq_read below.
+
 -- A worker: all rows, no definitions. What its handlers touch beside is for you to grant.
 create role taskq_worker;
 grant usage on schema taskq to taskq_worker;

@@ -64,9 +64,12 @@ pub(crate) fn payload(derived: &Derived<'_>) -> TokenStream {
         checked,
         schema,
     );
+    let result = derived
+        .result
+        .map(|ty| payload::result(derived.ident, &ty.to_token_stream(), &derived.krate));
     quote! {
         #enqueue
-        const _: () = { #implementation };
+        const _: () = { #implementation #result };
     }
 }
 
@@ -140,12 +143,14 @@ fn registration(task: &Task<'_>) -> TokenStream {
         Payload::Foreign { .. } => None,
     };
     let task_impl = worker::implementation(task);
+    let result = worker::result(task);
     quote! {
         #(#cfgs)*
         #allow_deprecated
         const _: () = {
             #payload_impl
             #task_impl
+            #result
             #private::inventory::submit! {
                 #private::Registration::of::<#ident>()
             }

@@ -16,6 +16,8 @@ pub(crate) struct Task<'a> {
     pub(crate) payload: Payload<'a>,
     pub(crate) aliases: Vec<String>,
     pub(crate) timeout: Option<Duration>,
+    /// The handler's return type, if what it holds is kept.
+    pub(crate) kept: Option<&'a Type>,
     /// In the order of the handler's arguments.
     pub(crate) arguments: Vec<Argument<'a>>,
 }
@@ -40,6 +42,8 @@ pub(crate) struct Stored<'a> {
     pub(crate) priority: Option<i16>,
     pub(crate) max_attempts: Option<u16>,
     pub(crate) version: u16,
+    /// Whether the handler's result is kept.
+    pub(crate) keeps_result: bool,
     /// What leads to the newest version, the oldest step first.
     pub(crate) upgrades: &'a [syn::Path],
 }
@@ -54,6 +58,8 @@ pub(crate) struct Derived<'a> {
     pub(crate) fields: Option<Vec<&'a syn::Field>>,
     /// Whether `#[garde(…)]` says what values are allowed.
     pub(crate) is_checked: bool,
+    /// The type of the result that is kept.
+    pub(crate) result: Option<&'a Type>,
 }
 
 /// What a handler's argument is given by its worker.

@@ -27,6 +27,8 @@ enum Says {
     Struct,
     /// How tasks are run: in `#[task]`.
     Handler,
+    /// What a payload's handler returns: in `#[taskq]` alone.
+    Apart,
     /// Where taskq is: anywhere.
     Crate,
 }
@@ -40,7 +42,7 @@ pub(crate) enum Place {
     Payload,
 }
 
-const KNOWN: [Known; 12] = [
+const KNOWN: [Known; 14] = [
     Known {
         name: "name",
         example: "name = \"mail.welcome\"",
@@ -78,6 +80,18 @@ const KNOWN: [Known; 12] = [
         example: "timeout = \"30s\"",
         says: Says::Handler,
         read: |options, given| values::duration(given).map(|it| options.timeout = Some(it)),
+    },
+    Known {
+        name: "result",
+        example: "result = \"keep\"",
+        says: Says::Handler,
+        read: |options, given| values::keep(given).map(|()| options.keeps_result = true),
+    },
+    Known {
+        name: "result",
+        example: "result = Receipt",
+        says: Says::Apart,
+        read: |options, given| values::result(given).map(|it| options.result = Some(it)),
     },
     Known {
         name: "version",
@@ -140,6 +154,10 @@ pub(crate) struct Options {
     pub(crate) priority: Option<i16>,
     pub(crate) max_attempts: Option<u16>,
     pub(crate) timeout: Option<Duration>,
+    /// Whether the handler's result is kept.
+    pub(crate) keeps_result: bool,
+    /// The type of the result that tasks of a payload keep.
+    pub(crate) result: Option<syn::Type>,
     pub(crate) version: Option<Version>,
     pub(crate) upgrades: Vec<syn::Path>,
     pub(crate) handles: Option<syn::Type>,
@@ -251,14 +269,17 @@ fn option(piece: TokenStream, place: Place) -> syn::Result<Given> {
         ));
     };
     let name = key.to_string();
-    let known = KNOWN
+    let mut called_so = KNOWN
         .iter()
         .chain([&CRON])
-        .find(|known| known.name == name)
-        .ok_or_else(|| unknown(&key, place))?;
-    if !known.may_stand_in(place) {
-        return Err(misplaced(&key));
+        .filter(|known| known.name == name)
+        .peekable();
+    if called_so.peek().is_none() {
+        return Err(unknown(&key, place));
     }
+    let known = called_so
+        .find(|known| known.may_stand_in(place))
+        .ok_or_else(|| misplaced(&key))?;
     let example = known.example;
     let value = match tokens.next() {
         Some(TokenTree::Punct(punct)) if punct.as_char() == '=' => {
@@ -290,7 +311,10 @@ fn option(piece: TokenStream, place: Place) -> syn::Result<Given> {
 
 impl Known {
     fn may_stand_in(&self, place: Place) -> bool {
-        place == Place::Task || matches!(self.says, Says::Payload | Says::Crate)
+        match place {
+            Place::Task => self.says != Says::Apart,
+            Place::Payload => matches!(self.says, Says::Payload | Says::Apart | Says::Crate),
+        }
     }
 }
 

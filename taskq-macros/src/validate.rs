@@ -32,6 +32,7 @@ pub(crate) fn task<'a>(
         None => check_made(function, options, &mut errors),
     };
     let aliases = check_aliases(payload.as_ref(), options, &mut errors);
+    let kept = check_kept(function, options, &mut errors);
     let declared_lifetimes = declared_lifetimes(function);
     let arguments: Vec<_> = function
         .arguments
@@ -47,6 +48,7 @@ pub(crate) fn task<'a>(
             payload,
             aliases,
             timeout: options.timeout,
+            kept,
             arguments,
         }),
         _ => Err(errors),
@@ -89,6 +91,7 @@ pub(crate) fn payload<'a>(
             stored: stored(name, options),
             fields,
             is_checked,
+            result: options.result.as_ref(),
         }),
         false => Err(errors),
     }
@@ -143,6 +146,7 @@ fn stored(name: String, options: &Options) -> Stored<'_> {
         priority: options.priority,
         max_attempts: options.max_attempts,
         version: options.version.as_ref().map_or(1, |it| it.number),
+        keeps_result: options.keeps_result || options.result.is_some(),
         upgrades: &options.upgrades,
     }
 }
@@ -331,6 +335,26 @@ fn check_output(function: &Function, errors: &mut Errors) {
             ty,
             "an `async fn` names what it returns in the end: write `()` or a `Result<T, E>`",
         );
+    }
+}
+
+/// Returns the type of which the result is kept, if it is.
+fn check_kept<'a>(
+    function: &'a Function,
+    options: &Options,
+    errors: &mut Errors,
+) -> Option<&'a Type> {
+    match (&function.output, options.key("result")) {
+        (ReturnType::Default, Some(key)) => {
+            errors.at(
+                key,
+                "`result` keeps what the handler returns, and this one returns nothing: write `-> \
+                 Result<T, E>`, or remove `result`",
+            );
+            None
+        }
+        (ReturnType::Type(_, ty), _) => options.keeps_result.then_some(&**ty),
+        (ReturnType::Default, None) => None,
     }
 }
 

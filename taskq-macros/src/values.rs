@@ -93,6 +93,24 @@ pub(crate) fn cron(given: &Given) -> syn::Result<()> {
         .map_err(|problem| syn::Error::new_spanned(&text, format!("`cron`: {problem}")))
 }
 
+/// Reads that the handler's result is kept. There is nothing else to be done with it.
+pub(crate) fn keep(given: &Given) -> syn::Result<()> {
+    let word: LitStr = assigned(given, "a string")?;
+    match word.value().as_str() {
+        "keep" => Ok(()),
+        _ => Err(syn::Error::new_spanned(
+            word,
+            "`result` can be `\"keep\"`, which stores what the handler returns; without it nothing \
+             is stored",
+        )),
+    }
+}
+
+/// Reads the type of the result that tasks keep.
+pub(crate) fn result(given: &Given) -> syn::Result<Type> {
+    assigned(given, "the type that the handler's `Result` holds")
+}
+
 /// Reads the name of a type to be made.
 pub(crate) fn ident(given: &Given) -> syn::Result<Ident> {
     assigned(given, "the name of a struct to make")

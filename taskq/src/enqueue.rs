@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
-use crate::error::EnqueueError;
+use crate::error::{EncodeError, EnqueueError};
 use crate::options::{Options, Start};
 use crate::payload::Payload;
 use crate::store::{self, Schema};
@@ -53,12 +53,7 @@ const ENQUEUE_MANY_CHUNK: usize = 10_000;
 /// transaction, dropped with it, rolls back.
 pub fn enqueue<'c, P: Payload>(conn: &'c mut PgConnection, payload: P) -> Enqueue<'c, P> {
     Enqueue {
-        state: State::Building {
-            conn,
-            payload: encode(&payload),
-            options: Options::of::<P>(),
-            schema: Schema::default(),
-        },
+        state: State::building(conn, encode(&payload), const { Options::of::<P>() }),
         payload: PhantomData,
     }
 }
@@ -77,8 +72,23 @@ enum State<'c> {
         options: Options,
         schema: Schema,
     },
-    Inserting(BoxFuture<'c, Result<i64, EnqueueError>>),
+    Inserting(BoxFuture<'c, Result<(i64, Schema), EnqueueError>>),
     Finished,
+}
+
+impl<'c> State<'c> {
+    fn building(
+        conn: &'c mut PgConnection,
+        payload: Result<Box<RawValue>, EnqueueError>,
+        options: Options,
+    ) -> Self {
+        Self::Building {
+            conn,
+            payload,
+            options,
+            schema: Schema::default(),
+        }
+    }
 }
 
 impl<P: Payload> Enqueue<'_, P> {
@@ -159,9 +169,10 @@ async fn insert(
     payload: Result<Box<RawValue>, EnqueueError>,
     options: Options,
     schema: Schema,
-) -> Result<i64, EnqueueError> {
+) -> Result<(i64, Schema), EnqueueError> {
     options.check()?;
-    Ok(store::enqueue(conn, schema, &options, &payload?).await?)
+    let task_id = store::enqueue(conn, schema, &options, &payload?).await?;
+    Ok((task_id, schema))
 }
 
 /// A task that an enqueue inserted.
@@ -169,13 +180,15 @@ async fn insert(
 pub struct Enqueued<P> {
     /// The id of the task, unique for ever and the same in every attempt.
     pub task_id: i64,
+    pub(crate) schema: Schema,
     payload: PhantomData<fn() -> P>,
 }
 
 impl<P> Enqueued<P> {
-    fn new(task_id: i64) -> Self {
+    fn new((task_id, schema): (i64, Schema)) -> Self {
         Self {
             task_id,
+            schema,
             payload: PhantomData,
         }
     }
@@ -235,7 +248,8 @@ pub fn enqueue_many_in<P: Payload, I: IntoIterator<Item = P>>(
         let mut enqueued = Vec::new();
         for chunk in payloads?.chunks(ENQUEUE_MANY_CHUNK) {
             let task_ids = store::enqueue_many(conn, schema, &Options::of::<P>(), chunk).await?;
-            enqueued.extend(task_ids.into_iter().map(Enqueued::new));
+            let task_ids = task_ids.into_iter();
+            enqueued.extend(task_ids.map(|task_id| Enqueued::new((task_id, schema))));
         }
         Ok(enqueued)
     }
@@ -300,12 +314,18 @@ where
 }
 
 fn encode<P: Payload>(payload: &P) -> Result<Box<RawValue>, EnqueueError> {
-    payload.check().map_err(|source| EnqueueError::Invalid {
-        task_type: P::TASK_TYPE,
-        source,
-    })?;
-    payload.encode().map_err(|source| EnqueueError::Encode {
-        task_type: P::TASK_TYPE,
-        source,
-    })
+    match payload.check() {
+        Ok(()) => encoded(P::TASK_TYPE, payload.encode()),
+        Err(source) => Err(EnqueueError::Invalid {
+            task_type: P::TASK_TYPE,
+            source,
+        }),
+    }
+}
+
+fn encoded(
+    task_type: &'static str,
+    payload: Result<Box<RawValue>, EncodeError>,
+) -> Result<Box<RawValue>, EnqueueError> {
+    payload.map_err(|source| EnqueueError::Encode { task_type, source })
 }

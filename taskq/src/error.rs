@@ -38,8 +38,16 @@ impl DecodeError {
         }
     }
 
-    pub(crate) fn json(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
-        Self::new(error.path().to_string(), error.into_inner())
+    /// Says that the value to which its path leads is that of a field.
+    pub(crate) fn inside(mut self, field: &str) -> Self {
+        if let Reason::Form { path, .. } = &mut self.reason {
+            *path = match path.as_str() {
+                "." => field.into(),
+                index if index.starts_with('[') => format!("{field}{index}"),
+                inner => format!("{field}.{inner}"),
+            };
+        }
+        self
     }
 
     pub(crate) fn invalid(invalid: InvalidPayload) -> Self {
@@ -84,6 +92,13 @@ impl fmt::Display for DecodeError {
                 "payload has version {version}, and this program reads none before {oldest}"
             ),
         }
+    }
+}
+
+/// Says of the whole value what serde finds wrong with it.
+impl serde::de::Error for DecodeError {
+    fn custom<T: fmt::Display>(problem: T) -> Self {
+        Self::new(".", problem.to_string())
     }
 }
 
@@ -211,6 +226,64 @@ impl Error for EnqueueError {
 }
 
 impl From<sqlx::Error> for EnqueueError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// A task's result could not be read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ResultError {
+    /// What is kept does not fit the type of the result.
+    Decode {
+        /// The task type.
+        task_type: &'static str,
+        /// Where in the result, such as `items[0].price`; `.` is the whole.
+        path: String,
+        /// What does not fit.
+        source: BoxError,
+    },
+    /// Postgres refused, or could not be reached.
+    Database(sqlx::Error),
+}
+
+impl ResultError {
+    pub(crate) fn decode(task_type: &'static str, error: DecodeError) -> Self {
+        let path = error.path().to_owned();
+        let source = match error.reason {
+            Reason::Form { source, .. } => source,
+            _ => Box::new(error),
+        };
+        Self::Decode {
+            task_type,
+            path,
+            source,
+        }
+    }
+}
+
+impl fmt::Display for ResultError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decode {
+                task_type, path, ..
+            } => write!(f, "the result of `{task_type}` does not decode at `{path}`"),
+            Self::Database(_) => f.write_str("the result could not be read"),
+        }
+    }
+}
+
+impl Error for ResultError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Decode { source, .. } => Some(&**source),
+            Self::Database(source) => Some(source),
+        }
+    }
+}
+
+impl From<sqlx::Error> for ResultError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error)
     }

@@ -112,6 +112,7 @@ mod options;
 mod outcome;
 mod payload;
 mod registry;
+mod result;
 #[cfg(feature = "schemars")]
 mod schema;
 mod state;
@@ -142,11 +143,12 @@ pub use crate::enqueue::{
 };
 pub use crate::error::{
     BoxError, DecodeError, EncodeError, EnqueueError, InvalidPayload, MigrateError, MissingState,
-    SchemaTooNew, WorkerError,
+    ResultError, SchemaTooNew, WorkerError,
 };
 pub use crate::migrate::{Migration, migrate, migrate_schema, migrations};
-pub use crate::outcome::{IntoOutcome, Outcome};
+pub use crate::outcome::{IntoKept, IntoOutcome, Kept, Outcome};
 pub use crate::payload::{DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, Payload};
+pub use crate::result::{KeepsResult, TaskResult, result, result_in};
 pub use crate::state::{Parts, StateRequirement};
 pub use crate::store::{InvalidSchemaName, Schema};
 pub use crate::task::{DEFAULT_TIMEOUT, Declaration, Delivery, Task, TaskSet};

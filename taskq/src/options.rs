@@ -46,7 +46,7 @@ pub(crate) struct Options {
 
 impl Options {
     /// Returns what the task type says of itself.
-    pub(crate) fn of<P: Payload>() -> Self {
+    pub(crate) const fn of<P: Payload>() -> Self {
         Self {
             task_type: P::TASK_TYPE,
             payload_version: P::VERSION,

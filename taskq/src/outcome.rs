@@ -1,12 +1,22 @@
 //! What a handler's return value means.
 
-use crate::error::BoxError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{BoxError, EncodeError};
+use crate::json;
+
+/// The longest result that is kept, in bytes of JSON. As long as a payload may be.
+const MAX_RESULT_LENGTH: usize = 1024 * 1024;
 
 /// How one attempt ended, as its handler tells it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Outcome {
     /// The handler did what it was for.
     Completed,
+    /// The handler did what it was for, and its task keeps what it returned.
+    Kept(Kept),
     /// The handler failed. The worker retries, unless the error carries another wish:
     /// [`retry_in`](crate::retry_in), [`snooze`](crate::snooze), [`discard`](crate::discard) or
     /// [`cancel`](crate::cancel).
@@ -38,5 +48,129 @@ impl<T, E: Into<BoxError>> IntoOutcome for Result<T, E> {
             Ok(_) => Outcome::Completed,
             Err(error) => Outcome::Failed(error.into()),
         }
+    }
+}
+
+/// A type that a handler with `result = "keep"` may return: `Result<T, E>`, where `T` can be written and
+/// read as JSON, and `E` boxed.
+// Not a mode of `IntoOutcome`: its message would speak of `()`, which cannot be kept.
+#[diagnostic::on_unimplemented(
+    message = "`result = \"keep\"` needs `Result<T, E>` with `T: Serialize + DeserializeOwned` and `E: Into<Box<dyn Error + Send + Sync>>`, not `{Self}`",
+    label = "no result that can be kept",
+    note = "add `#[derive(serde::Serialize, serde::Deserialize)]` to the type of the result: it is stored as JSON, and `taskq::result` reads it back"
+)]
+pub trait IntoKept {
+    /// Tells how the attempt ended, and what is to be kept of it.
+    fn into_kept(self) -> Outcome;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned, E: Into<BoxError>> IntoKept for Result<T, E> {
+    fn into_kept(self) -> Outcome {
+        match self {
+            Ok(result) => Outcome::Kept(Kept::of(json::encode(&result))),
+            Err(error) => Outcome::Failed(error.into()),
+        }
+    }
+}
+
+/// What a handler returned, as JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    json: Result<String, String>,
+}
+
+impl Kept {
+    // What cannot be kept does not undo the work that it tells of, and would not be kept the next time
+    // either. So the task completes, and says what is missing.
+    fn of(encoded: Result<Box<json::RawValue>, EncodeError>) -> Self {
+        let json = match encoded {
+            Ok(raw) => problem(raw.get()).map_or_else(|| Ok(raw.get().to_owned()), Err),
+            Err(error) => Err(format!("the result cannot be written as JSON: {error}")),
+        };
+        Self { json }
+    }
+
+    /// Gives up a result that Postgres does not take.
+    pub(crate) fn refused(error: &str) -> Self {
+        Self {
+            json: Err(format!("the result was refused: {error}")),
+        }
+    }
+
+    pub(crate) fn json(&self) -> Option<&str> {
+        self.json.as_deref().ok()
+    }
+
+    /// Says why it cannot be kept, if it cannot.
+    pub(crate) fn problem(&self) -> Option<&str> {
+        self.json.as_ref().err().map(String::as_str)
+    }
+}
+
+fn problem(json: &str) -> Option<String> {
+    if json.len() > MAX_RESULT_LENGTH {
+        return Some(format!(
+            "the result is {} bytes long as JSON, and at most {MAX_RESULT_LENGTH} are kept",
+            json.len()
+        ));
+    }
+    has_zero_character(json)
+        .then(|| "the result has a text with a zero character, which Postgres cannot store".into())
+}
+
+// serde_json writes it as an escape, and a backslash as two.
+fn has_zero_character(json: &str) -> bool {
+    json.match_indices("\\u0000").any(|(at, _)| {
+        let before = json[..at].bytes().rev();
+        before.take_while(|byte| *byte == b'\\').count() % 2 == 0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn kept<T: Serialize + DeserializeOwned>(result: T) -> Kept {
+        match Ok::<T, String>(result).into_kept() {
+            Outcome::Kept(kept) => kept,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_result_is_kept_as_its_json() {
+        assert_eq!(kept(vec![1, 2]).json(), Some("[1,2]"));
+        assert_eq!(kept(()).json(), Some("null"));
+    }
+
+    #[test]
+    fn a_result_that_cannot_be_kept_says_why() {
+        let no_strings = BTreeMap::from([(vec![1], 1)]);
+        let long = "x".repeat(MAX_RESULT_LENGTH);
+        for (kept, expected) in [
+            (
+                kept(no_strings),
+                "the result cannot be written as JSON: key must be a string",
+            ),
+            (
+                kept(long),
+                "the result is 1048578 bytes long as JSON, and at most 1048576 are kept",
+            ),
+            (
+                kept("a\0b".to_owned()),
+                "the result has a text with a zero character, which Postgres cannot store",
+            ),
+        ] {
+            assert_eq!((kept.json(), kept.problem()), (None, Some(expected)));
+        }
+    }
+
+    #[test]
+    fn a_backslash_before_digits_is_no_zero_character() {
+        assert!(kept("\\u0000".to_owned()).json().is_some());
+        assert!(kept("\\\0".to_owned()).json().is_none());
     }
 }

@@ -69,6 +69,10 @@ pub trait Payload: Sized + Send + 'static {
     /// The oldest version that [`decode`](Self::decode) still reads.
     const OLDEST_VERSION: u16 = Self::VERSION;
 
+    /// Whether tasks of this type keep what their handler returns: see
+    /// [`KeepsResult`](crate::KeepsResult).
+    const KEEPS_RESULT: bool = false;
+
     /// Writes the value as JSON.
     ///
     /// # Errors
@@ -110,7 +114,15 @@ pub trait Payload: Sized + Send + 'static {
 
 /// Reads a payload as a worker does: decodes it, and then checks it.
 pub(crate) fn read<P: Payload>(raw: &RawValue, version: Option<u16>) -> Result<P, DecodeError> {
-    let payload = P::decode(raw, version)?;
-    payload.check().map_err(DecodeError::invalid)?;
-    Ok(payload)
+    match P::decode(raw, version) {
+        Ok(payload) => match refusal(payload.check()) {
+            None => Ok(payload),
+            Some(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+fn refusal(checked: Result<(), InvalidPayload>) -> Option<DecodeError> {
+    checked.err().map(DecodeError::invalid)
 }

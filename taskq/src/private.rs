@@ -15,8 +15,9 @@ pub use sqlx::PgConnection;
 
 pub use crate::enqueue::{Enqueue, enqueue};
 pub use crate::error::{DecodeError, EncodeError, InvalidPayload};
-pub use crate::outcome::{IntoOutcome, Outcome};
+pub use crate::outcome::{IntoKept, IntoOutcome, Outcome};
 pub use crate::payload::Payload;
+pub use crate::result::KeepsResult;
 pub use crate::state::{Parts, StateRequirement};
 pub use crate::task::{Declaration, Registration, Task};
 pub use crate::tx::{Tx, TxHandle};
@@ -33,8 +34,12 @@ pub use futures_util::future::BoxFuture;
 pub trait Codec: Sized {
     /// Writes a payload as JSON.
     fn encode(&self) -> Result<Box<RawValue>, EncodeError>;
-    /// Reads a payload of a version, or of any that `upgrades` lead from, the newest first.
-    fn decode(
+    /// Reads a payload of the one version that there is.
+    fn decode(raw: &RawValue, version: Option<u16>) -> Result<Self, DecodeError>
+    where
+        Self: Payload;
+    /// Reads a payload of the newest version, or of any that `upgrades` lead from, the newest first.
+    fn decode_any(
         raw: &RawValue,
         version: Option<u16>,
         upgrades: &[ReadOlder<Self>],
@@ -49,7 +54,17 @@ impl<T: serde::Serialize + serde::de::DeserializeOwned> Codec for T {
         json::encode(self)
     }
 
-    fn decode(
+    fn decode(raw: &RawValue, version: Option<u16>) -> Result<Self, DecodeError>
+    where
+        Self: Payload,
+    {
+        match upgrade::check_newest(version, Self::VERSION) {
+            Ok(()) => json::decode(raw),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn decode_any(
         raw: &RawValue,
         version: Option<u16>,
         upgrades: &[ReadOlder<Self>],
@@ -152,8 +167,46 @@ pub fn run<'a, F: Future + Send + 'a>(
     future: F,
     outcome: fn(F::Output) -> Outcome,
 ) -> BoxFuture<'a, Outcome> {
+    conclude(Box::pin(future), outcome)
+}
+
+// Made once for each type that handlers return, of which there are few, and not for each handler. It
+// costs an allocation.
+fn conclude<'a, R: 'a>(
+    future: BoxFuture<'a, R>,
+    outcome: fn(R) -> Outcome,
+) -> BoxFuture<'a, Outcome> {
     Box::pin(async move { outcome(future.await) })
 }
+
+/// What a handler returns when it succeeds, whatever it is: what it has to be is said by [`IntoKept`].
+#[diagnostic::on_unimplemented(
+    message = "`result = \"keep\"` needs `Result<T, E>` with `T: Serialize + DeserializeOwned` and `E: Into<Box<dyn Error + Send + Sync>>`, not `{Self}`",
+    label = "no result that can be kept"
+)]
+pub trait Returned {
+    /// The `T` of a `Result<T, E>`.
+    type Value;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, E> Returned for Result<T, E> {
+    type Value = T;
+}
+
+/// The type of the result that a payload says is kept.
+#[diagnostic::on_unimplemented(
+    message = "the handler returns `{Self}`, and its payload says that `{Declared}` is kept",
+    label = "not the result of the payload",
+    note = "the payload's `#[taskq(result = …)]` names the `T` of the handler's `Result<T, E>`"
+)]
+pub trait ResultOf<Declared> {
+    /// Names this, for the compiler to look.
+    const CHECKED: () = ();
+}
+
+#[diagnostic::do_not_recommend]
+impl<T> ResultOf<T> for T {}
 
 /// A type that a `&T` argument of a handler may borrow.
 #[diagnostic::on_unimplemented(

@@ -72,6 +72,7 @@ pub struct Declaration {
     pub(crate) delivery: Delivery,
     pub(crate) timeout: Duration,
     pub(crate) keep_completed: bool,
+    pub(crate) keep_result: bool,
 }
 
 impl Declaration {
@@ -87,6 +88,7 @@ impl Declaration {
             delivery: Delivery::AtLeastOnce,
             timeout: DEFAULT_TIMEOUT,
             keep_completed: false,
+            keep_result: false,
         }
     }
 
@@ -119,6 +121,13 @@ impl Declaration {
     pub const fn keep_completed(mut self) -> Self {
         self.keep_completed = true;
         self
+    }
+
+    /// Keeps what the handler returns, with its completed tasks: it ends by
+    /// [`into_kept`](crate::IntoKept::into_kept).
+    pub const fn keep_result(mut self) -> Self {
+        self.keep_result = true;
+        self.keep_completed()
     }
 
     /// Sets how long one attempt may take.
@@ -174,6 +183,10 @@ pub struct Registration {
 impl Registration {
     /// Describes `T`.
     pub const fn of<T: Task>() -> Self {
+        assert!(
+            T::DECLARATION.keep_result || !T::Payload::KEEPS_RESULT,
+            "the payload says what result is kept, so its handler keeps it: write `result = \"keep\"` in its `#[task]`"
+        );
         Self {
             task_type: T::Payload::TASK_TYPE,
             payload_version: T::Payload::VERSION,
@@ -218,8 +231,10 @@ fn run_erased<'a, T: Task>(
     version: Option<u16>,
     parts: Parts<'a>,
 ) -> Result<BoxFuture<'a, Outcome>, DecodeError> {
-    let payload = payload::read(raw, version)?;
-    Ok(T::run(payload, parts))
+    match payload::read(raw, version) {
+        Ok(payload) => Ok(T::run(payload, parts)),
+        Err(error) => Err(error),
+    }
 }
 
 /// A tuple of tasks, such as `(SendEmailWelcome, Purge)`.

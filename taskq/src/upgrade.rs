@@ -10,6 +10,15 @@ use crate::payload::Payload;
 /// Reads a payload of an older version, and brings it up to the newest.
 pub type ReadOlder<P> = fn(&RawValue) -> Result<P, DecodeError>;
 
+/// Checks the version of a payload of which one is read only.
+pub(crate) fn check_newest(version: Option<u16>, known: u16) -> Result<(), DecodeError> {
+    match version {
+        Some(version) if version > known => Err(DecodeError::too_new(version, known)),
+        Some(version) if version < known => Err(DecodeError::too_old(version, known)),
+        _ => Ok(()),
+    }
+}
+
 /// Reads a payload, as what its row says it is.
 ///
 /// `older` reads each version before the newest, the latest of them first. A row that says no version

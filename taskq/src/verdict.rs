@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::backoff::backoff;
 use crate::control::{Wish, report, wish_of};
 use crate::error::BoxError;
+use crate::outcome::Kept;
 
 /// The longest error text that is kept, in bytes. An attempt's history is read by people.
 const MAX_ERROR_LENGTH: usize = 4_000;
@@ -19,6 +20,8 @@ const MAX_DELAY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 pub(crate) enum Verdict {
     /// It is done.
     Complete,
+    /// It is done, and kept with its result.
+    Keep { result: Kept },
     /// It failed and waits for its next attempt.
     Retry { delay: Duration, error: String },
     /// It runs later, as if this attempt had not been.
@@ -91,6 +94,11 @@ impl Verdict {
         }
     }
 
+    /// Tells whether the task is done.
+    pub(crate) fn is_completion(&self) -> bool {
+        matches!(self, Self::Complete | Self::Keep { .. })
+    }
+
     /// Sets a task aside whose payload does not decode.
     pub(crate) fn invalid(error: &(dyn std::error::Error + 'static)) -> Self {
         Self::Invalid {
@@ -100,7 +108,7 @@ impl Verdict {
 
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Complete => "completed",
+            Self::Complete | Self::Keep { .. } => "completed",
             Self::Retry { .. } => "retry",
             Self::Snooze { .. } => "snooze",
             Self::HandBack => "hand_back",
@@ -123,7 +131,16 @@ impl Verdict {
             | Self::Discard { error }
             | Self::Cancel { error }
             | Self::Invalid { error } => Some(error),
+            Self::Keep { result } => result.problem(),
             Self::Complete | Self::Snooze { .. } | Self::HandBack => None,
+        }
+    }
+
+    /// Returns the result that is kept, as JSON.
+    pub(crate) fn result(&self) -> Option<&str> {
+        match self {
+            Self::Keep { result } => result.json(),
+            _ => None,
         }
     }
 }

@@ -16,6 +16,7 @@ mod payload;
 mod plan;
 mod process;
 mod release;
+mod result;
 mod retry;
 mod roles;
 mod sql;

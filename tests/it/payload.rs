@@ -99,7 +99,7 @@ async fn rows_of_both_versions_are_run() {
     .await;
     assert_eq!(
         ended,
-        "discarded: 1 false; discarded: 2 true; payload does not decode at `.`: missing field `usr_id` at line 1 column 2; discarded: 3 false"
+        "discarded: 1 false; discarded: 2 true; payload does not decode at `.`: missing field `usr_id`; discarded: 3 false"
     );
 }
 

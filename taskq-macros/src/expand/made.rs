@@ -1,6 +1,6 @@
 //! Writes the payload that is made of a handler's arguments.
 
-use proc_macro2::{Ident, Literal, Span, TokenStream};
+use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
@@ -47,7 +47,7 @@ pub(super) fn implementation(task: &Task<'_>, payload: &Ident, stored: &Stored<'
 fn assertions(task: &Task<'_>) -> TokenStream {
     let assertions: Vec<_> = task
         .fields()
-        .filter(|field| !serde_goes_around_the_type(field))
+        .filter(|field| !serde_goes_around_the_type(field) && !is_plain(field.ty))
         .map(|field| {
             let ty = field.ty;
             let private = task.krate.private_at(ty.span());
@@ -91,6 +91,20 @@ fn serde_goes_around_the_type(field: &Field<'_>) -> bool {
         .attributes
         .iter()
         .any(|attribute| mentions(attribute.to_token_stream(), &WAYS))
+}
+
+/// Tells whether a type is, by its name, one that serde knows, so that nothing need be asserted of it:
+/// what is asserted is compiled. Somebody else's type of that name is reported in serde's words.
+fn is_plain(ty: &Type) -> bool {
+    const PLAIN: [&str; 20] = [
+        "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16",
+        "u32", "u64", "u128", "usize", "String", "Option", "Vec", "Box",
+    ];
+    ty.to_token_stream().into_iter().all(|token| match token {
+        TokenTree::Ident(ident) => PLAIN.iter().any(|plain| ident == plain),
+        TokenTree::Punct(punct) => matches!(punct.as_char(), '<' | '>' | ','),
+        TokenTree::Group(_) | TokenTree::Literal(_) => false,
+    })
 }
 
 /// Writes the payload struct, and the short form of enqueueing it.
@@ -185,7 +199,7 @@ fn payload_docs(task: &Task<'_>, stored: &Stored<'_>) -> [String; 1] {
 /// Where the bound does not hold it is the only thing reported: inside of the implementations it is
 /// taken for granted, and two errors that are alike in every word are printed once.
 fn field_bound(task: &Task<'_>, field: &Field<'_>) -> Option<TokenStream> {
-    if serde_goes_around_the_type(field) {
+    if serde_goes_around_the_type(field) || is_plain(field.ty) {
         return None;
     }
     let ty = field.ty.to_token_stream().to_string();

@@ -8,6 +8,16 @@ use syn::{Path, Type, Visibility};
 use crate::expand::Attributes;
 use crate::model::{Derived, Krate, Stored};
 
+/// Writes which type of result tasks of a payload keep.
+pub(super) fn result(payload: &Ident, result: &TokenStream, krate: &Krate) -> TokenStream {
+    let private = krate.private();
+    quote! {
+        impl #private::KeepsResult for #payload {
+            type Result = #result;
+        }
+    }
+}
+
 /// What the short form of enqueueing depends on.
 pub(super) struct Enqueue<'a> {
     pub(super) payload: &'a Ident,
@@ -111,11 +121,19 @@ pub(super) fn implementation(
         .max_attempts
         .map(|max_attempts| quote!(const MAX_ATTEMPTS: #private::u16 = #max_attempts;));
     let versions = versions(stored, krate);
+    let keeps_result =
+        (stored.keeps_result).then(|| quote!(const KEEPS_RESULT: #private::bool = true;));
     let [raw, version] = ["raw", "version"].map(|name| Ident::new(name, Span::mixed_site()));
     // Both at one span: errors that are alike in every word are printed once.
     let at_payload = krate.private_at(here);
     let codec = quote_spanned!(here=> <#payload as #at_payload::Codec>);
-    let upgrades = upgrades(stored, krate);
+    let decode = match stored.upgrades {
+        [] => quote!(#codec::decode(#raw, #version)),
+        _ => {
+            let upgrades = upgrades(stored, krate);
+            quote!(#codec::decode_any(#raw, #version, &[#(#upgrades),*]))
+        }
+    };
     let check = checked.map(|span| {
         let private_here = krate.private_at(span);
         let check = quote_spanned!(span=> #private_here::garde(self));
@@ -132,6 +150,7 @@ pub(super) fn implementation(
             #priority
             #max_attempts
             #versions
+            #keeps_result
 
             fn encode(
                 &self,
@@ -143,7 +162,7 @@ pub(super) fn implementation(
                 #raw: &#private::RawValue,
                 #version: #private::Option<#private::u16>,
             ) -> #private::Result<Self, #private::DecodeError> {
-                #codec::decode(#raw, #version, &[#(#upgrades),*])
+                #decode
             }
 
             #check

@@ -7,14 +7,14 @@ use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 
 use crate::arguments::bare;
-use crate::expand::Attributes;
+use crate::expand::{Attributes, payload};
 use crate::model::{Argument, Payload, Task};
 use crate::tokens::mentions;
 
 /// Writes what the worker needs to know of the task type.
 pub(super) fn implementation(task: &Task<'_>) -> TokenStream {
     let ident = task.ident();
-    let payload = payload(task);
+    let payload = payload_type(task);
     let private = task.krate.private();
     let declaration = declaration(task);
     let run = run(task, &payload);
@@ -27,6 +27,25 @@ pub(super) fn implementation(task: &Task<'_>) -> TokenStream {
             #run
         }
     }
+}
+
+/// Writes what ties the type of a result that is kept to its payload: with a payload made here, that it is
+/// what the handler returns; with one declared elsewhere, that the handler returns what is said there.
+pub(super) fn result(task: &Task<'_>) -> Option<TokenStream> {
+    let ty = task.kept?;
+    let private = task.krate.private_at(ty.span());
+    let result = quote_spanned!(ty.span()=> <#ty as #private::Returned>::Value);
+    Some(match &task.payload {
+        Payload::Made { ident, .. } => payload::result(ident, &result, &task.krate),
+        Payload::Foreign { ty: payload, .. } => {
+            let krate = task.krate.private_at(payload.span());
+            let declared =
+                quote_spanned!(payload.span()=> <#payload as #krate::KeepsResult>::Result);
+            quote_spanned!(ty.span()=>
+                const _: () = <#result as #private::ResultOf<#declared>>::CHECKED;
+            )
+        }
+    })
 }
 
 /// Writes the type that is the task of a handler whose payload is declared elsewhere.
@@ -49,7 +68,7 @@ pub(super) fn structure(task: &Task<'_>, ident: &Ident) -> TokenStream {
     }
 }
 
-fn payload(task: &Task<'_>) -> TokenStream {
+fn payload_type(task: &Task<'_>) -> TokenStream {
     match &task.payload {
         Payload::Made { ident, .. } => ident.to_token_stream(),
         Payload::Foreign { ty, .. } => ty.to_token_stream(),
@@ -77,8 +96,9 @@ fn declaration(task: &Task<'_>) -> TokenStream {
         let (seconds, nanoseconds) = (timeout.as_secs(), timeout.subsec_nanos());
         quote!(.timeout(#private::Duration::new(#seconds, #nanoseconds)))
     });
+    let keep_result = task.kept.map(|_| quote!(.keep_result()));
     quote! {
-        #private::Declaration::new()#at #aliases #states #transactional #timeout
+        #private::Declaration::new()#at #aliases #states #transactional #timeout #keep_result
     }
 }
 
@@ -150,6 +170,9 @@ fn outcome(task: &Task<'_>) -> TokenStream {
         ReturnType::Type(_, ty) => ty.span(),
     };
     let private = task.krate.private_at(span);
+    if let Some(ty) = task.kept {
+        return quote_spanned!(span=> <#ty as #private::IntoKept>::into_kept);
+    }
     match &task.function.output {
         ReturnType::Type(_, ty) if !mentions(ty.to_token_stream(), &["impl"]) => {
             quote_spanned!(span=> <#ty as #private::IntoOutcome>::into_outcome)

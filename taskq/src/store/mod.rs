@@ -20,14 +20,14 @@ pub(crate) use self::link::Link;
 #[cfg(feature = "testing")]
 pub(crate) use self::row::TaskOfType;
 pub(crate) use self::row::{
-    CensusRow, ClaimedLease, ClaimedRow, ExpiredRow, RescuedRow, version_of,
+    CensusRow, ClaimedLease, ClaimedRow, ExpiredRow, RescuedRow, ResultRow, version_of,
 };
 pub(crate) use self::schema::in_schema;
 pub use self::schema::{InvalidSchemaName, Schema};
 use crate::faults::{self, crash_point};
 use crate::lanes::{Found, Share};
 use crate::options::Options;
-use crate::verdict::Settlement;
+use crate::verdict::{Settlement, Verdict};
 
 /// Inserts one task.
 pub(crate) async fn enqueue(
@@ -205,7 +205,7 @@ impl OwnCompletions {
     }
 
     /// Completes the task of a handler's own transaction, commits, and begins the next transaction,
-    /// all in one round trip.
+    /// all in one round trip. Where the task is `kept`, so is what this verdict says of its result.
     ///
     /// Fails as a whole, and leaves the transaction to be rolled back, if the handler has broken a
     /// deferred constraint or ended the transaction, or if the lease is gone: see
@@ -215,17 +215,26 @@ impl OwnCompletions {
         tx: &mut PgConnection,
         schema: Schema,
         lease_id: Uuid,
-        keep: bool,
+        kept: Option<&Verdict>,
     ) -> Result<(), Error> {
+        let keep = kept.is_some();
         let name = format!("{}_{}", self.name, u8::from(keep));
         let is_prepared = &mut self.is_prepared[usize::from(keep)];
+        let arguments = match kept {
+            None => format!("'{lease_id}'"),
+            Some(verdict) => format!(
+                "'{lease_id}', {}, {}",
+                literal(verdict.result()),
+                literal(verdict.error().map(storable).as_deref())
+            ),
+        };
         let prepare = match (*is_prepared, keep) {
             (true, _) => String::new(),
             (false, false) => format!("prepare {name} as {};", schema.sql.complete_own),
             (false, true) => format!("prepare {name} as {};", schema.sql.complete_own_kept),
         };
         let text = format!(
-            "{ACCEPT_ATTEMPT};\n{prepare}\nexecute {name} ('{lease_id}');\n{COMMIT_AND_BEGIN}"
+            "{ACCEPT_ATTEMPT};\n{prepare}\nexecute {name} ({arguments});\n{COMMIT_AND_BEGIN}"
         );
         crash_point("before_commit");
         raw_sql(AssertSqlSafe(text)).execute(tx).await?;
@@ -337,10 +346,29 @@ pub(crate) async fn settle(
             settlement.verdict.error().map(storable)
         }))
         .bind(column(settlements, |settlement| settlement.keep))
+        .bind(results(settlements))
         .fetch_all(db)
         .await;
     crash_point("after_settle");
     settled
+}
+
+/// Returns a column of results, if there is any: most task types have none, and send nothing.
+fn results(settlements: &[Settlement]) -> Option<Vec<Option<&str>>> {
+    let results = column(settlements, |settlement| settlement.verdict.result());
+    results.iter().any(Option::is_some).then_some(results)
+}
+
+/// Tells where a task is, and what its handler returned.
+pub(crate) async fn result(
+    db: &mut PgConnection,
+    schema: Schema,
+    task_id: i64,
+) -> Result<Option<ResultRow>, Error> {
+    query_as(schema.sql.result)
+        .bind(task_id)
+        .fetch_optional(db)
+        .await
 }
 
 /// Finds leases that have run out, oldest first, from where the last page ended.
@@ -504,6 +532,20 @@ pub(crate) async fn schema_version(
 
 fn column<'a, T, C>(rows: &'a [T], value: impl Fn(&'a T) -> C) -> Vec<C> {
     rows.iter().map(value).collect()
+}
+
+// In dollar quotes, in which nothing means anything but their end, and that is chosen to be nowhere
+// in the text. Text in single quotes is read by settings of the connection.
+fn literal(text: Option<&str>) -> String {
+    let Some(text) = text else {
+        return "null".into();
+    };
+    loop {
+        let quote = format!("$taskq_{:016x}$", fastrand::u64(..));
+        if !text.contains(&quote) {
+            return format!("{quote}{text}{quote}");
+        }
+    }
 }
 
 // Text in Postgres holds no zero byte.

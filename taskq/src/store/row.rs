@@ -62,6 +62,16 @@ pub(crate) struct RescuedRow {
     pub(crate) is_quarantined: bool,
 }
 
+/// Where a task is, and what its handler returned, as `result.sql` tells.
+#[derive(Debug)]
+pub(crate) struct ResultRow {
+    pub(crate) state: String,
+    /// What the handler returned, if it was kept.
+    pub(crate) result: Option<Box<RawValue>>,
+    /// What went wrong, where the task is finished and something did.
+    pub(crate) error: Option<String>,
+}
+
 /// Waiting tasks that no worker serves, as `census.sql` counts them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CensusRow {
@@ -168,6 +178,17 @@ impl<'r> FromRow<'r, PgRow> for RescuedRow {
             task_id: row.try_get("task_id")?,
             task_type: row.try_get("task_type")?,
             is_quarantined: row.try_get("is_quarantined")?,
+        })
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for ResultRow {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        let result: Option<Json<_>> = row.try_get("result")?;
+        Ok(Self {
+            state: row.try_get("state")?,
+            result: result.map(|Json(result)| result),
+            error: row.try_get("error")?,
         })
     }
 }

@@ -163,6 +163,7 @@ statements! {
     complete_own,
     complete_own_kept,
     settle,
+    result,
     count,
     expired,
     rescue,

@@ -119,6 +119,12 @@ impl Execution<'_> {
         let (number, max_attempts) = (attempt.number, attempt.max_attempts);
         match outcome {
             Outcome::Completed => Verdict::of_success(attempt.take_wish(), number, max_attempts),
+            Outcome::Kept(result) => {
+                match Verdict::of_success(attempt.take_wish(), number, max_attempts) {
+                    Verdict::Complete => Verdict::Keep { result },
+                    wished => wished,
+                }
+            }
             Outcome::Failed(error) => {
                 let wish = attempt.take_wish();
                 Verdict::of_failure(&error, wish, number, max_attempts, fastrand::f64())
@@ -198,6 +204,10 @@ pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 pub(super) fn log(verdict: &Verdict, took: Duration) {
     match verdict {
         Verdict::Complete => tracing::debug!(?took, "completed"),
+        Verdict::Keep { result } => match result.problem() {
+            None => tracing::debug!(?took, "completed"),
+            Some(error) => tracing::error!(?took, error, "completed, and its result is lost"),
+        },
         Verdict::Retry { delay, error } => {
             tracing::warn!(?took, error, retry_in = ?delay, "attempt failed; will retry");
         }

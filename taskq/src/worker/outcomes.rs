@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Core, sleep_until_some};
+use crate::outcome::Kept;
 use crate::store::{self, Link};
 use crate::verdict::{Settlement, Verdict};
 
@@ -25,6 +26,9 @@ const GATHER: Duration = Duration::from_millis(25);
 
 /// The most outcomes that are written at once.
 const BATCH: usize = 5_000;
+
+/// The most bytes of results that are written at once.
+const BATCH_LENGTH: usize = 16 * 1024 * 1024;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -101,7 +105,7 @@ impl Writer {
         let (mut whole, mut parts, mut single) = (Vec::new(), Vec::new(), Vec::new());
         let core = &self.core;
         self.waiting.retain(|lease_id, settlements| {
-            let all_complete = settlements.iter().all(|it| it.verdict == Verdict::Complete);
+            let all_complete = settlements.iter().all(|it| it.verdict.is_completion());
             let remaining = core.leases.remaining(*lease_id);
             let is_whole = remaining == Some(settlements.len());
             if all_complete && !is_whole && !late {
@@ -131,8 +135,11 @@ impl Writer {
         if !parts.is_empty() {
             single.extend(self.complete(parts, Extent::Part).await);
         }
-        for batch in single.chunks(BATCH) {
+        let mut rest = single.as_slice();
+        while !rest.is_empty() {
+            let (batch, further) = split_batch(rest);
             self.settle(batch).await;
+            rest = further;
         }
     }
 
@@ -195,6 +202,17 @@ impl Writer {
                     }
                     return;
                 }
+                // The work is done, and must not be repeated for the sake of what it returned.
+                Err(Error::Database(error))
+                    if !is_passing(&*error) && settlements.iter().any(has_result) =>
+                {
+                    tracing::error!(%error, "a result was refused; its task completes without it");
+                    let without: Vec<_> = (settlements.iter())
+                        .map(|settlement| without_result(settlement, error.message()))
+                        .collect();
+                    Box::pin(self.settle(&without)).await;
+                    return;
+                }
                 Err(Error::Database(error)) if !is_passing(&*error) => {
                     let task_id = settlements.first().map(|it| it.task_id);
                     tracing::error!(
@@ -230,6 +248,30 @@ impl Writer {
         for lease_id in lease_ids {
             self.core.leases.set_settling(lease_id, settling);
         }
+    }
+}
+
+/// Splits what one statement takes from the rest.
+fn split_batch(settlements: &[Settlement]) -> (&[Settlement], &[Settlement]) {
+    let mut length = 0;
+    let fitting = settlements.iter().take(BATCH).take_while(|settlement| {
+        length += settlement.verdict.result().map_or(0, str::len);
+        length <= BATCH_LENGTH
+    });
+    // A result alone is never longer.
+    settlements.split_at(fitting.count())
+}
+
+fn has_result(settlement: &Settlement) -> bool {
+    settlement.verdict.result().is_some()
+}
+
+fn without_result(settlement: &Settlement, error: &str) -> Settlement {
+    Settlement {
+        verdict: Verdict::Keep {
+            result: Kept::refused(error),
+        },
+        ..settlement.clone()
     }
 }
 

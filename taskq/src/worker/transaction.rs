@@ -89,7 +89,9 @@ pub(super) async fn execute_in_transaction(
         }
     };
     let settled = match execution.run_handler(Some(&mut session.tx)).await {
-        End::Verdict(Verdict::Complete) => complete(execution, &mut session).await,
+        End::Verdict(verdict) if verdict.is_completion() => {
+            complete(execution, &mut session, &verdict).await
+        }
         End::Verdict(verdict) => record(execution, &mut session, verdict).await,
         End::Lost => {
             let backend = session.backend;
@@ -119,8 +121,8 @@ enum Settled {
 }
 
 /// Commits what the handler did, and with it the completion of its task.
-async fn complete(execution: &Execution<'_>, session: &mut Session) -> Settled {
-    let error = match settle(execution, session, &Verdict::Complete).await {
+async fn complete(execution: &Execution<'_>, session: &mut Session, verdict: &Verdict) -> Settled {
+    let error = match settle(execution, session, verdict).await {
         Ok(true) => return Settled::Here,
         Ok(false) => return Settled::Not(End::Lost),
         Err(error) => error,
@@ -166,9 +168,9 @@ async fn settle(
     let tx = &mut session.tx;
     core.leases.set_settling(lease_id, true);
     let settled = async {
-        if *verdict == Verdict::Complete {
-            let keep = execution.keeps_completed();
-            return match step(session.completions.complete(tx, schema, lease_id, keep)).await {
+        if verdict.is_completion() {
+            let kept = execution.keeps_completed().then_some(verdict);
+            return match step(session.completions.complete(tx, schema, lease_id, kept)).await {
                 Ok(()) => Ok(true),
                 Err(error) if store::is_lease_gone(&error) => Ok(false),
                 Err(error) => Err(error),

@@ -1,5 +1,5 @@
 -- Does what complete_own does, and keeps the task in the history.
--- $1 lease_id
+-- $1 lease_id, $2 the handler's result (null: none is kept), $3 why it could not be kept (null: no reason)
 -- Index lease_pkey. Locks: the lease; then a new row.
 with completed as (
     delete from taskq.lease
@@ -29,7 +29,8 @@ kept as (
         created_at,
         attempts,
         errors,
-        claimed_at
+        claimed_at,
+        result
     )
     select
         task.task_id,
@@ -40,8 +41,18 @@ kept as (
         task.priority,
         task.created_at,
         task.attempts + 1,
-        task.errors,
-        completed.claimed_at
+        case
+            when $3::text is null then task.errors
+            else
+                -- The last fifty.
+                case
+                    when jsonb_array_length(task.errors) >= 50 then task.errors - 0
+                    else coalesce(task.errors, '[]')
+                end
+                || jsonb_build_object('attempt', task.attempts + 1, 'at', now(), 'error', $3::text)
+        end,
+        completed.claimed_at,
+        $2::jsonb
     from completed
     cross join lateral unnest(
         completed.task_ids,

@@ -2,6 +2,7 @@
 -- that are then empty.
 -- $1 lease ids, $2 task ids, $3 outcomes, $4 delays in seconds, $5 errors (null: none to record)
 -- $6 whether the task is kept in the history when it has completed
+-- $7 the results of those that have, as JSON (null: none is kept; null for all of them: none at all)
 -- Outcomes:
 --   completed    gone, or into the history
 --   retry        waits again after the delay, one attempt used, its error recorded
@@ -14,15 +15,23 @@
 -- Returns the tasks whose outcome counted. The parameters stand in subqueries so that the plan is made
 -- once: it takes milliseconds.
 with given as materialized (
-    select given.lease_id, given.task_id, given.outcome, given.delay, given.error, given.keep
+    select
+        given.lease_id,
+        given.task_id,
+        given.outcome,
+        given.delay,
+        given.error,
+        given.keep,
+        given.result
     from unnest(
         (select $1::uuid[]),
         (select $2::bigint[]),
         (select $3::text[]),
         (select $4::float8[]),
         (select $5::text[]),
-        (select $6::boolean[])
-    ) as given (lease_id, task_id, outcome, delay, error, keep)
+        (select $6::boolean[]),
+        (select $7::text[])
+    ) as given (lease_id, task_id, outcome, delay, error, keep, result)
 ),
 held as materialized (
     select
@@ -63,6 +72,7 @@ settled as materialized (
         given.outcome,
         given.delay,
         given.keep,
+        given.result,
         task.attempts
             + (given.outcome in ('completed', 'retry', 'discarded', 'cancelled'))::integer
             as attempts,
@@ -214,7 +224,8 @@ history as (
         created_at,
         attempts,
         errors,
-        claimed_at
+        claimed_at,
+        result
     )
     select
         task_id,
@@ -226,7 +237,8 @@ history as (
         created_at,
         attempts,
         errors,
-        claimed_at
+        claimed_at,
+        result::jsonb
     from settled
     where outcome = 'completed'
       and keep

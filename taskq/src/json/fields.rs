@@ -1,0 +1,355 @@
+//! Reading a struct, each of its fields by itself.
+//!
+//! serde's code for a struct is generic in what it reads from, and so is what it calls there for the
+//! struct: all of it is compiled once more for each task type. Here that is a few lines. The text is
+//! split into fields by code that knows no type, and a field's value is read by code that depends on
+//! the field's type alone, of which there are few: by serde_json, and where that finds a mistake, once
+//! more through serde_path_to_error, which says where it is.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+use std::{fmt, vec};
+
+use serde::de::{DeserializeSeed, Deserializer, Expected, MapAccess, Visitor};
+use serde::{Deserialize, forward_to_deserialize_any};
+use serde_json::de::StrRead;
+use serde_json::value::RawValue;
+use serde_path_to_error::Track;
+
+use crate::error::DecodeError;
+
+/// A payload to be read.
+pub(super) struct Fields<'de>(pub(super) &'de RawValue);
+
+/// What is no struct is read as a whole.
+macro_rules! whole {
+    ($($method:ident($($argument:ident: $type:ty),*))*) => {$(
+        fn $method<V: Visitor<'de>>(
+            self,
+            $($argument: $type,)*
+            visitor: V,
+        ) -> Result<V::Value, DecodeError> {
+            tracked(self.0, |reader| reader.$method($($argument,)* visitor))
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for Fields<'de> {
+    type Error = DecodeError;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        // Without `?`, here and below: it would be two functions more for each payload.
+        match Entries::of(self.0, fields.len(), &visitor) {
+            Ok(entries) => visitor.visit_map(entries),
+            Err(error) => Err(error),
+        }
+    }
+
+    whole! {
+        deserialize_any()
+        deserialize_bool()
+        deserialize_i8()
+        deserialize_i16()
+        deserialize_i32()
+        deserialize_i64()
+        deserialize_i128()
+        deserialize_u8()
+        deserialize_u16()
+        deserialize_u32()
+        deserialize_u64()
+        deserialize_u128()
+        deserialize_f32()
+        deserialize_f64()
+        deserialize_char()
+        deserialize_str()
+        deserialize_string()
+        deserialize_bytes()
+        deserialize_byte_buf()
+        deserialize_option()
+        deserialize_unit()
+        deserialize_unit_struct(name: &'static str)
+        deserialize_newtype_struct(name: &'static str)
+        deserialize_seq()
+        deserialize_tuple(len: usize)
+        deserialize_tuple_struct(name: &'static str, len: usize)
+        deserialize_map()
+        deserialize_enum(name: &'static str, variants: &'static [&'static str])
+        deserialize_identifier()
+        deserialize_ignored_any()
+    }
+}
+
+type Reader<'de> = serde_json::Deserializer<StrRead<'de>>;
+
+/// Reads a value from the whole of a text, and says where in it a mistake is.
+fn tracked<'de, T>(
+    raw: &'de RawValue,
+    read: impl FnOnce(
+        serde_path_to_error::Deserializer<'_, '_, &mut Reader<'de>>,
+    ) -> Result<T, serde_json::Error>,
+) -> Result<T, DecodeError> {
+    let mut reader = Reader::from_str(raw.get());
+    let mut track = Track::new();
+    match read(serde_path_to_error::Deserializer::new(
+        &mut reader,
+        &mut track,
+    )) {
+        Ok(value) => Ok(value),
+        Err(error) => Err(misfit(track.path().to_string(), &error)),
+    }
+}
+
+fn misfit(path: String, error: &serde_json::Error) -> DecodeError {
+    let mut text = error.to_string();
+    // Line and column count from where the field's text begins. The path says more.
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    if text.ends_with(&place) {
+        text.truncate(text.len() - place.len());
+    }
+    DecodeError::new(path, text)
+}
+
+const NAME_FIRST: &str = "serde asks for a field's name before its value";
+
+/// The fields of an object that are still to be read.
+struct Entries<'de> {
+    rest: vec::IntoIter<Entry<'de>>,
+    current: Option<Entry<'de>>,
+}
+
+/// A field, as the texts of its name and its value.
+struct Entry<'de> {
+    name: Name<'de>,
+    value: &'de RawValue,
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Entries<'de> {
+    fn of(raw: &'de RawValue, count: usize, expected: &dyn Expected) -> Result<Self, DecodeError> {
+        let split = Split { expected, count };
+        match Reader::from_str(raw.get()).deserialize_map(split) {
+            Ok(entries) => Ok(Self {
+                rest: entries.into_iter(),
+                current: None,
+            }),
+            Err(error) => Err(misfit(".".into(), &error)),
+        }
+    }
+
+    fn next_name(&mut self) -> Option<&str> {
+        self.current = self.rest.next();
+        self.current.as_ref().map(|entry| &*entry.name.0)
+    }
+
+    fn value(&self) -> &'de RawValue {
+        self.current.as_ref().expect(NAME_FIRST).value
+    }
+}
+
+impl<'de> MapAccess<'de> for Entries<'de> {
+    type Error = DecodeError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, DecodeError> {
+        let Some(name) = self.next_name() else {
+            return Ok(None);
+        };
+        match seed.deserialize(FieldName(name)) {
+            Ok(field) => Ok(Some(field)),
+            Err(error) => Err(error.inside(name)),
+        }
+    }
+
+    // What serde's derives call. Nearly all values fit, and then nobody asks where a mistake is.
+    fn next_value<V: Deserialize<'de>>(&mut self) -> Result<V, DecodeError> {
+        match V::deserialize(&mut Reader::from_str(self.value().get())) {
+            Ok(value) => Ok(value),
+            Err(_) => self.next_value_seed(PhantomData),
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, DecodeError> {
+        let entry = self.current.take();
+        let Entry { name, value } = entry.expect(NAME_FIRST);
+        let read = tracked(value, |reader| seed.deserialize(reader));
+        read.map_err(|error| error.inside(&name.0))
+    }
+}
+
+/// Splits the text of an object.
+struct Split<'a> {
+    expected: &'a dyn Expected,
+    /// How many fields there may be.
+    count: usize,
+}
+
+impl<'de> Visitor<'de> for Split<'_> {
+    type Value = Vec<Entry<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.expected.fmt(f)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::with_capacity(self.count);
+        while let Some((name, value)) = map.next_entry()? {
+            entries.push(Entry { name, value });
+        }
+        Ok(entries)
+    }
+}
+
+/// The name of a field, from which serde tells which it is.
+struct FieldName<'a>(&'a str);
+
+impl<'de> Deserializer<'de> for FieldName<'_> {
+    type Error = DecodeError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        visitor.visit_str(self.0)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        visitor.visit_str(self.0)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::value::RawValue;
+
+    use crate::json::decode;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Order {
+        #[serde(rename = "no", alias = "number")]
+        id: u64,
+        #[serde(default)]
+        note: Option<String>,
+        lines: Vec<Line>,
+        #[serde(default)]
+        extra: Option<Box<RawValueText>>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Line {
+        count: Count,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(try_from = "i64")]
+    struct Count(i64);
+
+    impl TryFrom<i64> for Count {
+        type Error = &'static str;
+
+        fn try_from(count: i64) -> Result<Self, Self::Error> {
+            (count > 0).then_some(Self(count)).ok_or("none is too few")
+        }
+    }
+
+    /// What only serde_json can read.
+    #[derive(Debug, Deserialize)]
+    #[serde(transparent)]
+    struct RawValueText(Box<RawValue>);
+
+    impl PartialEq for RawValueText {
+        fn eq(&self, other: &Self) -> bool {
+            self.0.get() == other.0.get()
+        }
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, String> {
+        let raw = RawValue::from_string(json.into()).expect("JSON");
+        decode(&raw).map_err(|error| {
+            let source = std::error::Error::source(&error).expect("a reason");
+            format!("{}: {source}", error.path())
+        })
+    }
+
+    #[test]
+    fn a_struct_is_read_as_serde_says() {
+        let order: Order = read(
+            r#" {"number": 18446744073709551615, "lines": [{"count": 2, "more": {}}],
+                 "extra": {"b": [1.50]}} "#,
+        )
+        .expect("an order");
+        let extra = RawValue::from_string(r#"{"b": [1.50]}"#.into()).expect("JSON");
+        assert_eq!(
+            order,
+            Order {
+                id: u64::MAX,
+                note: None,
+                lines: vec![Line { count: Count(2) }],
+                extra: Some(Box::new(RawValueText(extra))),
+            }
+        );
+        assert_eq!(
+            read::<Line>(r#"{"co\u0075nt": 1}"#).map(|it| it.count),
+            Ok(Count(1))
+        );
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_path() {
+        for (json, expected) in [
+            (r#"{"no": 1}"#, ".: missing field `lines`"),
+            (
+                r#"{"no": "x", "lines": []}"#,
+                "no: invalid type: string \"x\", expected u64",
+            ),
+            (r#"{"no": 1, "no": 1}"#, ".: duplicate field `no`"),
+            (
+                r#"{"no": 1, "lines": [{}]}"#,
+                "lines[0]: missing field `count`",
+            ),
+            (
+                r#"{"no": 1, "lines": [{"count": 0}]}"#,
+                "lines[0].count: none is too few",
+            ),
+            (
+                r#"{"no": 1, "lines": 7}"#,
+                "lines: invalid type: integer `7`, expected a sequence",
+            ),
+            (
+                r#"{"nr": 1}"#,
+                "nr: unknown field `nr`, expected one of `no`, `number`, `note`, `lines`, `extra`",
+            ),
+            ("null", ".: invalid type: null, expected struct Order"),
+            (
+                r#"[1, null, []]"#,
+                ".: invalid type: sequence, expected struct Order",
+            ),
+        ] {
+            assert_eq!(read::<Order>(json), Err(expected.into()), "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_struct_is_read_as_a_whole() {
+        assert_eq!(read::<Vec<i32>>("[1, 2]"), Ok(vec![1, 2]));
+        assert_eq!(read::<Option<Count>>("null"), Ok(None));
+        let error = read::<std::collections::BTreeMap<i64, Line>>(r#"{"7": {"count": -1}}"#);
+        assert_eq!(error, Err("7.count: none is too few".into()));
+    }
+}
