@@ -1,12 +1,14 @@
 //! The tasks of one queue that this worker holds: those that run, and those claimed ahead of them.
 //!
-//! The claimer puts tasks in, slots take them out: a slot is one place to run a handler, and takes
-//! task after task until none is left. A worker whose handlers take microseconds would spend its time
-//! waiting for claims if it claimed only what can run at once, so it claims ahead: as much as its
-//! handlers end in [`AHEAD`], and nothing if they are slow. What was claimed ahead and does not get
-//! its turn within [`STALE`] is handed back, because others may be idle.
+//! The claimer puts tasks in, slots take them out: a slot is one place to run a handler, opened when
+//! there is first a task for it, and takes task after task until the worker stops. A worker whose
+//! handlers take microseconds would spend its time waiting for claims if it claimed only what can run
+//! at once, so it claims ahead: as much as its handlers end in [`AHEAD`], and nothing if they are slow.
+//! What was claimed ahead and does not get its turn within [`STALE`] is handed back, because others
+//! may be idle.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,10 +20,10 @@ use crate::store::ClaimedRow;
 
 /// Tasks are claimed ahead for as long as handlers need for them, at the rate at which they ended
 /// lately. A claim takes some milliseconds; a commit beside it may take some ten.
-const AHEAD: Duration = Duration::from_millis(50);
+const AHEAD: Duration = Duration::from_millis(100);
 
 /// The most tasks that are claimed ahead, however fast handlers are.
-const MOST_AHEAD: usize = 4_000;
+const MOST_AHEAD: usize = 8_000;
 
 /// How long a task may lie here without its turn coming.
 const STALE: Duration = Duration::from_secs(1);
@@ -43,11 +45,14 @@ pub(super) struct Claimed {
 pub(super) struct Backlog {
     concurrency: usize,
     state: Mutex<State>,
+    /// Wakes slots that have nothing to do.
+    arrived: Notify,
 }
 
 #[derive(Debug)]
 struct State {
     waiting: VecDeque<Claimed>,
+    /// Opened, and not closed before the backlog is.
     slots: usize,
     running: usize,
     /// Suspects held that must be the only one.
@@ -73,12 +78,14 @@ impl Backlog {
                 measured: Instant::now(),
                 is_closed: false,
             }),
+            arrived: Notify::new(),
         }
     }
 
     /// Returns how many tasks a claim should bring now; zero if it is not worth one.
     pub(super) fn room(&self) -> usize {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.measure();
         let held = state.running + state.waiting.len();
         let room = (self.concurrency + state.ahead).saturating_sub(held);
         // While handlers have something to do, a claim waits until it is half as large as it may be.
@@ -105,28 +112,48 @@ impl Backlog {
         self.lock().alone > 0
     }
 
-    /// Takes in what was claimed, and returns how many slots to open for it.
+    /// Takes in what was claimed, wakes slots for it, and returns how many more to open.
     pub(super) fn put(&self, claimed: Vec<Claimed>) -> usize {
         let mut state = self.lock();
         state.alone += claimed.iter().filter(|it| it.is_alone()).count();
         state.waiting.extend(claimed);
-        let opened = state.waiting.len().min(self.concurrency - state.slots);
-        state.slots += opened;
+        let (waiting, open) = (state.waiting.len(), state.slots);
+        let wanted = (state.running + waiting).min(self.concurrency);
+        state.slots = open.max(wanted);
+        let opened = state.slots - open;
+        drop(state);
+        for _ in 0..waiting.min(open) {
+            self.arrived.notify_one();
+        }
         opened
     }
 
-    /// Returns the next task to run; `None` closes the slot that asks.
+    /// Returns the next task to run, if one waits.
     pub(super) fn take(&self) -> Option<Claimed> {
         let mut state = self.lock();
-        let next = match state.is_closed {
-            true => None,
-            false => state.waiting.pop_front(),
-        };
-        match &next {
-            Some(_) => state.running += 1,
-            None => state.slots -= 1,
-        }
+        let next = state.waiting.pop_front();
+        state.running += usize::from(next.is_some());
         next
+    }
+
+    /// Waits for the next task to run; `None` once nothing is run any more that has not begun.
+    ///
+    /// # Cancel safety
+    ///
+    /// No task is lost.
+    pub(super) async fn next(&self) -> Option<Claimed> {
+        loop {
+            let mut arrived = pin!(self.arrived.notified());
+            // Whatever arrives from here on wakes this slot.
+            arrived.as_mut().enable();
+            if let Some(task) = self.take() {
+                return Some(task);
+            }
+            if self.lock().is_closed {
+                return None;
+            }
+            arrived.await;
+        }
     }
 
     /// Takes in that a task has ended, and wakes the claimer if it is worth a claim.
@@ -140,18 +167,6 @@ impl Backlog {
         drop(state);
         if is_worth_it {
             claimer.notify_one();
-        }
-    }
-
-    /// Decides how much to claim ahead, from how fast handlers end.
-    pub(super) fn measure(&self) {
-        let mut state = self.lock();
-        let took = state.measured.elapsed();
-        if took >= MEASURED_OVER {
-            let ended = std::mem::take(&mut state.ended) as f64;
-            let ahead = ended * AHEAD.as_secs_f64() / took.as_secs_f64();
-            state.ahead = (ahead as usize).min(MOST_AHEAD);
-            state.measured = Instant::now();
         }
     }
 
@@ -170,7 +185,10 @@ impl Backlog {
     pub(super) fn close(&self) -> Vec<Claimed> {
         let mut state = self.lock();
         state.is_closed = true;
-        state.drain()
+        let drained = state.drain();
+        drop(state);
+        self.arrived.notify_waiters();
+        drained
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -179,6 +197,18 @@ impl Backlog {
 }
 
 impl State {
+    /// Decides how much to claim ahead, from how fast handlers end: more at once, less by and by, since
+    /// handlers that wait for a claim are none the slower.
+    fn measure(&mut self) {
+        let took = self.measured.elapsed();
+        if took >= MEASURED_OVER {
+            let ended = std::mem::take(&mut self.ended) as f64;
+            let ahead = ended * AHEAD.as_secs_f64() / took.as_secs_f64();
+            self.ahead = (ahead as usize).min(MOST_AHEAD).max(self.ahead * 3 / 4);
+            self.measured = Instant::now();
+        }
+    }
+
     fn drain(&mut self) -> Vec<Claimed> {
         let drained: Vec<Claimed> = self.waiting.drain(..).collect();
         self.alone -= drained.iter().filter(|it| it.is_alone()).count();
@@ -190,5 +220,66 @@ impl Claimed {
     /// Tells whether the task must be the only suspect of its kind in this worker.
     pub(super) fn is_alone(&self) -> bool {
         Lane::is_alone_with(self.row.crashes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use serde_json::value::RawValue;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn claimed(count: i64) -> Vec<Claimed> {
+        let task = |task_id| Claimed {
+            row: ClaimedRow {
+                lease_id: Uuid::nil(),
+                task_id,
+                task_type: "task".to_owned(),
+                payload_version: 0,
+                payload: RawValue::NULL.to_owned(),
+                priority: 0,
+                run_at: DateTime::UNIX_EPOCH,
+                created_at: DateTime::UNIX_EPOCH,
+                max_attempts: None,
+                attempts: 0,
+                crashes: 0,
+                errors: Vec::new(),
+            },
+            claimed: Instant::now(),
+            lost: CancellationToken::new(),
+        };
+        (0..count).map(task).collect()
+    }
+
+    #[test]
+    fn slots_are_opened_beside_those_that_are_busy() {
+        let backlog = Backlog::new(3);
+        assert_eq!(backlog.put(claimed(1)), 1);
+        backlog.take().expect("a task");
+        assert_eq!(backlog.put(claimed(1)), 1, "the first slot is busy");
+        assert_eq!(backlog.put(claimed(5)), 1, "no more than may run at once");
+        backlog.take().expect("a task");
+        backlog.ended(false, &Notify::new());
+        backlog.ended(false, &Notify::new());
+        assert_eq!(backlog.put(claimed(5)), 0, "a slot stays open");
+    }
+
+    #[tokio::test]
+    async fn a_slot_that_waits_is_woken_by_a_task_and_by_the_end() {
+        let backlog = Backlog::new(1);
+        backlog.put(claimed(1));
+        assert!(backlog.next().await.is_some());
+        let (next, ()) = tokio::join!(backlog.next(), async {
+            tokio::task::yield_now().await;
+            backlog.put(claimed(1));
+        });
+        assert!(next.is_some());
+        let (next, ()) = tokio::join!(backlog.next(), async {
+            tokio::task::yield_now().await;
+            backlog.close();
+        });
+        assert!(next.is_none());
     }
 }

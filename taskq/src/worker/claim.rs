@@ -258,12 +258,15 @@ impl Claimer {
     async fn claim_lanes(&mut self, at: usize, kind: Claimable) -> Result<Vec<Claimed>, Error> {
         let backlog = &self.core.backlogs[at];
         let queue = &mut self.queues[at];
-        backlog.measure();
         let room = match kind {
             Claimable::Fresh => backlog.room(),
             Claimable::Suspect { .. } => backlog.room_to_run(),
         };
         let limit = room.min(queue.most_at_once);
+        if limit == 0 {
+            // Handlers have slowed down since there was room.
+            return Ok(Vec::new());
+        }
         let shares = queue.lanes.shares(kind, limit);
         let request = ClaimRequest {
             lease_id: Uuid::new_v4(),

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::backlog::Claimed;
+use super::backlog::{Backlog, Claimed};
 use super::claim::{Claimer, hand_back};
 use super::execute::Execution;
 use super::listen::{self, Wake};
@@ -153,12 +153,12 @@ async fn work(
     }
 }
 
-/// Runs the handlers of a queue's tasks, one after the other, until none is left.
+/// Runs the handlers of a queue's tasks, one after the other, until the worker stops.
 async fn slot(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Settlement>) {
     let backlog = &core.backlogs[queue];
     let queue_name = core.settings.queues[queue].0.as_str();
     let mut session = None;
-    while let Some(task) = backlog.take() {
+    while let Some(task) = next(backlog, &mut session).await {
         let is_alone = task.is_alone();
         // At the level of errors, so that they are never without the task that they are about.
         let span = tracing::error_span!(
@@ -177,9 +177,17 @@ async fn slot(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Settlement>)
         // Handlers that never wait must not keep the thread from others.
         tokio::task::consume_budget().await;
     }
-    if let Some(session) = session {
+}
+
+/// Returns the next task. While a slot waits for it, it holds no session.
+async fn next(backlog: &Backlog, session: &mut Option<Session>) -> Option<Claimed> {
+    if let Some(task) = backlog.take() {
+        return Some(task);
+    }
+    if let Some(session) = session.take() {
         session.end().await;
     }
+    backlog.next().await
 }
 
 /// Makes one attempt. Returns what is left to be written about the task, if anything is.
