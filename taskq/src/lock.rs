@@ -6,6 +6,7 @@
 //! database; [`compare`] does it for the form of payloads.
 
 mod compare;
+mod form;
 mod rules;
 
 use std::collections::BTreeMap;
