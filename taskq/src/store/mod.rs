@@ -5,13 +5,14 @@ mod copy;
 mod link;
 mod row;
 mod schema;
+mod transaction;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, Error, PgConnection, query, query_as, query_scalar, raw_sql};
+use sqlx::{Error, PgConnection, query, query_as, query_scalar};
 use uuid::Uuid;
 
 pub(crate) use self::check::{CheckedRow, Page, check, check_last, check_running};
@@ -24,10 +25,13 @@ pub(crate) use self::row::{
 };
 pub(crate) use self::schema::in_schema;
 pub use self::schema::{InvalidSchemaName, Schema};
-use crate::faults::{self, crash_point};
+pub(crate) use self::transaction::{
+    BEGIN, OwnCompletions, commit_and_begin, is_lease_gone, undo_attempt,
+};
+use crate::faults::crash_point;
 use crate::lanes::{Found, Share};
 use crate::options::Options;
-use crate::verdict::{Settlement, Verdict};
+use crate::verdict::Settlement;
 
 /// Inserts one task.
 pub(crate) async fn enqueue(
@@ -184,105 +188,6 @@ pub(crate) async fn complete(
         .await;
     crash_point("after_complete");
     completed
-}
-
-/// What a session has prepared for completing the tasks of its handlers' transactions.
-///
-/// Sent as text, a statement would be planned each time, which takes as long as running it. The names
-/// are this session's alone: a connection that could not be cleared keeps what is prepared on it.
-#[derive(Debug)]
-pub(crate) struct OwnCompletions {
-    name: String,
-    is_prepared: [bool; 2],
-}
-
-impl OwnCompletions {
-    pub(crate) fn new() -> Self {
-        Self {
-            name: format!("taskq_complete_own_{:x}", fastrand::u64(..)),
-            is_prepared: [false; 2],
-        }
-    }
-
-    /// Completes the task of a handler's own transaction, commits, and begins the next transaction,
-    /// all in one round trip. Where the task is `kept`, so is what this verdict says of its result.
-    ///
-    /// Fails as a whole, and leaves the transaction to be rolled back, if the handler has broken a
-    /// deferred constraint or ended the transaction, or if the lease is gone: see
-    /// [`is_lease_gone`].
-    pub(crate) async fn complete(
-        &mut self,
-        tx: &mut PgConnection,
-        schema: Schema,
-        lease_id: Uuid,
-        kept: Option<&Verdict>,
-    ) -> Result<(), Error> {
-        let keep = kept.is_some();
-        let name = format!("{}_{}", self.name, u8::from(keep));
-        let is_prepared = &mut self.is_prepared[usize::from(keep)];
-        let arguments = match kept {
-            None => format!("'{lease_id}'"),
-            Some(verdict) => format!(
-                "'{lease_id}', {}, {}",
-                literal(verdict.result()),
-                literal(verdict.error().map(storable).as_deref())
-            ),
-        };
-        let prepare = match (*is_prepared, keep) {
-            (true, _) => String::new(),
-            (false, false) => format!("prepare {name} as {};", schema.sql.complete_own),
-            (false, true) => format!("prepare {name} as {};", schema.sql.complete_own_kept),
-        };
-        let text = format!(
-            "{ACCEPT_ATTEMPT};\n{prepare}\nexecute {name} ({arguments});\n{COMMIT_AND_BEGIN}"
-        );
-        crash_point("before_commit");
-        raw_sql(AssertSqlSafe(text)).execute(tx).await?;
-        *is_prepared = true;
-        Ok(())
-    }
-
-    /// Takes back what was prepared.
-    pub(crate) async fn forget(self, tx: &mut PgConnection) -> Result<(), Error> {
-        for keep in [0, 1] {
-            if self.is_prepared[keep] {
-                let text = format!("deallocate {}_{keep}", self.name);
-                raw_sql(AssertSqlSafe(text)).execute(&mut *tx).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Undoes the effects of a handler.
-pub(crate) async fn undo_attempt(tx: &mut PgConnection) -> Result<(), Error> {
-    let undo = faults::statement("undo", "rollback to savepoint taskq_attempt");
-    let undone = raw_sql(undo).execute(tx).await.map(drop);
-    crash_point("after_undo");
-    undone
-}
-
-/// Ends an attempt's transaction and begins the next.
-pub(crate) async fn commit_and_begin(tx: &mut PgConnection) -> Result<(), Error> {
-    crash_point("before_commit");
-    raw_sql(COMMIT_AND_BEGIN).execute(tx).await.map(drop)
-}
-
-/// Begins an attempt's transaction.
-// Whatever isolation the database defaults to: the statements that settle a task follow rows that
-// change beside them.
-pub(crate) const BEGIN: &str = "begin isolation level read committed; savepoint taskq_attempt";
-
-const ACCEPT_ATTEMPT: &str = "set constraints all immediate; release savepoint taskq_attempt";
-
-const COMMIT_AND_BEGIN: &str =
-    "commit; begin isolation level read committed; savepoint taskq_attempt";
-
-/// Tells whether [`complete_own`] failed because the task was rescued.
-pub(crate) fn is_lease_gone(error: &Error) -> bool {
-    error
-        .as_database_error()
-        .is_some_and(|error| error.message().contains("taskq: the lease is gone"))
 }
 
 /// Tells which process of the server works for a connection.
@@ -532,20 +437,6 @@ pub(crate) async fn schema_version(
 
 fn column<'a, T, C>(rows: &'a [T], value: impl Fn(&'a T) -> C) -> Vec<C> {
     rows.iter().map(value).collect()
-}
-
-// In dollar quotes, in which nothing means anything but their end, and that is chosen to be nowhere
-// in the text. Text in single quotes is read by settings of the connection.
-fn literal(text: Option<&str>) -> String {
-    let Some(text) = text else {
-        return "null".into();
-    };
-    loop {
-        let quote = format!("$taskq_{:016x}$", fastrand::u64(..));
-        if !text.contains(&quote) {
-            return format!("{quote}{text}{quote}");
-        }
-    }
 }
 
 // Text in Postgres holds no zero byte.
