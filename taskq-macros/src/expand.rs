@@ -60,16 +60,16 @@ pub(crate) fn payload(derived: &Derived<'_>) -> TokenStream {
         derived.ident,
         &derived.stored,
         &derived.krate,
-        derived.ident.span(),
         checked,
         schema,
     );
+    let assertion = payload::assertions(&[payload::assertion(derived.ident, &derived.krate)]);
     let result = derived
         .result
         .map(|ty| payload::result(derived.ident, &ty.to_token_stream(), &derived.krate));
     quote! {
         #enqueue
-        const _: () = { #implementation #result };
+        const _: () = { #assertion #implementation #result };
     }
 }
 

@@ -25,56 +25,73 @@ pub use crate::upgrade::ReadOlder;
 use crate::{json, upgrade};
 pub use futures_util::future::BoxFuture;
 
+/// Writes and reads the payload `P` by serde. Where serde cannot, what is called are the functions of
+/// [`NoCodec`], so that what the assertions below report is not reported again by each use.
+#[derive(Debug)]
+pub struct Codec<P>(PhantomData<P>);
+
+impl<P: Payload + serde::Serialize + serde::de::DeserializeOwned> Codec<P> {
+    /// Writes a payload as JSON.
+    pub fn encode(payload: &P) -> Result<Box<RawValue>, EncodeError> {
+        json::encode(payload)
+    }
+
+    /// Reads a payload of the one version that there is.
+    pub fn decode(raw: &RawValue, version: Option<u16>) -> Result<P, DecodeError> {
+        match upgrade::check_newest(version, P::VERSION) {
+            Ok(()) => json::decode(raw),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads a payload of the newest version, or of any that `upgrades` lead from, the newest first.
+    pub fn decode_any(
+        raw: &RawValue,
+        version: Option<u16>,
+        upgrades: &[ReadOlder<P>],
+    ) -> Result<P, DecodeError> {
+        upgrade::decode(raw, version, upgrades)
+    }
+}
+
+/// What [`Codec`] has of a payload that serde cannot write and read, in a program that does not compile.
+pub trait NoCodec<P> {
+    /// Stands in.
+    fn encode(_payload: &P) -> Result<Box<RawValue>, EncodeError> {
+        stub()
+    }
+
+    /// Stands in.
+    fn decode(_raw: &RawValue, _version: Option<u16>) -> Result<P, DecodeError> {
+        stub()
+    }
+
+    /// Stands in.
+    fn decode_any(
+        _raw: &RawValue,
+        _version: Option<u16>,
+        _upgrades: &[ReadOlder<P>],
+    ) -> Result<P, DecodeError> {
+        stub()
+    }
+}
+
+impl<P> NoCodec<P> for Codec<P> {}
+
 /// A payload that serde can write and read.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written and read as JSON",
     label = "a payload that serde cannot write and read",
     note = "a payload derives `serde::Serialize` and `serde::Deserialize`, and so does the type of each of its fields: with `#[task]`, of each owned argument"
 )]
-pub trait Codec: Sized {
-    /// Writes a payload as JSON.
-    fn encode(&self) -> Result<Box<RawValue>, EncodeError>;
-    /// Reads a payload of the one version that there is.
-    fn decode(raw: &RawValue, version: Option<u16>) -> Result<Self, DecodeError>
-    where
-        Self: Payload;
-    /// Reads a payload of the newest version, or of any that `upgrades` lead from, the newest first.
-    fn decode_any(
-        raw: &RawValue,
-        version: Option<u16>,
-        upgrades: &[ReadOlder<Self>],
-    ) -> Result<Self, DecodeError>
-    where
-        Self: Payload;
-}
+pub trait Json {}
 
 #[diagnostic::do_not_recommend]
-impl<T: serde::Serialize + serde::de::DeserializeOwned> Codec for T {
-    fn encode(&self) -> Result<Box<RawValue>, EncodeError> {
-        json::encode(self)
-    }
+impl<T: serde::Serialize + serde::de::DeserializeOwned> Json for T {}
 
-    fn decode(raw: &RawValue, version: Option<u16>) -> Result<Self, DecodeError>
-    where
-        Self: Payload,
-    {
-        match upgrade::check_newest(version, Self::VERSION) {
-            Ok(()) => json::decode(raw),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn decode_any(
-        raw: &RawValue,
-        version: Option<u16>,
-        upgrades: &[ReadOlder<Self>],
-    ) -> Result<Self, DecodeError>
-    where
-        Self: Payload,
-    {
-        upgrade::decode(raw, version, upgrades)
-    }
-}
+/// Asserts that `T` can be a payload, wherever this type is named.
+// A type in a signature is checked before any function's body: this is reported first.
+pub struct AssertJson<T: Json>(PhantomData<T>);
 
 /// What the first step of an upgrade takes: the payload as it was.
 #[diagnostic::on_unimplemented(
@@ -151,14 +168,15 @@ pub trait Field {}
 impl<T: serde::Serialize + serde::de::DeserializeOwned> Field for T {}
 
 /// Asserts that `T` can be a payload field, wherever this type is named.
-// A type in a signature is checked before any function's body: this is reported first.
+// As for `AssertJson`.
 pub struct AssertField<T: Field>(PhantomData<T>);
 
 /// What serde's implementations for a payload take for granted of a field's type.
-// A bound of theirs that does not hold is reported at the bound, and then nothing inside of them.
-pub trait Serde: serde::Serialize + serde::de::DeserializeOwned {}
+// As `for<'a> T: Serde<'a>`, rustc does not look whether it holds where it is written, nor is anything
+// reported inside of them: that is left to the assertion.
+pub trait Serde<'a>: serde::Serialize + serde::Deserialize<'a> {}
 
-impl<T: serde::Serialize + serde::de::DeserializeOwned> Serde for T {}
+impl<'a, T: serde::Serialize + serde::Deserialize<'a>> Serde<'a> for T {}
 
 /// Runs a handler: awaits its future, and reads what it returned.
 // The future is named in no other type of the code made by the macro, and what is returned only in

@@ -20,15 +20,14 @@ pub(super) fn all(
     derives: &[syn::Path],
     stored: &Stored<'_>,
 ) -> TokenStream {
-    let assertions = assertions(task);
+    let assertions = assertions(task, payload);
     let structure = structure(task, payload, derives, stored);
     quote!(#assertions #structure)
 }
 
 /// Writes `impl Payload` for the struct.
 pub(super) fn implementation(task: &Task<'_>, payload: &Ident, stored: &Stored<'_>) -> TokenStream {
-    let here = task.function.ident.span();
-    let checked = is_checked(task).then_some(here);
+    let checked = is_checked(task).then(|| task.function.ident.span());
     let schema = schema::of_payload(
         payload,
         &schema::stand_in_ident(),
@@ -38,14 +37,13 @@ pub(super) fn implementation(task: &Task<'_>, payload: &Ident, stored: &Stored<'
             .map(|field| (&field.ident, field.attributes.iter().copied())),
     );
     let stand_in = schema::stand_in(task, payload);
-    let implementation =
-        payload::implementation(payload, stored, &task.krate, here, checked, schema);
+    let implementation = payload::implementation(payload, stored, &task.krate, checked, schema);
     quote!(#stand_in #implementation)
 }
 
-/// Asserts what the fields must be, before the struct: what serde's derives say comes second.
-fn assertions(task: &Task<'_>) -> TokenStream {
-    let assertions: Vec<_> = task
+/// Asserts what the fields must be. All else is silent where they are not.
+fn assertions(task: &Task<'_>, payload: &Ident) -> Option<TokenStream> {
+    let mut assertions: Vec<_> = task
         .fields()
         .filter(|field| !serde_goes_around_the_type(field) && !is_plain(field.ty))
         .map(|field| {
@@ -56,19 +54,18 @@ fn assertions(task: &Task<'_>) -> TokenStream {
             quote_spanned!(ty.span()=> _: #private::AssertField<#ty #close)
         })
         .collect();
-    if assertions.is_empty() {
-        return TokenStream::new();
+    // The user's own bound, of which the fields' types say nothing.
+    if task.fields().any(|field| serde_goes_around_the_type(field)) {
+        assertions.push(payload::assertion(payload, &task.krate));
     }
+    let assertions = payload::assertions(&assertions)?;
     let attributes = Attributes::of(task.function);
     let (cfgs, allow) = (&attributes.cfgs, &attributes.allow_deprecated);
-    quote! {
+    Some(quote! {
         #(#cfgs)*
         #allow
-        const _: () = {
-            #[allow(dead_code)]
-            fn __taskq_fields(#(#assertions),*) {}
-        };
-    }
+        const _: () = { #assertions };
+    })
 }
 
 fn last_span(ty: &Type) -> Span {
@@ -194,10 +191,8 @@ fn payload_docs(task: &Task<'_>, stored: &Stored<'_>) -> [String; 1] {
     )]
 }
 
-/// Bounds both of serde's implementations by what the field's type must be.
-///
-/// Where the bound does not hold it is the only thing reported: inside of the implementations it is
-/// taken for granted, and two errors that are alike in every word are printed once.
+/// Bounds both of serde's implementations by what the field's type must be, silently: where it does not
+/// hold, the assertion says so.
 fn field_bound(task: &Task<'_>, field: &Field<'_>) -> Option<TokenStream> {
     if serde_goes_around_the_type(field) || is_plain(field.ty) {
         return None;
@@ -208,7 +203,7 @@ fn field_bound(task: &Task<'_>, field: &Field<'_>) -> Option<TokenStream> {
         return None;
     }
     let trait_path = task.krate.private_in_a_string("Serde");
-    let mut bound = Literal::string(&format!("{ty}: {trait_path}"));
+    let mut bound = Literal::string(&format!("for<'taskq> {ty}: {trait_path}<'taskq>"));
     bound.set_span(Span::call_site().located_at(field.ty.span()));
     Some(quote!(#[serde(bound = #bound)]))
 }

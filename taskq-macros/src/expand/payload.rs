@@ -98,13 +98,29 @@ pub(super) fn enqueue_of(derived: &Derived<'_>, fields: &[&syn::Field]) -> Token
     })
 }
 
+/// Asserts, as an argument of a function, that serde can write and read a payload.
+pub(super) fn assertion(payload: &Ident, krate: &Krate) -> TokenStream {
+    let span = payload.span();
+    let private = krate.private_at(span);
+    quote_spanned!(span=> _: #private::AssertJson<#payload>)
+}
+
+/// Writes functions' arguments that assert something of their types, for a block of its own.
+pub(super) fn assertions(assertions: &[TokenStream]) -> Option<TokenStream> {
+    (!assertions.is_empty()).then(|| {
+        quote! {
+            #[allow(dead_code)]
+            fn __taskq_assertions(#(#assertions),*) {}
+        }
+    })
+}
+
 /// Writes what enqueueing and decoding need to know of the task type. Where values are `checked`, that
 /// is said at the span given.
 pub(super) fn implementation(
     payload: &Ident,
     stored: &Stored<'_>,
     krate: &Krate,
-    here: Span,
     checked: Option<Span>,
     schema: Option<TokenStream>,
 ) -> TokenStream {
@@ -124,9 +140,7 @@ pub(super) fn implementation(
     let keeps_result =
         (stored.keeps_result).then(|| quote!(const KEEPS_RESULT: #private::bool = true;));
     let [raw, version] = ["raw", "version"].map(|name| Ident::new(name, Span::mixed_site()));
-    // Both at one span: errors that are alike in every word are printed once.
-    let at_payload = krate.private_at(here);
-    let codec = quote_spanned!(here=> <#payload as #at_payload::Codec>);
+    let codec = quote!(#private::Codec::<#payload>);
     let decode = match stored.upgrades {
         [] => quote!(#codec::decode(#raw, #version)),
         _ => {
@@ -144,6 +158,9 @@ pub(super) fn implementation(
         }
     });
     quote! {
+        #[allow(unused_imports)]
+        use #private::NoCodec as _;
+
         impl #private::Payload for #payload {
             const TASK_TYPE: &'static #private::str = #name;
             #queue
