@@ -53,7 +53,7 @@ const ENQUEUE_MANY_CHUNK: usize = 10_000;
 /// transaction, dropped with it, rolls back.
 pub fn enqueue<'c, P: Payload>(conn: &'c mut PgConnection, payload: P) -> Enqueue<'c, P> {
     Enqueue {
-        state: State::building(conn, encode(&payload), const { Options::of::<P>() }),
+        state: State::building(conn, encode(payload), const { Options::of::<P>() }),
         payload: PhantomData,
     }
 }
@@ -242,7 +242,7 @@ pub fn enqueue_many_in<P: Payload, I: IntoIterator<Item = P>>(
     // Encoded here and now, so that the iterator need not be `Send`.
     let payloads = payloads
         .into_iter()
-        .map(|payload| encode(&payload))
+        .map(encode)
         .collect::<Result<Vec<_>, _>>();
     async move {
         let mut enqueued = Vec::new();
@@ -302,7 +302,7 @@ where
     let payloads = payloads.into_iter();
     let mut copy = store::Copy::begin(conn, schema).await?;
     for payload in payloads {
-        match encode(&payload) {
+        match encode(payload) {
             Ok(payload) => copy.send(&options, &payload).await?,
             Err(error) => {
                 copy.abort(&error.to_string()).await?;
@@ -313,14 +313,16 @@ where
     Ok(copy.finish().await?)
 }
 
-fn encode<P: Payload>(payload: &P) -> Result<Box<RawValue>, EnqueueError> {
-    match payload.check() {
-        Ok(()) => encoded(P::TASK_TYPE, payload.encode()),
-        Err(source) => Err(EnqueueError::Invalid {
+fn encode<P: Payload>(payload: P) -> Result<Box<RawValue>, EnqueueError> {
+    if P::HAS_CHECK
+        && let Err(source) = payload.check()
+    {
+        return Err(EnqueueError::Invalid {
             task_type: P::TASK_TYPE,
             source,
-        }),
+        });
     }
+    encoded(P::TASK_TYPE, payload.encode())
 }
 
 fn encoded(

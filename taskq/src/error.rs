@@ -100,6 +100,12 @@ impl serde::de::Error for DecodeError {
     fn custom<T: fmt::Display>(problem: T) -> Self {
         Self::new(".", problem.to_string())
     }
+
+    // The only mistake that serde finds by a field's name alone.
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        let problem = serde::de::value::Error::unknown_field(field, expected);
+        Self::new(field, problem.to_string())
+    }
 }
 
 impl Error for DecodeError {

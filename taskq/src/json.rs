@@ -18,18 +18,27 @@ const USUAL_LENGTH: usize = 128;
 ///
 /// The value cannot be written, such as a map whose keys are no strings.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Box<RawValue>, EncodeError> {
-    written(&mut |writer| value.serialize(writer))
+    written(&value)
 }
 
 type Writer<'a> = serde_json::Serializer<&'a mut Vec<u8>>;
 
+/// A value of whatever type, for code that is made once.
+trait Write {
+    fn write(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError>;
+}
+
+impl<T: Serialize + ?Sized> Write for &T {
+    fn write(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        (**self).serialize(writer)
+    }
+}
+
 // Not `to_raw_value`, of which each type of value has its own copy, with all that it calls. To read
 // the text once more costs as much as a few allocations.
-fn written(
-    write: &mut dyn FnMut(&mut Writer<'_>) -> Result<(), EncodeError>,
-) -> Result<Box<RawValue>, EncodeError> {
+fn written(value: &dyn Write) -> Result<Box<RawValue>, EncodeError> {
     let mut text = Vec::with_capacity(USUAL_LENGTH);
-    write(&mut Writer::new(&mut text))?;
+    value.write(&mut Writer::new(&mut text))?;
     let text = String::from_utf8(text).map_err(serde::ser::Error::custom)?;
     RawValue::from_string(text)
 }

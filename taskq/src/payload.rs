@@ -73,6 +73,11 @@ pub trait Payload: Sized + Send + 'static {
     /// [`KeepsResult`](crate::KeepsResult).
     const KEEPS_RESULT: bool = false;
 
+    /// Whether [`check`](Self::check) is one of the payload's own. What `#[task]` makes says no where
+    /// there is none, and then nothing that calls it is compiled.
+    #[doc(hidden)]
+    const HAS_CHECK: bool = true;
+
     /// Writes the value as JSON.
     ///
     /// # Errors
@@ -114,15 +119,12 @@ pub trait Payload: Sized + Send + 'static {
 
 /// Reads a payload as a worker does: decodes it, and then checks it.
 pub(crate) fn read<P: Payload>(raw: &RawValue, version: Option<u16>) -> Result<P, DecodeError> {
-    match P::decode(raw, version) {
-        Ok(payload) => match refusal(payload.check()) {
-            None => Ok(payload),
-            Some(error) => Err(error),
-        },
-        Err(error) => Err(error),
+    let mut read = P::decode(raw, version);
+    if P::HAS_CHECK
+        && let Ok(payload) = &read
+        && let Err(invalid) = payload.check()
+    {
+        read = Err(DecodeError::invalid(invalid));
     }
-}
-
-fn refusal(checked: Result<(), InvalidPayload>) -> Option<DecodeError> {
-    checked.err().map(DecodeError::invalid)
+    read
 }

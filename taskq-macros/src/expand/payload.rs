@@ -148,15 +148,18 @@ pub(super) fn implementation(
             quote!(#codec::decode_any(#raw, #version, &[#(#upgrades),*]))
         }
     };
-    let check = checked.map(|span| {
-        let private_here = krate.private_at(span);
-        let check = quote_spanned!(span=> #private_here::garde(self));
-        quote! {
-            fn check(&self) -> #private::Result<(), #private::InvalidPayload> {
-                #check
+    let check = match checked {
+        Some(span) => {
+            let private_here = krate.private_at(span);
+            let check = quote_spanned!(span=> #private_here::garde(self));
+            quote! {
+                fn check(&self) -> #private::Result<(), #private::InvalidPayload> {
+                    #check
+                }
             }
         }
-    });
+        None => quote!(const HAS_CHECK: #private::bool = false;),
+    };
     quote! {
         #[allow(unused_imports)]
         use #private::NoCodec as _;

@@ -144,9 +144,10 @@ impl<'de> Entries<'de> {
         }
     }
 
-    fn next_name(&mut self) -> Option<&str> {
+    fn next_name(&mut self) -> Option<FieldName<'_>> {
         self.current = self.rest.next();
-        self.current.as_ref().map(|entry| &*entry.name.0)
+        let entry = self.current.as_ref()?;
+        Some(FieldName(&entry.name.0))
     }
 
     fn value(&self) -> &'de RawValue {
@@ -161,16 +162,23 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, DecodeError> {
-        let Some(name) = self.next_name() else {
-            return Ok(None);
-        };
-        match seed.deserialize(FieldName(name)) {
-            Ok(field) => Ok(Some(field)),
-            Err(error) => Err(error.inside(name)),
+        self.next_name()
+            .map(|name| seed.deserialize(name))
+            .transpose()
+    }
+
+    // What serde's derives call, here and below.
+    fn next_key<K: Deserialize<'de>>(&mut self) -> Result<Option<K>, DecodeError> {
+        match self.next_name() {
+            Some(name) => match K::deserialize(name) {
+                Ok(field) => Ok(Some(field)),
+                Err(error) => Err(error),
+            },
+            None => Ok(None),
         }
     }
 
-    // What serde's derives call. Nearly all values fit, and then nobody asks where a mistake is.
+    // Nearly all values fit, and then nobody asks where a mistake is.
     fn next_value<V: Deserialize<'de>>(&mut self) -> Result<V, DecodeError> {
         match V::deserialize(&mut Reader::from_str(self.value().get())) {
             Ok(value) => Ok(value),
