@@ -1,4 +1,5 @@
-//! The plan of a claim: what it reads grows with what it takes, and with nothing else.
+//! Plans: what a claim reads grows with what it takes, and with nothing else; and so does what is done
+//! with outcomes.
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, Row, raw_sql};
@@ -8,6 +9,8 @@ use crate::support::database;
 const CLAIM: &str = include_str!("../../taskq/src/store/sql/claim.sql");
 const LANES: &str = include_str!("../../taskq/src/store/sql/lanes.sql");
 const CHECK: &str = include_str!("../../taskq/src/store/sql/check.sql");
+const SETTLE: &str = include_str!("../../taskq/src/store/sql/settle.sql");
+const COMPLETE_SOME: &str = include_str!("../../taskq/src/store/sql/complete_some.sql");
 
 /// One claim of a thousand from three of twenty lanes.
 const CLAIM_ARGUMENTS: &str = "gen_random_uuid(), gen_random_uuid(), 30, 'default', 1000,
@@ -30,17 +33,21 @@ struct Node {
     index: Option<String>,
     operation: Option<String>,
     rows: u64,
+    /// How many rows it looked at and did not return, in all of its loops, where it joins.
+    turned_away: u64,
 }
 
 fn nodes(plan: &Value, found: &mut Vec<Node>) {
     let text = |key: &str| plan[key].as_str().map(str::to_owned);
+    // With decimals since Postgres 18.
+    let number = |key: &str| plan[key].as_f64().unwrap_or(0.0);
     found.push(Node {
         kind: text("Node Type").expect("every node has a type"),
         relation: text("Relation Name"),
         index: text("Index Name"),
         operation: text("Operation"),
-        // With decimals since Postgres 18.
-        rows: plan["Actual Rows"].as_f64().unwrap_or(0.0) as u64,
+        rows: (number("Actual Rows") * number("Actual Loops")) as u64,
+        turned_away: (number("Rows Removed by Join Filter") * number("Actual Loops")) as u64,
     });
     for child in plan["Plans"].as_array().into_iter().flatten() {
         nodes(child, found);
@@ -222,4 +229,77 @@ async fn a_claim_does_not_walk_over_what_was_taken_while_a_transaction_is_held_o
         from_the_beginning > from_the_floor + 500,
         "the dead rows are there to be walked over: {from_the_beginning} pages, {from_the_floor} from the floor"
     );
+}
+
+/// The arguments for outcomes of all but ten tasks of each of the leases.
+const SETTLE_ARGUMENTS: &str = "select format('%L, %L, %L, %L, %L, %L, null',
+    array_agg(lease_id), array_agg(task_id), array_agg('retry'::text), array_agg(1::float8),
+    array_agg('no'::text), array_agg(false)) from given";
+
+const COMPLETE_SOME_ARGUMENTS: &str = "select format('%L, %L, %L, %L',
+    array_agg(distinct lease_id), array[2000, 2000, 2000], array_agg(lease_id), array_agg(task_id))
+    from given";
+
+#[tokio::test]
+async fn outcomes_are_written_without_a_loop_in_a_loop() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let prepared = [("settle", SETTLE), ("complete_some", COMPLETE_SOME)];
+    for (name, text) in prepared {
+        raw_sql(AssertSqlSafe(format!("prepare {name} as {text}")))
+            .execute(&mut *db)
+            .await
+            .expect("prepared");
+    }
+    let leases = "alter table taskq.lease set (autovacuum_enabled = false);
+        vacuum analyze taskq.lease;
+        insert into taskq.lease (lease_id, worker_id, queue, expires_at, task_ids, task_types,
+            payload_versions, payloads, priorities, run_ats, created_ats, max_attempts, attempts,
+            crashes, errors)
+        select gen_random_uuid(), gen_random_uuid(), 'default', now() + interval '1 hour',
+            array_agg(lease * 2000 + n), array_agg('type_1'::text), array_agg(1::smallint),
+            array_agg('{}'::jsonb), array_agg(0::smallint), array_agg(now()), array_agg(now()),
+            array_agg(null::smallint), array_agg(0::smallint), array_agg(0), array_agg(null::jsonb)
+        from generate_series(1, 3) as lease, generate_series(1, 2000) as n
+        group by lease;
+        create temporary table given as
+        select lease_id, task_id from taskq.lease, unnest(task_ids) as task_id
+        where task_id % 2000 >= 10";
+    for statement in leases.split(';') {
+        raw_sql(AssertSqlSafe(statement))
+            .execute(&mut *db)
+            .await
+            .expect(statement);
+    }
+    for statistics in ["of no leases", "fresh"] {
+        for mode in ["force_custom_plan", "force_generic_plan"] {
+            let set = format!("set plan_cache_mode = {mode}");
+            raw_sql(AssertSqlSafe(set))
+                .execute(&mut *db)
+                .await
+                .expect("set");
+            for (name, arguments) in [
+                ("settle", SETTLE_ARGUMENTS),
+                ("complete_some", COMPLETE_SOME_ARGUMENTS),
+            ] {
+                let what = format!("{name}, statistics {statistics}, {mode}");
+                let row = raw_sql(arguments).fetch_one(&mut *db).await.expect(name);
+                let (plan, _) = explain(&mut db, name, row.get(0)).await;
+                let settled = plan.iter().map(|node| node.rows).max();
+                assert!(settled >= Some(5_970), "{what}: {settled:?}");
+                for node in &plan {
+                    let (rows, turned_away) = (node.rows, node.turned_away);
+                    assert!(
+                        rows < 25_000 && turned_away < 25_000,
+                        "{what}: {} of {rows} rows, {turned_away} turned away",
+                        node.kind
+                    );
+                }
+            }
+        }
+        raw_sql("analyze taskq.lease")
+            .execute(&mut *db)
+            .await
+            .expect("analyzed");
+    }
 }

@@ -13,7 +13,9 @@
 --
 -- The fence: an outcome counts only for a task that is still listed in its lease and not yet done.
 -- Returns the tasks whose outcome counted. The parameters stand in subqueries so that the plan is made
--- once: it takes milliseconds.
+-- once: it takes milliseconds. It does not know how many tasks there are, and where it expects few it
+-- would look through each lease once for each task: so they are matched by a full join, which is never a
+-- loop within a loop, and `offset 0` keeps it one.
 with given as materialized (
     select
         given.lease_id,
@@ -51,59 +53,15 @@ held as materialized (
         lease.crashes,
         lease.errors
     from taskq.lease
-    where lease.lease_id in (select given.lease_id from given)
+    where lease.lease_id in (select distinct given.lease_id from given)
     order by lease.lease_id
     for update
 ),
 settled as materialized (
     select
-        held.lease_id,
-        held.queue,
-        held.claimed_at,
-        task.task_id,
-        task.task_type,
-        coalesce(task.payload_version, 0) as payload_version,
-        task.payload,
-        task.priority,
-        task.run_at,
-        task.created_at,
-        task.max_attempts,
-        task.crashes,
-        given.outcome,
-        given.delay,
-        given.keep,
-        given.result,
-        task.attempts
-            + (given.outcome in ('completed', 'retry', 'discarded', 'cancelled'))::integer
-            as attempts,
-        case
-            when given.error is null then task.errors
-            else
-                -- The last fifty.
-                case
-                    when jsonb_array_length(task.errors) >= 50 then task.errors - 0
-                    else coalesce(task.errors, '[]')
-                end
-                || jsonb_build_object(
-                    'attempt', task.attempts + 1,
-                    'at', now(),
-                    'error', given.error
-                )
-        end as errors
-    from held
-    cross join lateral unnest(
-        held.task_ids,
-        held.task_types,
-        held.payload_versions,
-        held.payloads,
-        held.priorities,
-        held.run_ats,
-        held.created_ats,
-        held.max_attempts,
-        held.attempts,
-        held.crashes,
-        held.errors
-    ) as task (
+        lease_id,
+        queue,
+        claimed_at,
         task_id,
         task_type,
         payload_version,
@@ -112,14 +70,83 @@ settled as materialized (
         run_at,
         created_at,
         max_attempts,
-        attempts,
         crashes,
-        errors
-    )
-    join given
-      on given.lease_id = held.lease_id
-     and given.task_id = task.task_id
-    where task.task_id <> all (held.done)
+        outcome,
+        delay,
+        keep,
+        result,
+        attempts
+            + (outcome in ('completed', 'retry', 'discarded', 'cancelled'))::integer
+            as attempts,
+        case
+            when error is null then errors
+            else
+                -- The last fifty.
+                case
+                    when jsonb_array_length(errors) >= 50 then errors - 0
+                    else coalesce(errors, '[]')
+                end
+                || jsonb_build_object(
+                    'attempt', attempts + 1,
+                    'at', now(),
+                    'error', error
+                )
+        end as errors
+    from (
+        select
+            held.lease_id,
+            held.queue,
+            held.claimed_at,
+            held.done,
+            task.task_id,
+            task.task_type,
+            coalesce(task.payload_version, 0) as payload_version,
+            task.payload,
+            task.priority,
+            task.run_at,
+            task.created_at,
+            task.max_attempts,
+            task.attempts,
+            task.crashes,
+            task.errors,
+            given.outcome,
+            given.delay,
+            given.error,
+            given.keep,
+            given.result
+        from held
+        cross join lateral unnest(
+            held.task_ids,
+            held.task_types,
+            held.payload_versions,
+            held.payloads,
+            held.priorities,
+            held.run_ats,
+            held.created_ats,
+            held.max_attempts,
+            held.attempts,
+            held.crashes,
+            held.errors
+        ) as task (
+            task_id,
+            task_type,
+            payload_version,
+            payload,
+            priority,
+            run_at,
+            created_at,
+            max_attempts,
+            attempts,
+            crashes,
+            errors
+        )
+        full join given
+          on given.lease_id = held.lease_id
+         and given.task_id = task.task_id
+        offset 0
+    ) as matched
+    where outcome is not null
+      and task_id <> all (done)
 ),
 progress as materialized (
     select
