@@ -1,5 +1,6 @@
 //! Counts the handlers that ran: each task once, and when.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ const GLANCE: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub struct Meter {
     clock: Instant,
+    first: OnceLock<Instant>,
     ran: AtomicU64,
     repeated: AtomicU64,
     stray: AtomicU64,
@@ -38,6 +40,7 @@ impl Meter {
     fn with_times(capacity: u64, timed: u64) -> Self {
         Self {
             clock: Instant::now(),
+            first: OnceLock::new(),
             ran: AtomicU64::new(0),
             repeated: AtomicU64::new(0),
             stray: AtomicU64::new(0),
@@ -51,6 +54,7 @@ impl Meter {
 
     /// Says that the handler of this task ran.
     pub fn ran(&self, number: u64) {
+        self.first.get_or_init(Instant::now);
         let Some(word) = self.bits.get((number / 64) as usize) else {
             self.stray.fetch_add(1, Relaxed);
             return;
@@ -76,6 +80,11 @@ impl Meter {
             let since = when.saturating_duration_since(self.clock);
             sent.store(micros(since), Relaxed);
         }
+    }
+
+    /// Returns when the first handler ran.
+    pub fn first(&self) -> Option<Instant> {
+        self.first.get().copied()
     }
 
     pub fn count(&self) -> u64 {

@@ -15,6 +15,15 @@ use crate::systems::{Handler, System};
 /// How long the last completions may take to be committed.
 const COMPLETING_LIMIT: Duration = Duration::from_secs(10);
 
+/// Where the time of a drain begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// When the worker is started, which then has no connections.
+    Start,
+    /// When the first handler runs.
+    FirstHandler,
+}
+
 pub async fn measure(bench: &Bench<'_>, handler: Handler) -> Result<Sample> {
     let db = bench.database().await?;
     let tasks = match handler {
@@ -22,7 +31,8 @@ pub async fn measure(bench: &Bench<'_>, handler: Handler) -> Result<Sample> {
         Handler::Waits | Handler::Inserts => bench.effort.slow_backlog,
     };
     prepare(bench.system, &db, handler, tasks).await?;
-    let sample = drain(bench.system, &db, handler, tasks, bench.effort.drain_limit).await?;
+    let limit = bench.effort.drain_limit;
+    let sample = drain(bench.system, &db, handler, tasks, limit, From::Start).await?;
     bench.server.drop_database(db).await?;
     Ok(sample)
 }
@@ -50,6 +60,7 @@ pub async fn drain(
     handler: Handler,
     tasks: u64,
     limit: Duration,
+    from: From,
 ) -> Result<Sample> {
     let before = db.costs().await?;
     let meter = Arc::new(Meter::counting(tasks));
@@ -60,7 +71,11 @@ pub async fn drain(
     if all_ran {
         until_completed(system, db).await?;
     }
-    let (time, ran) = (began.elapsed(), meter.count());
+    let counted_from = match from {
+        From::Start => began,
+        From::FirstHandler => meter.first().unwrap_or(began),
+    };
+    let (time, ran) = (counted_from.elapsed(), meter.count());
     worker.stop().await?;
 
     meter.check_none_repeated()?;

@@ -68,7 +68,7 @@ const MOST: u64 = 1 << 24;
 /// In front of a worker's own tasks.
 pub const UNKNOWN: u64 = 100_000;
 
-/// A short drain is repeated, so that it is not the start of the workers that is measured.
+/// A short drain is repeated, since its time varies most.
 const REPEATED_BELOW: u64 = 50_000;
 const REPEATS: u64 = 5;
 
@@ -81,7 +81,9 @@ pub async fn measure(bench: &Bench<'_>, situation: Situation) -> Result<Sample> 
     let mut held = None;
     let mut tasks = effort.backlog;
     match situation {
-        Situation::Plain | Situation::Processes(_) => {}
+        Situation::Plain => {}
+        // Many, or it is their start that is measured.
+        Situation::Processes(_) => tasks = effort.many,
         Situation::Fed => {
             let sample = fed(bench, &db).await?;
             bench.server.drop_database(db).await?;
@@ -121,7 +123,8 @@ pub async fn measure(bench: &Bench<'_>, situation: Situation) -> Result<Sample> 
 async fn plain(bench: &Bench<'_>, db: &Database, tasks: u64) -> Result<Sample> {
     drain::prepare(bench.system, db, Handler::Nothing, tasks).await?;
     let limit = bench.effort.drain_limit;
-    drain::drain(bench.system, db, Handler::Nothing, tasks, limit).await
+    let from = drain::From::FirstHandler;
+    drain::drain(bench.system, db, Handler::Nothing, tasks, limit, from).await
 }
 
 async fn add(bench: &Bench<'_>, db: &Database, ballast: Ballast, rows: u64) -> Result<()> {

@@ -203,11 +203,14 @@ impl Mode {
                         effort.backlog
                     ),
                     Situation::Processes(count) => {
-                        format!("{} tasks by worker processes: {count}", effort.backlog)
+                        let tasks = effort.many;
+                        return format!(
+                            "a drain of {tasks} tasks by worker processes: {count}; at most {limit} s"
+                        );
                     }
                     _ => format!("{} tasks", effort.backlog),
                 };
-                format!("a drain of {what}; at most {limit} s")
+                format!("a drain of {what}, from the first handler on; at most {limit} s")
             }
         }
     }
