@@ -34,12 +34,14 @@ const NAPS: [Duration; 5] = [
     Duration::from_secs(2),
 ];
 
-/// How long the lanes found by a look are believed at least while claims bring something. What
-/// appears in a new lane, or before a floor, waits so long at the most under load.
+/// How long the lanes found by a look are believed at least while claims bring something.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
-/// A look is repeated so rarely that it takes a twentieth of the time, however long it takes.
-const LOOK_SHARE: u32 = 20;
+/// A look is repeated so rarely that it takes a hundredth of the time, but no less often than this. Under
+/// load it walks over the rows that were taken lately, and so does the claim after it, which begins
+/// without floors. The more workers there are, the longer each look takes, and the more of them look.
+const LOOK_SHARE: u32 = 100;
+const LONGEST_LOOK_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long to wait after the first failure of the database; doubled with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -251,7 +253,7 @@ impl Claimer {
         queue.lanes.replace(found);
         queue.suspects_asked = false;
         queue.looked = Instant::now();
-        queue.look_pause = LOOK_PAUSE.max(began.elapsed() * LOOK_SHARE);
+        queue.look_pause = (began.elapsed() * LOOK_SHARE).clamp(LOOK_PAUSE, LONGEST_LOOK_PAUSE);
         Ok(())
     }
 
