@@ -2,10 +2,11 @@
 //! if it is one that knows prepared statements.
 
 use std::env;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use sqlx::{Connection, PgConnection};
@@ -16,6 +17,12 @@ use crate::stage::{Finale, ONCE, Stage, seed, skip, until};
 /// The oldest that knows prepared statements in transaction mode.
 const OLDEST: (u32, u32) = (1, 21);
 
+/// The file in its folder.
+const SETTINGS: &str = "pgbouncer.ini";
+
+/// The user that it becomes instead of root.
+const NOBODY: u32 = 65_534;
+
 /// A running PgBouncer, which ends with this value.
 pub(crate) struct Bouncer {
     child: Child,
@@ -24,8 +31,8 @@ pub(crate) struct Bouncer {
 }
 
 impl Bouncer {
-    /// Starts one in front of a server, or says why that is not possible.
-    pub(crate) async fn start(stage: &Stage) -> Result<Self, String> {
+    /// Starts one in front of a server, where all are this user, or says why that is not possible.
+    pub(crate) async fn start(stage: &Stage, user: &str) -> Result<Self, String> {
         let version = version()?;
         if version < OLDEST {
             let ((major, minor), (oldest_major, oldest_minor)) = (version, OLDEST);
@@ -43,7 +50,7 @@ impl Bouncer {
         let server = socket.parent().unwrap_or(&socket).display();
         let settings = format!(
             "[databases]
-             * = host={server} port=5432 user=postgres
+             * = host={server} port=5432 user={user}
              [pgbouncer]
              listen_addr = 127.0.0.1
              listen_port = {port}
@@ -53,6 +60,7 @@ impl Bouncer {
              default_pool_size = 8
              max_client_conn = 200
              max_prepared_statements = 200
+             server_login_retry = 1
              ignore_startup_parameters = extra_float_digits
             "
         );
@@ -60,38 +68,60 @@ impl Bouncer {
             .lines()
             .map(|line| format!("{}\n", line.trim()))
             .collect();
-        let path = folder.join("pgbouncer.ini");
-        fs::write(&path, settings).map_err(|error| error.to_string())?;
-        let mut command = Command::new("pgbouncer");
+        fs::write(folder.join(SETTINGS), settings).map_err(|error| error.to_string())?;
         if rustix::process::geteuid().is_root() {
-            // It refuses to be root, and the server's socket belongs to this user.
-            command.args(["-u", "nobody"]);
-            chown(&folder, Some(65_534), Some(65_534)).map_err(|error| error.to_string())?;
+            chown(&folder, Some(NOBODY), Some(NOBODY)).map_err(|error| error.to_string())?;
         }
-        let log = fs::File::create(folder.join("log")).map_err(|error| error.to_string())?;
-        let child = command
-            .arg(&path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .map_err(|error| error.to_string())?;
+        let child = spawn(&folder).map_err(|error| error.to_string())?;
         let bouncer = Self {
             child,
             port,
             folder,
         };
-        let url = bouncer.url();
+        bouncer.answers().await;
+        Ok(bouncer)
+    }
+
+    /// Kills it, and starts another in its place.
+    pub(crate) fn restart(&mut self) {
+        self.end();
+        self.child = spawn(&self.folder).expect("started");
+    }
+
+    async fn answers(&self) {
+        let url = self.url();
         until("PgBouncer answers", async || {
             PgConnection::connect(&url).await.is_ok()
         })
         .await;
-        Ok(bouncer)
+    }
+
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
+}
+
+fn spawn(folder: &Path) -> io::Result<Child> {
+    let mut command = Command::new("pgbouncer");
+    if rustix::process::geteuid().is_root() {
+        // It refuses to be root, and the server's socket is open to all.
+        command.args(["-u", "nobody"]);
+    }
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))?;
+    command
+        .arg(folder.join(SETTINGS))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
 }
 
 fn version() -> Result<(u32, u32), String> {
@@ -109,8 +139,7 @@ fn version() -> Result<(u32, u32), String> {
 
 impl Drop for Bouncer {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.end();
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
@@ -119,7 +148,7 @@ impl Drop for Bouncer {
 async fn all_is_well_through_a_pooler_in_transaction_mode() {
     seed();
     let stage = Stage::own().await;
-    let bouncer = match Bouncer::start(&stage).await {
+    let bouncer = match Bouncer::start(&stage, "postgres").await {
         Ok(bouncer) => bouncer,
         Err(why) => return skip(&why),
     };

@@ -10,6 +10,7 @@ use taskq_tests::history::Event;
 use taskq_tests::proxy::{Proxy, Weather};
 use tokio::time::{sleep, timeout};
 
+use crate::bouncer::Bouncer;
 use crate::clock::faketime;
 use crate::kill::any_plan;
 use crate::namespace::Namespace;
@@ -38,6 +39,7 @@ struct Roads {
     proxy: Proxy,
     through_proxy: String,
     namespace: Option<(Namespace, Proxy)>,
+    bouncer: Option<Bouncer>,
 }
 
 /// Everything that faults are done to.
@@ -176,7 +178,9 @@ impl Roads {
                 None
             }
         };
+        let bouncer = Bouncer::start(stage, "limited").await;
         Self {
+            bouncer: bouncer.map_err(|why| skip(&why)).ok(),
             through_proxy: limited(&proxy),
             direct,
             proxy,
@@ -196,9 +200,10 @@ impl World<'_> {
             }
             _ => worker,
         };
-        match (at, &self.roads.namespace) {
-            (0, _) => worker.set("DATABASE_URL", &self.roads.direct).start(),
-            (1, Some((namespace, door))) => {
+        let roads = &self.roads;
+        match (at, &roads.namespace, &roads.bouncer) {
+            (0, ..) => worker.set("DATABASE_URL", &roads.direct).start(),
+            (1, Some((namespace, door)), _) => {
                 let url = self
                     .stage
                     .url_through(door)
@@ -207,16 +212,18 @@ impl World<'_> {
                     .set("DATABASE_URL", url)
                     .start_through(&namespace.prefix())
             }
-            _ => worker
-                .set("DATABASE_URL", &self.roads.through_proxy)
+            (2, _, Some(bouncer)) => worker
+                .set("DATABASE_URL", bouncer.url())
+                .set("LISTEN", false)
                 .start(),
+            _ => worker.set("DATABASE_URL", &roads.through_proxy).start(),
         }
     }
 
     async fn do_harm(&mut self) {
         let stage = self.stage;
         let victim = fastrand::usize(..self.workers.len());
-        match fastrand::u8(..20) {
+        match fastrand::u8(..21) {
             0..=3 => {
                 stage.fault("a worker is killed");
                 self.workers[victim].kill();
@@ -278,6 +285,12 @@ impl World<'_> {
                     disk.fill();
                     some_time(200, 4_000).await;
                     disk.clear();
+                }
+            }
+            19 => {
+                if let Some(bouncer) = &mut self.roads.bouncer {
+                    stage.fault("the pooler is killed");
+                    bouncer.restart();
                 }
             }
             _ => {
