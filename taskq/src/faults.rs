@@ -144,8 +144,8 @@ mod with_faults {
             name: "outcome_twice",
             edits: &[Edit {
                 statement: "settle",
-                from: "where task.task_id <> all (held.done)",
-                to: "",
+                from: "and task_id <> all (done)",
+                to: "and task_id is not null",
             }],
         },
         // Heartbeats extend what belongs to the worker, not what it holds in memory.
