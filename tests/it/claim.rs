@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use sqlx::postgres::PgPoolOptions;
 use taskq::task;
 use tokio::time::sleep;
 
@@ -175,4 +176,32 @@ async fn what_somebody_wrote_into_a_row_by_hand_does_not_hold_up_its_batch() {
     )
     .await;
     assert_eq!(runs.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_left_in_a_transaction_is_not_worked_in() {
+    #[task]
+    async fn worked_on() {}
+
+    let (_database, pool) = database().await;
+    let left = PgPoolOptions::new()
+        .max_connections(5)
+        .connect_with((*pool.connect_options()).clone())
+        .await
+        .expect("a pool");
+    // As they are left by a `pool.begin()` that is dropped before its answer comes.
+    let mut connections = Vec::new();
+    for _ in 0..5 {
+        let mut connection = left.acquire().await.expect("a connection");
+        let begun = sqlx::raw_sql("begin").execute(&mut *connection).await;
+        begun.expect("begun");
+        connections.push(connection);
+    }
+    drop(connections);
+    let mut connection = pool.acquire().await.expect("a connection");
+    WorkedOn::enqueue(&mut connection).await.expect("enqueued");
+    let seen_by_others = until("the task is completed", async || {
+        states(&pool).await.is_empty()
+    });
+    while_working(worker(&left).only::<(WorkedOn,)>(), seen_by_others).await;
 }

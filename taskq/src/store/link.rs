@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Error, PgConnection, PgPool, Postgres};
+use sqlx::{Error, PgConnection, PgPool, Postgres, raw_sql};
 use tokio::time::timeout;
 
 /// How long one call of a loop may take.
@@ -13,6 +13,12 @@ use tokio::time::timeout;
 /// The slowest of them writes a batch of rows: some milliseconds, a second where the disk is
 /// busy. What takes longer than this is not answered any more.
 const CALL_LIMIT: Duration = Duration::from_secs(15);
+
+/// Leaves a transaction in which somebody has left a connection of the pool.
+///
+/// sqlx does not know of it where a `pool.begin()` was dropped before its answer came, as in a request whose
+/// client hangs up; and what a loop does on such a connection would never be committed.
+const AFRESH: &str = "begin; rollback";
 
 /// One connection of the pool, held for as long as it works.
 #[derive(Debug)]
@@ -41,7 +47,11 @@ impl Link {
     ) -> Result<T, Error> {
         let mut connection = match self.connection.take() {
             Some(connection) => Borrowed(Some(connection)),
-            None => Borrowed(Some(within(self.pool.acquire()).await?)),
+            None => {
+                let mut fresh = Borrowed(Some(within(self.pool.acquire()).await?));
+                within(raw_sql(AFRESH).execute(fresh.get())).await?;
+                fresh
+            }
         };
         let result = within(verb(connection.get())).await;
         if result.is_ok() {

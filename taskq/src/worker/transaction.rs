@@ -46,7 +46,11 @@ pub(super) struct Session {
 
 impl Session {
     async fn begin(execution: &Execution<'_>) -> Result<Self, Error> {
-        let transaction = execution.core.pool.begin_with(store::BEGIN).await?;
+        // By a task of its own, which ends when the answer has come: where this future is dropped before,
+        // sqlx would put the connection back into the pool, and it would be in a transaction there.
+        let pool = execution.core.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with(store::BEGIN).await });
+        let transaction = begun.await.map_err(io::Error::other)??;
         let mut tx = Tx { transaction };
         let backend = store::backend(&mut tx).await?;
         crash_point("after_begin");
