@@ -60,7 +60,7 @@ pub(crate) async fn set_read_only(stage: &Stage, is_read_only: bool) {
 #[tokio::test]
 async fn all_is_well_after_the_disk_was_full() {
     seed();
-    let disk = match Disk::make() {
+    let disk = match Disk::make(256) {
         Ok(disk) => disk,
         Err(why) => return skip(&why),
     };
@@ -92,8 +92,8 @@ async fn all_is_well_after_the_disk_was_full() {
 pub(crate) struct Disk(PathBuf);
 
 impl Disk {
-    /// Makes one, or says why that is not possible.
-    pub(crate) fn make() -> Result<Self, String> {
+    /// Makes one of this size, or says why that is not possible.
+    pub(crate) fn make(megabytes: u64) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("only root can mount a small disk".to_owned());
         }
@@ -101,7 +101,9 @@ impl Disk {
         fs::create_dir(&path).map_err(|error| error.to_string())?;
         let disk = Self(path);
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=256m,mode=0755", "tmpfs"])
+            .args(["-t", "tmpfs", "-o"])
+            .arg(format!("size={megabytes}m,mode=0755"))
+            .arg("tmpfs")
             .arg(&disk.0)
             .output()
             .map_err(|error| format!("`mount`: {error}"))?;
