@@ -27,6 +27,14 @@ const CHECK_ARGUMENTS: &str = "1000000, 9000000000, 250, 4194304";
 /// Pages that a thousand rows may take: three for each, the index's inner ones, and the lease.
 const MOST_PAGES: u64 = 6_000;
 
+/// How a prepared statement may be planned: for its arguments, or for any.
+const PLANS: [&str; 2] = ["force_custom_plan", "force_generic_plan"];
+
+async fn set_plans(db: &mut PgConnection, mode: &str) {
+    let set = format!("set plan_cache_mode = {mode}");
+    raw_sql(AssertSqlSafe(set)).execute(db).await.expect("set");
+}
+
 struct Node {
     kind: String,
     relation: Option<String>,
@@ -79,12 +87,8 @@ fn taken(claim: &[Node]) -> u64 {
 }
 
 async fn check(db: &mut PgConnection, situation: &str) {
-    for mode in ["force_custom_plan", "force_generic_plan"] {
-        let set = format!("set plan_cache_mode = {mode}");
-        raw_sql(AssertSqlSafe(set))
-            .execute(&mut *db)
-            .await
-            .expect("set");
+    for mode in PLANS {
+        set_plans(db, mode).await;
         let (claim, pages) = explain(db, "claim", CLAIM_ARGUMENTS).await;
         let what = format!("{situation}, {mode}");
         assert_eq!(taken(&claim), 1_000, "{what}");
@@ -272,12 +276,8 @@ async fn outcomes_are_written_without_a_loop_in_a_loop() {
             .expect(statement);
     }
     for statistics in ["of no leases", "fresh"] {
-        for mode in ["force_custom_plan", "force_generic_plan"] {
-            let set = format!("set plan_cache_mode = {mode}");
-            raw_sql(AssertSqlSafe(set))
-                .execute(&mut *db)
-                .await
-                .expect("set");
+        for mode in PLANS {
+            set_plans(&mut db, mode).await;
             for (name, arguments) in [
                 ("settle", SETTLE_ARGUMENTS),
                 ("complete_some", COMPLETE_SOME_ARGUMENTS),
