@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
 use taskq::{WorkerBuilder, task};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, RwLock};
 use tokio::time::sleep;
 
 use crate::support::{
-    count_effects, database, drain, effects, execute, one, states, task as find, until,
+    Log, count_effects, database, drain, effects, execute, one, states, task as find, until,
     while_working, worker,
 };
 
@@ -274,6 +275,7 @@ async fn the_effects_of_a_handler_whose_lease_was_lost_are_rolled_back() {
         Ok(())
     }
 
+    let log = Log::capture();
     let (_database, pool) = database().await;
     effects(&pool).await;
     let mut db = pool.acquire().await.expect("a connection");
@@ -294,6 +296,8 @@ async fn the_effects_of_a_handler_whose_lease_was_lost_are_rolled_back() {
     })
     .await;
     assert_eq!(count_effects(&pool).await, (1, 1));
+    assert!(log.has("lease lost; the attempt does not count"));
+    assert!(!log.has("attempt failed"), "{}", log.text());
 }
 
 #[tokio::test]
@@ -328,6 +332,63 @@ async fn handlers_are_stopped_when_a_heartbeat_finds_the_lease_gone() {
         until("stopped", async || drops.load(Ordering::SeqCst) == 1).await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_handler_does_not_begin_whose_lease_was_lost_while_it_waited_for_a_connection() {
+    #[task]
+    async fn patient(_tx: &mut PgConnection, runs: &AtomicUsize) {
+        runs.fetch_add(1, Ordering::SeqCst);
+    }
+
+    let log = Log::capture();
+    let (_database, pool) = database().await;
+    let (gate, gated) = gated(&pool);
+    let mut db = pool.acquire().await.expect("a connection");
+    let runs = Arc::new(AtomicUsize::new(0));
+    let worker = brief_lease(&gated)
+        .only::<(Patient,)>()
+        .state_arc(runs.clone());
+    while_working(worker, async {
+        Patient::enqueue(&mut db).await.expect("enqueued");
+        until("one has run", async || states(&pool).await.is_empty()).await;
+        let closed = gate.write().await;
+        Patient::enqueue(&mut db).await.expect("enqueued");
+        until("claimed", async || {
+            states(&pool).await.contains_key("running")
+        })
+        .await;
+        execute(&pool, "delete from taskq.lease").await;
+        until("lost", async || log.has("leases lost")).await;
+        drop(closed);
+        until("over", async || log.has("the attempt does not count")).await;
+    })
+    .await;
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+/// A pool that gives no connection away while somebody has closed its gate.
+fn gated(pool: &PgPool) -> (Arc<RwLock<()>>, PgPool) {
+    let gate = Arc::new(RwLock::new(()));
+    let (fresh, used) = (gate.clone(), gate.clone());
+    let pool = PgPoolOptions::new()
+        .max_connections(40)
+        .after_connect(move |_, _| {
+            let gate = fresh.clone();
+            Box::pin(async move {
+                drop(gate.read().await);
+                Ok(())
+            })
+        })
+        .before_acquire(move |_, _| {
+            let gate = used.clone();
+            Box::pin(async move {
+                drop(gate.read().await);
+                Ok(true)
+            })
+        })
+        .connect_lazy_with((*pool.connect_options()).clone());
+    (gate, pool)
 }
 
 #[tokio::test]
@@ -398,7 +459,7 @@ async fn a_task_that_keeps_killing_its_worker_is_quarantined() {
         "insert into taskq.task (task_type, payload, payload_version) values ('deadly', '{\"a\": 1}', 3) returning task_id",
     )
     .await;
-    let log = crate::support::Log::capture();
+    let log = Log::capture();
     while_working(brief_lease(&pool).only::<(Other,)>(), async {
         for crash in 1..=4 {
             vanish_with(&pool, task_id).await;

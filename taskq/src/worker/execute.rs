@@ -61,6 +61,13 @@ impl Execution<'_> {
 
     /// Runs the handler, in a transaction if one is given, and decides.
     pub(super) async fn run_handler(&self, tx: Option<&mut Tx>) -> End {
+        // Both may have come while the task waited for a transaction.
+        if self.lost.is_cancelled() {
+            return End::Lost;
+        }
+        if self.core.stop.now.is_cancelled() {
+            return End::Verdict(Verdict::HandBack);
+        }
         let began = Instant::now();
         let Ending(attempt) = &Ending(Arc::new(self.attempt(began)));
         let parts = Parts {
