@@ -87,7 +87,7 @@ mod with_faults {
             edits: &[
                 Edit {
                     statement: "complete_own",
-                    from: "'taskq: the lease is gone'",
+                    from: "'the lease of this task is gone'",
                     to: "'1'",
                 },
                 Edit {

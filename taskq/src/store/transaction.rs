@@ -103,7 +103,7 @@ const COMMIT_AND_BEGIN: &str =
 pub(crate) fn is_lease_gone(error: &Error) -> bool {
     error
         .as_database_error()
-        .is_some_and(|error| error.message().contains("taskq: the lease is gone"))
+        .is_some_and(|error| error.message().contains("the lease of this task is gone"))
 }
 
 // In dollar quotes, in which nothing means anything but their end, and that is chosen to be nowhere

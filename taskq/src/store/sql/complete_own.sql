@@ -12,5 +12,5 @@ with completed as (
     returning lease_id
 )
 select
-    cast(case count(*) when 1 then '1' else 'taskq: the lease is gone' end as integer) as completed
+    cast(case count(*) when 1 then '1' else 'the lease of this task is gone' end as integer) as completed
 from completed

@@ -76,5 +76,5 @@ kept as (
     where task.task_id <> all (completed.done)
 )
 select
-    cast(case count(*) when 1 then '1' else 'taskq: the lease is gone' end as integer) as completed
+    cast(case count(*) when 1 then '1' else 'the lease of this task is gone' end as integer) as completed
 from completed
