@@ -35,7 +35,8 @@ const MEASURED_OVER: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Claimed {
     pub(super) row: ClaimedRow,
-    pub(super) claimed: Instant,
+    /// When the claim had brought it.
+    pub(super) arrived: Instant,
     /// Cancelled when the lease is lost.
     pub(super) lost: CancellationToken,
 }
@@ -173,7 +174,7 @@ impl Backlog {
     /// Returns the tasks claimed ahead that do not get their turn, for handing back.
     pub(super) fn stale(&self) -> Vec<Claimed> {
         let mut state = self.lock();
-        let oldest = state.waiting.front().map(|task| task.claimed.elapsed());
+        let oldest = state.waiting.front().map(|task| task.arrived.elapsed());
         if oldest.is_none_or(|waited| waited < STALE) {
             return Vec::new();
         }
@@ -247,7 +248,7 @@ mod tests {
                 crashes: 0,
                 errors: Vec::new(),
             },
-            claimed: Instant::now(),
+            arrived: Instant::now(),
             lost: CancellationToken::new(),
         };
         (0..count).map(task).collect()

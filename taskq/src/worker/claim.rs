@@ -302,13 +302,14 @@ impl Claimer {
 
     /// Takes in the leases of what was claimed.
     fn hold(&self, leases: Vec<ClaimedLease>, claimed: Instant) -> Vec<Claimed> {
+        let arrived = Instant::now();
         let mut tasks = Vec::with_capacity(leases.iter().map(|lease| lease.tasks.len()).sum());
         for lease in leases {
             let held = &self.core.leases;
             let lost = held.insert(lease.lease_id, lease.tasks.len(), claimed);
             tasks.extend(lease.tasks.into_iter().map(|row| Claimed {
                 row,
-                claimed,
+                arrived,
                 lost: lost.clone(),
             }));
         }
