@@ -15,7 +15,7 @@ create role taskq_worker;
 grant usage on schema taskq to taskq_worker;
 grant select, insert, update, delete
 on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.sleeper,
-    taskq.counter
+    taskq.counter, taskq.frontier
 to taskq_worker;
 grant select on taskq.migration, taskq.tasks to taskq_worker;
 grant execute on function taskq.prune_history(interval) to taskq_worker;

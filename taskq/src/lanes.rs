@@ -32,10 +32,12 @@ pub(crate) struct Lane {
 /// A lane without its own text, to look it up by.
 type Key<'a> = (&'a str, i16, i32, i16);
 
-/// A place in a lane. Everything before it has been claimed, as far as this worker knows: a hint
-/// that spares the claim from walking over rows just deleted, never a matter of correctness.
+/// With so many tasks a claim is worth setting apart. Smaller ones are over before another comes.
+const WORTH_SETTING_APART: usize = 100;
+
+/// A place in a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Floor {
+pub(crate) struct Place {
     pub(crate) run_at: DateTime<Utc>,
     pub(crate) task_id: i64,
 }
@@ -47,7 +49,7 @@ pub(crate) struct Taken<'a> {
     pub(crate) payload_version: i16,
     pub(crate) crashes: i32,
     pub(crate) priority: i16,
-    pub(crate) place: Floor,
+    pub(crate) place: Place,
 }
 
 /// Which tasks a claim may take.
@@ -63,23 +65,54 @@ pub(crate) enum Claimable {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Share {
     pub(crate) lane: Lane,
-    pub(crate) floor: Option<Floor>,
+    /// Everything up to here has been claimed, as far as this worker knows: a hint that spares the
+    /// claim from walking over rows just deleted, never a matter of correctness.
+    pub(crate) floor: Option<Place>,
+    /// What lies behind is set apart for others.
+    pub(crate) ceiling: Option<Place>,
     pub(crate) limit: usize,
+}
+
+/// A part of a lane that is set apart for one claim, behind `floor` and up to `ceiling`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) lane: Lane,
+    pub(crate) floor: Place,
+    pub(crate) ceiling: Place,
 }
 
 /// A lane that a look at the table found to hold tasks.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Found {
     pub(crate) lane: Lane,
-    /// How long until its first task is due; zero if one is.
+    /// Where its first task stands.
+    pub(crate) head: Place,
+    /// How long until that is due; zero if it is.
     pub(crate) due_in: Duration,
+    /// Up to where it has been set apart for claims, if it ever was.
+    pub(crate) frontier: Option<Place>,
+    /// Whether another worker claims from it too.
+    pub(crate) is_shared: bool,
 }
 
 /// The lanes of one queue in which this worker believes there is something to claim.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
-    active: Vec<(Lane, Option<Floor>)>,
+    active: Vec<Active>,
     next_due_in: Option<Duration>,
+}
+
+/// A lane with something to claim.
+#[derive(Debug)]
+struct Active {
+    lane: Lane,
+    /// Where this worker's last claim from it ended, if there was one.
+    floor: Option<Place>,
+    /// Where one had ended by the last look, or the first one since.
+    looked_at: Option<Place>,
+    /// Up to here it was set apart when this worker began to claim at its head.
+    frontier: Option<Place>,
+    is_shared: bool,
 }
 
 impl Lane {
@@ -136,24 +169,58 @@ impl Claimable {
     }
 }
 
+impl Active {
+    fn afresh(found: Found) -> Self {
+        Self {
+            lane: found.lane,
+            floor: None,
+            looked_at: None,
+            frontier: found.frontier,
+            is_shared: found.is_shared,
+        }
+    }
+}
+
+impl Share {
+    /// Takes in what was set apart for it.
+    pub(crate) fn set_apart(&mut self, stretch: &Stretch) {
+        self.floor = Some(stretch.floor);
+        self.ceiling = Some(stretch.ceiling);
+    }
+}
+
 impl Lanes {
-    /// Starts afresh from what a look at the table found.
+    /// Takes in what a look at the table found.
+    ///
+    /// A lane whose head is behind the place of the look before has nothing left up to there, and is
+    /// claimed on from where it was. In any other it begins at the head again.
     pub(crate) fn replace(&mut self, found: Vec<Found>) {
         self.next_due_in = found
             .iter()
             .map(|found| found.due_in)
             .filter(|due_in| !due_in.is_zero())
             .min();
+        let mut before = std::mem::take(&mut self.active);
         self.active = found
             .into_iter()
             .filter(|found| found.due_in.is_zero())
-            .map(|found| (found.lane, None))
+            .map(|found| {
+                let known = before.iter().position(|it| it.lane == found.lane);
+                match known.map(|at| before.swap_remove(at)) {
+                    Some(known) if known.looked_at.is_some_and(|at| found.head > at) => Active {
+                        looked_at: known.floor,
+                        is_shared: found.is_shared,
+                        ..known
+                    },
+                    _ => Active::afresh(found),
+                }
+            })
             .collect();
     }
 
     /// Tells whether there is nothing of this kind to claim.
     pub(crate) fn have_no(&self, kind: Claimable) -> bool {
-        !self.active.iter().any(|(lane, _)| kind.includes(lane))
+        !self.active.iter().any(|it| kind.includes(&it.lane))
     }
 
     /// Returns how long after the last look the next task is due, if any was waiting for its time.
@@ -165,35 +232,54 @@ impl Lanes {
     pub(crate) fn shares(&mut self, kind: Claimable, limit: usize) -> Vec<Share> {
         // Where there are more lanes than room, chance decides which of them are served now.
         fastrand::shuffle(&mut self.active);
-        let of_kind = || self.active.iter().filter(|(lane, _)| kind.includes(lane));
-        let Some(best) = of_kind().map(|(lane, _)| lane.priority).min() else {
+        let of_kind = || self.active.iter().filter(|it| kind.includes(&it.lane));
+        let Some(best) = of_kind().map(|it| it.lane.priority).min() else {
             return Vec::new();
         };
-        let mut lanes: Vec<_> = of_kind()
-            .filter(|(lane, _)| lane.priority == best)
-            .collect();
+        let mut lanes: Vec<_> = of_kind().filter(|it| it.lane.priority == best).collect();
         if kind != Claimable::Fresh
-            && let Some(first) = lanes.iter().position(|(lane, _)| lane.is_alone())
+            && let Some(first) = lanes.iter().position(|it| it.lane.is_alone())
         {
             // One lane of those that run alone: each of them might give one otherwise.
-            let alone = lanes[first];
-            lanes.retain(|other| *other == alone || !other.0.is_alone());
+            let alone = &lanes[first].lane;
+            lanes.retain(|other| other.lane == *alone || !other.lane.is_alone());
         }
-        let share = limit.div_ceil(lanes.len());
+        let share = match limit / lanes.len() {
+            // What is set apart is claimed to its last task: together no more than the limit.
+            share if share >= WORTH_SETTING_APART => share,
+            _ => limit.div_ceil(lanes.len()),
+        };
         lanes
             .into_iter()
-            .map(|(lane, floor)| Share {
+            .map(|Active { lane, floor, .. }| Share {
                 lane: lane.clone(),
                 floor: *floor,
+                ceiling: None,
                 limit: kind.most(lane, share),
             })
             .collect()
     }
 
+    /// Returns those shares that are worth setting apart, and from where: large ones of lanes from which
+    /// others claim too, once this worker has passed what was left behind the frontier.
+    pub(crate) fn to_set_apart<'a>(&self, shares: &'a [Share]) -> Vec<(&'a Share, Place)> {
+        let worth_it = shares
+            .iter()
+            .filter(|share| share.limit >= WORTH_SETTING_APART && !share.lane.is_suspect());
+        worth_it
+            .filter_map(|share| {
+                let active = self.active.iter().find(|it| it.lane == share.lane)?;
+                let floor = active.floor?;
+                let has_passed = active.frontier.is_none_or(|frontier| floor >= frontier);
+                (active.is_shared && has_passed).then_some((share, floor))
+            })
+            .collect()
+    }
+
     /// Takes in what a claim brought. A lane that gave less than its share is exhausted, unless the
-    /// claim was full before its turn came.
+    /// claim was full before its turn came, or went no further than what was set apart for it.
     pub(crate) fn claimed(&mut self, shares: &[Share], limit: usize, taken: &[Taken<'_>]) {
-        let mut by_lane: HashMap<_, (usize, Floor)> = HashMap::new();
+        let mut by_lane: HashMap<_, (usize, Place)> = HashMap::new();
         for task in taken {
             let (count, floor) = by_lane.entry(task.lane()).or_insert((0, task.place));
             *count += 1;
@@ -205,10 +291,11 @@ impl Lanes {
                 Some((count, floor)) => (*count, share.floor.max(Some(*floor))),
                 None => (0, share.floor),
             };
-            if count < share.limit && !full {
-                self.active.retain(|(lane, _)| *lane != share.lane);
-            } else if let Some(active) = self.active.iter_mut().find(|it| it.0 == share.lane) {
-                active.1 = floor;
+            if count < share.limit && !full && share.ceiling.is_none() {
+                self.active.retain(|it| it.lane != share.lane);
+            } else if let Some(active) = self.active.iter_mut().find(|it| it.lane == share.lane) {
+                active.floor = floor;
+                active.looked_at = active.looked_at.or(floor);
             }
         }
     }
@@ -236,11 +323,38 @@ mod tests {
                 .iter()
                 .map(|(lane, due_in)| Found {
                     lane: lane.clone(),
+                    head: place(0),
                     due_in: Duration::from_secs(*due_in),
+                    frontier: None,
+                    is_shared: false,
                 })
                 .collect(),
         );
         lanes
+    }
+
+    fn place(task_id: i64) -> Place {
+        Place {
+            run_at: DateTime::UNIX_EPOCH,
+            task_id,
+        }
+    }
+
+    /// What a look finds of a lane from which others claim too.
+    fn shared(head: i64, frontier: Option<i64>) -> Vec<Found> {
+        vec![Found {
+            lane: lane("a", 0, 0),
+            head: place(head),
+            due_in: Duration::ZERO,
+            frontier: frontier.map(place),
+            is_shared: true,
+        }]
+    }
+
+    /// Claims from a lane's floor on, up to this task.
+    fn claim_up_to(lanes: &mut Lanes, task_id: i64) {
+        let shares = lanes.shares(FRESH, 1);
+        lanes.claimed(&shares, 1, &[taken("a", 0, task_id)]);
     }
 
     fn taken(task_type: &str, priority: i16, task_id: i64) -> Taken<'_> {
@@ -249,10 +363,7 @@ mod tests {
             payload_version: 1,
             crashes: 0,
             priority,
-            place: Floor {
-                run_at: DateTime::UNIX_EPOCH,
-                task_id,
-            },
+            place: place(task_id),
         }
     }
 
@@ -304,6 +415,60 @@ mod tests {
         let shares = lanes.shares(FRESH, 1);
         lanes.claimed(&shares, 1, &[taken("a", 0, 7)]);
         assert_eq!(lanes.shares(FRESH, 2).len(), 2);
+    }
+
+    #[test]
+    fn a_look_goes_back_only_for_what_was_left_behind() {
+        let floor = |lanes: &mut Lanes| lanes.shares(FRESH, 1)[0].floor;
+        let mut lanes = Lanes::default();
+        lanes.replace(shared(1, None));
+        claim_up_to(&mut lanes, 5);
+        claim_up_to(&mut lanes, 8);
+        lanes.replace(shared(6, None));
+        assert_eq!(floor(&mut lanes), Some(place(8)), "6 is being claimed");
+        lanes.replace(shared(7, None));
+        assert_eq!(floor(&mut lanes), None, "7 should long be gone");
+    }
+
+    #[test]
+    fn large_claims_of_shared_lanes_are_set_apart_behind_what_was_left() {
+        let mut lanes = Lanes::default();
+        let set_apart = |lanes: &mut Lanes, limit| {
+            let shares = lanes.shares(FRESH, limit);
+            let asked = lanes.to_set_apart(&shares);
+            asked.first().map(|(_, floor)| floor.task_id)
+        };
+        lanes.replace(shared(1, Some(6)));
+        assert_eq!(set_apart(&mut lanes, 500), None, "it begins at the head");
+        claim_up_to(&mut lanes, 5);
+        assert_eq!(set_apart(&mut lanes, 500), None, "6 may have been left");
+        claim_up_to(&mut lanes, 7);
+        assert_eq!(set_apart(&mut lanes, 500), Some(7));
+        assert_eq!(set_apart(&mut lanes, 50), None, "it is over soon");
+        lanes.replace(shared(9, Some(20)));
+        assert_eq!(set_apart(&mut lanes, 500), Some(7), "nothing was left");
+        let mut alone = shared(30, Some(20));
+        alone[0].is_shared = false;
+        lanes.replace(alone);
+        assert_eq!(set_apart(&mut lanes, 500), None, "there is nobody else");
+    }
+
+    #[test]
+    fn a_stretch_that_others_have_taken_does_not_exhaust_the_lane() {
+        let mut lanes = Lanes::default();
+        lanes.replace(shared(1, None));
+        claim_up_to(&mut lanes, 1);
+        let mut shares = lanes.shares(FRESH, 500);
+        shares[0].set_apart(&Stretch {
+            lane: lane("a", 0, 0),
+            floor: place(100),
+            ceiling: place(600),
+        });
+        lanes.claimed(&shares, 500, &[taken("a", 0, 300)]);
+        assert_eq!(lanes.shares(FRESH, 1)[0].floor, Some(place(300)));
+        let shares = lanes.shares(FRESH, 500);
+        lanes.claimed(&shares, 500, &[]);
+        assert!(lanes.have_no(FRESH));
     }
 
     #[test]

@@ -28,6 +28,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "lanes",
         sql: include_str!("../migrations/0002_lanes.sql"),
     },
+    Migration {
+        version: 3,
+        name: "frontier",
+        sql: include_str!("../migrations/0003_frontier.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

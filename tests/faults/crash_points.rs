@@ -47,7 +47,17 @@ async fn die_at(point: &'static str) {
         // Something must be held for so long that a heartbeat is due.
         stage.enqueue(REPEATABLE, 2, 3_000).await;
     }
-    let mut victim = stage.worker().set("TASKQ_CRASH_AT", point).start();
+    let mut victim = stage.worker().set("TASKQ_CRASH_AT", point);
+    if point.ends_with("_advance") {
+        // It claims much, from a lane from which somebody else claims too.
+        stage.enqueue(REPEATABLE, 400, 1).await;
+        stage
+            .execute("insert into taskq.worker (worker_id, host, process_id, queues, task_types, expires_at)
+                      values (gen_random_uuid(), '', 0, '{default}', '{repeatable}', now() + interval '1 hour')")
+            .await;
+        victim = victim.set("CONCURRENCY", 400);
+    }
+    let mut victim = victim.start();
     if point == "before_hand_back" {
         stage.enqueue(REPEATABLE, 3, 60_000).await;
         stage.enqueue(ONCE, 3, 60_000).await;

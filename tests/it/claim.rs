@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::PgPoolOptions;
-use taskq::task;
+use taskq::{Worker, task};
 use tokio::time::sleep;
 
-use crate::support::{LIMIT, database, drain, states, task as find, until, while_working, worker};
+use crate::support::{
+    LIMIT, database, drain, execute, one, states, task as find, until, while_working, worker,
+};
 
 #[derive(Default)]
 struct Runs(Mutex<HashMap<i64, usize>>);
@@ -39,11 +41,11 @@ async fn tasks_claimed_by_many_workers_run_once_each() {
         .expect("enqueued");
     drop(connection);
     let runs = std::sync::Arc::new(Runs::default());
-    let one = || {
+    let working = || {
         let worker = worker(&pool).only::<(Counted,)>().state_arc(runs.clone());
         while_working(worker, until("all run", async || runs.len() == 2_000))
     };
-    tokio::join!(one(), one(), one(), one());
+    tokio::join!(working(), working(), working(), working());
     let runs = runs.0.lock().expect("not poisoned");
     assert_eq!(runs.len(), 2_000);
     assert!(runs.values().all(|count| *count == 1));
@@ -176,6 +178,53 @@ async fn what_somebody_wrote_into_a_row_by_hand_does_not_hold_up_its_batch() {
     )
     .await;
     assert_eq!(runs.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn workers_claim_from_stretches_of_their_own_and_leave_none_out() {
+    #[task]
+    async fn divided(runs: &Runs, n: i64) {
+        runs.add(n);
+    }
+
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.task (task_type, payload) select 'divided', jsonb_build_object('n', n)
+         from generate_series(1, 20000) as n",
+    )
+    .await;
+    let runs = std::sync::Arc::new(Runs::default());
+    let worker = || {
+        Worker::builder(pool.clone())
+            .queue("default", 200)
+            .only::<(Divided,)>()
+            .state_arc(runs.clone())
+    };
+    let mut passed = 0;
+    while_working(
+        worker(),
+        while_working(
+            worker(),
+            until("all ran", async || {
+                // As a worker does that sets a stretch apart and vanishes.
+                passed += one::<i64>(
+                    &pool,
+                    "with passed as (
+                         update taskq.frontier
+                         set task_id = task_id + (random() * 500)::bigint where task_id < 19000
+                         returning 1
+                     ) select count(*) from passed",
+                )
+                .await;
+                runs.len() == 20_000
+            }),
+        ),
+    )
+    .await;
+    assert!(passed > 0, "stretches were set apart");
+    let runs = runs.0.lock().expect("not poisoned");
+    assert!(runs.values().all(|count| *count == 1));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row, raw_sql};
 use crate::support::database;
 
 const CLAIM: &str = include_str!("../../taskq/src/store/sql/claim.sql");
+const ADVANCE: &str = include_str!("../../taskq/src/store/sql/advance.sql");
 const LANES: &str = include_str!("../../taskq/src/store/sql/lanes.sql");
 const CHECK: &str = include_str!("../../taskq/src/store/sql/check.sql");
 const SETTLE: &str = include_str!("../../taskq/src/store/sql/settle.sql");
@@ -15,11 +16,16 @@ const COMPLETE_SOME: &str = include_str!("../../taskq/src/store/sql/complete_som
 /// One claim of a thousand from three of twenty lanes.
 const CLAIM_ARGUMENTS: &str = "gen_random_uuid(), gen_random_uuid(), 30, 'default', 1000,
     array['type_1', 'type_2', 'type_3'], array[1, 1, 1]::smallint[], array[0, 0, 0], array[0, 0, 0]::smallint[],
+    array[null, null, null]::timestamptz[], array[0, 0, 0]::bigint[],
     array[null, null, null]::timestamptz[], array[0, 0, 0]::bigint[], array[334, 334, 334],
     array['type_3'], false";
 
+/// A thousand tasks of one lane are set apart.
+const ADVANCE_ARGUMENTS: &str = "'default', array['type_1'], array[1]::smallint[],
+    array[0]::smallint[], array[now() - interval '2 hours'], array[0]::bigint[], array[1000]";
+
 const LANES_ARGUMENTS: &str =
-    "'default', array['type_1', 'type_2', 'type_3'], array[1, 1, 1]::smallint[]";
+    "'default', array['type_1', 'type_2', 'type_3'], array[1, 1, 1]::smallint[], gen_random_uuid()";
 
 /// A page of a check, from the middle of the table.
 const CHECK_ARGUMENTS: &str = "1000000, 9000000000, 250, 4194304";
@@ -119,6 +125,16 @@ async fn check(db: &mut PgConnection, situation: &str) {
             "{what}: at most the claimed rows are sorted, by lease"
         );
 
+        let (advance, pages) = explain(db, "advance", ADVANCE_ARGUMENTS).await;
+        assert_eq!(advance[0].rows, 1, "{what}: a stretch was set apart");
+        assert!(pages < MOST_PAGES, "{what}: {pages} pages");
+        assert!(
+            (advance.iter())
+                .filter(|node| node.relation.as_deref() == Some("task"))
+                .all(|node| node.index.as_deref() == Some("task_lane")),
+            "{what}"
+        );
+
         let (lanes, pages) = explain(db, "lanes", LANES_ARGUMENTS).await;
         assert!(pages < 200, "{what}: a look read {pages} pages");
         assert!(
@@ -166,9 +182,15 @@ async fn a_claim_reads_what_it_takes_among_millions_of_rows() {
          insert into taskq.task (task_type, payload_version, run_at)
          select 'type_' || n % 20, 1, now() + interval '1 day' from generate_series(1, 1000000) as n;
          insert into taskq.history (task_id, task_type, payload, queue, priority, created_at, attempts, claimed_at)
-         select n, 'type_1', '{}', 'default', 0, now(), 1, now() from generate_series(1, 1000000) as n")
+         select n, 'type_1', '{}', 'default', 0, now(), 1, now() from generate_series(1, 1000000) as n;
+         insert into taskq.frontier select 'default', 'type_' || n, 1, 0, '-infinity', 0 from generate_series(1, 20) as n")
     .await;
-    for (name, text) in [("claim", CLAIM), ("lanes", LANES), ("check_page", CHECK)] {
+    for (name, text) in [
+        ("claim", CLAIM),
+        ("advance", ADVANCE),
+        ("lanes", LANES),
+        ("check_page", CHECK),
+    ] {
         raw_sql(AssertSqlSafe(format!("prepare {name} as {text}")))
             .execute(&mut *db)
             .await
@@ -219,7 +241,8 @@ async fn a_claim_does_not_walk_over_what_was_taken_while_a_transaction_is_held_o
         let arguments = format!(
             "gen_random_uuid(), gen_random_uuid(), 30, 'default', 1000, array['type_1'],
              array[0]::smallint[], array[0], array[0]::smallint[],
-             array[{floor}::timestamptz], array[50000]::bigint[], array[1000],
+             array[{floor}::timestamptz], array[50000]::bigint[],
+             array[null::timestamptz], array[0]::bigint[], array[1000],
              array[]::text[], false"
         );
         let (claim, pages) = explain(&mut db, "claim", &arguments).await;

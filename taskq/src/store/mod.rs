@@ -29,7 +29,7 @@ pub(crate) use self::transaction::{
     BEGIN, OwnCompletions, commit_and_begin, is_lease_gone, undo_attempt,
 };
 use crate::faults::crash_point;
-use crate::lanes::{Found, Share};
+use crate::lanes::{Found, Place, Share, Stretch};
 use crate::options::Options;
 use crate::verdict::Settlement;
 
@@ -114,13 +114,38 @@ pub(crate) async fn lanes(
     schema: Schema,
     queue: &str,
     known: &[(String, u16)],
+    worker_id: Uuid,
 ) -> Result<Vec<Found>, Error> {
     query_as(schema.sql.lanes)
         .bind(queue)
         .bind(column(known, |(task_type, _)| task_type.as_str()))
         .bind(column(known, |(_, newest)| saturating_i16(*newest)))
+        .bind(worker_id)
         .fetch_all(db)
         .await
+}
+
+/// Sets the next tasks of lanes apart for a claim, each from where this worker knows it to have been
+/// claimed. Not every lane has as many.
+pub(crate) async fn advance(
+    db: &mut PgConnection,
+    schema: Schema,
+    queue: &str,
+    shares: &[(&Share, Place)],
+) -> Result<Vec<Stretch>, Error> {
+    crash_point("before_advance");
+    let stretches = query_as(schema.sql.advance)
+        .bind(queue)
+        .bind(column(shares, |(share, _)| share.lane.task_type.as_str()))
+        .bind(column(shares, |(share, _)| share.lane.payload_version))
+        .bind(column(shares, |(share, _)| share.lane.priority))
+        .bind(column(shares, |(_, floor)| floor.run_at))
+        .bind(column(shares, |(_, floor)| floor.task_id))
+        .bind(column(shares, |(share, _)| saturating_i32(share.limit)))
+        .fetch_all(db)
+        .await;
+    crash_point("after_advance");
+    stretches
 }
 
 /// Claims due tasks, and returns the leases on them.
@@ -146,6 +171,12 @@ pub(crate) async fn claim(
         }))
         .bind(column(shares, |share| {
             share.floor.map_or(i64::MIN, |floor| floor.task_id)
+        }))
+        .bind(column(shares, |share| {
+            share.ceiling.map(|ceiling| ceiling.run_at)
+        }))
+        .bind(column(shares, |share| {
+            share.ceiling.map_or(i64::MAX, |ceiling| ceiling.task_id)
         }))
         .bind(column(shares, |share| saturating_i32(share.limit)))
         .bind(request.transactional)

@@ -10,7 +10,7 @@ use sqlx::{Decode, Error, FromRow, Postgres, Row, Type};
 use uuid::Uuid;
 
 use crate::attempt::AttemptError;
-use crate::lanes::{Found, Lane};
+use crate::lanes::{Found, Lane, Place, Stretch};
 
 /// A lease on claimed tasks, as `claim.sql` returns it.
 #[derive(Debug)]
@@ -110,6 +110,7 @@ impl<'r> FromRow<'r, PgRow> for TaskOfType {
 
 impl<'r> FromRow<'r, PgRow> for Found {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        let frontier: Option<DateTime<Utc>> = row.try_get("frontier_run_at")?;
         Ok(Self {
             lane: Lane {
                 task_type: row.try_get("task_type")?,
@@ -117,7 +118,27 @@ impl<'r> FromRow<'r, PgRow> for Found {
                 crashes: row.try_get("crashes")?,
                 priority: row.try_get("priority")?,
             },
+            head: place(row, "run_at", "task_id")?,
             due_in: Duration::from_secs_f64(row.try_get("due_in")?),
+            frontier: frontier
+                .map(|_| place(row, "frontier_run_at", "frontier_task_id"))
+                .transpose()?,
+            is_shared: row.try_get("is_shared")?,
+        })
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for Stretch {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        Ok(Self {
+            lane: Lane {
+                task_type: row.try_get("task_type")?,
+                payload_version: row.try_get("payload_version")?,
+                crashes: 0,
+                priority: row.try_get("priority")?,
+            },
+            floor: place(row, "floor_run_at", "floor_task_id")?,
+            ceiling: place(row, "ceiling_run_at", "ceiling_task_id")?,
         })
     }
 }
@@ -203,6 +224,13 @@ impl<'r> FromRow<'r, PgRow> for CensusRow {
             waiting: row.try_get("waiting")?,
         })
     }
+}
+
+fn place(row: &PgRow, run_at: &str, task_id: &str) -> Result<Place, Error> {
+    Ok(Place {
+        run_at: row.try_get(run_at)?,
+        task_id: row.try_get(task_id)?,
+    })
 }
 
 fn elements<'r, T>(row: &'r PgRow, column: &str) -> Result<std::vec::IntoIter<T>, Error>

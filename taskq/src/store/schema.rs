@@ -156,6 +156,7 @@ statements! {
     enqueue_many,
     enqueue_copy,
     lanes,
+    advance,
     claim,
     heartbeat,
     complete,

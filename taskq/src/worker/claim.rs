@@ -20,7 +20,7 @@ use super::backlog::{Backlog, Claimed};
 use super::listen::Wake;
 use super::{Core, sleep_until_some};
 use crate::faults;
-use crate::lanes::{Claimable, Floor, Lanes, Taken};
+use crate::lanes::{Claimable, Lanes, Place, Share, Taken};
 use crate::store::{self, ClaimRequest, ClaimedLease, ClaimedRow, Link};
 use crate::verdict::{Settlement, Verdict};
 
@@ -246,9 +246,10 @@ impl Claimer {
         let queue = &mut self.queues[at];
         let began = Instant::now();
         let (schema, known) = (self.core.settings.schema, &self.known);
+        let worker_id = self.core.worker_id;
         let found = self
             .link
-            .call(async |db| store::lanes(db, schema, &queue.name, known).await)
+            .call(async |db| store::lanes(db, schema, &queue.name, known, worker_id).await)
             .await?;
         queue.lanes.replace(found);
         queue.suspects_asked = false;
@@ -269,7 +270,9 @@ impl Claimer {
             // Handlers have slowed down since there was room.
             return Ok(Vec::new());
         }
-        let shares = queue.lanes.shares(kind, limit);
+        let mut shares = queue.lanes.shares(kind, limit);
+        self.set_apart(at, &mut shares).await?;
+        let queue = &mut self.queues[at];
         let request = ClaimRequest {
             lease_id: Uuid::new_v4(),
             worker_id: self.core.worker_id,
@@ -298,6 +301,28 @@ impl Claimer {
         let mut claimed = self.hold(leases, began);
         claimed.sort_unstable_by_key(|task| (task.row.run_at, task.row.task_id));
         Ok(claimed)
+    }
+
+    /// Has stretches of lanes for itself from which others claim at the same time. Each of them would
+    /// walk over the rows that all the others are just taking.
+    async fn set_apart(&mut self, at: usize, shares: &mut [Share]) -> Result<(), Error> {
+        let Queue { name, lanes, .. } = &self.queues[at];
+        let asked = lanes.to_set_apart(shares);
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let schema = self.core.settings.schema;
+        let stretches = self
+            .link
+            .call(async |db| store::advance(db, schema, name, &asked).await)
+            .await?;
+        for stretch in &stretches {
+            let share = shares.iter_mut().find(|share| share.lane == stretch.lane);
+            share
+                .expect("what was asked for is answered")
+                .set_apart(stretch);
+        }
+        Ok(())
     }
 
     /// Takes in the leases of what was claimed.
@@ -388,7 +413,7 @@ fn taken(row: &ClaimedRow) -> Taken<'_> {
         payload_version: row.payload_version,
         crashes: row.crashes,
         priority: row.priority,
-        place: Floor {
+        place: Place {
             run_at: row.run_at,
             task_id: row.task_id,
         },

@@ -3,10 +3,10 @@
 -- $1 lease_id, for the tasks that share a lease; $2 worker_id; $3 lease duration in seconds
 -- $4 queue; $5 the most tasks to take
 -- $6 task types, $7 payload versions, $8 crashes, $9 priorities: the lanes, in the order of their turns
--- $10 and $11 the lanes' floors (run_at, task_id), $12 the lanes' shares
--- $13 task types whose handler completes its task in its own transaction
--- $14 whether the commit must wait for the disk
--- Index task_lane: each lane is one range scan from its floor. Deletes by TID scan.
+-- $10 and $11 the lanes' floors (run_at, task_id), $12 and $13 their ceilings, $14 their shares
+-- $15 task types whose handler completes its task in its own transaction
+-- $16 whether the commit must wait for the disk
+-- Index task_lane: each lane is one range scan from its floor, at most to its ceiling. Deletes by TID scan.
 -- Locks: the rows taken, lane by lane; rows that others have locked are skipped. Then new rows only.
 --
 -- A task whose handler completes it in its own transaction has a lease of its own, and so has one
@@ -26,8 +26,20 @@ with due as materialized (
         (select $9::smallint[]),
         (select $10::timestamptz[]),
         (select $11::bigint[]),
-        (select $12::integer[])
-    ) as lane (task_type, payload_version, crashes, priority, floor_run_at, floor_task_id, share)
+        (select $12::timestamptz[]),
+        (select $13::bigint[]),
+        (select $14::integer[])
+    ) as lane (
+        task_type,
+        payload_version,
+        crashes,
+        priority,
+        floor_run_at,
+        floor_task_id,
+        ceiling_run_at,
+        ceiling_task_id,
+        share
+    )
     cross join lateral (
         select task.ctid as place
         from taskq.task
@@ -38,6 +50,8 @@ with due as materialized (
           and task.priority = lane.priority
           and (task.run_at, task.task_id)
             > (coalesce(lane.floor_run_at, '-infinity'), lane.floor_task_id)
+          and (task.run_at, task.task_id)
+            <= (coalesce(lane.ceiling_run_at, 'infinity'), lane.ceiling_task_id)
           and task.run_at <= now()
         order by task.run_at, task.task_id
         limit lane.share
@@ -50,7 +64,7 @@ batch as (
     where ctid = any (array(select due.place from due))
     returning
         case
-            when task_type = any ($13::text[]) or crashes > 0 then gen_random_uuid()
+            when task_type = any ($15::text[]) or crashes > 0 then gen_random_uuid()
             else $1::uuid
         end as lease_id,
         task_id,
@@ -102,7 +116,7 @@ from batch
 cross join (
     select
         case
-            when not $14 then set_config('synchronous_commit', 'off', true)
+            when not $16 then set_config('synchronous_commit', 'off', true)
         end
 ) as unhurried
 group by batch.lease_id
