@@ -259,16 +259,16 @@ fn arguments(folder: &Path, keeping: Keeping) -> Vec<String> {
         "-k".to_owned(),
         folder.display().to_string(),
     ];
-    let safe = if keeping == Keeping::Fleeting {
-        "off"
-    } else {
-        "on"
+    // What is kept is also what is measured, and has Postgres's own defaults.
+    let (safe, buffers) = match keeping {
+        Keeping::Fleeting => ("off", "64MB"),
+        Keeping::Lasting | Keeping::Durable => ("on", "128MB"),
     };
     for setting in [
         "listen_addresses=".to_owned(),
         "unix_socket_permissions=0700".to_owned(),
         "max_connections=300".to_owned(),
-        "shared_buffers=64MB".to_owned(),
+        format!("shared_buffers={buffers}"),
         // In the directory, with which it goes.
         "dynamic_shared_memory_type=mmap".to_owned(),
         format!("fsync={safe}"),
