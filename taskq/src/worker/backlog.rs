@@ -28,8 +28,14 @@ const MOST_AHEAD: usize = 8_000;
 /// How long a task may lie here without its turn coming.
 const STALE: Duration = Duration::from_secs(1);
 
-/// The rate is measured over no less than this.
+/// The rate is measured over no less than this…
 const MEASURED_OVER: Duration = Duration::from_millis(5);
+
+/// … or for the first time, when many tasks are there all at once, over so many of them…
+const FIRST_MEASURED: usize = 100;
+
+/// … which are taken to need as long as this at least.
+const FIRST_MEASURED_OVER: Duration = Duration::from_millis(1);
 
 /// A task that this worker has a lease on.
 #[derive(Debug)]
@@ -117,6 +123,11 @@ impl Backlog {
     pub(super) fn put(&self, claimed: Vec<Claimed>) -> usize {
         let mut state = self.lock();
         state.alone += claimed.iter().filter(|it| it.is_alone()).count();
+        if state.running + state.waiting.len() == 0 && state.ahead == 0 {
+            // There was nothing to do before.
+            state.ended = 0;
+            state.measured = Instant::now();
+        }
         state.waiting.extend(claimed);
         let (waiting, open) = (state.waiting.len(), state.slots);
         let wanted = (state.running + waiting).min(self.concurrency);
@@ -202,9 +213,10 @@ impl State {
     /// handlers that wait for a claim are none the slower.
     fn measure(&mut self) {
         let took = self.measured.elapsed();
-        if took >= MEASURED_OVER {
+        let is_first = self.ahead == 0 && self.ended >= FIRST_MEASURED;
+        if took >= MEASURED_OVER || is_first {
             let ended = std::mem::take(&mut self.ended) as f64;
-            let ahead = ended * AHEAD.as_secs_f64() / took.as_secs_f64();
+            let ahead = ended * AHEAD.as_secs_f64() / took.max(FIRST_MEASURED_OVER).as_secs_f64();
             self.ahead = (ahead as usize).min(MOST_AHEAD).max(self.ahead * 3 / 4);
             self.measured = Instant::now();
         }
@@ -265,6 +277,18 @@ mod tests {
         backlog.ended(false, &Notify::new());
         backlog.ended(false, &Notify::new());
         assert_eq!(backlog.put(claimed(5)), 0, "a slot stays open");
+    }
+
+    #[test]
+    fn more_is_claimed_ahead_as_soon_as_many_have_ended() {
+        let backlog = Backlog::new(200);
+        backlog.put(claimed(100));
+        assert_eq!(backlog.room(), 100, "nothing has ended yet");
+        for _ in 0..100 {
+            backlog.take().expect("a task");
+            backlog.ended(false, &Notify::new());
+        }
+        assert!(backlog.room() > 200, "{}", backlog.room());
     }
 
     #[tokio::test]
