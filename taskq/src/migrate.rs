@@ -30,8 +30,8 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 3,
-        name: "frontier",
-        sql: include_str!("../migrations/0003_frontier.sql"),
+        name: "crowds",
+        sql: include_str!("../migrations/0003_crowds.sql"),
     },
 ];
 

@@ -48,6 +48,28 @@ async fn a_web_role_may_enqueue_and_nothing_else() {
     .await;
 }
 
+/// What wakes workers runs with its owner's rights, and so must not run what is the caller's.
+#[tokio::test]
+async fn an_enqueue_calls_no_operator_of_the_caller() {
+    let (_database, pool) = database().await;
+    execute(&pool, "insert into taskq.sleeper values ('default', gen_random_uuid(), now() + interval '1 hour')").await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let trap = "create schema trap;
+        create function trap.sprung(text, text) returns boolean language plpgsql
+            as 'begin raise exception ''sprung''; end';
+        create operator trap.= (leftarg = text, rightarg = text, function = trap.sprung);
+        create function trap.sprung(timestamptz, timestamptz) returns boolean language plpgsql
+            as 'begin raise exception ''sprung''; end';
+        create operator trap.> (leftarg = timestamptz, rightarg = timestamptz, function = trap.sprung);
+        create function trap.now() returns timestamptz language plpgsql
+            as 'begin raise exception ''sprung''; end';
+        set search_path = trap, pg_catalog";
+    db.execute(trap).await.expect("set");
+    let caught = db.execute("select now() > now()").await;
+    assert!(caught.is_err(), "the trap works");
+    db.execute(ENQUEUE).await.expect("enqueued");
+}
+
 #[tokio::test]
 async fn a_reading_role_may_look_and_not_touch() {
     let (_database, pool) = database().await;

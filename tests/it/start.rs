@@ -151,7 +151,7 @@ async fn tables_that_are_missing_or_of_another_version_are_refused_with_the_way_
 
     execute(
         &pool,
-        "insert into taskq.migration values (2, 'lanes', 2), (3, 'frontier', 2), (1000, 'future', 2)",
+        "insert into taskq.migration values (2, 'lanes', 2), (3, 'crowds', 2), (1000, 'future', 2)",
     )
     .await;
     worker(&pool)
