@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 use taskq::{Attempt, StopNow, WorkerError, task};
@@ -138,6 +138,29 @@ async fn a_worker_that_is_stopping_claims_nothing_more() {
     ended.expect("stopped in order");
     assert_eq!(started.load(Ordering::SeqCst), 1);
     assert_eq!(states(&pool).await["waiting"], 1);
+}
+
+#[tokio::test]
+async fn a_worker_that_has_nothing_to_do_does_not_wait_for_a_last_claim() {
+    let (_database, pool) = database().await;
+    let stop_one = async || {
+        let started = AtomicUsize::new(0);
+        let worker = worker(&pool).only::<(Endless,)>().state(started).build();
+        let worker = worker.await.expect("the worker starts");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let working = tokio::spawn(worker.run_until(async {
+            stopped.await.ok();
+        }));
+        sleep(Duration::from_millis(300)).await;
+        let asked = Instant::now();
+        drop(stop);
+        let ended = working.await.expect("no panic");
+        ended.expect("the worker stops in order");
+        asked.elapsed()
+    };
+    // A last claim has two seconds. The machine may be slow once, and twice.
+    let took = [stop_one().await, stop_one().await, stop_one().await];
+    assert!(took.iter().any(|it| it.as_secs() < 2), "{took:?}");
 }
 
 #[tokio::test]

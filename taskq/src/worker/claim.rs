@@ -119,13 +119,17 @@ impl Claimer {
     }
 
     /// Waits until there is room and something to claim, claims it into the queue's backlog, and
-    /// returns how many slots to open for it. Each queue in its turn.
+    /// returns how many slots to open for it. Each queue in its turn. Once the worker
+    /// is asked to stop it begins no further call, and returns.
     ///
     /// # Cancel safety
     ///
     /// What a claim under way was taking stays in its lease until that runs out.
     pub(super) async fn claim(&mut self) -> Opening {
         loop {
+            if self.core.stop.gently.is_cancelled() {
+                return Opening { queue: 0, slots: 0 };
+            }
             self.hand_back_stale().await;
             let Some(queue) = self.ready() else {
                 self.wait().await;
@@ -166,6 +170,7 @@ impl Claimer {
             .filter(|until| *until > Instant::now())
             .min();
         tokio::select! {
+            () = self.core.stop.gently.cancelled() => {}
             () = self.core.room.notified() => {}
             Some(wake) = self.wakes.recv() => self.woken(&wake),
             () = sleep_until_some(next_look) => {}
