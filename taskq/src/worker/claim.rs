@@ -321,11 +321,10 @@ impl Claimer {
             .link
             .call(async |db| store::advance(db, schema, name, &asked).await)
             .await?;
-        for stretch in &stretches {
-            let share = shares.iter_mut().find(|share| share.lane == stretch.lane);
-            share
-                .expect("what was asked for is answered")
-                .set_apart(stretch);
+        for share in shares {
+            if let Some(stretch) = stretches.iter().find(|it| it.lane == share.lane) {
+                share.set_apart(stretch);
+            }
         }
         Ok(())
     }

@@ -79,11 +79,10 @@ enum Extent {
 
 impl Writer {
     async fn write_all(&mut self, outcomes: &mut mpsc::Receiver<Settlement>) {
-        // Completes nothing, so that the connection is there when the first task has ended.
-        let schema = self.core.settings.schema;
-        let _ = (self.link)
-            .call(async |db| store::complete(db, schema, &[]).await)
-            .await;
+        // So that the connection is there when the first task has ended.
+        if let Err(error) = self.link.call(store::backend).await {
+            tracing::debug!(%error, "no connection for outcomes yet; the first of them tries again");
+        }
         let mut arrived = Vec::new();
         let mut open = true;
         while open || !self.waiting.is_empty() {

@@ -6,7 +6,8 @@
 -- order of their keys.
 --
 -- Only a hint moves: the claim that follows takes what it finds. A lane that holds less than its share is
--- not returned, nor is one that has no frontier yet.
+-- not returned, nor is one that has no frontier yet. The parameters stand in subqueries so that the plan is
+-- made once: see claim.
 with known as materialized (
     select $1 as queue, lane.*
     from unnest(
