@@ -14,9 +14,9 @@ use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
 use crate::error::{EncodeError, EnqueueError};
-use crate::options::{Options, Start};
-use crate::payload::Payload;
 use crate::store::{self, Schema};
+use crate::task::options::{Options, Start};
+use crate::task::payload::Payload;
 
 /// The most tasks that one statement inserts. More are inserted by further statements.
 const ENQUEUE_MANY_CHUNK: usize = 10_000;

@@ -44,8 +44,8 @@ mod with_faults {
 
     /// The places at which a process can be made to kill itself.
     pub const CRASH_POINTS: &[&str] = &[
-        "before_advance",
-        "after_advance",
+        "before_reserve",
+        "after_reserve",
         "before_claim",
         "after_claim",
         "before_handler",

@@ -92,9 +92,6 @@
 //!   `tls-rustls-ring-native-roots` are handed on to sqlx, which uses no TLS unless asked.
 
 mod attempt;
-mod backoff;
-mod check;
-mod control;
 mod enqueue;
 mod error;
 #[cfg(not(feature = "faults"))]
@@ -103,24 +100,10 @@ mod faults;
 #[doc(hidden)]
 pub mod faults;
 pub mod json;
-mod lanes;
-#[cfg(all(feature = "cli", feature = "schemars"))]
-mod lock;
-mod maintenance;
-mod migrate;
-mod options;
-mod outcome;
-mod payload;
-mod registry;
-mod result;
-#[cfg(feature = "schemars")]
-mod schema;
-mod state;
+mod lane;
+mod operate;
 mod store;
 mod task;
-mod tx;
-mod upgrade;
-mod verdict;
 mod worker;
 
 #[cfg(feature = "cli")]
@@ -129,15 +112,17 @@ pub mod cli;
 pub mod testing;
 
 #[doc(hidden)]
-#[path = "private.rs"]
+#[path = "private/mod.rs"]
 pub mod __private;
 
 pub use futures_util::future::BoxFuture;
 pub use taskq_macros::{Payload, task};
 
+pub use crate::attempt::decision::{Control, cancel, discard, retry_in, snooze};
+pub use crate::attempt::outcome::{IntoKept, IntoOutcome, Kept, Outcome};
+pub use crate::attempt::state::{Parts, StateRequirement};
+pub use crate::attempt::tx::{Tx, TxHandle};
 pub use crate::attempt::{Attempt, AttemptError};
-pub use crate::check::{CheckReport, Finding, Stranded};
-pub use crate::control::{Control, cancel, discard, retry_in, snooze};
 pub use crate::enqueue::{
     Enqueue, Enqueued, enqueue, enqueue_copy, enqueue_copy_in, enqueue_many, enqueue_many_in,
 };
@@ -145,14 +130,12 @@ pub use crate::error::{
     BoxError, DecodeError, EncodeError, EnqueueError, InvalidPayload, MigrateError, MissingState,
     ResultError, SchemaTooNew, WorkerError,
 };
-pub use crate::migrate::{Migration, migrate, migrate_schema, migrations};
-pub use crate::outcome::{IntoKept, IntoOutcome, Kept, Outcome};
-pub use crate::payload::{DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, Payload};
-pub use crate::result::{KeepsResult, TaskResult, result, result_in};
-pub use crate::state::{Parts, StateRequirement};
+pub use crate::operate::check::{CheckReport, Finding, Stranded};
+pub use crate::operate::migrate::{Migration, migrate, migrate_schema, migrations};
+pub use crate::operate::result::{KeepsResult, TaskResult, result, result_in};
 pub use crate::store::{InvalidSchemaName, Schema};
-pub use crate::task::{DEFAULT_TIMEOUT, Declaration, Delivery, Task, TaskSet};
-pub use crate::tx::{Tx, TxHandle};
+pub use crate::task::declaration::{DEFAULT_TIMEOUT, Declaration, Delivery, Task, TaskSet};
+pub use crate::task::payload::{DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, Payload};
 pub use crate::worker::{
     DEFAULT_CENSUS_INTERVAL, DEFAULT_CONCURRENCY, DEFAULT_GRACE_PERIOD, DEFAULT_HISTORY_RETENTION,
     DEFAULT_LEASE, DEFAULT_POLL_INTERVAL, NextSignal, StopNow, Worker, WorkerBuilder,

@@ -6,12 +6,12 @@ use sqlx::{AssertSqlSafe, PgConnection, Row, raw_sql};
 
 use crate::support::database;
 
-const CLAIM: &str = include_str!("../../taskq/src/store/sql/claim.sql");
-const ADVANCE: &str = include_str!("../../taskq/src/store/sql/advance.sql");
-const LANES: &str = include_str!("../../taskq/src/store/sql/lanes.sql");
-const CHECK: &str = include_str!("../../taskq/src/store/sql/check.sql");
-const SETTLE: &str = include_str!("../../taskq/src/store/sql/settle.sql");
-const COMPLETE_SOME: &str = include_str!("../../taskq/src/store/sql/complete_some.sql");
+const CLAIM: &str = include_str!("../../taskq/src/store/sql/claim/claim.sql");
+const RESERVE: &str = include_str!("../../taskq/src/store/sql/claim/reserve.sql");
+const SCAN: &str = include_str!("../../taskq/src/store/sql/claim/scan.sql");
+const CHECK: &str = include_str!("../../taskq/src/store/sql/check/check_waiting.sql");
+const SETTLE: &str = include_str!("../../taskq/src/store/sql/leave/settle.sql");
+const COMPLETE_SOME: &str = include_str!("../../taskq/src/store/sql/leave/complete_some.sql");
 
 /// One claim of a thousand from three of twenty lanes.
 const CLAIM_ARGUMENTS: &str = "gen_random_uuid(), gen_random_uuid(), 30, 'default', 1000,
@@ -21,10 +21,10 @@ const CLAIM_ARGUMENTS: &str = "gen_random_uuid(), gen_random_uuid(), 30, 'defaul
     array['type_3'], false";
 
 /// A thousand tasks of one lane are set apart.
-const ADVANCE_ARGUMENTS: &str = "'default', array['type_1'], array[1]::smallint[],
+const RESERVE_ARGUMENTS: &str = "'default', array['type_1'], array[1]::smallint[],
     array[0]::smallint[], array[now() - interval '2 hours'], array[0]::bigint[], array[1000]";
 
-const LANES_ARGUMENTS: &str =
+const SCAN_ARGUMENTS: &str =
     "'default', array['type_1', 'type_2', 'type_3'], array[1, 1, 1]::smallint[], gen_random_uuid()";
 
 /// A page of a check, from the middle of the table.
@@ -125,7 +125,7 @@ async fn check(db: &mut PgConnection, situation: &str) {
             "{what}: at most the claimed rows are sorted, by lease"
         );
 
-        let (advance, pages) = explain(db, "advance", ADVANCE_ARGUMENTS).await;
+        let (advance, pages) = explain(db, "advance", RESERVE_ARGUMENTS).await;
         assert_eq!(advance[0].rows, 1, "{what}: a stretch was set apart");
         assert!(pages < MOST_PAGES, "{what}: {pages} pages");
         assert!(
@@ -135,7 +135,7 @@ async fn check(db: &mut PgConnection, situation: &str) {
             "{what}"
         );
 
-        let (lanes, pages) = explain(db, "lanes", LANES_ARGUMENTS).await;
+        let (lanes, pages) = explain(db, "lanes", SCAN_ARGUMENTS).await;
         assert!(pages < 200, "{what}: a look read {pages} pages");
         assert!(
             lanes
@@ -187,8 +187,8 @@ async fn a_claim_reads_what_it_takes_among_millions_of_rows() {
     .await;
     for (name, text) in [
         ("claim", CLAIM),
-        ("advance", ADVANCE),
-        ("lanes", LANES),
+        ("advance", RESERVE),
+        ("lanes", SCAN),
         ("check_page", CHECK),
     ] {
         raw_sql(AssertSqlSafe(format!("prepare {name} as {text}")))

@@ -7,9 +7,17 @@ use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
 
 use crate::support::{database, one};
 
-fn folder(path: &str) -> Vec<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    let mut files: Vec<PathBuf> = fs::read_dir(&path)
+/// Returns the statements of every room.
+fn statements() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../taskq/src/store/sql");
+    files_in(&root)
+        .iter()
+        .flat_map(|room| files_in(room))
+        .collect()
+}
+
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .expect("a folder")
         .map(|entry| entry.expect("an entry").path())
         .collect();
@@ -20,7 +28,7 @@ fn folder(path: &str) -> Vec<PathBuf> {
 #[tokio::test]
 async fn every_statement_is_prepared_against_the_migrated_tables() {
     let (_database, pool) = database().await;
-    let files = folder("../taskq/src/store/sql");
+    let files = statements();
     assert!(files.len() > 10);
     for file in files {
         let text = fs::read_to_string(&file).expect("readable");
@@ -94,7 +102,7 @@ fn the_library_has_no_query_that_is_checked_at_compile_time() {
 /// What a claim, a look or a heartbeat costs must not grow with what is not to be done.
 #[test]
 fn no_statement_sorts_at_random_or_counts_a_table() {
-    for file in folder("../taskq/src/store/sql") {
+    for file in statements() {
         let name = file
             .file_name()
             .expect("a name")

@@ -5,15 +5,15 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::check::{CheckReport, Finding, Stranded};
-use crate::control::report;
+use crate::attempt::decision::report;
 use crate::error::BoxError;
+use crate::operate::check::{CheckReport, Finding, Stranded};
 use crate::worker::WorkerBuilder;
 
 /// The database could not be asked. What it holds may be as it should, so that this is not 1.
 const NOT_CHECKED: u8 = 2;
 
-pub(super) fn command() -> Command {
+pub(crate) fn command() -> Command {
     Command::new("check")
         .about("Decodes every waiting and running task with this program, and changes nothing")
         .arg(
@@ -25,7 +25,7 @@ pub(super) fn command() -> Command {
 }
 
 /// Checks, and says what was found.
-pub(super) async fn check(
+pub(crate) async fn check(
     builder: &WorkerBuilder,
     matches: &ArgMatches,
 ) -> Result<ExitCode, BoxError> {

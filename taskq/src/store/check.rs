@@ -44,7 +44,7 @@ pub(crate) async fn check(
 ) -> Result<Option<i64>, Error> {
     let mut tx = begin(db).await?;
     let mut last = None;
-    let mut rows = query_as::<_, Columns>(schema.sql.check)
+    let mut rows = query_as::<_, Columns>(schema.sql.check_waiting)
         .bind(page.after)
         .bind(page.last)
         .bind(saturating_i64(page.row_limit))

@@ -7,7 +7,7 @@ use sqlx::postgres::PgCopyIn;
 use sqlx::{Error, PgConnection};
 
 use super::Schema;
-use crate::options::Options;
+use crate::task::options::Options;
 
 /// How many bytes are gathered before they are sent.
 const BUFFER: usize = 64 * 1024;

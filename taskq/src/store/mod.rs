@@ -5,6 +5,7 @@ mod copy;
 mod link;
 mod row;
 mod schema;
+mod statements;
 mod transaction;
 
 use std::borrow::Cow;
@@ -28,10 +29,10 @@ pub use self::schema::{InvalidSchemaName, Schema};
 pub(crate) use self::transaction::{
     BEGIN, OwnCompletions, commit_and_begin, is_lease_gone, undo_attempt,
 };
+use crate::attempt::verdict::Settlement;
 use crate::faults::crash_point;
-use crate::lanes::{Found, Place, Share, Stretch};
-use crate::options::Options;
-use crate::verdict::Settlement;
+use crate::lane::{Found, Place, Share, Stretch};
+use crate::task::options::Options;
 
 /// Inserts one task.
 pub(crate) async fn enqueue(
@@ -83,7 +84,7 @@ pub(crate) async fn tasks_of_type(
     task_type: &str,
     limit: i64,
 ) -> Result<Vec<TaskOfType>, Error> {
-    query_as(include_str!("sql/tasks_of_type.sql"))
+    query_as(include_str!("sql/operate/tasks_of_type.sql"))
         .bind(task_type)
         .bind(limit)
         .fetch_all(db)
@@ -109,14 +110,14 @@ pub(crate) struct ClaimRequest<'a> {
 
 /// Finds the lanes of a queue that hold tasks of the given types, in versions up to the newest
 /// known of each.
-pub(crate) async fn lanes(
+pub(crate) async fn scan(
     db: &mut PgConnection,
     schema: Schema,
     queue: &str,
     known: &[(String, u16)],
     worker_id: Uuid,
 ) -> Result<Vec<Found>, Error> {
-    query_as(schema.sql.lanes)
+    query_as(schema.sql.scan)
         .bind(queue)
         .bind(column(known, |(task_type, _)| task_type.as_str()))
         .bind(column(known, |(_, newest)| saturating_i16(*newest)))
@@ -127,14 +128,14 @@ pub(crate) async fn lanes(
 
 /// Sets the next tasks of lanes apart for a claim, each from where this worker knows it to have been
 /// claimed. Not every lane has as many.
-pub(crate) async fn advance(
+pub(crate) async fn reserve(
     db: &mut PgConnection,
     schema: Schema,
     queue: &str,
     shares: &[(&Share, Place)],
 ) -> Result<Vec<Stretch>, Error> {
-    crash_point("before_advance");
-    let stretches = query_as(schema.sql.advance)
+    crash_point("before_reserve");
+    let stretches = query_as(schema.sql.reserve)
         .bind(queue)
         .bind(column(shares, |(share, _)| share.lane.task_type.as_str()))
         .bind(column(shares, |(share, _)| share.lane.payload_version))
@@ -144,7 +145,7 @@ pub(crate) async fn advance(
         .bind(column(shares, |(share, _)| saturating_i32(share.limit)))
         .fetch_all(db)
         .await;
-    crash_point("after_advance");
+    crash_point("after_reserve");
     stretches
 }
 
@@ -353,14 +354,14 @@ pub(crate) async fn prune(
 }
 
 /// Registers a worker as asleep on queues.
-pub(crate) async fn sleep(
+pub(crate) async fn listen(
     db: &mut PgConnection,
     schema: Schema,
     worker_id: Uuid,
     queues: &[&str],
     duration: Duration,
 ) -> Result<(), Error> {
-    query(schema.sql.sleep)
+    query(schema.sql.listen)
         .bind(worker_id)
         .bind(queues)
         .bind(duration.as_secs_f64())
@@ -370,13 +371,13 @@ pub(crate) async fn sleep(
 }
 
 /// Takes back a worker's registration as asleep.
-pub(crate) async fn wake(
+pub(crate) async fn unlisten(
     db: &mut PgConnection,
     schema: Schema,
     worker_id: Uuid,
     queues: &[&str],
 ) -> Result<(), Error> {
-    query(schema.sql.wake)
+    query(schema.sql.unlisten)
         .bind(worker_id)
         .bind(queues)
         .execute(db)

@@ -10,7 +10,7 @@ use sqlx::{Decode, Error, FromRow, Postgres, Row, Type};
 use uuid::Uuid;
 
 use crate::attempt::AttemptError;
-use crate::lanes::{Found, Lane, Place, Stretch};
+use crate::lane::{Found, Lane, Place, Stretch};
 
 /// A lease on claimed tasks, as `claim.sql` returns it.
 #[derive(Debug)]

@@ -1,10 +1,10 @@
-//! The statements of one schema: the text in `sql/`, with the schema's name in it.
+//! The Postgres schema in which the tables are, and the statements with its name in them.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use crate::faults;
+use super::statements::Statements;
 
 /// The schema of the task tables, unless another is chosen.
 pub(crate) const DEFAULT_SCHEMA: &str = "taskq";
@@ -115,71 +115,6 @@ pub(crate) fn in_schema(text: &str, schema: &str) -> String {
     }
     rendered.push_str(rest);
     rendered
-}
-
-macro_rules! statements {
-    ($($name:ident),+ $(,)?) => {
-        /// Everything that is ever said to Postgres, but for migrations and `begin … commit`.
-        pub(crate) struct Statements {
-            $(pub(crate) $name: &'static str,)+
-        }
-
-        static TASKQ: Statements = Statements {
-            $($name: include_str!(concat!("sql/", stringify!($name), ".sql")),)+
-        };
-
-        impl Statements {
-            #[cfg(not(feature = "faults"))]
-            fn of_default() -> &'static Self {
-                &TASKQ
-            }
-
-            // As for any other schema, so that a bug may be planted in them.
-            #[cfg(feature = "faults")]
-            fn of_default() -> &'static Self {
-                static PLANTED: LazyLock<Statements> =
-                    LazyLock::new(|| Statements::of(DEFAULT_SCHEMA));
-                &PLANTED
-            }
-
-            fn of(schema: &str) -> Self {
-                Self {
-                    $($name: String::leak(in_schema(faults::statement(stringify!($name), TASKQ.$name), schema)),)+
-                }
-            }
-        }
-    };
-}
-
-statements! {
-    enqueue,
-    enqueue_many,
-    enqueue_copy,
-    lanes,
-    advance,
-    claim,
-    heartbeat,
-    complete,
-    complete_some,
-    complete_own,
-    complete_own_kept,
-    settle,
-    result,
-    count,
-    expired,
-    rescue,
-    prune,
-    sleep,
-    wake,
-    register,
-    unregister,
-    census,
-    check,
-    check_last,
-    check_running,
-    cancel_backend,
-    schema_exists,
-    schema_version,
 }
 
 #[cfg(test)]

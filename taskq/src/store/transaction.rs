@@ -4,8 +4,8 @@ use sqlx::{AssertSqlSafe, Error, PgConnection, raw_sql};
 use uuid::Uuid;
 
 use super::{Schema, storable};
+use crate::attempt::verdict::Verdict;
 use crate::faults::{self, crash_point};
-use crate::verdict::Verdict;
 
 /// What a session has prepared for completing the tasks of its handlers' transactions.
 ///

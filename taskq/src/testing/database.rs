@@ -8,8 +8,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
-use super::cluster::Cluster;
 use super::error::ClusterError;
+use super::postgres::Cluster;
 
 /// What the names of these databases begin with; the rest is when they were made, and chance.
 const PREFIX: &str = "taskq_test_";

@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
 use crate::error::DecodeError;
-use crate::payload::{self, Payload};
 use crate::store::{self, TaskOfType};
+use crate::task::payload::{self, Payload};
 
 /// How many tasks of the type are looked at.
 const MOST: i64 = 1_000;

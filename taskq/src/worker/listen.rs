@@ -20,13 +20,13 @@ const RECONNECT: Duration = Duration::from_secs(1);
 
 /// Who should look for tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wake {
+pub(crate) enum Wake {
     Queue(String),
     AllQueues,
 }
 
 /// Passes notifications on until `done`.
-pub(super) async fn listen(
+pub(crate) async fn listen(
     core: Arc<Core>,
     wakes: mpsc::UnboundedSender<Wake>,
     done: CancellationToken,

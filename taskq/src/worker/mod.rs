@@ -1,18 +1,16 @@
 //! The worker as its users see it, and what its parts share.
 
-mod backlog;
 mod builder;
 mod claim;
 mod counters;
-mod execute;
-mod heartbeat;
-mod leases;
+mod held;
 mod listen;
 mod outcomes;
 mod run;
 mod settings;
 mod shutdown;
-mod transaction;
+mod slot;
+pub(crate) mod upkeep;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,11 +21,10 @@ use tokio::time::sleep_until;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use self::backlog::Backlog;
 pub use self::builder::WorkerBuilder;
+use self::claim::buffer::Backlog;
 use self::counters::Counters;
-pub(crate) use self::execute::panic_message;
-use self::leases::Leases;
+use self::held::Leases;
 pub(crate) use self::settings::Settings;
 pub use self::settings::{
     DEFAULT_CENSUS_INTERVAL, DEFAULT_CONCURRENCY, DEFAULT_GRACE_PERIOD, DEFAULT_HISTORY_RETENTION,
@@ -35,10 +32,11 @@ pub use self::settings::{
 };
 use self::shutdown::Stop;
 pub use self::shutdown::{NextSignal, StopNow, shutdown_signal};
+pub(crate) use self::slot::handler::panic_message;
+use crate::attempt::state::States;
 use crate::error::WorkerError;
-use crate::registry::Registry;
-use crate::state::States;
 use crate::store::{Link, WorkerRow};
+use crate::task::registry::Registry;
 
 /// Connections that a worker holds for itself: for claims, for outcomes, for heartbeats, and for
 /// maintenance. One more listens, if it does.

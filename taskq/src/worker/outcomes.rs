@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Core, sleep_until_some};
-use crate::outcome::Kept;
+use crate::attempt::outcome::Kept;
+use crate::attempt::verdict::{Settlement, Verdict};
 use crate::store::{self, Link};
-use crate::verdict::{Settlement, Verdict};
 
 /// How long a completed task waits for the rest of its lease.
 const GATHER: Duration = Duration::from_millis(25);
@@ -34,7 +34,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Writes outcomes until all senders are gone, or until `give_up`.
-pub(super) async fn write(
+pub(crate) async fn write(
     core: Arc<Core>,
     mut outcomes: mpsc::Receiver<Settlement>,
     give_up: CancellationToken,

@@ -15,17 +15,17 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::backlog::{Backlog, Claimed};
+use super::claim::buffer::{Backlog, Claimed};
 use super::claim::{Claimer, hand_back};
-use super::execute::Execution;
+use super::held::heartbeat;
 use super::listen::{self, Wake};
 use super::shutdown::StopNow;
-use super::transaction::Session;
-use super::{Core, heartbeat, outcomes};
+use super::slot::handler::Execution;
+use super::slot::transaction::Session;
+use super::{Core, outcomes, upkeep};
+use crate::attempt::verdict::Settlement;
 use crate::error::WorkerError;
 use crate::faults::crash_point;
-use crate::maintenance;
-use crate::verdict::Settlement;
 
 /// Outcomes that may wait to be written before handlers wait for it.
 const OUTCOMES_WAITING: usize = 10_000;
@@ -43,7 +43,7 @@ const LAST_OUTCOMES: Duration = Duration::from_secs(10);
 const LAST_SERVICES: Duration = Duration::from_secs(5);
 
 /// Runs a worker until `stop` ends, and then stops it.
-pub(super) async fn run<S: StopNow>(
+pub(crate) async fn run<S: StopNow>(
     core: Arc<Core>,
     stop: impl Future<Output = S>,
 ) -> Result<(), WorkerError> {
@@ -74,7 +74,7 @@ pub(super) async fn run<S: StopNow>(
 
     spawn(&mut services, heartbeat::beat(core.clone(), done.clone()));
     spawn(&mut services, heartbeat::watch(core.clone(), done.clone()));
-    spawn(&mut services, maintenance::run(core.clone(), done.clone()));
+    spawn(&mut services, upkeep::run(core.clone(), done.clone()));
     if core.settings.listen {
         let listen = listen::listen(core.clone(), wake_sender.clone(), done.clone());
         spawn(&mut services, listen);

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::error::WorkerError;
-use crate::options::name_problem;
-use crate::payload::DEFAULT_QUEUE;
 use crate::store::Schema;
+use crate::task::options::name_problem;
+use crate::task::payload::DEFAULT_QUEUE;
 
 /// How many tasks a queue runs at once where nothing is said.
 pub const DEFAULT_CONCURRENCY: usize = 10;

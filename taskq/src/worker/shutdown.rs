@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 /// The two stages of a stop.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Stop {
+pub(crate) struct Stop {
     /// Stop claiming; handlers go on.
-    pub(super) gently: CancellationToken,
+    pub(crate) gently: CancellationToken,
     /// Stop handlers too, and hand their tasks back.
-    pub(super) now: CancellationToken,
+    pub(crate) now: CancellationToken,
 }
 
 /// What the future given to [`run_until`](crate::Worker::run_until) may end with: a second wait,

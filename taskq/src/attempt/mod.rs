@@ -1,0 +1,163 @@
+//! What a handler can know of the attempt it is making.
+
+pub(crate) mod backoff;
+pub(crate) mod decision;
+pub(crate) mod outcome;
+pub(crate) mod state;
+pub(crate) mod tx;
+pub(crate) mod verdict;
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::attempt::decision::Wish;
+
+/// One execution of a task. A handler asks for it with an argument of the type `&Attempt`.
+#[derive(Debug)]
+pub struct Attempt {
+    pub(crate) task_id: i64,
+    pub(crate) number: u16,
+    pub(crate) max_attempts: u16,
+    pub(crate) deadline: Instant,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) errors: Vec<AttemptError>,
+    pub(crate) cancellation: Cancellation,
+    pub(crate) wish: Mutex<Option<Wish>>,
+}
+
+/// How an earlier attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AttemptError {
+    /// The number of the attempt, from 1.
+    pub attempt: u16,
+    /// When its failure was recorded, by the clock of the database.
+    pub at: DateTime<Utc>,
+    /// The error and its sources, in one line.
+    pub error: String,
+}
+
+impl Attempt {
+    /// Returns the id of the task, the same in every attempt: what a `Message-ID` or an
+    /// idempotency key is made of.
+    pub fn task_id(&self) -> i64 {
+        self.task_id
+    }
+
+    /// Returns the number of this attempt, from 1. A snooze and a hand-back use none.
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// Returns how many attempts the task has at most.
+    pub fn max_attempts(&self) -> u16 {
+        self.max_attempts
+    }
+
+    /// Tells whether a failure now would discard the task.
+    pub fn is_last(&self) -> bool {
+        self.number >= self.max_attempts
+    }
+
+    /// Returns when the task was enqueued, by the clock of the database.
+    pub fn created_at(&self) -> DateTime<Utc> {
+        self.created_at
+    }
+
+    /// Returns when this attempt times out, by this process's monotonic clock.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Returns how the earlier attempts failed, oldest first; the last fifty.
+    pub fn previous_errors(&self) -> &[AttemptError] {
+        &self.errors
+    }
+
+    /// Tells whether the handler is asked to come to an end: its worker has begun to stop.
+    ///
+    /// It may go on for the grace period, and then is dropped. A handler that can leave off
+    /// in the middle may save its progress and [`snooze`](Self::snooze).
+    pub fn is_cancelled(&self) -> bool {
+        self.cancellation.token().is_cancelled()
+    }
+
+    /// Waits until [`is_cancelled`](Self::is_cancelled).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn cancelled(&self) {
+        self.cancellation.token().cancelled().await;
+    }
+
+    /// Does what [`taskq::retry_in`](crate::retry_in) does, for an error type that cannot carry
+    /// it, such as `String`.
+    ///
+    /// Like the other three verbs here it decides about this attempt whatever the handler then
+    /// returns, and the last call counts. The handler's writes to its transaction are rolled back.
+    pub fn retry_in(&self, delay: Duration) {
+        self.wish_for(Wish::RetryIn(delay));
+    }
+
+    /// Does what [`taskq::snooze`](crate::snooze) does.
+    pub fn snooze(&self, delay: Duration) {
+        self.wish_for(Wish::Snooze(delay));
+    }
+
+    /// Does what [`taskq::discard`](crate::discard) does.
+    pub fn discard(&self, why: impl Into<String>) {
+        self.wish_for(Wish::Discard(why.into()));
+    }
+
+    /// Does what [`taskq::cancel`](crate::cancel) does.
+    pub fn cancel(&self, why: impl Into<String>) {
+        self.wish_for(Wish::Cancel(why.into()));
+    }
+
+    fn wish_for(&self, wish: Wish) {
+        *self.wish.lock().unwrap_or_else(PoisonError::into_inner) = Some(wish);
+    }
+
+    pub(crate) fn take_wish(&self) -> Option<Wish> {
+        self.wish
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+/// What asks a handler to come to an end: made only when somebody looks, because most do not.
+#[derive(Debug)]
+pub(crate) struct Cancellation {
+    stopping: CancellationToken,
+    own: OnceLock<CancellationToken>,
+}
+
+impl Cancellation {
+    pub(crate) fn of(stopping: &CancellationToken) -> Self {
+        Self {
+            stopping: stopping.clone(),
+            own: OnceLock::new(),
+        }
+    }
+
+    fn token(&self) -> &CancellationToken {
+        self.own.get_or_init(|| self.stopping.child_token())
+    }
+}
+
+/// The end of an attempt, however it comes: work that the handler has spawned learns of it.
+pub(crate) struct Ending(pub(crate) Arc<Attempt>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.0) > 1 {
+            self.0.cancellation.token().cancel();
+        }
+    }
+}

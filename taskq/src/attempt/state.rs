@@ -1,0 +1,127 @@
+//! Worker state: one value per `&T` that handlers ask for, and what one call of a handler is given.
+
+use std::any::{Any, TypeId, type_name};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::attempt::Attempt;
+use crate::attempt::tx::{Tx, TxHandle};
+
+/// The values that handlers borrow, one of each type.
+#[derive(Default, Clone)]
+pub(crate) struct States {
+    // Each value is an `Arc<T>`, under the `TypeId` of `T`, so that `T` may be a trait object.
+    values: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+}
+
+impl States {
+    pub(crate) fn insert<T: ?Sized + Send + Sync + 'static>(&mut self, value: Arc<T>) {
+        self.values.insert(TypeId::of::<T>(), Arc::new(value));
+    }
+
+    pub(crate) fn satisfies(&self, requirement: &StateRequirement) -> bool {
+        requirement.type_id == TypeId::of::<Attempt>()
+            || self.values.contains_key(&requirement.type_id)
+    }
+
+    fn get<T: ?Sized + Send + Sync + 'static>(&self) -> &Arc<T> {
+        self.values
+            .get(&TypeId::of::<T>())
+            .and_then(|value| value.downcast_ref())
+            .expect("the worker refuses to start when a declared state is missing")
+    }
+}
+
+impl fmt::Debug for States {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("States")
+            .field("len", &self.values.len())
+            .finish()
+    }
+}
+
+/// A type of worker state that a handler borrows.
+#[derive(Clone, Copy)]
+pub struct StateRequirement {
+    type_id: TypeId,
+    // `type_name` is not a `const fn`.
+    type_name: fn() -> &'static str,
+}
+
+impl StateRequirement {
+    /// Requires a state of the type `T`, or of the trait object `T`.
+    pub const fn of<T: ?Sized + Send + Sync + 'static>() -> Self {
+        Self {
+            type_id: TypeId::of::<T>(),
+            type_name: type_name::<T>,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        (self.type_name)()
+    }
+}
+
+impl fmt::Debug for StateRequirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StateRequirement")
+            .field(&self.name())
+            .finish()
+    }
+}
+
+/// What a handler can be given in one call, beside its payload.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    pub(crate) states: &'a States,
+    pub(crate) attempt: &'a Arc<Attempt>,
+    pub(crate) tx: Option<&'a mut Tx>,
+}
+
+impl<'a> Parts<'a> {
+    /// Borrows the attempt that is being made.
+    pub fn attempt(&self) -> &'a Attempt {
+        self.attempt
+    }
+
+    /// Borrows the worker state of the type `T`; for [`Attempt`], the attempt being made.
+    ///
+    /// # Panics
+    ///
+    /// When the state was not declared in [`Declaration::states`](crate::Declaration::states):
+    /// a worker that lacks a declared state does not start.
+    pub fn state<T: ?Sized + Send + Sync + 'static>(&self) -> &'a T {
+        self.find::<T>()
+    }
+
+    /// Shares the worker state of the type `T`.
+    ///
+    /// # Panics
+    ///
+    /// As [`state`](Self::state).
+    pub fn arc<T: ?Sized + Send + Sync + 'static>(&self) -> Arc<T> {
+        Arc::clone(self.find::<T>())
+    }
+
+    fn find<T: ?Sized + Send + Sync + 'static>(&self) -> &'a Arc<T> {
+        let attempt: &'a dyn Any = self.attempt;
+        attempt
+            .downcast_ref::<Arc<T>>()
+            .unwrap_or_else(|| self.states.get::<T>())
+    }
+
+    /// Takes the transaction in which the task completes.
+    ///
+    /// # Panics
+    ///
+    /// When the handler was not declared
+    /// [`transactional`](crate::Declaration::transactional), or on the second call.
+    pub fn tx<X: TxHandle>(&mut self) -> &'a mut X {
+        let tx = self
+            .tx
+            .take()
+            .expect("a transactional handler is given its transaction, once");
+        X::of(tx)
+    }
+}

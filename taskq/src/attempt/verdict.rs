@@ -1,0 +1,229 @@
+//! What becomes of a task after an attempt: decided here, written by `store::settle`.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::attempt::backoff::backoff;
+use crate::attempt::decision::{Wish, report, wish_of};
+use crate::attempt::outcome::Kept;
+use crate::error::BoxError;
+
+/// The longest error text that is kept, in bytes. An attempt's history is read by people.
+const MAX_ERROR_LENGTH: usize = 4_000;
+
+/// The longest that a task is put off: a hundred years, which a timestamp can always hold.
+const MAX_DELAY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
+/// Where a claimed task goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is done.
+    Complete,
+    /// It is done, and kept with its result.
+    Keep { result: Kept },
+    /// It failed and waits for its next attempt.
+    Retry { delay: Duration, error: String },
+    /// It runs later, as if this attempt had not been.
+    Snooze { delay: Duration },
+    /// It was not run, or not to its end, and waits again in its old place.
+    HandBack,
+    /// It is given up: no attempt is left, or its handler said so.
+    Discard { error: String },
+    /// Its handler found that it is no longer wanted.
+    Cancel { error: String },
+    /// Its payload does not decode.
+    Invalid { error: String },
+}
+
+/// A verdict about one task, and the lease that gives the right to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Settlement {
+    pub(crate) lease_id: Uuid,
+    pub(crate) task_id: i64,
+    pub(crate) verdict: Verdict,
+    /// Whether the task is kept when it has completed.
+    pub(crate) keep: bool,
+}
+
+impl Verdict {
+    /// Decides about an attempt that failed. `jitter` is random, in `0.0..1.0`.
+    pub(crate) fn of_failure(
+        error: &BoxError,
+        wish: Option<Wish>,
+        number: u16,
+        max_attempts: u16,
+        jitter: f64,
+    ) -> Self {
+        let text = shorten(report(&**error));
+        let is_last = number >= max_attempts;
+        match wish.or_else(|| wish_of(&**error)) {
+            Some(Wish::Snooze(delay)) => Self::Snooze {
+                delay: delay.min(MAX_DELAY),
+            },
+            Some(Wish::Discard(why)) => Self::Discard {
+                error: mention(text, why),
+            },
+            Some(Wish::Cancel(why)) => Self::Cancel {
+                error: mention(text, why),
+            },
+            _ if is_last => Self::Discard { error: text },
+            Some(Wish::RetryIn(delay)) => Self::Retry {
+                delay: delay.min(MAX_DELAY),
+                error: text,
+            },
+            None => Self::Retry {
+                delay: backoff(number, jitter),
+                error: text,
+            },
+        }
+    }
+
+    /// Decides about an attempt that succeeded, though its handler may have wished otherwise.
+    pub(crate) fn of_success(wish: Option<Wish>, number: u16, max_attempts: u16) -> Self {
+        match wish {
+            None => Self::Complete,
+            Some(wish) => {
+                let error: BoxError = match &wish {
+                    Wish::RetryIn(_) => "its handler asked for a retry".into(),
+                    Wish::Snooze(_) => "its handler asked for a snooze".into(),
+                    Wish::Discard(why) | Wish::Cancel(why) => why.clone().into(),
+                };
+                Self::of_failure(&error, Some(wish), number, max_attempts, 0.0)
+            }
+        }
+    }
+
+    /// Tells whether the task is done.
+    pub(crate) fn is_completion(&self) -> bool {
+        matches!(self, Self::Complete | Self::Keep { .. })
+    }
+
+    /// Sets a task aside whose payload does not decode.
+    pub(crate) fn invalid(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::Invalid {
+            error: shorten(report(error)),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Complete | Self::Keep { .. } => "completed",
+            Self::Retry { .. } => "retry",
+            Self::Snooze { .. } => "snooze",
+            Self::HandBack => "hand_back",
+            Self::Discard { .. } => "discarded",
+            Self::Cancel { .. } => "cancelled",
+            Self::Invalid { .. } => "invalid",
+        }
+    }
+
+    pub(crate) fn delay(&self) -> Duration {
+        match self {
+            Self::Retry { delay, .. } | Self::Snooze { delay } => *delay,
+            _ => Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn error(&self) -> Option<&str> {
+        match self {
+            Self::Retry { error, .. }
+            | Self::Discard { error }
+            | Self::Cancel { error }
+            | Self::Invalid { error } => Some(error),
+            Self::Keep { result } => result.problem(),
+            Self::Complete | Self::Snooze { .. } | Self::HandBack => None,
+        }
+    }
+
+    /// Returns the result that is kept, as JSON.
+    pub(crate) fn result(&self) -> Option<&str> {
+        match self {
+            Self::Keep { result } => result.json(),
+            _ => None,
+        }
+    }
+}
+
+// An error that carries its reason says it in its own text; the verbs of `Attempt` do not.
+fn mention(text: String, why: String) -> String {
+    match text.contains(&why) {
+        true => text,
+        false => shorten(format!("{why}: {text}")),
+    }
+}
+
+fn shorten(mut text: String) -> String {
+    if text.len() > MAX_ERROR_LENGTH {
+        text.truncate(text.floor_char_boundary(MAX_ERROR_LENGTH));
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attempt::decision as control;
+
+    fn of(error: impl Into<BoxError>, number: u16) -> Verdict {
+        Verdict::of_failure(&error.into(), None, number, 3, 0.5)
+    }
+
+    #[test]
+    fn a_failure_is_retried_until_its_attempts_are_used_up() {
+        assert!(matches!(of("no", 1), Verdict::Retry { .. }));
+        assert!(matches!(of("no", 2), Verdict::Retry { .. }));
+        assert_eq!(of("no", 3), Verdict::Discard { error: "no".into() });
+    }
+
+    #[test]
+    fn asking_for_a_retry_does_not_make_more_attempts() {
+        let minute = Duration::from_secs(60);
+        assert!(
+            matches!(of(control::retry_in(minute), 2), Verdict::Retry { delay, .. } if delay == minute)
+        );
+        assert!(matches!(
+            of(control::retry_in(minute), 3),
+            Verdict::Discard { .. }
+        ));
+    }
+
+    #[test]
+    fn a_snooze_is_no_failure_on_the_last_attempt_either() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(
+            of(control::snooze(minute), 3),
+            Verdict::Snooze { delay: minute }
+        );
+    }
+
+    #[test]
+    fn a_wish_of_the_attempt_wins_over_what_the_handler_returned() {
+        let wish = Some(Wish::Cancel("sold out".into()));
+        let verdict = Verdict::of_failure(&"failed".into(), wish.clone(), 1, 3, 0.5);
+        assert_eq!(
+            verdict,
+            Verdict::Cancel {
+                error: "sold out: failed".into()
+            }
+        );
+        assert!(matches!(
+            Verdict::of_success(wish, 1, 3),
+            Verdict::Cancel { .. }
+        ));
+    }
+
+    #[test]
+    fn a_delay_without_end_is_cut_to_what_a_timestamp_holds() {
+        assert_eq!(of(control::snooze(Duration::MAX), 1).delay(), MAX_DELAY);
+    }
+
+    #[test]
+    fn a_long_error_is_cut_between_characters() {
+        let Verdict::Retry { error, .. } = of("ü".repeat(5_000), 1) else {
+            panic!("a first failure is retried")
+        };
+        assert!(error.len() <= MAX_ERROR_LENGTH + '…'.len_utf8());
+    }
+}

@@ -1,0 +1,159 @@
+//! Making the tables, and making sure that they fit this binary.
+
+use sqlx::{AssertSqlSafe, Connection, Error, PgConnection, PgPool, query, raw_sql};
+
+use crate::error::{MigrateError, SchemaTooNew, WorkerError, missing_table};
+use crate::store::{self, Schema, in_schema};
+
+/// One step in the life of the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Migration {
+    /// Its place in the order, from 1.
+    pub version: i32,
+    /// What it is about.
+    pub name: &'static str,
+    /// Its text, for the schema `taskq`. Its last statement records it in `taskq.migration`.
+    pub sql: &'static str,
+}
+
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "tasks",
+        sql: include_str!("../../migrations/0001_tasks.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "lanes",
+        sql: include_str!("../../migrations/0002_lanes.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "crowds",
+        sql: include_str!("../../migrations/0003_crowds.sql"),
+    },
+];
+
+/// The newest version of the tables that this binary knows, and the one that it needs.
+const KNOWN: i32 = MIGRATIONS[MIGRATIONS.len() - 1].version;
+
+/// Returns the migrations, in order, for people who run their own: each text is complete, and
+/// [`migrate`] finds what was run by hand recorded.
+pub fn migrations() -> &'static [Migration] {
+    MIGRATIONS
+}
+
+/// Makes the task tables in the schema `taskq`, or brings them up to date.
+///
+/// taskq keeps its own books, in that schema: it neither reads nor writes the `_sqlx_migrations`
+/// of the application. All that is missing runs in one transaction under a lock, so that it is safe
+/// to call this twice, and from several processes at once; the second finds nothing to do. It
+/// goes through a connection pooler in transaction mode. Tables that are newer than this binary are
+/// left alone if it can work with them, so that the older processes of a deploy go on.
+///
+/// # Errors
+///
+/// See [`MigrateError`]. Nothing is changed then.
+pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
+    migrate_schema(pool, Schema::default()).await
+}
+
+/// Does what [`migrate`] does, in another schema than `taskq`.
+///
+/// # Errors
+///
+/// As [`migrate`].
+pub async fn migrate_schema(pool: &PgPool, schema: Schema) -> Result<(), MigrateError> {
+    let mut migration = None;
+    let applied = async {
+        let mut connection = pool.acquire().await?;
+        apply(&mut connection, schema, &mut migration).await
+    };
+    match applied.await {
+        Ok(None) => Ok(()),
+        Ok(Some(too_new)) => Err(MigrateError::TooNew(too_new)),
+        Err(source) => Err(MigrateError::Database { migration, source }),
+    }
+}
+
+async fn apply(
+    connection: &mut PgConnection,
+    schema: Schema,
+    current: &mut Option<&'static str>,
+) -> Result<Option<SchemaTooNew>, Error> {
+    let mut tx = connection.begin().await?;
+    raw_sql("set local lock_timeout = '60s'")
+        .execute(&mut *tx)
+        .await?;
+    query("select pg_advisory_xact_lock(hashtextextended('taskq migration ' || $1, 0))")
+        .bind(schema.name)
+        .execute(&mut *tx)
+        .await?;
+    let found = match store::schema_exists(&mut tx, schema).await? {
+        true => store::schema_version(&mut tx, schema).await?,
+        false => (None, None),
+    };
+    if let Some(too_new) = too_new(schema, found) {
+        return Ok(Some(too_new));
+    }
+    let version = found.0.unwrap_or(0);
+    for migration in MIGRATIONS
+        .iter()
+        .filter(|migration| migration.version > version)
+    {
+        *current = Some(migration.name);
+        raw_sql(AssertSqlSafe(in_schema(migration.sql, schema.name)))
+            .execute(&mut *tx)
+            .await?;
+        tracing::info!(
+            schema = schema.name,
+            version = migration.version,
+            name = migration.name,
+            "migrated"
+        );
+    }
+    tx.commit().await?;
+    Ok(None)
+}
+
+fn too_new(
+    schema: Schema,
+    (version, oldest_binary): (Option<i32>, Option<i32>),
+) -> Option<SchemaTooNew> {
+    let oldest_binary = oldest_binary?;
+    (oldest_binary > KNOWN).then(|| SchemaTooNew {
+        schema: schema.name,
+        found: version.unwrap_or(oldest_binary),
+        known: KNOWN,
+        oldest_binary,
+    })
+}
+
+/// Makes sure that a worker can work with the tables.
+pub(crate) async fn check(pool: &PgPool, schema: Schema) -> Result<(), WorkerError> {
+    let mut connection = pool.acquire().await.map_err(WorkerError::Database)?;
+    let found = match store::schema_version(&mut connection, schema).await {
+        Ok(found) => found,
+        Err(error) if missing_table(&error) => {
+            return Err(WorkerError::NoSchema {
+                schema: schema.name,
+            });
+        }
+        Err(error) => return Err(WorkerError::Database(error)),
+    };
+    if let Some(too_new) = too_new(schema, found) {
+        return Err(WorkerError::SchemaTooNew(too_new));
+    }
+    match found.0 {
+        Some(version) if version >= KNOWN => Ok(()),
+        Some(version) => Err(WorkerError::SchemaTooOld {
+            schema: schema.name,
+            found: version,
+            needed: KNOWN,
+        }),
+        None => Err(WorkerError::NoSchema {
+            schema: schema.name,
+        }),
+    }
+}

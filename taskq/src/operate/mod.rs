@@ -1,0 +1,8 @@
+//! What people and programs ask of the tables, beside enqueueing and working: to make them, to check
+//! what waits before a deploy, to compare payloads with a lock, to read a result.
+
+pub(crate) mod check;
+#[cfg(all(feature = "cli", feature = "schemars"))]
+pub(crate) mod lock;
+pub(crate) mod migrate;
+pub(crate) mod result;

@@ -1,0 +1,269 @@
+//! What a worker needs to know of a task type: how to decode a row and run its handler.
+
+use std::panic::Location;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde_json::value::RawValue;
+
+use crate::attempt::outcome::Outcome;
+use crate::attempt::state::{Parts, StateRequirement};
+use crate::error::DecodeError;
+use crate::task::payload::{self, Payload};
+
+/// How long one attempt may take, unless its type says otherwise.
+///
+/// An hour is long enough for a nightly export, and short enough that a hung socket gives its
+/// place back the same night.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// A handler that a worker can run.
+///
+/// `#[task]` implements it for the payload struct that it makes, or, where the payload is declared
+/// elsewhere (`handles = …`), for a `…Handler` beside it. These types are what
+/// [`only`](crate::WorkerBuilder::only) takes.
+///
+/// It can be written by hand, for what no `async fn` expresses:
+///
+/// ```
+/// use taskq::{BoxFuture, Declaration, IntoOutcome, Outcome, Parts, StateRequirement, Task};
+/// # #[derive(serde::Serialize, serde::Deserialize, taskq::Payload)]
+/// # struct SendSms { to: String }
+/// # trait Sms: Send + Sync { fn send(&self, to: &str) -> Result<(), String>; }
+///
+/// struct SendSmsHandler;
+///
+/// impl Task for SendSmsHandler {
+///     type Payload = SendSms;
+///
+///     const DECLARATION: Declaration =
+///         Declaration::new().states(&[StateRequirement::of::<dyn Sms>()]);
+///
+///     fn run<'a>(payload: SendSms, parts: Parts<'a>) -> BoxFuture<'a, Outcome> {
+///         Box::pin(async move { parts.state::<dyn Sms>().send(&payload.to).into_outcome() })
+///     }
+/// }
+///
+/// taskq::register!(SendSmsHandler);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a task",
+    label = "not a task",
+    note = "name the struct that `#[taskq::task]` made, such as `SendEmailWelcome` for `async fn send_email_welcome`, or `SendEmailWelcomeHandler` where it has `handles = …`"
+)]
+pub trait Task: 'static {
+    /// The data that the handler is given.
+    type Payload: Payload;
+
+    /// What else the worker must know before it can run the handler.
+    const DECLARATION: Declaration;
+
+    /// Runs the handler once.
+    fn run<'a>(payload: Self::Payload, parts: Parts<'a>) -> BoxFuture<'a, Outcome>;
+}
+
+/// What a handler asks of its worker.
+#[derive(Debug, Clone, Copy)]
+pub struct Declaration {
+    pub(crate) aliases: &'static [&'static str],
+    pub(crate) file: &'static str,
+    pub(crate) line: u32,
+    pub(crate) states: &'static [StateRequirement],
+    pub(crate) delivery: Delivery,
+    pub(crate) timeout: Duration,
+    pub(crate) keep_completed: bool,
+    pub(crate) keep_result: bool,
+}
+
+impl Declaration {
+    /// Declares a handler without aliases, state or transaction, at the place of the caller.
+    #[track_caller]
+    pub const fn new() -> Self {
+        let place = Location::caller();
+        Self {
+            aliases: &[],
+            file: place.file(),
+            line: place.line(),
+            states: &[],
+            delivery: Delivery::AtLeastOnce,
+            timeout: DEFAULT_TIMEOUT,
+            keep_completed: false,
+            keep_result: false,
+        }
+    }
+
+    /// Sets where the handler stands in the source, as messages about it say.
+    pub const fn at(mut self, file: &'static str, line: u32) -> Self {
+        self.file = file;
+        self.line = line;
+        self
+    }
+
+    /// Accepts rows under these names too.
+    pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    /// Names the worker state that the handler borrows.
+    pub const fn states(mut self, states: &'static [StateRequirement]) -> Self {
+        self.states = states;
+        self
+    }
+
+    /// Gives the handler the transaction in which the task completes.
+    pub const fn transactional(mut self) -> Self {
+        self.delivery = Delivery::Transactional;
+        self
+    }
+
+    /// Keeps completed tasks of this type in `taskq.history`, whatever the worker keeps otherwise.
+    pub const fn keep_completed(mut self) -> Self {
+        self.keep_completed = true;
+        self
+    }
+
+    /// Keeps what the handler returns, with its completed tasks: it ends by
+    /// [`into_kept`](crate::IntoKept::into_kept).
+    pub const fn keep_result(mut self) -> Self {
+        self.keep_result = true;
+        self.keep_completed()
+    }
+
+    /// Sets how long one attempt may take.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+impl Default for Declaration {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What holds for a handler's effects. The handler's signature decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// Without `&mut tx`: the handler runs at least once.
+    AtLeastOnce,
+    /// With `&mut tx`: its effects in this database happen exactly once, or not at all.
+    Transactional,
+}
+
+pub(crate) type DecodeFn = fn(&RawValue, Option<u16>) -> Result<(), DecodeError>;
+
+pub(crate) type RunFn =
+    for<'a> fn(&RawValue, Option<u16>, Parts<'a>) -> Result<BoxFuture<'a, Outcome>, DecodeError>;
+
+/// One handler as the worker sees it: what `inventory` collects and [`Task`] describes.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct Registration {
+    pub(crate) task_type: &'static str,
+    /// The newest version of its payload that it decodes.
+    pub(crate) payload_version: u16,
+    pub(crate) queue: &'static str,
+    #[cfg(feature = "cli")]
+    pub(crate) priority: i16,
+    pub(crate) max_attempts: u16,
+    #[cfg(feature = "cli")]
+    pub(crate) oldest_version: u16,
+    pub(crate) declaration: Declaration,
+    pub(crate) decode: DecodeFn,
+    pub(crate) run: RunFn,
+    #[cfg(all(feature = "cli", feature = "schemars"))]
+    pub(crate) json_schema: fn() -> Option<schemars::Schema>,
+    #[cfg(all(feature = "cli", feature = "schemars"))]
+    pub(crate) older_json_schemas: fn() -> Vec<Option<schemars::Schema>>,
+}
+
+impl Registration {
+    /// Describes `T`.
+    pub const fn of<T: Task>() -> Self {
+        assert!(
+            T::DECLARATION.keep_result || !T::Payload::KEEPS_RESULT,
+            "the payload says what result is kept, so its handler keeps it: write `result = \"keep\"` in its `#[task]`"
+        );
+        Self {
+            task_type: T::Payload::TASK_TYPE,
+            payload_version: T::Payload::VERSION,
+            queue: T::Payload::QUEUE,
+            #[cfg(feature = "cli")]
+            priority: T::Payload::PRIORITY,
+            max_attempts: T::Payload::MAX_ATTEMPTS,
+            #[cfg(feature = "cli")]
+            oldest_version: T::Payload::OLDEST_VERSION,
+            declaration: T::DECLARATION,
+            decode: decode_erased::<T::Payload>,
+            run: run_erased::<T>,
+            #[cfg(all(feature = "cli", feature = "schemars"))]
+            json_schema: T::Payload::json_schema,
+            #[cfg(all(feature = "cli", feature = "schemars"))]
+            older_json_schemas: T::Payload::older_json_schemas,
+        }
+    }
+}
+
+inventory::collect!(Registration);
+
+/// Registers tasks that are implemented by hand, so that workers find them: `register!(Charge, Refund);`
+///
+/// What `#[task]` makes is registered already.
+#[macro_export]
+macro_rules! register {
+    ($($task:ty),+ $(,)?) => {
+        $($crate::__private::inventory::submit! {
+            $crate::__private::Registration::of::<$task>()
+        })+
+    };
+}
+
+// As for a run, and then it is let go.
+fn decode_erased<P: Payload>(raw: &RawValue, version: Option<u16>) -> Result<(), DecodeError> {
+    payload::read::<P>(raw, version).map(drop)
+}
+
+fn run_erased<'a, T: Task>(
+    raw: &RawValue,
+    version: Option<u16>,
+    parts: Parts<'a>,
+) -> Result<BoxFuture<'a, Outcome>, DecodeError> {
+    match payload::read(raw, version) {
+        Ok(payload) => Ok(T::run(payload, parts)),
+        Err(error) => Err(error),
+    }
+}
+
+/// A tuple of tasks, such as `(SendEmailWelcome, Purge)`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a tuple of tasks",
+    label = "not a tuple of tasks",
+    note = "write `.only::<(SendEmailWelcome, Purge)>()`, and `.only::<(Purge,)>()` for a single one"
+)]
+pub trait TaskSet {
+    #[doc(hidden)]
+    fn __registrations() -> Vec<Registration>;
+}
+
+macro_rules! task_set_of_tuple {
+    ($($task:ident)+) => {
+        impl<$($task: Task),+> TaskSet for ($($task,)+) {
+            fn __registrations() -> Vec<Registration> {
+                vec![$(Registration::of::<$task>()),+]
+            }
+        }
+    };
+}
+
+macro_rules! task_sets {
+    ($first:ident $($rest:ident)*) => {
+        task_set_of_tuple!($first $($rest)*);
+        task_sets!($($rest)*);
+    };
+    () => {};
+}
+
+task_sets!(T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13 T14 T15 T16 T17 T18 T19 T20 T21 T22 T23 T24);

@@ -1,0 +1,148 @@
+//! The handlers of a worker, by the names that rows may carry.
+
+use std::collections::BTreeMap;
+
+use crate::attempt::state::States;
+use crate::error::{MissingState, WorkerError};
+use crate::task::declaration::{Delivery, Registration};
+use crate::task::options::name_problem;
+
+/// How unlike a known name a waiting one may be to be taken for a misspelling of it.
+const SIMILAR: f64 = 0.8;
+
+/// Every task type that a worker can run.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    handlers: BTreeMap<&'static str, Registration>,
+}
+
+impl Registry {
+    /// Puts handlers in order, and refuses two that go by one name.
+    pub(crate) fn new(
+        registrations: impl IntoIterator<Item = Registration>,
+    ) -> Result<Self, WorkerError> {
+        let mut handlers: BTreeMap<&'static str, Registration> = BTreeMap::new();
+        for registration in registrations {
+            let aliases = registration.declaration.aliases.iter().copied();
+            for name in std::iter::once(registration.task_type).chain(aliases) {
+                if let Some(problem) = name_problem(name) {
+                    return Err(WorkerError::TaskTypeName {
+                        name,
+                        place: registration.place(),
+                        problem,
+                    });
+                }
+                if let Some(other) = handlers.insert(name, registration) {
+                    return Err(WorkerError::DuplicateTaskType {
+                        name,
+                        first: other.place(),
+                        second: registration.place(),
+                    });
+                }
+            }
+        }
+        Ok(Self { handlers })
+    }
+
+    /// Makes sure that every handler's state is there.
+    pub(crate) fn check_states(&self, states: &States) -> Result<(), WorkerError> {
+        let mut missing = Vec::new();
+        for (name, registration) in self
+            .handlers
+            .iter()
+            .filter(|(name, it)| **name == it.task_type)
+        {
+            for requirement in registration.declaration.states {
+                if !states.satisfies(requirement) {
+                    missing.push(MissingState {
+                        task_type: name,
+                        place: registration.place(),
+                        state: requirement.name(),
+                    });
+                }
+            }
+        }
+        match missing.is_empty() {
+            true => Ok(()),
+            false => Err(WorkerError::MissingState(missing)),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.handlers.is_empty()
+    }
+
+    /// Returns each handler once, by its name.
+    #[cfg(feature = "cli")]
+    pub(crate) fn handlers(&self) -> impl Iterator<Item = &Registration> {
+        let by_name = self.handlers.iter();
+        by_name
+            .filter(|(name, it)| **name == it.task_type)
+            .map(|(_, it)| it)
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&Registration> {
+        self.handlers.get(name)
+    }
+
+    /// Returns every name that a row may carry, aliases included.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.handlers
+            .keys()
+            .map(|name| (*name).to_owned())
+            .collect()
+    }
+
+    /// Returns every name that a row may carry, each with the newest payload version that its handler decodes.
+    pub(crate) fn known(&self) -> Vec<(String, u16)> {
+        self.handlers
+            .iter()
+            .map(|(name, it)| ((*name).to_owned(), it.payload_version))
+            .collect()
+    }
+
+    /// Tells whether a type asks for its completed tasks to be kept.
+    pub(crate) fn keeps_some(&self) -> bool {
+        self.handlers
+            .values()
+            .any(|it| it.declaration.keep_completed)
+    }
+
+    /// Returns each task type with the queue that it declares.
+    pub(crate) fn declared_queues(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.handlers
+            .iter()
+            .filter(|(name, it)| **name == it.task_type)
+            .map(|(name, it)| (*name, it.queue))
+    }
+
+    /// Returns the names whose handlers complete their tasks in their own transactions.
+    pub(crate) fn transactional_names(&self) -> Vec<String> {
+        self.handlers
+            .iter()
+            .filter(|(_, it)| it.declaration.delivery == Delivery::Transactional)
+            .map(|(name, _)| (*name).to_owned())
+            .collect()
+    }
+
+    /// Returns the known name that an unknown one looks most like.
+    pub(crate) fn similar_to(&self, unknown: &str) -> Option<&'static str> {
+        self.handlers
+            .keys()
+            .map(|name| {
+                (
+                    *name,
+                    strsim::jaro_winkler(&name.to_lowercase(), &unknown.to_lowercase()),
+                )
+            })
+            .filter(|(_, similarity)| *similarity >= SIMILAR)
+            .max_by(|(_, a), (_, b)| a.total_cmp(b))
+            .map(|(name, _)| name)
+    }
+}
+
+impl Registration {
+    pub(crate) fn place(&self) -> String {
+        format!("{}:{}", self.declaration.file, self.declaration.line)
+    }
+}

@@ -1,0 +1,86 @@
+//! Where things are kept, and under which user the server runs.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::testing::error::{ClusterError, at};
+
+/// Postgres refuses to run as root; for root it runs as `nobody`, which every system has.
+const NOBODY: u32 = 65_534;
+
+/// Memory that a file system must have free to hold the clusters of tests.
+const ROOM_IN_MEMORY: u64 = 1 << 30;
+
+/// The user that the server runs as.
+pub(crate) fn server_uid() -> u32 {
+    match uid() {
+        0 => NOBODY,
+        uid => uid,
+    }
+}
+
+fn uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Prepares a program to run as the user of the server.
+pub(crate) fn as_server_user(program: impl Into<OsString>) -> Command {
+    let mut command = Command::new(program.into());
+    if uid() == 0 {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command.current_dir("/");
+    command
+}
+
+/// Returns where downloads and lasting clusters are kept: outside of root's home, which the user of
+/// the server could not enter.
+pub(crate) fn cache() -> Result<PathBuf, ClusterError> {
+    if uid() == 0 {
+        return made(Path::new("/var/cache/taskq"), 0o755);
+    }
+    let absolute = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|it| it.is_absolute())
+    };
+    let home = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|it| it.join(".cache")));
+    if let Some(cache) = home.and_then(|home| made(&home.join("taskq"), 0o700).ok()) {
+        return Ok(cache);
+    }
+    owned(&std::env::temp_dir().join(format!("taskq-{}", uid())))
+}
+
+/// Returns where clusters are kept that end with their users: in memory, where there is room.
+pub(crate) fn memory() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    let room = rustix::fs::statvfs(&memory).map(|it| it.f_bavail * it.f_frsize);
+    match room {
+        Ok(room) if room >= ROOM_IN_MEMORY => memory,
+        _ => std::env::temp_dir(),
+    }
+}
+
+/// Makes a directory for the server, which nobody else but root may enter. Root may: it runs the
+/// clients of a server that runs as another.
+pub(crate) fn owned(path: &Path) -> Result<PathBuf, ClusterError> {
+    made(path, 0o700)?;
+    if uid() == 0 {
+        at(path, chown(path, Some(NOBODY), Some(NOBODY)))?;
+    }
+    let owner = at(path, fs::symlink_metadata(path))?;
+    match owner.is_dir() && owner.uid() == server_uid() {
+        true => Ok(path.to_owned()),
+        // In a directory that all may write to, somebody else was there first.
+        false => at(path, Err(std::io::ErrorKind::PermissionDenied.into())),
+    }
+}
+
+fn made(path: &Path, mode: u32) -> Result<PathBuf, ClusterError> {
+    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
+    at(path, made).map(|()| path.to_owned())
+}

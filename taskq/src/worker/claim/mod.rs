@@ -1,0 +1,472 @@
+//! Taking tasks: when to look, what to claim, and when to sleep.
+//!
+//! Run by the worker's main loop, one queue after the other on one connection. A queue whose backlog has
+//! room is claimed from without a pause for as long as claims bring something. When nothing is due the queue
+//! rests, and the race with an enqueue that commits just then is closed in three steps: rest a few
+//! milliseconds; register as asleep, so that enqueues notify, and look once more; then wait for a
+//! notification. An enqueue whose transaction looked for sleepers before the registration, and
+//! commits after the last look, is the one that is missed: for it the worker looks again after 20,
+//! 100, 500 milliseconds and so on up to the poll interval.
+
+pub(crate) mod buffer;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::Error;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use self::buffer::{Backlog, Claimed};
+use crate::attempt::verdict::{Settlement, Verdict};
+use crate::faults;
+use crate::lane::{Claimable, Lanes, Place, Share, Taken};
+use crate::store::{self, ClaimRequest, ClaimedLease, ClaimedRow, Link};
+use crate::worker::listen::Wake;
+use crate::worker::{Core, sleep_until_some};
+
+/// How long a queue rests after it was found empty the first time, the second time and so on; then
+/// for the poll interval.
+const NAPS: [Duration; 5] = [
+    Duration::from_millis(5),
+    Duration::from_millis(20),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+];
+
+/// How long the lanes found by a look are believed at least while claims bring something.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// A look is repeated so rarely that it takes a hundredth of the time, but no less often than this. Under
+/// load it walks over the rows that were taken lately, and so does the claim after it, which begins
+/// without floors. The more workers there are, the longer each look takes, and the more of them look.
+const LOOK_SHARE: u32 = 100;
+const LONGEST_LOOK_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long to wait after the first failure of the database; doubled with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The most tasks that one claim takes. Larger ones are no faster.
+const MOST_AT_ONCE: usize = 2_000;
+
+/// The most bytes of payloads that a claim is meant to take, by the mean of those before. A row of
+/// leases cannot hold more than a gigabyte, and a worker has to hold them all.
+const MOST_BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
+
+/// How many tasks a queue's first claim takes, before anything is known of their size.
+const FIRST_CLAIM: usize = 100;
+
+/// How often what was claimed ahead is looked at, whether its turn comes.
+const STALE_PERIOD: Duration = Duration::from_millis(250);
+
+/// Claims for all queues of a worker.
+pub(crate) struct Claimer {
+    core: Arc<Core>,
+    link: Link,
+    known: Vec<(String, u16)>,
+    transactional: Vec<String>,
+    queues: Vec<Queue>,
+    wakes: mpsc::UnboundedReceiver<Wake>,
+    outcomes: mpsc::Sender<Settlement>,
+    /// Whose turn it is.
+    next_queue: usize,
+}
+
+/// One queue, as its worker sees it.
+struct Queue {
+    name: String,
+    lanes: Lanes,
+    looked: Instant,
+    look_pause: Duration,
+    /// Whether suspects have had their turn since the last look.
+    suspects_asked: bool,
+    /// The most tasks to claim at once, by the size of those claimed last.
+    most_at_once: usize,
+    /// When to look again, while nothing is to be had.
+    rest_until: Option<Instant>,
+    /// Fruitless looks since the last claim that brought something.
+    naps: usize,
+    /// Claims that brought something since the last fruitless look.
+    streak: u32,
+    asleep_until: Option<Instant>,
+    failures: u32,
+}
+
+/// A queue for whose tasks slots are to be opened.
+pub(crate) struct Opening {
+    pub(crate) queue: usize,
+    pub(crate) slots: usize,
+}
+
+impl Claimer {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        wakes: mpsc::UnboundedReceiver<Wake>,
+        outcomes: mpsc::Sender<Settlement>,
+    ) -> Self {
+        let queues = core.settings.queues.iter();
+        Self {
+            link: Link::new(core.pool.clone()),
+            known: core.registry.known(),
+            transactional: core.registry.transactional_names(),
+            queues: queues.map(|(name, _)| Queue::new(name)).collect(),
+            wakes,
+            outcomes,
+            next_queue: 0,
+            core,
+        }
+    }
+
+    /// Waits until there is room and something to claim, claims it into the queue's backlog, and
+    /// returns how many slots to open for it. Each queue in its turn. Once the worker
+    /// is asked to stop it begins no further call, and returns.
+    ///
+    /// # Cancel safety
+    ///
+    /// What a claim under way was taking stays in its lease until that runs out.
+    pub(crate) async fn claim(&mut self) -> Opening {
+        loop {
+            if self.core.stop.gently.is_cancelled() {
+                return Opening { queue: 0, slots: 0 };
+            }
+            self.hand_back_stale().await;
+            let Some(queue) = self.ready() else {
+                self.wait().await;
+                continue;
+            };
+            self.next_queue = queue + 1;
+            match self.claim_from(queue).await {
+                Ok(claimed) if claimed.is_empty() => {}
+                Ok(claimed) => {
+                    let slots = self.core.backlogs[queue].put(claimed);
+                    return Opening { queue, slots };
+                }
+                Err(error) => {
+                    let queue = &mut self.queues[queue];
+                    let pause = queue.failed();
+                    tracing::warn!(queue = queue.name, %error, ?pause, "claim failed; trying again");
+                }
+            }
+        }
+    }
+
+    /// Returns the next queue that has room and does not rest.
+    fn ready(&self) -> Option<usize> {
+        let count = self.queues.len();
+        let now = Instant::now();
+        (0..count)
+            .map(|turn| (self.next_queue + turn) % count)
+            .find(|at| {
+                let rests = self.queues[*at].rest_until.is_some_and(|until| until > now);
+                !rests && self.core.backlogs[*at].room() > 0
+            })
+    }
+
+    /// Waits for room, for a time to look again, or for somebody who says that there is something.
+    async fn wait(&mut self) {
+        let next_look = (self.queues.iter())
+            .filter_map(|queue| queue.rest_until)
+            .filter(|until| *until > Instant::now())
+            .min();
+        tokio::select! {
+            () = self.core.stop.gently.cancelled() => {}
+            () = self.core.room.notified() => {}
+            Some(wake) = self.wakes.recv() => self.woken(&wake),
+            () = sleep_until_some(next_look) => {}
+            () = sleep(STALE_PERIOD), if self.core.backlogs.iter().any(Backlog::is_ahead) => {}
+        }
+    }
+
+    fn woken(&mut self, wake: &Wake) {
+        for queue in &mut self.queues {
+            if *wake == Wake::AllQueues {
+                // A server that crashed has forgotten who sleeps.
+                queue.asleep_until = None;
+            }
+            let concerned = match wake {
+                Wake::AllQueues => true,
+                Wake::Queue(name) => queue.name == *name,
+            };
+            if concerned {
+                // Whoever woke it may be about to commit: look again soon if nothing is there yet.
+                queue.rest_until = None;
+                queue.naps = 0;
+            }
+        }
+    }
+
+    async fn hand_back_stale(&self) {
+        for backlog in &self.core.backlogs {
+            hand_back(backlog.stale(), &self.outcomes).await;
+        }
+    }
+
+    // The claim is the last call that may fail: what it brought must be run.
+    async fn claim_from(&mut self, at: usize) -> Result<Vec<Claimed>, Error> {
+        let queue = &mut self.queues[at];
+        // A single task does not end the sleep: the next look will find the queue empty again.
+        if queue.streak >= 2 && queue.asleep_until.take().is_some() {
+            self.unregister(at).await?;
+        }
+        if self.queues[at].should_look() {
+            self.look(at).await?;
+        }
+        let kind = self.next_kind(at);
+        if self.queues[at].lanes.have_no(kind) {
+            self.rest(at).await?;
+            return Ok(Vec::new());
+        }
+        let tasks = self.claim_lanes(at, kind).await?;
+        let queue = &mut self.queues[at];
+        queue.failures = 0;
+        if !tasks.is_empty() {
+            queue.naps = 0;
+            queue.streak += 1;
+        } else if queue.lanes.have_no(Claimable::Fresh) {
+            // Others have what was due.
+            self.rest(at).await?;
+        }
+        Ok(tasks)
+    }
+
+    /// Suspects have one turn after each look, and only places where nothing waits ahead of them.
+    fn next_kind(&mut self, at: usize) -> Claimable {
+        let backlogs = &self.core.backlogs;
+        let alone = usize::from(!backlogs.iter().any(Backlog::has_one_alone));
+        let suspects = Claimable::Suspect { alone };
+        let queue = &mut self.queues[at];
+        let is_their_turn = !queue.suspects_asked
+            && backlogs[at].room_to_run() > 0
+            && !queue.lanes.have_no(suspects);
+        queue.suspects_asked |= is_their_turn;
+        match is_their_turn {
+            true => suspects,
+            false => Claimable::Fresh,
+        }
+    }
+
+    /// Finds the lanes that hold something.
+    async fn look(&mut self, at: usize) -> Result<(), Error> {
+        let queue = &mut self.queues[at];
+        let began = Instant::now();
+        let (schema, known) = (self.core.settings.schema, &self.known);
+        let worker_id = self.core.worker_id;
+        let found = self
+            .link
+            .call(async |db| store::scan(db, schema, &queue.name, known, worker_id).await)
+            .await?;
+        queue.lanes.replace(found);
+        queue.suspects_asked = false;
+        queue.looked = Instant::now();
+        queue.look_pause = (began.elapsed() * LOOK_SHARE).clamp(LOOK_PAUSE, LONGEST_LOOK_PAUSE);
+        Ok(())
+    }
+
+    async fn claim_lanes(&mut self, at: usize, kind: Claimable) -> Result<Vec<Claimed>, Error> {
+        let backlog = &self.core.backlogs[at];
+        let queue = &mut self.queues[at];
+        let room = match kind {
+            Claimable::Fresh => backlog.room(),
+            Claimable::Suspect { .. } => backlog.room_to_run(),
+        };
+        let limit = room.min(queue.most_at_once);
+        if limit == 0 {
+            // Handlers have slowed down since there was room.
+            return Ok(Vec::new());
+        }
+        let mut shares = queue.lanes.shares(kind, limit);
+        self.set_apart(at, &mut shares).await?;
+        let queue = &mut self.queues[at];
+        let request = ClaimRequest {
+            lease_id: Uuid::new_v4(),
+            worker_id: self.core.worker_id,
+            lease_duration: self.core.settings.lease,
+            queue: &queue.name,
+            limit,
+            shares: &shares,
+            transactional: &self.transactional,
+            // Only a crash that is on record can be charged to a task.
+            is_durable: kind != Claimable::Fresh,
+        };
+        let schema = self.core.settings.schema;
+        let began = Instant::now();
+        let claim = self
+            .link
+            .call(async |db| store::claim(db, schema, &request).await)
+            .await;
+        let leases = claim.inspect_err(|_| queue.claim_less(limit))?;
+        let rows = || leases.iter().flat_map(|lease| &lease.tasks);
+        let taken: Vec<Taken<'_>> = rows().map(taken).collect();
+        if !taken.is_empty() {
+            tracing::debug!(queue = queue.name, claimed = taken.len(), "claimed");
+        }
+        queue.lanes.claimed(&shares, limit, &taken);
+        queue.learn_size_of(taken.len(), rows().map(|row| row.payload.get().len()).sum());
+        let mut claimed = self.hold(leases, began);
+        claimed.sort_unstable_by_key(|task| (task.row.run_at, task.row.task_id));
+        Ok(claimed)
+    }
+
+    /// Has stretches of lanes for itself from which others claim at the same time. Each of them would
+    /// walk over the rows that all the others are just taking.
+    async fn set_apart(&mut self, at: usize, shares: &mut [Share]) -> Result<(), Error> {
+        let Queue { name, lanes, .. } = &self.queues[at];
+        let asked = lanes.to_set_apart(shares);
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let schema = self.core.settings.schema;
+        let stretches = self
+            .link
+            .call(async |db| store::reserve(db, schema, name, &asked).await)
+            .await?;
+        for share in shares {
+            if let Some(stretch) = stretches.iter().find(|it| it.lane == share.lane) {
+                share.set_apart(stretch);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in the leases of what was claimed.
+    fn hold(&self, leases: Vec<ClaimedLease>, claimed: Instant) -> Vec<Claimed> {
+        let arrived = Instant::now();
+        let mut tasks = Vec::with_capacity(leases.iter().map(|lease| lease.tasks.len()).sum());
+        for lease in leases {
+            let held = &self.core.leases;
+            let lost = held.insert(lease.lease_id, lease.tasks.len(), claimed);
+            tasks.extend(lease.tasks.into_iter().map(|row| Claimed {
+                row,
+                arrived,
+                lost: lost.clone(),
+            }));
+        }
+        tasks
+    }
+
+    /// Nothing is due: decides when to look again, and falls asleep by and by.
+    async fn rest(&mut self, at: usize) -> Result<(), Error> {
+        let settings = &self.core.settings;
+        let queue = &mut self.queues[at];
+        queue.streak = 0;
+        queue.failures = 0;
+        // Suspects that must wait for one another are not announced when their turn comes.
+        let longest = match queue.lanes.have_no(Claimable::Suspect { alone: 1 }) {
+            true => settings.poll_interval,
+            false => NAPS[2].min(settings.poll_interval),
+        };
+        let nap = NAPS
+            .get(queue.naps)
+            .copied()
+            .unwrap_or(longest)
+            .min(longest);
+        let nap = match faults::is_planted("short_is_empty") {
+            true => longest,
+            false => nap,
+        };
+        let now = Instant::now();
+        let registered = queue
+            .asleep_until
+            .is_some_and(|until| until > now + longest);
+        if settings.listen && queue.naps > 0 && !registered {
+            let duration = longest * 3 + NAPS[NAPS.len() - 1];
+            let (schema, worker_id) = (settings.schema, self.core.worker_id);
+            self.link
+                .call(async |db| {
+                    store::listen(db, schema, worker_id, &[&queue.name], duration).await
+                })
+                .await?;
+            queue.asleep_until = Some(now + duration);
+            // What was committed before the registration is seen by one more look.
+            queue.rest_until = None;
+            return Ok(());
+        }
+        queue.naps += 1;
+        let due_in = queue.lanes.next_due_in().unwrap_or(longest);
+        queue.rest_until = Some(now + nap.min(due_in));
+        Ok(())
+    }
+
+    async fn unregister(&mut self, at: usize) -> Result<(), Error> {
+        let (schema, worker_id) = (self.core.settings.schema, self.core.worker_id);
+        let queue = self.queues[at].name.as_str();
+        self.link
+            .call(async |db| store::unlisten(db, schema, worker_id, &[queue]).await)
+            .await
+    }
+}
+
+/// Gives tasks back that have not begun.
+pub(crate) async fn hand_back(tasks: Vec<Claimed>, outcomes: &mpsc::Sender<Settlement>) {
+    for task in tasks {
+        let settlement = Settlement {
+            lease_id: task.row.lease_id,
+            task_id: task.row.task_id,
+            verdict: Verdict::HandBack,
+            keep: false,
+        };
+        // The receiver is there for as long as the worker runs.
+        let _ = outcomes.send(settlement).await;
+    }
+}
+
+fn taken(row: &ClaimedRow) -> Taken<'_> {
+    Taken {
+        task_type: &row.task_type,
+        payload_version: row.payload_version,
+        crashes: row.crashes,
+        priority: row.priority,
+        place: Place {
+            run_at: row.run_at,
+            task_id: row.task_id,
+        },
+    }
+}
+
+impl Queue {
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            lanes: Lanes::default(),
+            looked: Instant::now(),
+            look_pause: Duration::ZERO,
+            suspects_asked: false,
+            most_at_once: FIRST_CLAIM,
+            rest_until: None,
+            naps: 0,
+            streak: 0,
+            asleep_until: None,
+            failures: 0,
+        }
+    }
+
+    /// Takes in how large so many payloads are together.
+    fn learn_size_of(&mut self, count: usize, bytes: usize) {
+        if count > 0 {
+            let fitting = MOST_BYTES_AT_ONCE * count / bytes.max(1);
+            self.most_at_once = fitting.clamp(1, MOST_AT_ONCE);
+        }
+    }
+
+    /// A claim failed that asked for so many: perhaps they are too large together.
+    fn claim_less(&mut self, limit: usize) {
+        self.most_at_once = (limit / 2).max(1);
+    }
+
+    fn should_look(&self) -> bool {
+        self.lanes.have_no(Claimable::Fresh) || self.looked.elapsed() >= self.look_pause
+    }
+
+    fn failed(&mut self) -> Duration {
+        let longest = FIRST_PAUSE
+            .saturating_mul(1 << self.failures.min(16))
+            .min(LONGEST_PAUSE);
+        let pause = longest.mul_f64(0.5 + 0.5 * fastrand::f64());
+        self.failures += 1;
+        self.rest_until = Some(Instant::now() + pause);
+        pause
+    }
+}

@@ -1,0 +1,108 @@
+//! Keeping leases while their handlers run.
+//!
+//! Run by each worker, for the leases that it holds in memory: a lease is extended because a handler
+//! is alive, not because a process is. A heartbeat is sent four times in a lease's duration, on a
+//! connection of its own that handlers cannot take. While none comes through, leases are given up
+//! shortly before they end, by this process's monotonic clock, and their handlers stopped. If the
+//! loop stopped, the leases would run out and the tasks be rescued. It stops only after the last
+//! handler has ended.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{self, Link, WorkerRow};
+use crate::worker::Core;
+
+/// Heartbeats in the duration of a lease. Three may be missed.
+const BEATS_PER_LEASE: u32 = 4;
+
+/// Sends heartbeats until `done`.
+pub(crate) async fn beat(core: Arc<Core>, done: CancellationToken) {
+    let itself = core.itself();
+    let period = core.settings.lease / BEATS_PER_LEASE;
+    let mut link = Link::new(core.pool.clone());
+    let mut pace = interval(period);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = done.cancelled() => break,
+            _ = pace.tick() => {}
+        }
+        // The first tick is at once, and registers the worker.
+        if let Err(error) = beat_once(&core, &itself, &mut link).await {
+            tracing::warn!(%error, "heartbeat failed; trying again");
+            tokio::select! {
+                () = done.cancelled() => break,
+                () = sleep(period / 4) => pace.reset_immediately(),
+            }
+        }
+    }
+    if let Err(error) = write_counters(&core, &mut link).await {
+        tracing::warn!(%error, "the counters of the last seconds could not be written");
+    }
+    let schema = core.settings.schema;
+    let unregistered = link
+        .call(async |db| store::unregister(db, schema, itself.worker_id).await)
+        .await;
+    if let Err(error) = unregistered {
+        tracing::debug!(%error, "could not unregister; the registration will run out");
+    }
+}
+
+async fn beat_once(core: &Core, itself: &WorkerRow, link: &mut Link) -> Result<(), sqlx::Error> {
+    let (schema, lease) = (core.settings.schema, core.settings.lease);
+    let asked = core.leases.to_extend();
+    if !asked.is_empty() {
+        let sent = Instant::now();
+        let extended = link
+            .call(async |db| store::heartbeat(db, schema, &asked, lease).await)
+            .await?;
+        let lost = core.leases.extended(sent, &asked, &extended);
+        if lost > 0 {
+            tracing::warn!(
+                lost,
+                "leases lost: others have taken their tasks; handlers stopped"
+            );
+        }
+    }
+    link.call(async |db| store::register(db, schema, itself, lease).await)
+        .await?;
+    write_counters(core, link).await
+}
+
+async fn write_counters(core: &Core, link: &mut Link) -> Result<(), sqlx::Error> {
+    let counts = core.counters.take();
+    if counts.is_empty() {
+        return Ok(());
+    }
+    let schema = core.settings.schema;
+    let written = link
+        .call(async |db| store::count(db, schema, &counts).await)
+        .await;
+    if written.is_err() {
+        core.counters.put_back(counts);
+    }
+    written
+}
+
+/// Gives up leases that no heartbeat has extended in time, until `done`.
+pub(crate) async fn watch(core: Arc<Core>, done: CancellationToken) {
+    let mut pace = interval(core.settings.lease / 30);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = done.cancelled() => return,
+            _ = pace.tick() => {}
+        }
+        let given_up = core.leases.give_up_overdue();
+        if given_up > 0 {
+            tracing::warn!(
+                given_up,
+                "leases given up: no heartbeat came through; handlers stopped"
+            );
+        }
+    }
+}

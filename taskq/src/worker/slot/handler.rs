@@ -1,0 +1,226 @@
+//! Making one attempt: decode, run, decide.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::time::timeout_at;
+use tokio_util::sync::CancellationToken;
+
+use super::transaction::{Session, execute_in_transaction};
+use crate::attempt::outcome::Outcome;
+use crate::attempt::state::Parts;
+use crate::attempt::tx::Tx;
+use crate::attempt::verdict::{Settlement, Verdict};
+use crate::attempt::{Attempt, Cancellation, Ending};
+use crate::error::{BoxError, DecodeError};
+use crate::faults::crash_point;
+use crate::store::{ClaimedRow, version_of};
+use crate::task::declaration::{Delivery, Registration};
+use crate::worker::Core;
+
+/// Everything that one attempt needs.
+pub(crate) struct Execution<'a> {
+    pub(crate) core: &'a Core,
+    pub(crate) registration: &'a Registration,
+    pub(crate) row: &'a ClaimedRow,
+    /// Cancelled when the lease is lost.
+    pub(crate) lost: &'a CancellationToken,
+}
+
+/// How running a handler ended.
+pub(crate) enum End {
+    /// The attempt is over, and this is what becomes of the task.
+    Verdict(Verdict),
+    /// The lease was lost: the task belongs to somebody else, and there is nothing to say about it.
+    Lost,
+}
+
+impl Execution<'_> {
+    /// Runs the handler, and returns what is left to be written about the task, if anything is. A
+    /// session is kept from one attempt in a transaction to the next.
+    pub(crate) async fn run(&self, session: &mut Option<Session>) -> Option<Settlement> {
+        let end = match self.registration.declaration.delivery {
+            Delivery::AtLeastOnce => Some(self.run_handler(None).await),
+            // What it settled in its own transaction needs no further word.
+            Delivery::Transactional => execute_in_transaction(self, session).await,
+        };
+        match end? {
+            End::Verdict(verdict) => {
+                self.count(&verdict);
+                Some(self.settlement(verdict))
+            }
+            End::Lost => {
+                tracing::warn!("lease lost; the attempt does not count");
+                None
+            }
+        }
+    }
+
+    /// Runs the handler, in a transaction if one is given, and decides.
+    pub(crate) async fn run_handler(&self, tx: Option<&mut Tx>) -> End {
+        // Both may have come while the task waited for a transaction.
+        if self.lost.is_cancelled() {
+            return End::Lost;
+        }
+        if self.core.stop.now.is_cancelled() {
+            return End::Verdict(Verdict::HandBack);
+        }
+        let began = Instant::now();
+        let Ending(attempt) = &Ending(Arc::new(self.attempt(began)));
+        let parts = Parts {
+            states: &self.core.states,
+            attempt,
+            tx,
+        };
+        crash_point("before_handler");
+        let handler = match self.start_handler(parts) {
+            Ok(handler) => handler,
+            Err(error) => {
+                let verdict = Verdict::invalid(&error);
+                tracing::error!(
+                    error = verdict.error(),
+                    "payload is invalid; task set aside"
+                );
+                return End::Verdict(verdict);
+            }
+        };
+        let handler = AssertUnwindSafe(handler).catch_unwind();
+        let outcome = tokio::select! {
+            // The handler first: most end at once, and then nothing else need be waited for.
+            biased;
+            ended = timeout_at(attempt.deadline.into(), handler) => match ended {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(panic)) => Outcome::Failed(panic_message(&*panic).into()),
+                Err(_) => Outcome::Failed(self.timed_out()),
+            },
+            () = self.lost.cancelled() => return End::Lost,
+            () = self.core.stop.now.cancelled() => {
+                tracing::info!("worker is stopping; task handed back");
+                return End::Verdict(Verdict::HandBack);
+            }
+        };
+        crash_point("after_handler");
+        // An error whose text panics is a failure like any other.
+        let decide = AssertUnwindSafe(|| self.decide(outcome, attempt));
+        let verdict = std::panic::catch_unwind(decide).unwrap_or_else(|panic| {
+            self.decide(Outcome::Failed(panic_message(&*panic).into()), attempt)
+        });
+        log(&verdict, began.elapsed());
+        End::Verdict(verdict)
+    }
+
+    // A panic while a payload is decoded must not end more than this attempt either.
+    fn start_handler<'a>(&self, parts: Parts<'a>) -> Result<BoxFuture<'a, Outcome>, DecodeError> {
+        let version = version_of(self.row.payload_version);
+        let start = AssertUnwindSafe(|| (self.registration.run)(&self.row.payload, version, parts));
+        std::panic::catch_unwind(start).unwrap_or_else(|panic| {
+            let outcome = Outcome::Failed(panic_message(&*panic).into());
+            Ok(std::future::ready(outcome).boxed())
+        })
+    }
+
+    fn decide(&self, outcome: Outcome, attempt: &Attempt) -> Verdict {
+        let (number, max_attempts) = (attempt.number, attempt.max_attempts);
+        match outcome {
+            Outcome::Completed => Verdict::of_success(attempt.take_wish(), number, max_attempts),
+            Outcome::Kept(result) => {
+                match Verdict::of_success(attempt.take_wish(), number, max_attempts) {
+                    Verdict::Complete => Verdict::Keep { result },
+                    wished => wished,
+                }
+            }
+            Outcome::Failed(error) => {
+                let wish = attempt.take_wish();
+                Verdict::of_failure(&error, wish, number, max_attempts, fastrand::f64())
+            }
+        }
+    }
+
+    /// Decides about an attempt that failed after its handler had ended.
+    pub(crate) fn failed_at_end(&self, error: BoxError) -> Verdict {
+        let (number, max_attempts) = (self.number(), self.max_attempts());
+        Verdict::of_failure(&error, None, number, max_attempts, fastrand::f64())
+    }
+
+    pub(crate) fn settlement(&self, verdict: Verdict) -> Settlement {
+        Settlement {
+            lease_id: self.row.lease_id,
+            task_id: self.row.task_id,
+            verdict,
+            keep: self.keeps_completed(),
+        }
+    }
+
+    /// Tells whether the task is kept when it has completed.
+    pub(crate) fn keeps_completed(&self) -> bool {
+        self.core.settings.keep_completed || self.registration.declaration.keep_completed
+    }
+
+    /// Counts an outcome that was written, or is about to be.
+    pub(crate) fn count(&self, verdict: &Verdict) {
+        let counters = &self.core.counters;
+        counters.add(self.registration.task_type, verdict.name());
+    }
+
+    pub(crate) fn number(&self) -> u16 {
+        self.row.attempts.saturating_add(1)
+    }
+
+    fn max_attempts(&self) -> u16 {
+        self.row
+            .max_attempts
+            .unwrap_or(self.registration.max_attempts)
+    }
+
+    fn attempt(&self, began: Instant) -> Attempt {
+        Attempt {
+            task_id: self.row.task_id,
+            number: self.number(),
+            max_attempts: self.max_attempts(),
+            deadline: began + self.registration.declaration.timeout,
+            created_at: self.row.created_at,
+            errors: self.row.errors.clone(),
+            cancellation: Cancellation::of(&self.core.stop.gently),
+            wish: Mutex::default(),
+        }
+    }
+
+    fn timed_out(&self) -> BoxError {
+        format!(
+            "timed out after {:?}",
+            self.registration.declaration.timeout
+        )
+        .into()
+    }
+}
+
+/// Returns what a panic said.
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let message = panic
+        .downcast_ref::<&str>()
+        .map(|message| (*message).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "with a value that is no text".to_owned());
+    format!("panicked: {message}")
+}
+
+/// Reports an attempt's end, once, where it is decided.
+pub(crate) fn log(verdict: &Verdict, took: Duration) {
+    match verdict {
+        Verdict::Complete => tracing::debug!(?took, "completed"),
+        Verdict::Keep { result } => match result.problem() {
+            None => tracing::debug!(?took, "completed"),
+            Some(error) => tracing::error!(?took, error, "completed, and its result is lost"),
+        },
+        Verdict::Retry { delay, error } => {
+            tracing::warn!(?took, error, retry_in = ?delay, "attempt failed; will retry");
+        }
+        Verdict::Discard { error } => tracing::error!(?took, error, "task discarded"),
+        Verdict::Cancel { error } => tracing::info!(?took, error, "task cancelled by its handler"),
+        Verdict::Snooze { delay } => tracing::debug!(?took, ?delay, "snoozed"),
+        Verdict::HandBack | Verdict::Invalid { .. } => {}
+    }
+}

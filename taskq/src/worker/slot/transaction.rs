@@ -1,0 +1,255 @@
+//! Making one attempt in a transaction: the handler's effects and the task's completion commit
+//! together, or neither does.
+//!
+//! In order: begin, savepoint, handler, deferred constraints, release of the savepoint, deletion of
+//! the lease, commit. All but the handler are one round trip, together with the beginning of the next
+//! attempt's transaction on the same connection. The lease's row comes last because a row locked early would hold up its
+//! heartbeat. It must be there to be deleted: if somebody rescued the task meanwhile, everything is
+//! rolled back, and that is the fence. A failed attempt goes back to the savepoint, and its record
+//! commits in the handler's place. Where the connection itself fails, the record takes the way of
+//! all other outcomes; it counts only if the lease is still there, so it cannot undo a commit whose
+//! answer was lost.
+
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use sqlx::Error;
+use sqlx::error::DatabaseError;
+use tokio::time::timeout;
+
+use super::handler::{End, Execution, log};
+use crate::attempt::decision::report;
+use crate::attempt::tx::Tx;
+use crate::attempt::verdict::Verdict;
+use crate::error::BoxError;
+use crate::faults::crash_point;
+use crate::store::{self, OwnCompletions};
+
+/// How long to put a task off for which no transaction could be begun.
+const NO_TRANSACTION_DELAY: Duration = Duration::from_secs(1);
+
+/// How long a dropped handler's last query may go on before it is cancelled.
+const CANCEL_AFTER: Duration = Duration::from_millis(50);
+
+/// How long to wait for a query to stop that was cancelled, and for any step of ours.
+const STEP_LIMIT: Duration = Duration::from_secs(10);
+
+/// A connection with a transaction that has just begun, and the process of the server that works on
+/// it. A slot keeps it from task to task, so that one transaction's end and the next one's beginning
+/// are one round trip.
+pub(crate) struct Session {
+    tx: Tx,
+    backend: i32,
+    completions: OwnCompletions,
+}
+
+impl Session {
+    async fn begin(execution: &Execution<'_>) -> Result<Self, Error> {
+        // By a task of its own, which ends when the answer has come: where this future is dropped before,
+        // sqlx would put the connection back into the pool, and it would be in a transaction there.
+        let pool = execution.core.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with(store::BEGIN).await });
+        let transaction = begun.await.map_err(io::Error::other)??;
+        let mut tx = Tx { transaction };
+        let backend = store::backend(&mut tx).await?;
+        crash_point("after_begin");
+        Ok(Self {
+            tx,
+            backend,
+            completions: OwnCompletions::new(),
+        })
+    }
+
+    /// Ends it where nothing is left to run.
+    pub(crate) async fn end(mut self) {
+        let ended = async {
+            self.completions.forget(&mut self.tx).await?;
+            self.tx.transaction.rollback().await
+        };
+        if let Err(error) = step(ended).await {
+            tracing::debug!(%error, "an idle connection failed");
+        }
+    }
+}
+
+/// Runs a handler in its transaction. Returns what is left to be written about the task, if
+/// anything is.
+pub(crate) async fn execute_in_transaction(
+    execution: &Execution<'_>,
+    kept: &mut Option<Session>,
+) -> Option<End> {
+    let begun = match kept.take() {
+        Some(session) => Ok(session),
+        None => step(Session::begin(execution)).await,
+    };
+    let mut session = match begun {
+        Ok(session) => session,
+        Err(error) => {
+            tracing::warn!(%error, "no transaction could be begun; task put off");
+            return Some(End::Verdict(Verdict::Snooze {
+                delay: NO_TRANSACTION_DELAY,
+            }));
+        }
+    };
+    let settled = match execution.run_handler(Some(&mut session.tx)).await {
+        End::Verdict(verdict) if verdict.is_completion() => {
+            complete(execution, &mut session, &verdict).await
+        }
+        End::Verdict(verdict) => record(execution, &mut session, verdict).await,
+        End::Lost => {
+            let backend = session.backend;
+            let rollback = session.tx.transaction.rollback();
+            if let Err(error) = stop_query(execution, backend, rollback).await {
+                tracing::debug!(%error, "rollback failed; the server rolls back by itself");
+            }
+            return Some(End::Lost);
+        }
+    };
+    match settled {
+        Settled::Here => {
+            *kept = Some(session);
+            None
+        }
+        // Dropped, the session goes back to the pool, which rolls it back or finds it broken.
+        Settled::Not(end) => Some(end),
+    }
+}
+
+/// Whether a task was settled in its handler's transaction.
+enum Settled {
+    /// It was, and the session's next transaction has begun.
+    Here,
+    /// It was not, and its transaction is rolled back.
+    Not(End),
+}
+
+/// Commits what the handler did, and with it the completion of its task.
+async fn complete(execution: &Execution<'_>, session: &mut Session, verdict: &Verdict) -> Settled {
+    let error = match settle(execution, session, verdict).await {
+        Ok(true) => return Settled::Here,
+        Ok(false) => return Settled::Not(End::Lost),
+        Err(error) => error,
+    };
+    if error.as_database_error().is_none() {
+        tracing::warn!(%error, "the commit was not answered; if it did not happen, the attempt failed");
+        let error = format!("its transaction was not committed: {}", report(&error));
+        return Settled::Not(End::Verdict(execution.failed_at_end(error.into())));
+    }
+    let verdict = execution.failed_at_end(unacceptable(error));
+    log(&verdict, Duration::ZERO);
+    record(execution, session, verdict).await
+}
+
+/// Undoes what the handler did, and commits in its place what becomes of the task.
+async fn record(execution: &Execution<'_>, session: &mut Session, verdict: Verdict) -> Settled {
+    let undo = store::undo_attempt(&mut session.tx);
+    let undone = stop_query(execution, session.backend, undo).await;
+    let recorded = match undone {
+        Ok(()) => settle(execution, session, &verdict).await,
+        Err(error) => Err(error),
+    };
+    match recorded {
+        Ok(true) => Settled::Here,
+        Ok(false) => Settled::Not(End::Lost),
+        Err(error) => {
+            tracing::debug!(%error, "the transaction is of no more use; recording beside it");
+            Settled::Not(End::Verdict(verdict))
+        }
+    }
+}
+
+/// Takes the task out of its lease, commits, and begins the next transaction. Returns `false` if the
+/// lease does not hold the task any more; the transaction must not be committed then.
+async fn settle(
+    execution: &Execution<'_>,
+    session: &mut Session,
+    verdict: &Verdict,
+) -> Result<bool, Error> {
+    let core = execution.core;
+    let lease_id = execution.row.lease_id;
+    let schema = core.settings.schema;
+    let tx = &mut session.tx;
+    core.leases.set_settling(lease_id, true);
+    let settled = async {
+        if verdict.is_completion() {
+            let kept = execution.keeps_completed().then_some(verdict);
+            return match step(session.completions.complete(tx, schema, lease_id, kept)).await {
+                Ok(()) => Ok(true),
+                Err(error) if store::is_lease_gone(&error) => Ok(false),
+                Err(error) => Err(error),
+            };
+        }
+        let settlements = [execution.settlement(verdict.clone())];
+        if step(store::settle(tx, schema, &settlements))
+            .await?
+            .is_empty()
+        {
+            return Ok(false);
+        }
+        step(store::commit_and_begin(tx)).await.map(|()| true)
+    }
+    .await;
+    crash_point("after_commit");
+    match settled {
+        Ok(true) => {
+            core.leases.settled(lease_id, 1);
+            execution.count(verdict);
+        }
+        Ok(false) => core.leases.settled(lease_id, 1),
+        Err(_) => core.leases.set_settling(lease_id, false),
+    }
+    settled
+}
+
+/// Waits for a statement in front of which a dropped handler's query may still be running, and
+/// cancels that query if it takes its time.
+async fn stop_query<T>(
+    execution: &Execution<'_>,
+    backend: i32,
+    statement: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let mut statement = pin!(statement);
+    if let Ok(result) = timeout(CANCEL_AFTER, &mut statement).await {
+        return result;
+    }
+    let core = execution.core;
+    let schema = core.settings.schema;
+    let cancelled = core
+        .control
+        .lock()
+        .await
+        .call(async |db| store::cancel_backend(db, schema, backend).await)
+        .await;
+    if let Err(error) = cancelled {
+        tracing::warn!(%error, "a dropped handler's query could not be cancelled");
+    }
+    step(statement).await
+}
+
+async fn step<T>(statement: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match timeout(STEP_LIMIT, statement).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::Io(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!(
+                "no connection, or no answer, within {STEP_LIMIT:?}; does the pool allow more connections than the server?"
+            ),
+        ))),
+    }
+}
+
+/// Says why a transaction cannot be committed whose handler found nothing wrong.
+fn unacceptable(error: Error) -> BoxError {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    match code.as_deref() {
+        Some("25P01" | "3B001") => {
+            "the handler ended its task's transaction: commit and rollback are the worker's".into()
+        }
+        Some("25P02") => {
+            "a statement failed in the task's transaction, and the handler did not return its error"
+                .into()
+        }
+        _ => report(&error).into(),
+    }
+}

@@ -1,0 +1,76 @@
+//! Counting the waiting tasks that nobody serves: types that no living worker knows, and queues
+//! that none works on. They wait untouched and keep their attempts; the log is the to-do list.
+
+use crate::store::{self, CensusRow};
+use crate::worker::Core;
+
+/// How far tasks of one kind are counted. Beyond, the log says "or more".
+const COUNT_LIMIT: usize = 10_000;
+
+/// How many kinds are looked at. A program has some dozens; more are a program that makes names up.
+const KIND_LIMIT: usize = 1_000;
+
+/// Takes the census once and logs what it found.
+pub(crate) async fn take(core: &Core) {
+    let schema = core.settings.schema;
+    let census = core
+        .control
+        .lock()
+        .await
+        .call(async |db| store::census(db, schema, COUNT_LIMIT, KIND_LIMIT).await)
+        .await;
+    match census {
+        Ok(kinds) => kinds
+            .iter()
+            .filter(|kind| !core.serves(kind))
+            .for_each(|kind| log(core, kind)),
+        Err(error) => tracing::warn!(%error, "the census failed; trying again later"),
+    }
+}
+
+fn log(core: &Core, kind: &CensusRow) {
+    let CensusRow {
+        queue,
+        task_type,
+        waiting,
+        ..
+    } = kind;
+    let or_more = match usize::try_from(*waiting) {
+        Ok(waiting) if waiting >= COUNT_LIMIT => " or more",
+        _ => "",
+    };
+    let is_known = kind.type_is_known || core.registry.find(task_type).is_some();
+    if !is_known {
+        let hint = match core.registry.similar_to(task_type) {
+            Some(name) => format!("; did you mean `{name}`?"),
+            None => String::new(),
+        };
+        tracing::warn!(
+            queue,
+            task_type,
+            waiting,
+            "task type not implemented: {task_type}, {waiting}{or_more} waiting{hint}"
+        );
+    } else if !kind.queue_is_served && !core.works_on(queue) {
+        tracing::warn!(
+            queue,
+            task_type,
+            waiting,
+            "queue not served: {queue}, {waiting}{or_more} waiting of type {task_type}"
+        );
+    } else {
+        tracing::warn!(
+            queue,
+            task_type,
+            waiting,
+            "no worker of queue {queue} knows {task_type}: {waiting}{or_more} waiting"
+        );
+    }
+}
+
+impl Core {
+    // This worker may not have registered yet.
+    fn serves(&self, kind: &CensusRow) -> bool {
+        self.works_on(&kind.queue) && self.registry.find(&kind.task_type).is_some()
+    }
+}
