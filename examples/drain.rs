@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
+use taskq::handler::TaskSet;
 use taskq::testing::Cluster;
-use taskq::{Attempt, Payload, TaskSet, Worker};
+use taskq::{Attempt, Payload, Worker};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use taskq::Worker;
+use taskq::handler::TaskSet;
 use taskq::testing::Cluster;
-use taskq::{TaskSet, Worker};
 use tokio::time::sleep;
 
 /// In which order the tasks ran.

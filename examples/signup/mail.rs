@@ -37,7 +37,9 @@ impl Mailer {
         match sent {
             Ok(_) => Ok(()),
             // "No such mailbox" is not going to change: more attempts would only annoy the server.
-            Err(error) if error.is_permanent() => Err(taskq::discard(error.to_string()).into()),
+            Err(error) if error.is_permanent() => {
+                Err(taskq::outcome::discard(error.to_string()).into())
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -30,7 +30,7 @@ pub(crate) async fn send_email_welcome(
     .fetch_optional(&mut *tx)
     .await?;
     let Some(email) = email else {
-        return Err(taskq::cancel("the user is gone").into());
+        return Err(taskq::outcome::cancel("the user is gone").into());
     };
     mailer.send(welcome(&email, attempt.task_id())?).await
 }

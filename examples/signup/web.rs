@@ -16,7 +16,7 @@ use axum::{Form, Json, Router};
 use serde::Deserialize;
 use serde_json::Value;
 use sqlx::PgPool;
-use taskq::StopNow;
+use taskq::handler::StopNow;
 use tokio::net::TcpListener;
 
 /// How long requests under way may take once the server is asked to stop.

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
 use crate::error::{EncodeError, EnqueueError};
-use crate::store::{self, Schema};
+use crate::store::{Copy, Schema, Store};
 use crate::task::options::{Options, Start};
 use crate::task::payload::Payload;
 
@@ -171,7 +171,7 @@ async fn insert(
     schema: Schema,
 ) -> Result<(i64, Schema), EnqueueError> {
     options.check()?;
-    let task_id = store::enqueue(conn, schema, &options, &payload?).await?;
+    let task_id = Store::on(conn, schema).enqueue(&options, &payload?).await?;
     Ok((task_id, schema))
 }
 
@@ -226,33 +226,7 @@ pub fn enqueue_many<P: Payload, I: IntoIterator<Item = P>>(
     conn: &mut PgConnection,
     payloads: I,
 ) -> impl Future<Output = Result<Vec<Enqueued<P>>, EnqueueError>> + Send {
-    enqueue_many_in(conn, Schema::default(), payloads)
-}
-
-/// Does what [`enqueue_many`] does, in the tables of another schema than `taskq`.
-///
-/// # Errors
-///
-/// As [`enqueue_many`].
-pub fn enqueue_many_in<P: Payload, I: IntoIterator<Item = P>>(
-    conn: &mut PgConnection,
-    schema: Schema,
-    payloads: I,
-) -> impl Future<Output = Result<Vec<Enqueued<P>>, EnqueueError>> + Send {
-    // Encoded here and now, so that the iterator need not be `Send`.
-    let payloads = payloads
-        .into_iter()
-        .map(encode)
-        .collect::<Result<Vec<_>, _>>();
-    async move {
-        let mut enqueued = Vec::new();
-        for chunk in payloads?.chunks(ENQUEUE_MANY_CHUNK) {
-            let task_ids = store::enqueue_many(conn, schema, &Options::of::<P>(), chunk).await?;
-            let task_ids = task_ids.into_iter();
-            enqueued.extend(task_ids.map(|task_id| Enqueued::new((task_id, schema))));
-        }
-        Ok(enqueued)
-    }
+    Schema::default().enqueue_many(conn, payloads)
 }
 
 /// Enqueues very many tasks of one type in the caller's transaction, by `COPY`, and returns how many.
@@ -282,35 +256,77 @@ pub async fn enqueue_copy<P: Payload, I>(
 where
     I: IntoIterator<Item = P, IntoIter: Send>,
 {
-    enqueue_copy_in(conn, Schema::default(), payloads).await
+    Schema::default().enqueue_copy(conn, payloads).await
 }
 
-/// Does what [`enqueue_copy`] does, in the tables of another schema than `taskq`.
-///
-/// # Errors
-///
-/// As [`enqueue_copy`].
-pub async fn enqueue_copy_in<P: Payload, I>(
-    conn: &mut PgConnection,
-    schema: Schema,
-    payloads: I,
-) -> Result<u64, EnqueueError>
-where
-    I: IntoIterator<Item = P, IntoIter: Send>,
-{
-    let options = Options::of::<P>();
-    let payloads = payloads.into_iter();
-    let mut copy = store::Copy::begin(conn, schema).await?;
-    for payload in payloads {
-        match encode(payload) {
-            Ok(payload) => copy.send(&options, &payload).await?,
-            Err(error) => {
-                copy.abort(&error.to_string()).await?;
-                return Err(error);
+impl Schema {
+    /// Enqueues a task in this schema: see [`enqueue`].
+    pub fn enqueue<'c, P: Payload>(self, conn: &'c mut PgConnection, payload: P) -> Enqueue<'c, P> {
+        enqueue(conn, payload).schema(self)
+    }
+
+    /// Enqueues many tasks of one type in this schema: see [`enqueue_many`].
+    ///
+    /// # Errors
+    ///
+    /// As [`enqueue_many`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`enqueue_many`].
+    pub fn enqueue_many<P: Payload, I: IntoIterator<Item = P>>(
+        self,
+        conn: &mut PgConnection,
+        payloads: I,
+    ) -> impl Future<Output = Result<Vec<Enqueued<P>>, EnqueueError>> + Send {
+        // Encoded here and now, so that the iterator need not be `Send`.
+        let payloads = payloads
+            .into_iter()
+            .map(encode)
+            .collect::<Result<Vec<_>, _>>();
+        async move {
+            let mut store = Store::on(conn, self);
+            let mut enqueued = Vec::new();
+            for chunk in payloads?.chunks(ENQUEUE_MANY_CHUNK) {
+                let task_ids = store.enqueue_many(&Options::of::<P>(), chunk).await?;
+                let task_ids = task_ids.into_iter();
+                enqueued.extend(task_ids.map(|task_id| Enqueued::new((task_id, self))));
             }
+            Ok(enqueued)
         }
     }
-    Ok(copy.finish().await?)
+
+    /// Enqueues very many tasks of one type in this schema, by `COPY`: see [`enqueue_copy`].
+    ///
+    /// # Errors
+    ///
+    /// As [`enqueue_copy`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`enqueue_copy`].
+    pub async fn enqueue_copy<P: Payload, I>(
+        self,
+        conn: &mut PgConnection,
+        payloads: I,
+    ) -> Result<u64, EnqueueError>
+    where
+        I: IntoIterator<Item = P, IntoIter: Send>,
+    {
+        let options = Options::of::<P>();
+        let payloads = payloads.into_iter();
+        let mut copy = Copy::begin(conn, self).await?;
+        for payload in payloads {
+            match encode(payload) {
+                Ok(payload) => copy.send(&options, &payload).await?,
+                Err(error) => {
+                    copy.abort(&error.to_string()).await?;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(copy.finish().await?)
+    }
 }
 
 fn encode<P: Payload>(payload: P) -> Result<Box<RawValue>, EnqueueError> {

@@ -63,6 +63,7 @@ mod with_faults {
         "before_rescue",
         "after_rescue",
         "before_hand_back",
+        "before_duty",
     ];
 
     /// A bug that can be planted, and what it replaces in which statements. Where that is nothing,

@@ -55,12 +55,12 @@
 //!   runs out, and another one *rescues* its tasks.
 //! - An **attempt** is one execution of a task; a handler can ask for its [`Attempt`]. It completes the
 //!   task, or fails and is *retried* later, until its attempts are used up and the task is
-//!   *discarded*: kept as dead, with its errors. With [`retry_in`], [`snooze`], [`discard`] and
-//!   [`cancel`] a handler decides by itself.
+//!   *discarded*: kept as dead, with its errors. With [`outcome::retry_in`],
+//!   [`outcome::snooze`], [`outcome::discard`] and [`outcome::cancel`] a handler decides by itself.
 //!
 //! # What holds
 //!
-//! The handler's signature chooses the [`Delivery`].
+//! The handler's signature chooses the [`Delivery`](handler::Delivery).
 //!
 //! | signature | what holds |
 //! | --- | --- |
@@ -91,53 +91,62 @@
 //! - `tls-none`, `tls-native-tls`, `tls-rustls-aws-lc-rs`, `tls-rustls-ring-webpki` and
 //!   `tls-rustls-ring-native-roots` are handed on to sqlx, which uses no TLS unless asked.
 
+pub mod defaults;
+pub mod error;
+pub mod json;
+
+mod task;
+
 mod attempt;
+
+mod lane;
+
+mod store;
+
 mod enqueue;
-mod error;
+
+pub mod operate;
+
+mod worker;
+
+#[doc(hidden)]
+#[path = "private/mod.rs"]
+pub mod __private;
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(not(feature = "faults"))]
 mod faults;
 #[cfg(feature = "faults")]
 #[doc(hidden)]
 pub mod faults;
-pub mod json;
-mod lane;
-mod operate;
-mod store;
-mod task;
-mod worker;
-
-#[cfg(feature = "cli")]
-pub mod cli;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-#[doc(hidden)]
-#[path = "private/mod.rs"]
-pub mod __private;
-
-pub use futures_util::future::BoxFuture;
 pub use taskq_macros::{Payload, task};
 
-pub use crate::attempt::decision::{Control, cancel, discard, retry_in, snooze};
-pub use crate::attempt::outcome::{IntoKept, IntoOutcome, Kept, Outcome};
-pub use crate::attempt::state::{Parts, StateRequirement};
-pub use crate::attempt::tx::{Tx, TxHandle};
-pub use crate::attempt::{Attempt, AttemptError};
-pub use crate::enqueue::{
-    Enqueue, Enqueued, enqueue, enqueue_copy, enqueue_copy_in, enqueue_many, enqueue_many_in,
-};
-pub use crate::error::{
-    BoxError, DecodeError, EncodeError, EnqueueError, InvalidPayload, MigrateError, MissingState,
-    ResultError, SchemaTooNew, WorkerError,
-};
-pub use crate::operate::check::{CheckReport, Finding, Stranded};
-pub use crate::operate::migrate::{Migration, migrate, migrate_schema, migrations};
-pub use crate::operate::result::{KeepsResult, TaskResult, result, result_in};
-pub use crate::store::{InvalidSchemaName, Schema};
-pub use crate::task::declaration::{DEFAULT_TIMEOUT, Declaration, Delivery, Task, TaskSet};
-pub use crate::task::payload::{DEFAULT_MAX_ATTEMPTS, DEFAULT_PRIORITY, DEFAULT_QUEUE, Payload};
-pub use crate::worker::{
-    DEFAULT_CENSUS_INTERVAL, DEFAULT_CONCURRENCY, DEFAULT_GRACE_PERIOD, DEFAULT_HISTORY_RETENTION,
-    DEFAULT_LEASE, DEFAULT_POLL_INTERVAL, NextSignal, StopNow, Worker, WorkerBuilder,
-    shutdown_signal,
-};
+pub use crate::attempt::Attempt;
+pub use crate::attempt::tx::Tx;
+pub use crate::enqueue::{Enqueue, Enqueued, enqueue, enqueue_copy, enqueue_many};
+pub use crate::error::{EnqueueError, MigrateError, ResultError, WorkerError};
+pub use crate::operate::migrate::migrate;
+pub use crate::operate::result::{TaskResult, result};
+pub use crate::store::Schema;
+pub use crate::task::payload::Payload;
+pub use crate::worker::{Worker, WorkerBuilder, shutdown_signal};
+
+/// What a handler decides about its task, beside success and failure: errors that say so.
+pub mod outcome {
+    pub use crate::attempt::decision::{Decision, cancel, discard, retry_in, snooze};
+}
+
+/// What a handler is made of, for those that no `async fn` expresses: [`Task`](handler::Task) by hand.
+pub mod handler {
+    pub use futures_util::future::BoxFuture;
+
+    pub use crate::attempt::outcome::{IntoKept, IntoOutcome, Kept, Outcome};
+    pub use crate::attempt::state::{Parts, StateRequirement};
+    pub use crate::attempt::tx::TxHandle;
+    pub use crate::operate::result::KeepsResult;
+    pub use crate::task::declaration::{Declaration, Delivery, Task, TaskSet};
+    pub use crate::worker::{NextSignal, StopNow};
+}

@@ -4,8 +4,9 @@ use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool, raw_sql};
+use taskq::operate::{CheckReport, Stranded};
 use taskq::testing::Database;
-use taskq::{CheckReport, Stranded, Worker, WorkerError, task};
+use taskq::{Worker, WorkerError, task};
 use tokio::process::Command;
 use tokio::time::timeout;
 

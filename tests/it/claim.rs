@@ -238,13 +238,13 @@ async fn a_connection_that_was_left_in_a_transaction_is_not_worked_in() {
 
     let (_database, pool) = database().await;
     let left = PgPoolOptions::new()
-        .max_connections(5)
+        .max_connections(6)
         .connect_with((*pool.connect_options()).clone())
         .await
         .expect("a pool");
     // As they are left by a `pool.begin()` that is dropped before its answer comes.
     let mut connections = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..6 {
         let mut connection = left.acquire().await.expect("a connection");
         let begun = sqlx::raw_sql("begin").execute(&mut *connection).await;
         begun.expect("begun");

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use taskq::{EnqueueError, Schema, migrate_schema, task};
+use taskq::{EnqueueError, Schema, task};
 
 use crate::support::{database, drain, execute, one, states};
 
@@ -263,7 +263,7 @@ async fn enqueueing_without_tables_says_what_to_do() {
 async fn another_schema_is_another_world() {
     let (_database, pool) = database().await;
     let schema = Schema::named("tasks_of_mine").expect("a name");
-    migrate_schema(&pool, schema).await.expect("migrated");
+    schema.migrate(&pool).await.expect("migrated");
     let mut db = pool.acquire().await.expect("a connection");
     taskq::enqueue(
         &mut db,
@@ -275,16 +275,14 @@ async fn another_schema_is_another_world() {
     .schema(schema)
     .await
     .expect("enqueued");
-    taskq::enqueue_many_in(
-        &mut db,
-        schema,
-        [Send {
-            usr_id: 2,
-            locale: None,
-        }],
-    )
-    .await
-    .expect("enqueued");
+    let second = Send {
+        usr_id: 2,
+        locale: None,
+    };
+    schema
+        .enqueue_many(&mut db, [second])
+        .await
+        .expect("enqueued");
     assert!(states(&pool).await.is_empty());
     let worker = taskq::Worker::builder(pool.clone())
         .queue("mail", 2)

@@ -1,8 +1,9 @@
 //! Making the tables: twice, at once, elsewhere, by hand, and beside the application's own.
 
 use sqlx::{AssertSqlSafe, raw_sql};
+use taskq::operate::migrations;
 use taskq::testing::Database;
-use taskq::{MigrateError, Schema, migrate, migrate_schema, migrations};
+use taskq::{MigrateError, Schema, migrate};
 
 use crate::support::{execute, one};
 
@@ -59,7 +60,7 @@ async fn the_books_of_the_application_are_not_touched() {
 async fn another_schema_holds_everything_under_its_own_name() {
     let (_database, pool) = empty().await;
     let schema = Schema::named("queue2").expect("a name");
-    migrate_schema(&pool, schema).await.expect("migrated");
+    schema.migrate(&pool).await.expect("migrated");
     assert!(one::<bool>(&pool, "select to_regclass('queue2.task') is not null").await);
     assert!(one::<bool>(&pool, "select to_regnamespace('taskq') is null").await);
     // The wake-up trigger finds its tables too.
@@ -67,8 +68,8 @@ async fn another_schema_holds_everything_under_its_own_name() {
     migrate(&pool).await.expect("both side by side");
     // A word of SQL is a name like any other.
     let schema = Schema::named("user").expect("a name");
-    migrate_schema(&pool, schema).await.expect("migrated");
-    migrate_schema(&pool, schema).await.expect("nothing to do");
+    schema.migrate(&pool).await.expect("migrated");
+    schema.migrate(&pool).await.expect("nothing to do");
 }
 
 #[tokio::test]

@@ -71,8 +71,8 @@ fn from_v1(old: GreetV1) -> GreetUser {
 }
 
 #[task(version = 2, upgrade = from_v1)]
-async fn greet_user(usr_id: i64, loud: bool) -> Result<(), taskq::Control> {
-    Err(taskq::discard(format!("{usr_id} {loud}")))
+async fn greet_user(usr_id: i64, loud: bool) -> Result<(), taskq::outcome::Decision> {
+    Err(taskq::outcome::discard(format!("{usr_id} {loud}")))
 }
 
 #[tokio::test]
@@ -151,11 +151,10 @@ async fn a_payload_declared_elsewhere_is_run_by_the_handler_that_is_chosen() {
 mod by_hand {
     //! What neither macro makes.
 
+    use taskq::Payload;
+    use taskq::error::{DecodeError, EncodeError, InvalidPayload};
+    use taskq::handler::{BoxFuture, Declaration, IntoOutcome, Outcome, Parts, Task};
     use taskq::json::{self, RawValue};
-    use taskq::{
-        BoxFuture, Declaration, DecodeError, EncodeError, IntoOutcome, InvalidPayload, Outcome,
-        Parts, Payload, Task,
-    };
 
     pub(super) struct AddUp(pub(super) Vec<i64>);
 

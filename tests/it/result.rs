@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
-use taskq::{Attempt, Enqueued, KeepsResult, ResultError, TaskResult, task};
+use taskq::handler::KeepsResult;
+use taskq::{Attempt, Enqueued, ResultError, TaskResult, task};
 
 use crate::support::{
     Log, count_effects, database, drain, effects, execute, one, states, until, while_working,

@@ -145,7 +145,7 @@ async fn an_attempt_that_takes_too_long_is_stopped_and_has_failed() {
 async fn a_snooze_uses_no_attempt_and_leaves_no_error() {
     #[task]
     async fn early() -> anyhow::Result<()> {
-        Err(taskq::snooze(Duration::from_secs(600)))?
+        Err(taskq::outcome::snooze(Duration::from_secs(600)))?
     }
 
     let (_database, pool) = database().await;
@@ -177,15 +177,18 @@ async fn a_handler_can_choose_when_to_be_retried() {
 async fn a_handler_can_give_its_task_up() {
     #[derive(Debug, thiserror::Error)]
     #[error("charging failed")]
-    struct Charge(#[from] taskq::Control);
+    struct Charge(#[from] taskq::outcome::Decision);
 
     #[task]
     async fn fruitless() -> Result<(), Charge> {
-        Err(taskq::discard("no such customer"))?
+        Err(taskq::outcome::discard("no such customer"))?
     }
     #[task]
     async fn unwanted() -> anyhow::Result<()> {
-        Err(anyhow::Error::new(taskq::cancel("the order was withdrawn")).context("shipping"))
+        Err(
+            anyhow::Error::new(taskq::outcome::cancel("the order was withdrawn"))
+                .context("shipping"),
+        )
     }
 
     let (_database, pool) = database().await;
@@ -231,8 +234,8 @@ async fn many_outcomes_of_one_batch_each_find_their_place() {
         done.fetch_add(1, Ordering::SeqCst);
         match n % 4 {
             0 => Ok(()),
-            1 => Err(taskq::snooze(Duration::from_secs(3600)))?,
-            2 => Err(taskq::discard("even"))?,
+            1 => Err(taskq::outcome::snooze(Duration::from_secs(3600)))?,
+            2 => Err(taskq::outcome::discard("even"))?,
             _ => anyhow::bail!("odd"),
         }
     }

@@ -89,10 +89,13 @@ async fn a_reading_role_may_look_and_not_touch() {
 #[tokio::test]
 async fn a_worker_role_can_run_a_worker() {
     #[task]
-    async fn either(tx: &mut sqlx::PgConnection, fails: bool) -> Result<(), taskq::BoxError> {
+    async fn either(
+        tx: &mut sqlx::PgConnection,
+        fails: bool,
+    ) -> Result<(), taskq::error::BoxError> {
         sqlx::query("select 1").execute(tx).await?;
         match fails {
-            true => Err(taskq::discard("as asked"))?,
+            true => Err(taskq::outcome::discard("as asked"))?,
             false => Ok(()),
         }
     }

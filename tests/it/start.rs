@@ -64,11 +64,11 @@ async fn a_pool_too_small_for_the_concurrency_is_refused_with_the_number_needed(
     async fn transactional(_tx: &mut PgConnection) {}
 
     let (database, _) = database().await;
-    let small = database.pool_of(20);
+    let small = database.pool_of(21);
     let with = |concurrency| Worker::builder(small.clone()).queue("default", concurrency);
     let text = refusal(with(16).only::<(Transactional,)>()).await;
     assert!(
-        text.contains("allows 20 connections") && text.contains("may need 21"),
+        text.contains("allows 21 connections") && text.contains("may need 22"),
         "{text}"
     );
     let error = with(16)
@@ -79,9 +79,9 @@ async fn a_pool_too_small_for_the_concurrency_is_refused_with_the_number_needed(
     assert!(matches!(
         error,
         WorkerError::PoolTooSmall {
-            needed: 21,
+            needed: 22,
             for_handlers: 16,
-            found: 20,
+            found: 21,
             ..
         }
     ));
@@ -175,7 +175,7 @@ async fn tables_that_are_missing_or_of_another_version_are_refused_with_the_way_
 #[tokio::test]
 async fn a_program_without_handlers_is_told_how_to_link_them() {
     struct Nothing;
-    impl taskq::TaskSet for Nothing {
+    impl taskq::handler::TaskSet for Nothing {
         fn __registrations() -> Vec<taskq::__private::Registration> {
             Vec::new()
         }

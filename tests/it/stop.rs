@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
-use taskq::{Attempt, StopNow, WorkerError, task};
+use taskq::handler::StopNow;
+use taskq::{Attempt, WorkerError, task};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 

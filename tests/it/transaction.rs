@@ -251,7 +251,7 @@ async fn a_snooze_rolls_back_and_uses_no_attempt() {
     #[task]
     async fn premature(tx: &mut PgConnection) -> anyhow::Result<()> {
         write(tx, 1).await?;
-        Err(taskq::snooze(Duration::from_secs(3600)))?
+        Err(taskq::outcome::snooze(Duration::from_secs(3600)))?
     }
 
     let (_database, pool) = database().await;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sqlx::PgConnection;
-use taskq::{Attempt, Payload, Task, TaskSet, task};
+use taskq::handler::{Task, TaskSet};
+use taskq::{Attempt, Payload, task};
 
 use crate::support::{database, drain, one, states, worker};
 
@@ -124,12 +125,12 @@ macro_rules! failing {
 
 failing! {
     fails_anyhow -> anyhow::Error = anyhow::anyhow!(Failure);
-    fails_boxed -> taskq::BoxError = Box::new(Failure);
+    fails_boxed -> taskq::error::BoxError = Box::new(Failure);
     fails_thiserror -> Failure = Failure;
     fails_string -> String = "it failed".to_owned();
     fails_str -> &'static str = "it failed";
     fails_std -> fmt::Error = fmt::Error;
-    fails_control -> taskq::Control = taskq::discard("it failed");
+    fails_control -> taskq::outcome::Decision = taskq::outcome::discard("it failed");
 }
 
 #[tokio::test]

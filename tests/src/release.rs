@@ -5,7 +5,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use sqlx::postgres::PgPoolOptions;
-use taskq::{Payload, TaskSet, Worker};
+use taskq::handler::TaskSet;
+use taskq::{Payload, Worker};
 
 /// Does `work`, until SIGTERM, or `enqueue FIRST LAST`: a task for each number, each in a transaction.
 pub async fn main<T: TaskSet, P: Payload>(payload: fn(i64) -> P) -> Result<(), Box<dyn Error>> {

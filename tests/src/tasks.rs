@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use taskq::{Attempt, BoxError, task};
+use taskq::error::BoxError;
+use taskq::{Attempt, task};
 use tokio::time::sleep;
 
 use crate::history::{How, Recorder};
@@ -24,7 +25,7 @@ pub async fn repeatable(
     sleep(Duration::from_millis(takes_ms)).await;
     if attempt.number() <= failures {
         running.ends(How::Failed);
-        Err(taskq::retry_in(RETRY))?;
+        Err(taskq::outcome::retry_in(RETRY))?;
     } else {
         running.ends(How::Succeeded);
     }

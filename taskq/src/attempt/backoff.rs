@@ -25,6 +25,7 @@ pub(crate) fn backoff(number: u16, jitter: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::defaults;
 
     #[test]
     fn the_wait_doubles_up_to_six_hours() {
@@ -43,9 +44,7 @@ mod tests {
 
     #[test]
     fn the_default_number_of_attempts_spans_three_days() {
-        let total: Duration = (1..crate::DEFAULT_MAX_ATTEMPTS)
-            .map(|n| backoff(n, 0.5))
-            .sum();
+        let total: Duration = (1..defaults::MAX_ATTEMPTS).map(|n| backoff(n, 0.5)).sum();
         let days = total.as_secs_f64() / 86_400.0;
         assert!((2.9..3.5).contains(&days), "{days}");
     }

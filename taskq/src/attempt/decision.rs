@@ -26,8 +26,8 @@ pub(crate) enum Wish {
 /// fn charge() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 ///     match ask().status {
 ///         200 => Ok(()),
-///         404 => Err(taskq::discard("no such customer"))?,
-///         _ => Err(taskq::retry_in(Duration::from_secs(60)))?,
+///         404 => Err(taskq::outcome::discard("no such customer"))?,
+///         _ => Err(taskq::outcome::retry_in(Duration::from_secs(60)))?,
 ///     }
 /// }
 /// # assert!(charge().is_err());
@@ -35,36 +35,36 @@ pub(crate) enum Wish {
 // The wish is the *source* of this error, not the error itself, so that a transparent wrapper,
 // which forwards `source()` and hides the value, cannot lose it.
 #[derive(Debug)]
-pub struct Control {
+pub struct Decision {
     marker: Marker,
 }
 
 /// Makes an error that retries the task after `delay`, in place of the exponential backoff.
 ///
 /// It is a failure: it uses an attempt, and the last one discards the task.
-pub fn retry_in(delay: Duration) -> Control {
-    Control::new(Wish::RetryIn(delay))
+pub fn retry_in(delay: Duration) -> Decision {
+    Decision::new(Wish::RetryIn(delay))
 }
 
 /// Makes an error that runs the task again after `delay`, as if this attempt had not been.
 ///
 /// It is not a failure: it uses no attempt and leaves no error behind.
-pub fn snooze(delay: Duration) -> Control {
-    Control::new(Wish::Snooze(delay))
+pub fn snooze(delay: Duration) -> Decision {
+    Decision::new(Wish::Snooze(delay))
 }
 
 /// Makes an error that gives the task up: no further attempt, whatever is left of them. The row
 /// is kept as *dead*, with its errors.
-pub fn discard(why: impl Into<String>) -> Control {
-    Control::new(Wish::Discard(why.into()))
+pub fn discard(why: impl Into<String>) -> Decision {
+    Decision::new(Wish::Discard(why.into()))
 }
 
 /// Makes an error that cancels the task: it is no longer wanted. The row is kept.
-pub fn cancel(why: impl Into<String>) -> Control {
-    Control::new(Wish::Cancel(why.into()))
+pub fn cancel(why: impl Into<String>) -> Decision {
+    Decision::new(Wish::Cancel(why.into()))
 }
 
-impl Control {
+impl Decision {
     fn new(wish: Wish) -> Self {
         Self {
             marker: Marker { wish },
@@ -72,7 +72,7 @@ impl Control {
     }
 }
 
-impl fmt::Display for Control {
+impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.marker.wish {
             Wish::RetryIn(_) => "retry asked for",
@@ -83,7 +83,7 @@ impl fmt::Display for Control {
     }
 }
 
-impl Error for Control {
+impl Error for Decision {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&self.marker)
     }
@@ -94,7 +94,7 @@ struct Marker {
     wish: Wish,
 }
 
-// `Control` says what, this says the rest: a report of the chain reads "discarded: no such user".
+// `Decision` says what, this says the rest: a report of the chain reads "discarded: no such user".
 impl fmt::Display for Marker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.wish {

@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::decision::Wish;
+use crate::error::AttemptError;
 
 /// One execution of a task. A handler asks for it with an argument of the type `&Attempt`.
 #[derive(Debug)]
@@ -27,18 +27,6 @@ pub struct Attempt {
     pub(crate) errors: Vec<AttemptError>,
     pub(crate) cancellation: Cancellation,
     pub(crate) wish: Mutex<Option<Wish>>,
-}
-
-/// How an earlier attempt failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct AttemptError {
-    /// The number of the attempt, from 1.
-    pub attempt: u16,
-    /// When its failure was recorded, by the clock of the database.
-    pub at: DateTime<Utc>,
-    /// The error and its sources, in one line.
-    pub error: String,
 }
 
 impl Attempt {
@@ -95,7 +83,7 @@ impl Attempt {
         self.cancellation.token().cancelled().await;
     }
 
-    /// Does what [`taskq::retry_in`](crate::retry_in) does, for an error type that cannot carry
+    /// Does what [`outcome::retry_in`](crate::outcome::retry_in) does, for an error type that cannot carry
     /// it, such as `String`.
     ///
     /// Like the other three verbs here it decides about this attempt whatever the handler then
@@ -104,17 +92,17 @@ impl Attempt {
         self.wish_for(Wish::RetryIn(delay));
     }
 
-    /// Does what [`taskq::snooze`](crate::snooze) does.
+    /// Does what [`outcome::snooze`](crate::outcome::snooze) does.
     pub fn snooze(&self, delay: Duration) {
         self.wish_for(Wish::Snooze(delay));
     }
 
-    /// Does what [`taskq::discard`](crate::discard) does.
+    /// Does what [`outcome::discard`](crate::outcome::discard) does.
     pub fn discard(&self, why: impl Into<String>) {
         self.wish_for(Wish::Discard(why.into()));
     }
 
-    /// Does what [`taskq::cancel`](crate::cancel) does.
+    /// Does what [`outcome::cancel`](crate::outcome::cancel) does.
     pub fn cancel(&self, why: impl Into<String>) {
         self.wish_for(Wish::Cancel(why.into()));
     }

@@ -127,6 +127,16 @@ fn has_zero_character(json: &str) -> bool {
     })
 }
 
+/// Returns what a panic said.
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let message = panic
+        .downcast_ref::<&str>()
+        .map(|message| (*message).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "with a value that is no text".to_owned());
+    format!("panicked: {message}")
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

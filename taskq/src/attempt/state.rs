@@ -89,7 +89,7 @@ impl<'a> Parts<'a> {
     ///
     /// # Panics
     ///
-    /// When the state was not declared in [`Declaration::states`](crate::Declaration::states):
+    /// When the state was not declared in [`Declaration::states`](crate::handler::Declaration::states):
     /// a worker that lacks a declared state does not start.
     pub fn state<T: ?Sized + Send + Sync + 'static>(&self) -> &'a T {
         self.find::<T>()
@@ -116,7 +116,7 @@ impl<'a> Parts<'a> {
     /// # Panics
     ///
     /// When the handler was not declared
-    /// [`transactional`](crate::Declaration::transactional), or on the second call.
+    /// [`transactional`](crate::handler::Declaration::transactional), or on the second call.
     pub fn tx<X: TxHandle>(&mut self) -> &'a mut X {
         let tx = self
             .tx

@@ -49,7 +49,6 @@ use clap::{ArgMatches, Command};
 
 use crate::attempt::decision::report;
 use crate::error::BoxError;
-use crate::migrate_schema;
 use crate::task::declaration::Delivery;
 use crate::task::registry::Registry;
 use crate::worker::{WorkerBuilder, shutdown_signal};
@@ -93,7 +92,7 @@ fn command() -> Command {
 async fn execute(builder: WorkerBuilder, matches: &ArgMatches) -> Result<ExitCode, BoxError> {
     match matches.subcommand() {
         Some(("run", _)) => builder.build().await?.run_until(shutdown_signal()).await?,
-        Some(("migrate", _)) => migrate_schema(builder.pool(), builder.tables()).await?,
+        Some(("migrate", _)) => builder.tables().migrate(builder.pool()).await?,
         Some(("check", matches)) => return check::check(&builder, matches).await,
         Some(("tasks", matches)) => return tasks(&builder.registry()?, matches),
         _ => unreachable!("clap asks for one of the commands"),

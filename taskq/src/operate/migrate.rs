@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Connection, Error, PgConnection, PgPool, query, raw_sql};
 
 use crate::error::{MigrateError, SchemaTooNew, WorkerError, missing_table};
-use crate::store::{self, Schema, in_schema};
+use crate::store::{Schema, Store, in_schema};
 
 /// One step in the life of the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,25 +55,35 @@ pub fn migrations() -> &'static [Migration] {
 /// # Errors
 ///
 /// See [`MigrateError`]. Nothing is changed then.
+///
+/// # Cancel safety
+///
+/// Dropping the future rolls back what it had done.
 pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
-    migrate_schema(pool, Schema::default()).await
+    Schema::default().migrate(pool).await
 }
 
-/// Does what [`migrate`] does, in another schema than `taskq`.
-///
-/// # Errors
-///
-/// As [`migrate`].
-pub async fn migrate_schema(pool: &PgPool, schema: Schema) -> Result<(), MigrateError> {
-    let mut migration = None;
-    let applied = async {
-        let mut connection = pool.acquire().await?;
-        apply(&mut connection, schema, &mut migration).await
-    };
-    match applied.await {
-        Ok(None) => Ok(()),
-        Ok(Some(too_new)) => Err(MigrateError::TooNew(too_new)),
-        Err(source) => Err(MigrateError::Database { migration, source }),
+impl Schema {
+    /// Makes the task tables in this schema, or brings them up to date: see [`migrate`].
+    ///
+    /// # Errors
+    ///
+    /// As [`migrate`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`migrate`].
+    pub async fn migrate(self, pool: &PgPool) -> Result<(), MigrateError> {
+        let mut migration = None;
+        let applied = async {
+            let mut connection = pool.acquire().await?;
+            apply(&mut connection, self, &mut migration).await
+        };
+        match applied.await {
+            Ok(None) => Ok(()),
+            Ok(Some(too_new)) => Err(MigrateError::TooNew(too_new)),
+            Err(source) => Err(MigrateError::Database { migration, source }),
+        }
     }
 }
 
@@ -90,9 +100,11 @@ async fn apply(
         .bind(schema.name)
         .execute(&mut *tx)
         .await?;
-    let found = match store::schema_exists(&mut tx, schema).await? {
-        true => store::schema_version(&mut tx, schema).await?,
-        false => (None, None),
+    let mut store = Store::on(&mut tx, schema);
+    let found = if store.schema_exists().await? {
+        store.schema_version().await?
+    } else {
+        (None, None)
     };
     if let Some(too_new) = too_new(schema, found) {
         return Ok(Some(too_new));
@@ -133,7 +145,7 @@ fn too_new(
 /// Makes sure that a worker can work with the tables.
 pub(crate) async fn check(pool: &PgPool, schema: Schema) -> Result<(), WorkerError> {
     let mut connection = pool.acquire().await.map_err(WorkerError::Database)?;
-    let found = match store::schema_version(&mut connection, schema).await {
+    let found = match Store::on(&mut connection, schema).schema_version().await {
         Ok(found) => found,
         Err(error) if missing_table(&error) => {
             return Err(WorkerError::NoSchema {

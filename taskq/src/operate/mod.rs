@@ -6,3 +6,6 @@ pub(crate) mod check;
 pub(crate) mod lock;
 pub(crate) mod migrate;
 pub(crate) mod result;
+
+pub use self::check::{CheckReport, Finding, Stranded};
+pub use self::migrate::{Migration, migrations};

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use crate::enqueue::Enqueued;
 use crate::error::ResultError;
 use crate::json;
-use crate::store::{self, ResultRow, Schema};
+use crate::store::{ResultRow, Schema, Store};
 use crate::task::payload::Payload;
 
 /// A task type that keeps what its handler returns.
@@ -88,6 +88,11 @@ impl<T> TaskResult<T> {
 ///
 /// Postgres could not be asked, or what is kept does not fit `P::Result`: it is of another task
 /// type, or was returned by a handler of another time.
+///
+/// # Cancel safety
+///
+/// Nothing is changed, so the future may be dropped at any time. The connection is then closed or
+/// finishes the query before its next one, as sqlx has it.
 pub async fn result<P: KeepsResult>(
     conn: &mut PgConnection,
     task_id: i64,
@@ -95,31 +100,37 @@ pub async fn result<P: KeepsResult>(
 where
     P::Result: DeserializeOwned,
 {
-    result_in::<P>(conn, Schema::default(), task_id).await
+    Schema::default().result::<P>(conn, task_id).await
 }
 
-/// Does what [`result`] does, in the tables of another schema than `taskq`.
-///
-/// # Errors
-///
-/// As [`result`].
-pub async fn result_in<P: KeepsResult>(
-    conn: &mut PgConnection,
-    schema: Schema,
-    task_id: i64,
-) -> Result<TaskResult<P::Result>, ResultError>
-where
-    P::Result: DeserializeOwned,
-{
-    match found(store::result(conn, schema, task_id).await?) {
-        TaskResult::Kept(raw) => match json::decode(&raw) {
-            Ok(result) => Ok(TaskResult::Kept(result)),
-            Err(error) => Err(ResultError::decode(P::TASK_TYPE, error)),
-        },
-        TaskResult::Unfinished => Ok(TaskResult::Unfinished),
-        TaskResult::NotKept { reason } => Ok(TaskResult::NotKept { reason }),
-        TaskResult::Dead { state, error } => Ok(TaskResult::Dead { state, error }),
-        TaskResult::Gone => Ok(TaskResult::Gone),
+impl Schema {
+    /// Reads the result of a task in this schema: see [`result`].
+    ///
+    /// # Errors
+    ///
+    /// As [`result`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`result`].
+    pub async fn result<P: KeepsResult>(
+        self,
+        conn: &mut PgConnection,
+        task_id: i64,
+    ) -> Result<TaskResult<P::Result>, ResultError>
+    where
+        P::Result: DeserializeOwned,
+    {
+        match found(Store::on(conn, self).result(task_id).await?) {
+            TaskResult::Kept(raw) => match json::decode(&raw) {
+                Ok(result) => Ok(TaskResult::Kept(result)),
+                Err(error) => Err(ResultError::decode(P::TASK_TYPE, error)),
+            },
+            TaskResult::Unfinished => Ok(TaskResult::Unfinished),
+            TaskResult::NotKept { reason } => Ok(TaskResult::NotKept { reason }),
+            TaskResult::Dead { state, error } => Ok(TaskResult::Dead { state, error }),
+            TaskResult::Gone => Ok(TaskResult::Gone),
+        }
     }
 }
 
@@ -133,11 +144,15 @@ where
     /// # Errors
     ///
     /// As [`result`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`result`].
     pub async fn result(
         &self,
         conn: &mut PgConnection,
     ) -> Result<TaskResult<P::Result>, ResultError> {
-        result_in::<P>(conn, self.schema, self.task_id).await
+        self.schema.result::<P>(conn, self.task_id).await
     }
 }
 

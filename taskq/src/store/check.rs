@@ -6,7 +6,7 @@ use sqlx::types::Json;
 use sqlx::{Connection, Error, PgConnection, Postgres, Transaction, query_as, query_scalar};
 use uuid::Uuid;
 
-use super::{Schema, saturating_i64};
+use super::{Store, saturating_i64};
 
 /// Begins a transaction that Postgres keeps from writing.
 const BEGIN: &str = "begin isolation level read committed read only";
@@ -35,64 +35,71 @@ pub(crate) struct Page {
     pub(crate) byte_limit: usize,
 }
 
-/// Shows a page of waiting tasks, one row at a time, and returns the id of the last of them.
-pub(crate) async fn check(
-    db: &mut PgConnection,
-    schema: Schema,
-    page: Page,
-    mut look: impl FnMut(CheckedRow),
-) -> Result<Option<i64>, Error> {
-    let mut tx = begin(db).await?;
-    let mut last = None;
-    let mut rows = query_as::<_, Columns>(schema.sql.check_waiting)
-        .bind(page.after)
-        .bind(page.last)
-        .bind(saturating_i64(page.row_limit))
-        .bind(saturating_i64(page.byte_limit))
-        .fetch(&mut *tx);
-    while let Some(columns) = rows.try_next().await? {
-        last = Some(columns.0);
-        look(columns.into());
+impl Store<'_> {
+    /// Shows a page of waiting tasks, one row at a time, and returns the id of the last of them.
+    pub(crate) async fn check_waiting(
+        &mut self,
+        page: Page,
+        mut look: impl FnMut(CheckedRow),
+    ) -> Result<Option<i64>, Error> {
+        let query = query_as::<_, Columns>(self.schema.sql.check_waiting)
+            .bind(page.after)
+            .bind(page.last)
+            .bind(saturating_i64(page.row_limit))
+            .bind(saturating_i64(page.byte_limit));
+        self.call(async |db| {
+            let mut tx = begin(db).await?;
+            let mut last = None;
+            let mut rows = query.fetch(&mut *tx);
+            while let Some(columns) = rows.try_next().await? {
+                last = Some(columns.0);
+                look(columns.into());
+            }
+            drop(rows);
+            tx.rollback().await?;
+            Ok(last)
+        })
+        .await
     }
-    drop(rows);
-    tx.rollback().await?;
-    Ok(last)
-}
 
-/// Returns the id of the waiting task that was enqueued last.
-pub(crate) async fn check_last(
-    db: &mut PgConnection,
-    schema: Schema,
-) -> Result<Option<i64>, Error> {
-    let mut tx = begin(db).await?;
-    let last = query_scalar(schema.sql.check_last);
-    let last = last.fetch_one(&mut *tx).await?;
-    tx.rollback().await?;
-    Ok(last)
-}
-
-/// Shows what is left in the lease after another, one row at a time, and returns the lease's id.
-pub(crate) async fn check_running(
-    db: &mut PgConnection,
-    schema: Schema,
-    after: Option<Uuid>,
-    mut look: impl FnMut(CheckedRow),
-) -> Result<Option<Uuid>, Error> {
-    let mut tx = begin(db).await?;
-    let mut lease = None;
-    let mut rows =
-        query_as::<_, (i64, String, i16, Json<Box<RawValue>>, Uuid)>(schema.sql.check_running)
-            .bind(after)
-            .fetch(&mut *tx);
-    while let Some((task_id, task_type, payload_version, payload, lease_id)) =
-        rows.try_next().await?
-    {
-        lease = Some(lease_id);
-        look((task_id, task_type, payload_version, payload).into());
+    /// Returns the id of the waiting task that was enqueued last.
+    pub(crate) async fn check_last(&mut self) -> Result<Option<i64>, Error> {
+        let query = query_scalar(self.schema.sql.check_last);
+        self.call(async |db| {
+            let mut tx = begin(db).await?;
+            let last = query.fetch_one(&mut *tx).await?;
+            tx.rollback().await?;
+            Ok(last)
+        })
+        .await
     }
-    drop(rows);
-    tx.rollback().await?;
-    Ok(lease)
+
+    /// Shows what is left in the lease after another, one row at a time, and returns the lease's id.
+    pub(crate) async fn check_running(
+        &mut self,
+        after: Option<Uuid>,
+        mut look: impl FnMut(CheckedRow),
+    ) -> Result<Option<Uuid>, Error> {
+        let query = query_as::<_, (i64, String, i16, Json<Box<RawValue>>, Uuid)>(
+            self.schema.sql.check_running,
+        )
+        .bind(after);
+        self.call(async |db| {
+            let mut tx = begin(db).await?;
+            let mut lease = None;
+            let mut rows = query.fetch(&mut *tx);
+            while let Some((task_id, task_type, payload_version, payload, lease_id)) =
+                rows.try_next().await?
+            {
+                lease = Some(lease_id);
+                look((task_id, task_type, payload_version, payload).into());
+            }
+            drop(rows);
+            tx.rollback().await?;
+            Ok(lease)
+        })
+        .await
+    }
 }
 
 async fn begin(db: &mut PgConnection) -> Result<Transaction<'_, Postgres>, Error> {

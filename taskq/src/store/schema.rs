@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use super::statements::Statements;
+use crate::error::InvalidSchemaName;
 
 /// The schema of the task tables, unless another is chosen.
 pub(crate) const DEFAULT_SCHEMA: &str = "taskq";
@@ -18,15 +19,9 @@ pub struct Schema {
     pub(crate) sql: &'static Statements,
 }
 
-/// A name that a [`Schema`] cannot have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidSchemaName {
-    name: String,
-}
-
 impl Schema {
     /// Returns the schema of this name. Its tables are made by
-    /// [`migrate_schema`](crate::migrate_schema).
+    /// [`migrate`](Self::migrate).
     ///
     /// The first call for a name keeps its statements for the life of the process; a program is
     /// expected to use a handful of schemas.
@@ -73,18 +68,6 @@ impl fmt::Debug for Schema {
         f.debug_tuple("Schema").field(&self.name).finish()
     }
 }
-
-impl fmt::Display for InvalidSchemaName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "`{}` cannot be a schema of taskq: use 1 to 40 lower-case letters, digits and underscores, beginning with a letter and not with `pg_`",
-            self.name
-        )
-    }
-}
-
-impl std::error::Error for InvalidSchemaName {}
 
 // Such a name cannot carry SQL, and is the same wherever people type it.
 fn is_plain_identifier(name: &str) -> bool {

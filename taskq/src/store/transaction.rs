@@ -3,7 +3,8 @@
 use sqlx::{AssertSqlSafe, Error, PgConnection, raw_sql};
 use uuid::Uuid;
 
-use super::{Schema, storable};
+use super::Schema;
+use super::leave::storable;
 use crate::attempt::verdict::Verdict;
 use crate::faults::{self, crash_point};
 

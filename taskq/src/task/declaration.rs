@@ -8,14 +8,9 @@ use serde_json::value::RawValue;
 
 use crate::attempt::outcome::Outcome;
 use crate::attempt::state::{Parts, StateRequirement};
+use crate::defaults;
 use crate::error::DecodeError;
 use crate::task::payload::{self, Payload};
-
-/// How long one attempt may take, unless its type says otherwise.
-///
-/// An hour is long enough for a nightly export, and short enough that a hung socket gives its
-/// place back the same night.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// A handler that a worker can run.
 ///
@@ -26,7 +21,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 /// It can be written by hand, for what no `async fn` expresses:
 ///
 /// ```
-/// use taskq::{BoxFuture, Declaration, IntoOutcome, Outcome, Parts, StateRequirement, Task};
+/// use taskq::handler::{BoxFuture, Declaration, IntoOutcome, Outcome, Parts, StateRequirement, Task};
 /// # #[derive(serde::Serialize, serde::Deserialize, taskq::Payload)]
 /// # struct SendSms { to: String }
 /// # trait Sms: Send + Sync { fn send(&self, to: &str) -> Result<(), String>; }
@@ -86,7 +81,7 @@ impl Declaration {
             line: place.line(),
             states: &[],
             delivery: Delivery::AtLeastOnce,
-            timeout: DEFAULT_TIMEOUT,
+            timeout: defaults::TIMEOUT,
             keep_completed: false,
             keep_result: false,
         }
@@ -124,7 +119,7 @@ impl Declaration {
     }
 
     /// Keeps what the handler returns, with its completed tasks: it ends by
-    /// [`into_kept`](crate::IntoKept::into_kept).
+    /// [`into_kept`](crate::handler::IntoKept::into_kept).
     pub const fn keep_result(mut self) -> Self {
         self.keep_result = true;
         self.keep_completed()

@@ -2,19 +2,8 @@
 
 use serde_json::value::RawValue;
 
+use crate::defaults;
 use crate::error::{DecodeError, EncodeError, InvalidPayload};
-
-/// The queue of a task type that names none.
-pub const DEFAULT_QUEUE: &str = "default";
-
-/// The priority of a task type that names none. Smaller runs earlier.
-pub const DEFAULT_PRIORITY: i16 = 0;
-
-/// How often a task is attempted before it is discarded, unless its type says otherwise.
-///
-/// Failed attempts are repeated after 5 s, 10 s, 20 s and so on up to 6 h, so the last one begins
-/// about three days after the first: a failure on a Friday evening is still being retried on Monday morning.
-pub const DEFAULT_MAX_ATTEMPTS: u16 = 25;
 
 /// The data of one task type, and what an enqueue writes beside it.
 ///
@@ -26,7 +15,8 @@ pub const DEFAULT_MAX_ATTEMPTS: u16 = 25;
 ///
 /// ```
 /// use taskq::json::{self, RawValue};
-/// use taskq::{DecodeError, EncodeError, Payload};
+/// use taskq::error::{DecodeError, EncodeError};
+/// use taskq::Payload;
 ///
 /// /// The ids of users, as a bare array: `[1, 2, 3]`.
 /// struct Invite(Vec<i64>);
@@ -57,11 +47,11 @@ pub trait Payload: Sized + Send + 'static {
     /// The wire name, written to the column `task_type`.
     const TASK_TYPE: &'static str;
     /// The queue that tasks of this type are put in unless an enqueue names another.
-    const QUEUE: &'static str = DEFAULT_QUEUE;
+    const QUEUE: &'static str = defaults::QUEUE;
     /// The priority of tasks of this type unless an enqueue names another. Smaller runs earlier.
-    const PRIORITY: i16 = DEFAULT_PRIORITY;
+    const PRIORITY: i16 = defaults::PRIORITY;
     /// How often a task of this type is attempted at most.
-    const MAX_ATTEMPTS: u16 = DEFAULT_MAX_ATTEMPTS;
+    const MAX_ATTEMPTS: u16 = defaults::MAX_ATTEMPTS;
     /// The version of the JSON that [`encode`](Self::encode) writes, at least 1, written beside it. It
     /// rises when rows that wait would not decode otherwise. A worker claims no row that is newer than
     /// what it knows.
@@ -70,7 +60,7 @@ pub trait Payload: Sized + Send + 'static {
     const OLDEST_VERSION: u16 = Self::VERSION;
 
     /// Whether tasks of this type keep what their handler returns: see
-    /// [`KeepsResult`](crate::KeepsResult).
+    /// [`KeepsResult`](crate::handler::KeepsResult).
     const KEEPS_RESULT: bool = false;
 
     /// Whether [`check`](Self::check) is one of the payload's own. What `#[task]` makes says no where

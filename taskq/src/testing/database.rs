@@ -129,7 +129,7 @@ async fn template(cluster: &Cluster) -> Result<&'static str, ClusterError> {
     TEMPLATE
         .get_or_try_init(async || {
             let mut hasher = DefaultHasher::new();
-            crate::migrations()
+            crate::operate::migrations()
                 .iter()
                 .for_each(|it| it.sql.hash(&mut hasher));
             let name = format!("taskq_template_{:x}", hasher.finish());

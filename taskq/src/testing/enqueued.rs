@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
 use crate::error::DecodeError;
-use crate::store::{self, TaskOfType};
+use crate::store::{Schema, Store, TaskOfType, version_of};
 use crate::task::payload::{self, Payload};
 
 /// How many tasks of the type are looked at.
@@ -109,7 +109,9 @@ impl<P> Tasks<P> {
     ///
     /// When the tables cannot be read.
     pub async fn found(self, conn: &mut PgConnection) -> FoundTasks<P> {
-        let found = store::tasks_of_type(conn, self.task_type, MOST).await;
+        let found = Store::on(conn, Schema::default())
+            .tasks_of_type(self.task_type, MOST)
+            .await;
         FoundTasks {
             found: found.expect("the view `taskq.tasks` can be read"),
             tasks: self,
@@ -131,7 +133,7 @@ impl<P> FoundTasks<P> {
         let queue = queue.unwrap_or(self.tasks.queue);
         let mut others: Vec<(String, &TaskOfType)> = Vec::new();
         for task in &self.found {
-            let values = match read(&task.payload, store::version_of(task.payload_version)) {
+            let values = match read(&task.payload, version_of(task.payload_version)) {
                 Ok(payload) if is_meant(&payload) => "as expected",
                 Ok(_) => "another payload",
                 Err(_) => "a payload that does not decode",

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
+use super::Worker;
 use super::settings::Settings;
-use super::{OWN_CONNECTIONS, Worker};
 use crate::attempt::state::States;
 use crate::error::WorkerError;
 use crate::operate::check::{self, CheckReport};
@@ -14,6 +14,10 @@ use crate::operate::migrate;
 use crate::store::Schema;
 use crate::task::declaration::{Registration, TaskSet};
 use crate::task::registry::Registry;
+
+/// Connections that a worker has for itself: for claims, for outcomes, for heartbeats, for rescues, and
+/// now and then for its other upkeep. One more listens, if it does.
+const OWN_CONNECTIONS: u32 = 5;
 
 /// Builds a [`Worker`]. Made by [`Worker::builder`].
 #[derive(Debug)]
@@ -49,7 +53,7 @@ impl WorkerBuilder {
     }
 
     /// Works on this queue too, with at most `concurrency` of its tasks at once. A worker that is
-    /// given no queue works on `default`, with [`DEFAULT_CONCURRENCY`](crate::DEFAULT_CONCURRENCY).
+    /// given no queue works on `default`, with [`defaults::CONCURRENCY`](crate::defaults::CONCURRENCY).
     pub fn queue(mut self, queue: impl Into<String>, concurrency: usize) -> Self {
         self.settings.queues.push((queue.into(), concurrency));
         self
@@ -108,7 +112,7 @@ impl WorkerBuilder {
 
     /// Chooses whether completed tasks are kept, in `taskq.history`. Unless set they are gone, and
     /// only tasks that failed for good are kept, and those whose type asks for it
-    /// ([`Declaration::keep_completed`](crate::Declaration::keep_completed)).
+    /// ([`Declaration::keep_completed`](crate::handler::Declaration::keep_completed)).
     pub fn keep_completed(mut self, keep_completed: bool) -> Self {
         self.settings.keep_completed = keep_completed;
         self
@@ -153,7 +157,7 @@ impl WorkerBuilder {
     /// # async fn run(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
     /// let report = taskq::Worker::builder(pool).check().await?;
     /// for finding in &report.findings {
-    ///     let taskq::Finding { task_type, reason, count, task_ids, .. } = finding;
+    ///     let taskq::operate::Finding { task_type, reason, count, task_ids, .. } = finding;
     ///     println!("{task_type}: {count}, such as {task_ids:?}: {reason:?}");
     /// }
     /// assert!(report.is_clean(), "{} tasks would not run", report.stranded);

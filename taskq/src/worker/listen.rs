@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::Core;
+use super::shared::Core;
 
 /// How long to wait before connecting anew after a failure.
 const RECONNECT: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! The worker as its users see it, and what its parts share.
+//! The worker as its users see it.
 
 mod builder;
 mod claim;
@@ -8,39 +8,24 @@ mod listen;
 mod outcomes;
 mod run;
 mod settings;
+mod shared;
 mod shutdown;
 mod slot;
-pub(crate) mod upkeep;
+mod upkeep;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use sqlx::PgPool;
-use tokio::sync::{Mutex, Notify};
-use tokio::time::sleep_until;
 use tracing::Instrument;
 use uuid::Uuid;
 
 pub use self::builder::WorkerBuilder;
-use self::claim::buffer::Backlog;
-use self::counters::Counters;
-use self::held::Leases;
-pub(crate) use self::settings::Settings;
-pub use self::settings::{
-    DEFAULT_CENSUS_INTERVAL, DEFAULT_CONCURRENCY, DEFAULT_GRACE_PERIOD, DEFAULT_HISTORY_RETENTION,
-    DEFAULT_LEASE, DEFAULT_POLL_INTERVAL,
-};
-use self::shutdown::Stop;
+use self::settings::Settings;
+use self::shared::Core;
 pub use self::shutdown::{NextSignal, StopNow, shutdown_signal};
-pub(crate) use self::slot::handler::panic_message;
 use crate::attempt::state::States;
 use crate::error::WorkerError;
-use crate::store::{Link, WorkerRow};
 use crate::task::registry::Registry;
-
-/// Connections that a worker holds for itself: for claims, for outcomes, for heartbeats, and for
-/// maintenance. One more listens, if it does.
-const OWN_CONNECTIONS: u32 = 4;
 
 /// Runs tasks: claims what is due, decodes each row into its handler, and records what becomes of it.
 ///
@@ -70,25 +55,6 @@ pub struct Worker {
     core: Arc<Core>,
 }
 
-/// What the parts of a worker share.
-#[derive(Debug)]
-pub(crate) struct Core {
-    pub(crate) pool: PgPool,
-    pub(crate) settings: Settings,
-    pub(crate) registry: Registry,
-    states: States,
-    worker_id: Uuid,
-    leases: Leases,
-    counters: Counters,
-    /// One for each queue, in the order of the settings.
-    backlogs: Vec<Backlog>,
-    /// Tells the claimer that there is room.
-    room: Notify,
-    stop: Stop,
-    /// For maintenance, and for cancelling queries on other connections.
-    pub(crate) control: Mutex<Link>,
-}
-
 impl Worker {
     /// Starts to build a worker on this pool.
     pub fn builder(pool: PgPool) -> WorkerBuilder {
@@ -96,24 +62,7 @@ impl Worker {
     }
 
     fn new(pool: PgPool, settings: Settings, states: States, registry: Registry) -> Self {
-        let core = Core {
-            control: Mutex::new(Link::new(pool.clone())),
-            leases: Leases::new(settings.lease),
-            backlogs: settings
-                .queues
-                .iter()
-                .map(|(_, concurrency)| Backlog::new(*concurrency))
-                .collect(),
-            counters: Counters::default(),
-            room: Notify::new(),
-            // Random for each start: a restarted process must not keep its predecessor's work alive.
-            worker_id: Uuid::new_v4(),
-            stop: Stop::default(),
-            pool,
-            settings,
-            registry,
-            states,
-        };
+        let core = Core::new(pool, settings, states, registry);
         Self {
             core: Arc::new(core),
         }
@@ -156,30 +105,5 @@ impl Worker {
         let Self { core } = self;
         let span = tracing::error_span!("worker", worker_id = %core.worker_id);
         run::run(core, stop).instrument(span).await
-    }
-}
-
-impl Core {
-    pub(crate) fn works_on(&self, queue: &str) -> bool {
-        self.settings.queues.iter().any(|(name, _)| name == queue)
-    }
-
-    /// What this worker says of itself to the others.
-    fn itself(&self) -> WorkerRow {
-        WorkerRow {
-            worker_id: self.worker_id,
-            host: gethostname::gethostname().to_string_lossy().into_owned(),
-            process_id: i32::try_from(std::process::id()).unwrap_or(0),
-            queues: self.settings.queue_names(),
-            task_types: self.registry.names(),
-        }
-    }
-}
-
-/// Sleeps until `when`, or for ever.
-async fn sleep_until_some(when: Option<Instant>) {
-    match when {
-        Some(when) => sleep_until(when.into()).await,
-        None => std::future::pending().await,
     }
 }

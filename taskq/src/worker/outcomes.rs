@@ -16,10 +16,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Core, sleep_until_some};
+use super::shared::{Core, sleep_until_some};
 use crate::attempt::outcome::Kept;
 use crate::attempt::verdict::{Settlement, Verdict};
-use crate::store::{self, Link};
+use crate::store::Store;
 
 /// How long a completed task waits for the rest of its lease.
 const GATHER: Duration = Duration::from_millis(25);
@@ -40,7 +40,7 @@ pub(crate) async fn write(
     give_up: CancellationToken,
 ) {
     let mut writer = Writer {
-        link: Link::new(core.pool.clone()),
+        store: core.store(),
         core,
         waiting: HashMap::new(),
         oldest: None,
@@ -55,7 +55,7 @@ pub(crate) async fn write(
 
 struct Writer {
     core: Arc<Core>,
-    link: Link,
+    store: Store<'static>,
     /// Outcomes not written yet, by lease.
     waiting: HashMap<Uuid, Vec<Settlement>>,
     /// When the first of them arrived.
@@ -80,7 +80,7 @@ enum Extent {
 impl Writer {
     async fn write_all(&mut self, outcomes: &mut mpsc::Receiver<Settlement>) {
         // So that the connection is there when the first task has ended.
-        if let Err(error) = self.link.call(store::backend).await {
+        if let Err(error) = self.store.backend().await {
             tracing::debug!(%error, "no connection for outcomes yet; the first of them tries again");
         }
         let mut arrived = Vec::new();
@@ -154,19 +154,15 @@ impl Writer {
         let tasks: Vec<(Uuid, i64)> = (leases.iter())
             .flat_map(|lease| lease.tasks.iter().map(|it| (it.lease_id, it.task_id)))
             .collect();
-        let schema = self.core.settings.schema;
         let lease_ids = || counts.iter().map(|(id, _)| *id);
         let mut pauses = Pauses::new();
         let completed = loop {
             // Only while the call is under way: through a long outage the leases must be given up.
             self.set_settling(lease_ids(), true);
-            let completed = self
-                .link
-                .call(async |db| match extent {
-                    Extent::Whole => store::complete(db, schema, &counts).await,
-                    Extent::Part => store::complete_some(db, schema, &counts, &tasks).await,
-                })
-                .await;
+            let completed = match extent {
+                Extent::Whole => self.store.complete(&counts).await,
+                Extent::Part => self.store.complete_some(&counts, &tasks).await,
+            };
             match completed {
                 Ok(completed) => break completed,
                 Err(error) => {
@@ -236,11 +232,7 @@ impl Writer {
     }
 
     async fn try_settle(&mut self, settlements: &[Settlement]) -> Result<(), Error> {
-        let schema = self.core.settings.schema;
-        let counted = self
-            .link
-            .call(async |db| store::settle(db, schema, settlements).await)
-            .await?;
+        let counted = self.store.settle(settlements).await?;
         if counted.len() < settlements.len() {
             let dropped = settlements.len() - counted.len();
             tracing::warn!(dropped, "leases lost: these outcomes do not count");

@@ -19,10 +19,11 @@ use super::claim::buffer::{Backlog, Claimed};
 use super::claim::{Claimer, hand_back};
 use super::held::heartbeat;
 use super::listen::{self, Wake};
+use super::shared::Core;
 use super::shutdown::StopNow;
 use super::slot::handler::Execution;
 use super::slot::transaction::Session;
-use super::{Core, outcomes, upkeep};
+use super::{outcomes, upkeep};
 use crate::attempt::verdict::Settlement;
 use crate::error::WorkerError;
 use crate::faults::crash_point;
@@ -74,7 +75,9 @@ pub(crate) async fn run<S: StopNow>(
 
     spawn(&mut services, heartbeat::beat(core.clone(), done.clone()));
     spawn(&mut services, heartbeat::watch(core.clone(), done.clone()));
-    spawn(&mut services, upkeep::run(core.clone(), done.clone()));
+    for duty in upkeep::DUTIES {
+        spawn(&mut services, upkeep::run(core.clone(), duty, done.clone()));
+    }
     if core.settings.listen {
         let listen = listen::listen(core.clone(), wake_sender.clone(), done.clone());
         spawn(&mut services, listen);

@@ -2,30 +2,10 @@
 
 use std::time::Duration;
 
+use crate::defaults;
 use crate::error::WorkerError;
 use crate::store::Schema;
 use crate::task::options::name_problem;
-use crate::task::payload::DEFAULT_QUEUE;
-
-/// How many tasks a queue runs at once where nothing is said.
-pub const DEFAULT_CONCURRENCY: usize = 10;
-
-/// How long a worker may be silent before others take its tasks. Three missed heartbeats.
-pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
-
-/// How long a sleeping worker waits before it looks by itself, though nobody woke it.
-pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(10);
-
-/// How long handlers may go on when the worker is asked to stop. What supervisors usually wait
-/// before they kill is thirty seconds; five of them are for handing tasks back, which takes
-/// milliseconds unless the database is slow or a handler blocks its thread.
-pub const DEFAULT_GRACE_PERIOD: Duration = Duration::from_secs(25);
-
-/// How often a worker counts the waiting tasks that nobody serves.
-pub const DEFAULT_CENSUS_INTERVAL: Duration = Duration::from_secs(5 * 60);
-
-/// How long completed tasks stay in the history, where they are kept.
-pub const DEFAULT_HISTORY_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The most tasks that run at once in one queue of a worker.
 const MAX_CONCURRENCY: usize = 10_000;
@@ -48,13 +28,13 @@ impl Default for Settings {
         Self {
             schema: Schema::default(),
             queues: Vec::new(),
-            lease: DEFAULT_LEASE,
-            poll_interval: DEFAULT_POLL_INTERVAL,
+            lease: defaults::LEASE,
+            poll_interval: defaults::POLL_INTERVAL,
             listen: true,
-            grace_period: DEFAULT_GRACE_PERIOD,
-            census_interval: DEFAULT_CENSUS_INTERVAL,
+            grace_period: defaults::GRACE_PERIOD,
+            census_interval: defaults::CENSUS_INTERVAL,
             keep_completed: false,
-            history_retention: DEFAULT_HISTORY_RETENTION,
+            history_retention: defaults::HISTORY_RETENTION,
         }
     }
 }
@@ -64,7 +44,7 @@ impl Settings {
     pub(crate) fn checked(mut self) -> Result<Self, WorkerError> {
         if self.queues.is_empty() {
             self.queues
-                .push((DEFAULT_QUEUE.to_owned(), DEFAULT_CONCURRENCY));
+                .push((defaults::QUEUE.to_owned(), defaults::CONCURRENCY));
         }
         for (at, (queue, concurrency)) in self.queues.iter().enumerate() {
             if let Some(problem) = name_problem(queue) {

@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let options = PgConnectOptions::from_str(&env::var("DATABASE_URL")?)?;
     let concurrency: usize = setting("CONCURRENCY")?.unwrap_or(10);
     let pool = PgPoolOptions::new()
-        .max_connections(u32::try_from(concurrency)? + 5)
+        .max_connections(u32::try_from(concurrency)? + 6)
         .acquire_timeout(Duration::from_secs(5))
         .connect_lazy_with(options);
     let queue = env::var("QUEUE").unwrap_or_else(|_| "default".to_owned());

@@ -2,10 +2,9 @@
 #![deny(warnings)]
 
 use taskq::json::{self, RawValue};
-use taskq::{
-    BoxFuture, DecodeError, Declaration, EncodeError, IntoOutcome, InvalidPayload, Outcome, Parts,
-    Payload, StateRequirement, Task,
-};
+use taskq::error::{DecodeError, EncodeError, InvalidPayload};
+use taskq::handler::{BoxFuture, Declaration, IntoOutcome, Outcome, Parts, StateRequirement, Task};
+use taskq::Payload;
 
 struct Invite(Vec<i64>);
 

@@ -74,7 +74,8 @@ async fn tick() {}
 async fn _count_welcomes(_usr_id: i64) {}
 
 fn main() {
-    use taskq::{Payload, Task};
+    use taskq::handler::Task;
+    use taskq::Payload;
 
     assert_eq!(contracts::Welcome::TASK_TYPE, "mail.welcome");
     assert_eq!(contracts::Welcome::QUEUE, "mail");

@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 #![deny(warnings, missing_docs)]
 
-use taskq::{Payload, Task};
+use taskq::handler::Task;
+use taskq::Payload;
 
 #[taskq::task(
     name = "mail.welcome",
@@ -41,7 +42,7 @@ fn main() {
         assert!(declaration.contains(part), "{part} in {declaration}");
     }
     assert_eq!(Plain::TASK_TYPE, "plain");
-    assert_eq!(Plain::QUEUE, taskq::DEFAULT_QUEUE);
+    assert_eq!(Plain::QUEUE, taskq::defaults::QUEUE);
     assert!(format!("{:?}", WithOneAlias::DECLARATION).contains(r#"aliases: ["one"]"#));
     let _ = Welcome { usr_id: 1 }.clone();
 }

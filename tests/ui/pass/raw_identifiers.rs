@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 #![deny(warnings, missing_docs)]
 
-use taskq::{Payload, Task};
+use taskq::handler::Task;
+use taskq::Payload;
 
 #[taskq::task]
 async fn r#match(r#type: i64, mut r#fn: String) {

@@ -4,7 +4,8 @@
 #![deny(warnings, missing_docs, unreachable_pub)]
 
 use serde::{Deserialize, Serialize};
-use taskq::{KeepsResult, TaskResult};
+use taskq::handler::KeepsResult;
+use taskq::TaskResult;
 
 /// A result.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -61,13 +62,13 @@ impl KeepsResult for ByHand {
     type Result = Receipt;
 }
 
-impl taskq::Task for ByHandHandler {
+impl taskq::handler::Task for ByHandHandler {
     type Payload = ByHand;
 
-    const DECLARATION: taskq::Declaration = taskq::Declaration::new().keep_result();
+    const DECLARATION: taskq::handler::Declaration = taskq::handler::Declaration::new().keep_result();
 
-    fn run<'a>(_: ByHand, _: taskq::Parts<'a>) -> taskq::BoxFuture<'a, taskq::Outcome> {
-        use taskq::IntoKept as _;
+    fn run<'a>(_: ByHand, _: taskq::handler::Parts<'a>) -> taskq::handler::BoxFuture<'a, taskq::handler::Outcome> {
+        use taskq::handler::IntoKept as _;
         Box::pin(async { charge(1).await.into_kept() })
     }
 }

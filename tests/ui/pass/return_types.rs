@@ -29,7 +29,7 @@ async fn unit(_id: i64) -> () {}
 
 #[taskq::task]
 async fn anyhow_result(_id: i64) -> anyhow::Result<()> {
-    Err(taskq::discard("no such user"))?
+    Err(taskq::outcome::discard("no such user"))?
 }
 
 #[taskq::task]
@@ -73,8 +73,8 @@ async fn from_a_module(_id: i64) -> taskq_result::Of<Own> {
 }
 
 #[taskq::task]
-async fn control(_id: i64) -> Result<(), taskq::Control> {
-    Err(taskq::snooze(std::time::Duration::from_secs(1)))
+async fn control(_id: i64) -> Result<(), taskq::outcome::Decision> {
+    Err(taskq::outcome::snooze(std::time::Duration::from_secs(1)))
 }
 
 #[taskq::task]

@@ -13,11 +13,11 @@ use sqlx::PgPool;
 use self::report::Findings;
 pub use self::report::{CheckReport, Finding, Stranded};
 use crate::attempt::decision::report;
+use crate::attempt::outcome::panic_message;
 use crate::error::WorkerError;
 use crate::operate::migrate;
-use crate::store::{self, CheckedRow, Link, Page, Schema, version_of};
+use crate::store::{CheckedRow, Page, Schema, Store, version_of};
 use crate::task::registry::Registry;
-use crate::worker::panic_message;
 
 /// How many tasks a page has at the most: a page must end well within the limit of a call, even if all
 /// its payloads are of the largest size and compressed well.
@@ -33,27 +33,25 @@ pub(crate) async fn check(
     registry: &Registry,
 ) -> Result<CheckReport, WorkerError> {
     migrate::check(pool, schema).await?;
-    let mut link = Link::new(pool.clone());
+    let mut store = Store::keeping(pool.clone(), schema);
     let mut findings = Findings::default();
     // A claim moves tasks from the first to the second, which is how they go most of the time.
-    check_waiting(&mut link, schema, registry, &mut findings)
+    check_waiting(&mut store, registry, &mut findings)
         .await
         .map_err(WorkerError::Database)?;
-    check_running(&mut link, schema, registry, &mut findings)
+    check_running(&mut store, registry, &mut findings)
         .await
         .map_err(WorkerError::Database)?;
     Ok(findings.into_report())
 }
 
 async fn check_waiting(
-    link: &mut Link,
-    schema: Schema,
+    store: &mut Store<'_>,
     registry: &Registry,
     findings: &mut Findings,
 ) -> Result<(), sqlx::Error> {
-    let last = link.call(async |db| store::check_last(db, schema).await);
     // What is enqueued from now on is not looked at, so that this ends.
-    let Some(last) = last.await? else {
+    let Some(last) = store.check_last().await? else {
         return Ok(());
     };
     let mut after = Some(i64::MIN);
@@ -67,15 +65,13 @@ async fn check_waiting(
         let look = |row: CheckedRow| {
             findings.waiting(row.task_id, &row.task_type, stranded(registry, &row));
         };
-        let read = link.call(async |db| store::check(db, schema, page, look).await);
-        after = read.await?;
+        after = store.check_waiting(page, look).await?;
     }
     Ok(())
 }
 
 async fn check_running(
-    link: &mut Link,
-    schema: Schema,
+    store: &mut Store<'_>,
     registry: &Registry,
     findings: &mut Findings,
 ) -> Result<(), sqlx::Error> {
@@ -84,8 +80,7 @@ async fn check_running(
         let look = |row: CheckedRow| {
             findings.running(row.task_id, &row.task_type, stranded(registry, &row));
         };
-        let read = link.call(async |db| store::check_running(db, schema, lease, look).await);
-        lease = read.await?;
+        lease = store.check_running(lease, look).await?;
         if lease.is_none() {
             return Ok(());
         }

@@ -22,9 +22,9 @@ use self::buffer::{Backlog, Claimed};
 use crate::attempt::verdict::{Settlement, Verdict};
 use crate::faults;
 use crate::lane::{Claimable, Lanes, Place, Share, Taken};
-use crate::store::{self, ClaimRequest, ClaimedLease, ClaimedRow, Link};
+use crate::store::{ClaimRequest, ClaimedLease, ClaimedRow, Store};
 use crate::worker::listen::Wake;
-use crate::worker::{Core, sleep_until_some};
+use crate::worker::shared::{Core, sleep_until_some};
 
 /// How long a queue rests after it was found empty the first time, the second time and so on; then
 /// for the poll interval.
@@ -65,7 +65,7 @@ const STALE_PERIOD: Duration = Duration::from_millis(250);
 /// Claims for all queues of a worker.
 pub(crate) struct Claimer {
     core: Arc<Core>,
-    link: Link,
+    store: Store<'static>,
     known: Vec<(String, u16)>,
     transactional: Vec<String>,
     queues: Vec<Queue>,
@@ -109,7 +109,7 @@ impl Claimer {
     ) -> Self {
         let queues = core.settings.queues.iter();
         Self {
-            link: Link::new(core.pool.clone()),
+            store: core.store(),
             known: core.registry.known(),
             transactional: core.registry.transactional_names(),
             queues: queues.map(|(name, _)| Queue::new(name)).collect(),
@@ -252,12 +252,8 @@ impl Claimer {
     async fn look(&mut self, at: usize) -> Result<(), Error> {
         let queue = &mut self.queues[at];
         let began = Instant::now();
-        let (schema, known) = (self.core.settings.schema, &self.known);
         let worker_id = self.core.worker_id;
-        let found = self
-            .link
-            .call(async |db| store::scan(db, schema, &queue.name, known, worker_id).await)
-            .await?;
+        let found = self.store.scan(&queue.name, &self.known, worker_id).await?;
         queue.lanes.replace(found);
         queue.suspects_asked = false;
         queue.looked = Instant::now();
@@ -291,12 +287,8 @@ impl Claimer {
             // Only a crash that is on record can be charged to a task.
             is_durable: kind != Claimable::Fresh,
         };
-        let schema = self.core.settings.schema;
         let began = Instant::now();
-        let claim = self
-            .link
-            .call(async |db| store::claim(db, schema, &request).await)
-            .await;
+        let claim = self.store.claim(&request).await;
         let leases = claim.inspect_err(|_| queue.claim_less(limit))?;
         let rows = || leases.iter().flat_map(|lease| &lease.tasks);
         let taken: Vec<Taken<'_>> = rows().map(taken).collect();
@@ -318,11 +310,7 @@ impl Claimer {
         if asked.is_empty() {
             return Ok(());
         }
-        let schema = self.core.settings.schema;
-        let stretches = self
-            .link
-            .call(async |db| store::reserve(db, schema, name, &asked).await)
-            .await?;
+        let stretches = self.store.reserve(name, &asked).await?;
         for share in shares {
             if let Some(stretch) = stretches.iter().find(|it| it.lane == share.lane) {
                 share.set_apart(stretch);
@@ -373,11 +361,9 @@ impl Claimer {
             .is_some_and(|until| until > now + longest);
         if settings.listen && queue.naps > 0 && !registered {
             let duration = longest * 3 + NAPS[NAPS.len() - 1];
-            let (schema, worker_id) = (settings.schema, self.core.worker_id);
-            self.link
-                .call(async |db| {
-                    store::listen(db, schema, worker_id, &[&queue.name], duration).await
-                })
+            let worker_id = self.core.worker_id;
+            self.store
+                .listen(worker_id, &[&queue.name], duration)
                 .await?;
             queue.asleep_until = Some(now + duration);
             // What was committed before the registration is seen by one more look.
@@ -391,11 +377,8 @@ impl Claimer {
     }
 
     async fn unregister(&mut self, at: usize) -> Result<(), Error> {
-        let (schema, worker_id) = (self.core.settings.schema, self.core.worker_id);
         let queue = self.queues[at].name.as_str();
-        self.link
-            .call(async |db| store::unlisten(db, schema, worker_id, &[queue]).await)
-            .await
+        self.store.unlisten(self.core.worker_id, &[queue]).await
     }
 }
 

@@ -13,8 +13,8 @@ use std::time::Instant;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{self, Link, WorkerRow};
-use crate::worker::Core;
+use crate::store::{Store, WorkerRow};
+use crate::worker::shared::Core;
 
 /// Heartbeats in the duration of a lease. Three may be missed.
 const BEATS_PER_LEASE: u32 = 4;
@@ -23,7 +23,7 @@ const BEATS_PER_LEASE: u32 = 4;
 pub(crate) async fn beat(core: Arc<Core>, done: CancellationToken) {
     let itself = core.itself();
     let period = core.settings.lease / BEATS_PER_LEASE;
-    let mut link = Link::new(core.pool.clone());
+    let mut store = core.store();
     let mut pace = interval(period);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -32,7 +32,7 @@ pub(crate) async fn beat(core: Arc<Core>, done: CancellationToken) {
             _ = pace.tick() => {}
         }
         // The first tick is at once, and registers the worker.
-        if let Err(error) = beat_once(&core, &itself, &mut link).await {
+        if let Err(error) = beat_once(&core, &itself, &mut store).await {
             tracing::warn!(%error, "heartbeat failed; trying again");
             tokio::select! {
                 () = done.cancelled() => break,
@@ -40,26 +40,24 @@ pub(crate) async fn beat(core: Arc<Core>, done: CancellationToken) {
             }
         }
     }
-    if let Err(error) = write_counters(&core, &mut link).await {
+    if let Err(error) = write_counters(&core, &mut store).await {
         tracing::warn!(%error, "the counters of the last seconds could not be written");
     }
-    let schema = core.settings.schema;
-    let unregistered = link
-        .call(async |db| store::unregister(db, schema, itself.worker_id).await)
-        .await;
-    if let Err(error) = unregistered {
+    if let Err(error) = store.unregister(itself.worker_id).await {
         tracing::debug!(%error, "could not unregister; the registration will run out");
     }
 }
 
-async fn beat_once(core: &Core, itself: &WorkerRow, link: &mut Link) -> Result<(), sqlx::Error> {
-    let (schema, lease) = (core.settings.schema, core.settings.lease);
+async fn beat_once(
+    core: &Core,
+    itself: &WorkerRow,
+    store: &mut Store<'_>,
+) -> Result<(), sqlx::Error> {
+    let lease = core.settings.lease;
     let asked = core.leases.to_extend();
     if !asked.is_empty() {
         let sent = Instant::now();
-        let extended = link
-            .call(async |db| store::heartbeat(db, schema, &asked, lease).await)
-            .await?;
+        let extended = store.heartbeat(&asked, lease).await?;
         let lost = core.leases.extended(sent, &asked, &extended);
         if lost > 0 {
             tracing::warn!(
@@ -68,20 +66,16 @@ async fn beat_once(core: &Core, itself: &WorkerRow, link: &mut Link) -> Result<(
             );
         }
     }
-    link.call(async |db| store::register(db, schema, itself, lease).await)
-        .await?;
-    write_counters(core, link).await
+    store.register(itself, lease).await?;
+    write_counters(core, store).await
 }
 
-async fn write_counters(core: &Core, link: &mut Link) -> Result<(), sqlx::Error> {
+async fn write_counters(core: &Core, store: &mut Store<'_>) -> Result<(), sqlx::Error> {
     let counts = core.counters.take();
     if counts.is_empty() {
         return Ok(());
     }
-    let schema = core.settings.schema;
-    let written = link
-        .call(async |db| store::count(db, schema, &counts).await)
-        .await;
+    let written = store.count(&counts).await;
     if written.is_err() {
         core.counters.put_back(counts);
     }

@@ -10,7 +10,7 @@ use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
 use super::transaction::{Session, execute_in_transaction};
-use crate::attempt::outcome::Outcome;
+use crate::attempt::outcome::{Outcome, panic_message};
 use crate::attempt::state::Parts;
 use crate::attempt::tx::Tx;
 use crate::attempt::verdict::{Settlement, Verdict};
@@ -19,7 +19,7 @@ use crate::error::{BoxError, DecodeError};
 use crate::faults::crash_point;
 use crate::store::{ClaimedRow, version_of};
 use crate::task::declaration::{Delivery, Registration};
-use crate::worker::Core;
+use crate::worker::shared::Core;
 
 /// Everything that one attempt needs.
 pub(crate) struct Execution<'a> {
@@ -195,16 +195,6 @@ impl Execution<'_> {
         )
         .into()
     }
-}
-
-/// Returns what a panic said.
-pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let message = panic
-        .downcast_ref::<&str>()
-        .map(|message| (*message).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "with a value that is no text".to_owned());
-    format!("panicked: {message}")
 }
 
 /// Reports an attempt's end, once, where it is decided.

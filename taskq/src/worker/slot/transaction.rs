@@ -24,7 +24,7 @@ use crate::attempt::tx::Tx;
 use crate::attempt::verdict::Verdict;
 use crate::error::BoxError;
 use crate::faults::crash_point;
-use crate::store::{self, OwnCompletions};
+use crate::store::{self, OwnCompletions, Store};
 
 /// How long to put a task off for which no transaction could be begun.
 const NO_TRANSACTION_DELAY: Duration = Duration::from_secs(1);
@@ -52,7 +52,9 @@ impl Session {
         let begun = tokio::spawn(async move { pool.begin_with(store::BEGIN).await });
         let transaction = begun.await.map_err(io::Error::other)??;
         let mut tx = Tx { transaction };
-        let backend = store::backend(&mut tx).await?;
+        let backend = Store::on(&mut tx, execution.core.settings.schema)
+            .backend()
+            .await?;
         crash_point("after_begin");
         Ok(Self {
             tx,
@@ -181,7 +183,7 @@ async fn settle(
             };
         }
         let settlements = [execution.settlement(verdict.clone())];
-        if step(store::settle(tx, schema, &settlements))
+        if step(Store::on(tx, schema).settle(&settlements))
             .await?
             .is_empty()
         {
@@ -213,14 +215,9 @@ async fn stop_query<T>(
     if let Ok(result) = timeout(CANCEL_AFTER, &mut statement).await {
         return result;
     }
-    let core = execution.core;
-    let schema = core.settings.schema;
-    let cancelled = core
-        .control
-        .lock()
-        .await
-        .call(async |db| store::cancel_backend(db, schema, backend).await)
-        .await;
+    let mut spare = execution.core.spare.lock().await;
+    let cancelled = spare.cancel_backend(backend).await;
+    drop(spare);
     if let Err(error) = cancelled {
         tracing::warn!(%error, "a dropped handler's query could not be cancelled");
     }

@@ -1,8 +1,21 @@
 //! Counting the waiting tasks that nobody serves: types that no living worker knows, and queues
 //! that none works on. They wait untouched and keep their attempts; the log is the to-do list.
 
-use crate::store::{self, CensusRow};
-use crate::worker::Core;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use super::Duty;
+use crate::store::CensusRow;
+use crate::worker::shared::Core;
+
+pub(crate) const DUTY: Duty = Duty {
+    name: "census",
+    period: |core| Some(core.settings.census_interval),
+    limit: Duration::from_secs(60),
+    retry: None,
+    run: |core| take(core).boxed(),
+};
 
 /// How far tasks of one kind are counted. Beyond, the log says "or more".
 const COUNT_LIMIT: usize = 10_000;
@@ -11,20 +24,17 @@ const COUNT_LIMIT: usize = 10_000;
 const KIND_LIMIT: usize = 1_000;
 
 /// Takes the census once and logs what it found.
-pub(crate) async fn take(core: &Core) {
-    let schema = core.settings.schema;
-    let census = core
-        .control
-        .lock()
-        .await
-        .call(async |db| store::census(db, schema, COUNT_LIMIT, KIND_LIMIT).await)
-        .await;
-    match census {
-        Ok(kinds) => kinds
-            .iter()
-            .filter(|kind| !core.serves(kind))
-            .for_each(|kind| log(core, kind)),
-        Err(error) => tracing::warn!(%error, "the census failed; trying again later"),
+async fn take(core: &Core) -> bool {
+    match core.store().census(COUNT_LIMIT, KIND_LIMIT).await {
+        Ok(kinds) => {
+            let unserved = kinds.iter().filter(|kind| !core.serves(kind));
+            unserved.for_each(|kind| log(core, kind));
+            true
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the census failed; trying again later");
+            false
+        }
     }
 }
 

@@ -1,8 +1,8 @@
-//! What a worker does for all: rescuing tasks of others, counting what nobody serves, and pruning the
-//! history.
+//! What a worker does for all: a list of duties, each its own loop.
 //!
-//! Run by every worker, on one connection; what one of them does the others need not. If they all
-//! stopped, tasks of killed processes would stay in their leases until a worker starts.
+//! Every worker runs all of them; what one worker does the others need not. A duty that takes long
+//! delays no other: each has a connection of its own while it runs. If all workers stopped, the tasks
+//! of killed processes would stay in their leases until a worker starts.
 
 mod census;
 mod prune;
@@ -11,41 +11,57 @@ mod rescue;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use futures_util::future::BoxFuture;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::faults;
-use crate::worker::Core;
+use crate::faults::crash_point;
+use crate::worker::shared::Core;
 
-/// How often the history is pruned. Its unit is a day.
-const PRUNE_PERIOD: Duration = Duration::from_secs(60 * 60);
+/// Every duty of a worker.
+pub(crate) const DUTIES: &[Duty] = &[rescue::DUTY, census::DUTY, prune::DUTY];
 
-/// How soon it is tried again: somebody may have held the table's lock.
-const PRUNE_AGAIN: Duration = Duration::from_secs(5);
+/// Something that a worker does again and again, for all workers.
+pub(crate) struct Duty {
+    /// What the log calls it.
+    pub(crate) name: &'static str,
+    /// How often it is done; `None` where this worker has nothing to do there. Workers that start together
+    /// need not do it together, so each worker's period is up to a tenth shorter or longer.
+    pub(crate) period: fn(&Core) -> Option<Duration>,
+    /// How long it may take at most. The next period does what is left.
+    pub(crate) limit: Duration,
+    /// How soon it is tried again after a failure, where that is sooner than the next period.
+    pub(crate) retry: Option<Duration>,
+    /// Does it once. Returns whether that went well.
+    pub(crate) run: for<'a> fn(&'a Core) -> BoxFuture<'a, bool>,
+}
 
-/// Looks for expired leases twice in the duration of one, takes the census, and prunes, until `done`.
-pub(crate) async fn run(core: Arc<Core>, done: CancellationToken) {
-    if faults::is_planted("part_ends") {
-        return sleep(core.settings.lease).await;
-    }
-    // Workers that start together need not look together.
+/// Does a duty now and then once in each period, until `done`.
+pub(crate) async fn run(core: Arc<Core>, duty: &'static Duty, done: CancellationToken) {
+    let Some(period) = (duty.period)(&core) else {
+        return done.cancelled().await;
+    };
     let jitter = 0.9 + 0.2 * fastrand::f64();
-    let mut rescue_pace = interval(core.settings.lease.mul_f64(jitter / 2.0));
-    let mut census_pace = interval(core.settings.census_interval.mul_f64(jitter));
-    let mut prune_pace = interval(PRUNE_PERIOD.mul_f64(jitter));
-    let keeps_some = core.settings.keep_completed || core.registry.keeps_some();
-    rescue_pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    census_pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pace = interval(period.mul_f64(jitter));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = done.cancelled() => return,
-            _ = rescue_pace.tick() => rescue::rescue_expired(&core).await,
-            _ = census_pace.tick() => census::take(&core).await,
-            _ = prune_pace.tick(), if keeps_some => {
-                if !prune::prune_history(&core).await {
-                    prune_pace.reset_after(PRUNE_AGAIN);
-                }
-            }
+            _ = pace.tick() => {}
+        }
+        crash_point("before_duty");
+        let ended = tokio::select! {
+            () = done.cancelled() => return,
+            ended = timeout(duty.limit, (duty.run)(&core)) => ended,
+        };
+        let Ok(went_well) = ended else {
+            tracing::warn!(duty = duty.name, limit = ?duty.limit, "took too long; going on next time");
+            continue;
+        };
+        if let Some(retry) = duty.retry
+            && !went_well
+        {
+            pace.reset_after(retry);
         }
     }
 }

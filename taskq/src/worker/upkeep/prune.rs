@@ -1,22 +1,30 @@
 //! Dropping the days of the history that are older than its retention, and making the next ones.
 //!
-//! Run once an hour by each worker that keeps completed tasks. One at a time does it; for the others
-//! there is nothing to do. If none did, tasks would be kept in the default partition, for ever.
+//! One worker at a time does it; for the others there is nothing to do. If none did, completed tasks
+//! would stay in the default partition for ever.
 
-use crate::store;
-use crate::worker::Core;
+use std::time::Duration;
 
-/// Prunes the history. Returns whether that went well.
-pub(crate) async fn prune_history(core: &Core) -> bool {
-    let schema = core.settings.schema;
-    let keep = core.settings.history_retention;
-    let dropped = core
-        .control
-        .lock()
-        .await
-        .call(async |db| store::prune(db, schema, keep).await)
-        .await;
-    match dropped {
+use futures_util::FutureExt;
+
+use super::Duty;
+use crate::worker::shared::Core;
+
+pub(crate) const DUTY: Duty = Duty {
+    name: "prune",
+    // The history's unit is a day.
+    period: |core| {
+        let keeps_some = core.settings.keep_completed || core.registry.keeps_some();
+        keeps_some.then_some(Duration::from_secs(60 * 60))
+    },
+    limit: Duration::from_secs(60),
+    // Somebody may have held the table's lock.
+    retry: Some(Duration::from_secs(5)),
+    run: |core| prune_history(core).boxed(),
+};
+
+async fn prune_history(core: &Core) -> bool {
+    match core.store().prune(core.settings.history_retention).await {
         Ok(0) => true,
         Ok(days) => {
             tracing::info!(days, "dropped old days of the history");

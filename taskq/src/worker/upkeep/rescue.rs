@@ -6,29 +6,39 @@
 //! both rescue it, because the row is locked and its expiry looked at again. A lease that cannot be
 //! rescued is passed over and named in the log; it does not keep the others waiting.
 
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use super::Duty;
 use crate::lane::QUARANTINE_AFTER;
-use crate::store::{self, ExpiredRow};
-use crate::worker::Core;
+use crate::store::ExpiredRow;
+use crate::worker::shared::Core;
+
+pub(crate) const DUTY: Duty = Duty {
+    name: "rescue",
+    period: |core| Some(core.settings.lease / 2),
+    // Each call has a limit of its own, and there may be thousands.
+    limit: Duration::from_secs(60 * 60),
+    retry: None,
+    run: |core| rescue_expired(core).boxed(),
+};
 
 /// How many expired leases are looked at together.
 const PAGE: usize = 100;
 
 /// Rescues every lease that has run out.
-pub(crate) async fn rescue_expired(core: &Core) {
-    let schema = core.settings.schema;
+async fn rescue_expired(core: &Core) -> bool {
     let mut last: Option<ExpiredRow> = None;
     loop {
-        let page = core
-            .control
-            .lock()
-            .await
-            .call(async |db| store::expired(db, schema, last.as_ref(), PAGE).await)
-            .await;
+        let mut spare = core.spare.lock().await;
+        let page = spare.expired(last.as_ref(), PAGE).await;
+        drop(spare);
         let page = match page {
             Ok(page) => page,
             Err(error) => {
                 tracing::warn!(%error, "could not look for expired leases; trying again later");
-                return;
+                return false;
             }
         };
         for lease in &page {
@@ -37,19 +47,15 @@ pub(crate) async fn rescue_expired(core: &Core) {
         let is_last = page.len() < PAGE;
         last = page.into_iter().next_back();
         if is_last {
-            return;
+            return true;
         }
     }
 }
 
 async fn rescue(core: &Core, lease: &ExpiredRow) {
-    let schema = core.settings.schema;
-    let rescued = core
-        .control
-        .lock()
-        .await
-        .call(async |db| store::rescue(db, schema, lease.lease_id, QUARANTINE_AFTER).await)
-        .await;
+    let mut spare = core.spare.lock().await;
+    let rescued = spare.rescue(lease.lease_id, QUARANTINE_AFTER).await;
+    drop(spare);
     match rescued {
         Ok(tasks) => {
             for task in tasks.iter().filter(|task| task.is_quarantined) {

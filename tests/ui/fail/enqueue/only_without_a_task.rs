@@ -3,7 +3,7 @@ struct Mailer;
 #[taskq::task]
 async fn purge() {}
 
-fn only<T: taskq::TaskSet>() {}
+fn only<T: taskq::handler::TaskSet>() {}
 
 fn main() {
     only::<(Purge, Mailer)>();

@@ -1,7 +1,7 @@
 #[taskq::task]
 async fn purge() {}
 
-fn only<T: taskq::TaskSet>() {}
+fn only<T: taskq::handler::TaskSet>() {}
 
 fn main() {
     only::<Purge>();

@@ -10,6 +10,6 @@ async fn use_it(conn: &mut sqlx::PgConnection) {
     only::<(SendMail,)>();
 }
 
-fn only<T: taskq::TaskSet>() {}
+fn only<T: taskq::handler::TaskSet>() {}
 
 fn main() {}

@@ -1,12 +1,13 @@
-//! Inserting tasks by `COPY`.
+//! Inserting tasks: one, many of one type, very many by `COPY`.
 
 use std::fmt::Write;
 
 use serde_json::value::RawValue;
 use sqlx::postgres::PgCopyIn;
-use sqlx::{Error, PgConnection};
+use sqlx::types::Json;
+use sqlx::{Error, PgConnection, query_scalar};
 
-use super::Schema;
+use super::{Schema, Store, saturating_i16};
 use crate::task::options::Options;
 
 /// How many bytes are gathered before they are sent.
@@ -16,6 +17,48 @@ const BUFFER: usize = 64 * 1024;
 pub(crate) struct Copy<'c> {
     copy: PgCopyIn<&'c mut PgConnection>,
     buffer: String,
+}
+
+impl Store<'_> {
+    /// Inserts one task.
+    pub(crate) async fn enqueue(
+        &mut self,
+        options: &Options,
+        payload: &RawValue,
+    ) -> Result<i64, Error> {
+        let (run_at, delay) = options.start.run_at_and_delay();
+        let query = query_scalar(self.schema.sql.enqueue)
+            .bind(options.task_type)
+            .bind(Json(payload))
+            .bind(&*options.queue)
+            .bind(options.priority)
+            .bind(i32::from(options.max_attempts))
+            .bind(run_at)
+            .bind(delay)
+            .bind(saturating_i16(options.payload_version));
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
+    /// Inserts tasks of one type and returns their ids in the order given.
+    pub(crate) async fn enqueue_many(
+        &mut self,
+        options: &Options,
+        payloads: &[Box<RawValue>],
+    ) -> Result<Vec<i64>, Error> {
+        let (run_at, delay) = options.start.run_at_and_delay();
+        let payloads: Vec<Json<&RawValue>> =
+            payloads.iter().map(|payload| Json(&**payload)).collect();
+        let query = query_scalar(self.schema.sql.enqueue_many)
+            .bind(options.task_type)
+            .bind(payloads)
+            .bind(&*options.queue)
+            .bind(options.priority)
+            .bind(i32::from(options.max_attempts))
+            .bind(run_at)
+            .bind(delay)
+            .bind(saturating_i16(options.payload_version));
+        self.call(async |db| query.fetch_all(db).await).await
+    }
 }
 
 impl<'c> Copy<'c> {

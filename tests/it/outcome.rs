@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use taskq::{Control, task};
+use taskq::outcome::Decision;
+use taskq::task;
 
 use crate::support::{database, drain, one, states, until, while_working, worker};
 
 /// The verb that is wished for, by its name.
-fn verb(verb: &str) -> Control {
+fn verb(verb: &str) -> Decision {
     let soon = Duration::from_secs(3600);
     match verb {
-        "retry" => taskq::retry_in(soon),
-        "snooze" => taskq::snooze(soon),
-        "discard" => taskq::discard("out of stock"),
-        _ => taskq::cancel("out of stock"),
+        "retry" => taskq::outcome::retry_in(soon),
+        "snooze" => taskq::outcome::snooze(soon),
+        "discard" => taskq::outcome::discard("out of stock"),
+        _ => taskq::outcome::cancel("out of stock"),
     }
 }
 
@@ -22,7 +23,7 @@ enum Shop {
     #[error(transparent)]
     Transparent(anyhow::Error),
     #[error("the shop")]
-    From(#[from] Control),
+    From(#[from] Decision),
     #[error("the shop's shop")]
     Source(#[source] Box<Shop>),
 }
@@ -36,7 +37,7 @@ async fn by_anyhow(wish: String) -> anyhow::Result<()> {
 async fn by_context(wish: String) -> anyhow::Result<()> {
     use anyhow::Context as _;
 
-    let shop: Result<(), Control> = Err(verb(&wish));
+    let shop: Result<(), Decision> = Err(verb(&wish));
     shop.context("the shop").context("the order")
 }
 
@@ -44,7 +45,7 @@ async fn by_context(wish: String) -> anyhow::Result<()> {
 async fn by_eyre(wish: String) -> eyre::Result<()> {
     use eyre::WrapErr as _;
 
-    let shop: Result<(), Control> = Err(verb(&wish));
+    let shop: Result<(), Decision> = Err(verb(&wish));
     shop.wrap_err("the shop").wrap_err("the order")
 }
 
@@ -66,7 +67,7 @@ async fn by_source(wish: String) -> Result<(), Shop> {
 }
 
 #[task]
-async fn by_box(wish: String) -> Result<(), taskq::BoxError> {
+async fn by_box(wish: String) -> Result<(), taskq::error::BoxError> {
     Err(verb(&wish))?
 }
 

@@ -1,0 +1,178 @@
+//! What can be wrong with a payload.
+
+use std::error::Error;
+use std::fmt;
+
+use super::BoxError;
+
+/// A payload in a row does not fit its task type.
+#[derive(Debug)]
+pub struct DecodeError {
+    reason: Reason,
+}
+
+#[derive(Debug)]
+enum Reason {
+    /// What stands at the path does not fit.
+    Form { path: String, source: BoxError },
+    /// It fits, and its values are refused.
+    Values(InvalidPayload),
+    /// It was written by a program that knows a newer version.
+    TooNew { version: u16, known: u16 },
+    /// It is of a version that is not read any more.
+    TooOld { version: u16, oldest: u16 },
+}
+
+impl DecodeError {
+    /// Says that what stands at `path`, such as `user.email`, does not fit; `.` is the whole.
+    pub fn new(path: impl Into<String>, source: impl Into<BoxError>) -> Self {
+        Self {
+            reason: Reason::Form {
+                path: path.into(),
+                source: source.into(),
+            },
+        }
+    }
+
+    /// Says that the value to which its path leads is that of a field.
+    pub(crate) fn inside(mut self, field: &str) -> Self {
+        if let Reason::Form { path, .. } = &mut self.reason {
+            *path = match path.as_str() {
+                "." => field.into(),
+                index if index.starts_with('[') => format!("{field}{index}"),
+                inner => format!("{field}.{inner}"),
+            };
+        }
+        self
+    }
+
+    pub(crate) fn invalid(invalid: InvalidPayload) -> Self {
+        Self {
+            reason: Reason::Values(invalid),
+        }
+    }
+
+    pub(crate) fn too_new(version: u16, known: u16) -> Self {
+        Self {
+            reason: Reason::TooNew { version, known },
+        }
+    }
+
+    pub(crate) fn too_old(version: u16, oldest: u16) -> Self {
+        Self {
+            reason: Reason::TooOld { version, oldest },
+        }
+    }
+
+    /// Returns what is wrong, without where.
+    pub(crate) fn into_cause(self) -> BoxError {
+        match self.reason {
+            Reason::Form { source, .. } => source,
+            _ => self.into(),
+        }
+    }
+
+    /// Returns where in the payload the first mistake is, such as `user.email`; `.` is the whole.
+    pub fn path(&self) -> &str {
+        match &self.reason {
+            Reason::Form { path, .. } => path,
+            Reason::Values(invalid) => invalid.violations().next().map_or(".", |(path, _)| path),
+            Reason::TooNew { .. } | Reason::TooOld { .. } => ".",
+        }
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reason {
+            Reason::Form { path, .. } => write!(f, "payload does not decode at `{path}`"),
+            Reason::Values(_) => f.write_str("payload is refused"),
+            Reason::TooNew { version, known } => write!(
+                f,
+                "payload has version {version}, and this program knows none after {known}"
+            ),
+            Reason::TooOld { version, oldest } => write!(
+                f,
+                "payload has version {version}, and this program reads none before {oldest}"
+            ),
+        }
+    }
+}
+
+/// Says of the whole value what serde finds wrong with it.
+impl serde::de::Error for DecodeError {
+    fn custom<T: fmt::Display>(problem: T) -> Self {
+        Self::new(".", problem.to_string())
+    }
+
+    // The only mistake that serde finds by a field's name alone.
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        let problem = serde::de::value::Error::unknown_field(field, expected);
+        Self::new(field, problem.to_string())
+    }
+}
+
+impl Error for DecodeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.reason {
+            Reason::Form { source, .. } => Some(&**source),
+            Reason::Values(invalid) => Some(invalid),
+            Reason::TooNew { .. } | Reason::TooOld { .. } => None,
+        }
+    }
+}
+
+/// Values in a payload that may not be enqueued or run, though its form is right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidPayload {
+    violations: Vec<(String, String)>,
+}
+
+impl InvalidPayload {
+    /// Says what is wrong with the value at `path`, such as `user.email`.
+    pub fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self {
+            violations: vec![(path.into(), problem.into())],
+        }
+    }
+
+    /// Adds what is wrong with another value.
+    #[must_use]
+    pub fn and(mut self, path: impl Into<String>, problem: impl Into<String>) -> Self {
+        self.violations.push((path.into(), problem.into()));
+        self
+    }
+
+    /// Returns each path with what is wrong there; at least one.
+    pub fn violations(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.violations
+            .iter()
+            .map(|(path, problem)| (path.as_str(), problem.as_str()))
+    }
+}
+
+impl fmt::Display for InvalidPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (path, problem)) in self.violations().enumerate() {
+            let separator = if at == 0 { "" } else { "; " };
+            write!(f, "{separator}`{path}`: {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for InvalidPayload {}
+
+#[cfg(feature = "garde")]
+impl From<garde::Report> for InvalidPayload {
+    fn from(report: garde::Report) -> Self {
+        let violations = report.iter().map(|(path, error)| {
+            let path = path.to_string();
+            let path = if path.is_empty() { ".".into() } else { path };
+            (path, error.to_string())
+        });
+        Self {
+            violations: violations.collect(),
+        }
+    }
+}

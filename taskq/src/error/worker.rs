@@ -1,0 +1,155 @@
+//! What keeps a worker from starting, and what ends it.
+
+use std::error::Error;
+use std::fmt;
+
+use super::SchemaTooNew;
+
+/// A worker refused to start, or cannot go on.
+///
+/// Once started, a worker fails only if its pool is closed: what else goes wrong with the database is logged and tried
+/// again, and what goes wrong in a handler is a failed attempt.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum WorkerError {
+    /// Two handlers go by one name.
+    DuplicateTaskType {
+        /// The name.
+        name: &'static str,
+        /// `file:line` of one handler.
+        first: String,
+        /// `file:line` of the other.
+        second: String,
+    },
+    /// A task type has a name that no row can carry.
+    TaskTypeName {
+        /// The name.
+        name: &'static str,
+        /// `file:line` of the handler.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Handlers borrow state that the worker was not given.
+    MissingState(Vec<MissingState>),
+    /// A setting of the worker is out of its range.
+    Setting {
+        /// The setting, as the builder calls it.
+        setting: &'static str,
+        /// What is wrong with it, and what is allowed.
+        problem: String,
+    },
+    /// The pool has fewer connections than the worker may need at once.
+    PoolTooSmall {
+        /// How many it may need: see the text of the error.
+        needed: u32,
+        /// How many of them are for handlers that work in a transaction.
+        for_handlers: u32,
+        /// How many the pool allows.
+        found: u32,
+    },
+    /// There are no task tables in this schema of the database.
+    NoSchema {
+        /// The schema.
+        schema: &'static str,
+    },
+    /// The tables are older than this binary needs.
+    SchemaTooOld {
+        /// The schema.
+        schema: &'static str,
+        /// The version of the tables.
+        found: i32,
+        /// The version needed.
+        needed: i32,
+    },
+    /// The tables are newer than this binary can work with.
+    SchemaTooNew(SchemaTooNew),
+    /// The application closed the pool while the worker was running.
+    PoolClosed,
+    /// A background part of the worker ended by itself, which is a defect of taskq.
+    PartEnded,
+    /// Postgres could not be reached, or refused.
+    Database(sqlx::Error),
+}
+
+/// State that a handler borrows and its worker was not given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MissingState {
+    /// The task type.
+    pub task_type: &'static str,
+    /// `file:line` of its handler.
+    pub place: String,
+    /// The type of the state.
+    pub state: &'static str,
+}
+
+impl fmt::Display for WorkerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DuplicateTaskType {
+                name,
+                first,
+                second,
+            } => write!(
+                f,
+                "two handlers for `{name}`: {first} and {second}; give one of them another `name`"
+            ),
+            Self::TaskTypeName {
+                name,
+                place,
+                problem,
+            } => write!(f, "the task type `{name}` ({place}) {problem}"),
+            Self::MissingState(missing) => {
+                for (at, it) in missing.iter().enumerate() {
+                    let separator = if at == 0 { "" } else { "; " };
+                    write!(
+                        f,
+                        "{separator}task `{}` ({}) needs state `{}`",
+                        it.task_type, it.place, it.state
+                    )?;
+                }
+                f.write_str(": give it to the worker with `.state(…)`, or `.state_arc::<dyn …>(…)` for a trait object")
+            }
+            Self::Setting { setting, problem } => write!(f, "`{setting}` {problem}"),
+            Self::PoolTooSmall {
+                needed,
+                for_handlers,
+                found,
+            } => write!(
+                f,
+                "the pool allows {found} connections, but this worker may need {needed} at once: {for_handlers} for handlers with `&mut tx`, one for each unit of concurrency of its queues, and {} of its own; raise `PgPoolOptions::max_connections` or lower the concurrency",
+                needed - for_handlers
+            ),
+            Self::NoSchema { schema } => write!(
+                f,
+                "there are no task tables in schema `{schema}` of this database: run `taskq::migrate(&pool)` first"
+            ),
+            Self::SchemaTooOld {
+                schema,
+                found,
+                needed,
+            } => write!(
+                f,
+                "schema `{schema}` has version {found}, this binary needs {needed}: run `taskq::migrate(&pool)` first"
+            ),
+            Self::SchemaTooNew(versions) => versions.fmt(f),
+            Self::PoolClosed => f.write_str(
+                "the pool was closed while the worker was running: stop the worker first",
+            ),
+            Self::PartEnded => f.write_str(
+                "a part of the worker ended by itself: this is a defect of taskq, please report it with the log",
+            ),
+            Self::Database(_) => f.write_str("the worker could not look at its tables"),
+        }
+    }
+}
+
+impl Error for WorkerError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Database(source) => Some(source),
+            _ => None,
+        }
+    }
+}

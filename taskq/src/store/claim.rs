@@ -1,0 +1,260 @@
+//! Finding out where something is to be had, taking it, and waiting where nothing is.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use sqlx::{Decode, Error, FromRow, Postgres, Row, Type, query_as};
+use uuid::Uuid;
+
+use super::{Store, column, saturating_i16, saturating_i32, saturating_i64};
+use crate::error::AttemptError;
+use crate::faults::crash_point;
+use crate::lane::{Found, Lane, Place, Share, Stretch};
+
+/// What a claim asks for.
+#[derive(Debug)]
+pub(crate) struct ClaimRequest<'a> {
+    /// The lease of those tasks that share one. Random, and made anew for each claim.
+    pub(crate) lease_id: Uuid,
+    pub(crate) worker_id: Uuid,
+    pub(crate) lease_duration: Duration,
+    pub(crate) queue: &'a str,
+    pub(crate) limit: usize,
+    /// From where, best first, and how many at the most from each.
+    pub(crate) shares: &'a [Share],
+    /// Task types whose handler completes its task in its own transaction.
+    pub(crate) transactional: &'a [String],
+    /// Whether the server must not be able to forget the claim in a crash.
+    pub(crate) is_durable: bool,
+}
+
+/// A lease on claimed tasks, as `claim.sql` returns it.
+#[derive(Debug)]
+pub(crate) struct ClaimedLease {
+    pub(crate) lease_id: Uuid,
+    pub(crate) tasks: Vec<ClaimedRow>,
+}
+
+/// A claimed task.
+#[derive(Debug)]
+pub(crate) struct ClaimedRow {
+    pub(crate) lease_id: Uuid,
+    pub(crate) task_id: i64,
+    pub(crate) task_type: String,
+    /// Zero where the enqueue did not say.
+    pub(crate) payload_version: i16,
+    pub(crate) payload: Box<RawValue>,
+    pub(crate) priority: i16,
+    pub(crate) run_at: DateTime<Utc>,
+    pub(crate) created_at: DateTime<Utc>,
+    /// Absent where the task type decides.
+    pub(crate) max_attempts: Option<u16>,
+    pub(crate) attempts: u16,
+    /// How often its worker vanished.
+    pub(crate) crashes: i32,
+    pub(crate) errors: Vec<AttemptError>,
+}
+
+impl Store<'_> {
+    /// Finds the lanes of a queue that hold tasks of the given types, in versions up to the newest
+    /// known of each.
+    pub(crate) async fn scan(
+        &mut self,
+        queue: &str,
+        known: &[(String, u16)],
+        worker_id: Uuid,
+    ) -> Result<Vec<Found>, Error> {
+        let query = query_as(self.schema.sql.scan)
+            .bind(queue)
+            .bind(column(known, |(task_type, _)| task_type.as_str()))
+            .bind(column(known, |(_, newest)| saturating_i16(*newest)))
+            .bind(worker_id);
+        self.call(async |db| query.fetch_all(db).await).await
+    }
+
+    /// Sets the next tasks of lanes apart for a claim, each from where this worker knows it to have been
+    /// claimed. Not every lane has as many.
+    pub(crate) async fn reserve(
+        &mut self,
+        queue: &str,
+        shares: &[(&Share, Place)],
+    ) -> Result<Vec<Stretch>, Error> {
+        crash_point("before_reserve");
+        let query = query_as(self.schema.sql.reserve)
+            .bind(queue)
+            .bind(column(shares, |(share, _)| share.lane.task_type.as_str()))
+            .bind(column(shares, |(share, _)| share.lane.payload_version))
+            .bind(column(shares, |(share, _)| share.lane.priority))
+            .bind(column(shares, |(_, floor)| floor.run_at))
+            .bind(column(shares, |(_, floor)| floor.task_id))
+            .bind(column(shares, |(share, _)| saturating_i32(share.limit)));
+        let stretches = self.call(async |db| query.fetch_all(db).await).await;
+        crash_point("after_reserve");
+        stretches
+    }
+
+    /// Claims due tasks, and returns the leases on them.
+    pub(crate) async fn claim(
+        &mut self,
+        request: &ClaimRequest<'_>,
+    ) -> Result<Vec<ClaimedLease>, Error> {
+        let shares = request.shares;
+        crash_point("before_claim");
+        let query = query_as(self.schema.sql.claim)
+            .bind(request.lease_id)
+            .bind(request.worker_id)
+            .bind(request.lease_duration.as_secs_f64())
+            .bind(request.queue)
+            .bind(saturating_i64(request.limit))
+            .bind(column(shares, |share| share.lane.task_type.as_str()))
+            .bind(column(shares, |share| share.lane.payload_version))
+            .bind(column(shares, |share| share.lane.crashes))
+            .bind(column(shares, |share| share.lane.priority))
+            .bind(column(shares, |share| {
+                share.floor.map(|floor| floor.run_at)
+            }))
+            .bind(column(shares, |share| {
+                share.floor.map_or(i64::MIN, |floor| floor.task_id)
+            }))
+            .bind(column(shares, |share| {
+                share.ceiling.map(|ceiling| ceiling.run_at)
+            }))
+            .bind(column(shares, |share| {
+                share.ceiling.map_or(i64::MAX, |ceiling| ceiling.task_id)
+            }))
+            .bind(column(shares, |share| saturating_i32(share.limit)))
+            .bind(request.transactional)
+            .bind(request.is_durable);
+        let claimed = self.call(async |db| query.fetch_all(db).await).await;
+        crash_point("after_claim");
+        claimed
+    }
+
+    /// Registers a worker as asleep on queues.
+    pub(crate) async fn listen(
+        &mut self,
+        worker_id: Uuid,
+        queues: &[&str],
+        duration: Duration,
+    ) -> Result<(), Error> {
+        let query = sqlx::query(self.schema.sql.listen)
+            .bind(worker_id)
+            .bind(queues)
+            .bind(duration.as_secs_f64());
+        self.execute(query).await
+    }
+
+    /// Takes back a worker's registration as asleep.
+    pub(crate) async fn unlisten(&mut self, worker_id: Uuid, queues: &[&str]) -> Result<(), Error> {
+        let query = sqlx::query(self.schema.sql.unlisten)
+            .bind(worker_id)
+            .bind(queues);
+        self.execute(query).await
+    }
+}
+
+/// Returns the version that a row says its payload has, if it says one.
+pub(crate) fn version_of(payload_version: i16) -> Option<u16> {
+    let version = u16::try_from(payload_version).ok();
+    version.filter(|version| *version > 0)
+}
+
+impl<'r> FromRow<'r, PgRow> for Found {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        let frontier: Option<DateTime<Utc>> = row.try_get("frontier_run_at")?;
+        Ok(Self {
+            lane: Lane {
+                task_type: row.try_get("task_type")?,
+                payload_version: row.try_get("payload_version")?,
+                crashes: row.try_get("crashes")?,
+                priority: row.try_get("priority")?,
+            },
+            head: place(row, "run_at", "task_id")?,
+            due_in: Duration::from_secs_f64(row.try_get("due_in")?),
+            frontier: frontier
+                .map(|_| place(row, "frontier_run_at", "frontier_task_id"))
+                .transpose()?,
+            is_shared: row.try_get("is_shared")?,
+        })
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for Stretch {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        Ok(Self {
+            lane: Lane {
+                task_type: row.try_get("task_type")?,
+                payload_version: row.try_get("payload_version")?,
+                crashes: 0,
+                priority: row.try_get("priority")?,
+            },
+            floor: place(row, "floor_run_at", "floor_task_id")?,
+            ceiling: place(row, "ceiling_run_at", "ceiling_task_id")?,
+        })
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for ClaimedLease {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        let lease_id = row.try_get("lease_id")?;
+        let mut task_types = elements::<String>(row, "task_types")?;
+        let mut payload_versions = elements(row, "payload_versions")?;
+        let mut payloads = elements::<Json<_>>(row, "payloads")?;
+        let mut priorities = elements(row, "priorities")?;
+        let mut run_ats = elements(row, "run_ats")?;
+        let mut created_ats = elements(row, "created_ats")?;
+        let mut max_attempts = elements::<Option<i32>>(row, "max_attempts")?;
+        let mut attempts = elements(row, "attempts")?;
+        let mut crashes = elements(row, "crashes")?;
+        let mut errors = elements::<Option<Json<Box<RawValue>>>>(row, "errors")?;
+        let mut next = |task_id| {
+            Some(ClaimedRow {
+                lease_id,
+                task_id,
+                task_type: task_types.next()?,
+                payload_version: payload_versions.next()?,
+                payload: payloads.next()?.0,
+                priority: priorities.next()?,
+                run_at: run_ats.next()?,
+                created_at: created_ats.next()?,
+                max_attempts: max_attempts.next()?.map(saturating_u16),
+                attempts: saturating_u16(attempts.next()?),
+                crashes: crashes.next()?,
+                errors: errors
+                    .next()?
+                    .map(|Json(errors)| history(&errors))
+                    .unwrap_or_default(),
+            })
+        };
+        let tasks: Option<Vec<ClaimedRow>> = elements(row, "task_ids")?.map(&mut next).collect();
+        let tasks =
+            tasks.ok_or_else(|| Error::Decode("a lease's arrays differ in length".into()))?;
+        Ok(Self { lease_id, tasks })
+    }
+}
+
+fn place(row: &PgRow, run_at: &str, task_id: &str) -> Result<Place, Error> {
+    Ok(Place {
+        run_at: row.try_get(run_at)?,
+        task_id: row.try_get(task_id)?,
+    })
+}
+
+fn elements<'r, T>(row: &'r PgRow, column: &str) -> Result<std::vec::IntoIter<T>, Error>
+where
+    Vec<T>: Decode<'r, Postgres> + Type<Postgres>,
+{
+    Ok(row.try_get::<Vec<T>, _>(column)?.into_iter())
+}
+
+// The batch that a claim has moved must be run, whatever somebody has written into this column.
+fn history(errors: &RawValue) -> Vec<AttemptError> {
+    serde_json::from_str(errors.get()).unwrap_or_default()
+}
+
+fn saturating_u16(number: i32) -> u16 {
+    u16::try_from(number.max(0)).unwrap_or(u16::MAX)
+}

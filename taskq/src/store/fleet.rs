@@ -1,0 +1,77 @@
+//! Which workers there are, and what none of them serves.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgRow;
+use sqlx::{Error, FromRow, Row, query_as};
+use uuid::Uuid;
+
+use super::{Store, saturating_i32, saturating_i64};
+
+/// What a worker says of itself.
+#[derive(Debug)]
+pub(crate) struct WorkerRow {
+    pub(crate) worker_id: Uuid,
+    pub(crate) host: String,
+    pub(crate) process_id: i32,
+    pub(crate) queues: Vec<String>,
+    pub(crate) task_types: Vec<String>,
+}
+
+/// Waiting tasks that no worker serves, as `census.sql` counts them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CensusRow {
+    pub(crate) queue: String,
+    pub(crate) task_type: String,
+    pub(crate) queue_is_served: bool,
+    pub(crate) type_is_known: bool,
+    pub(crate) waiting: i64,
+}
+
+impl Store<'_> {
+    /// Says that a worker is alive, and for how long it may be taken to be.
+    pub(crate) async fn register(
+        &mut self,
+        worker: &WorkerRow,
+        duration: Duration,
+    ) -> Result<(), Error> {
+        let query = sqlx::query(self.schema.sql.register)
+            .bind(worker.worker_id)
+            .bind(&worker.host)
+            .bind(worker.process_id)
+            .bind(&worker.queues)
+            .bind(&worker.task_types)
+            .bind(duration.as_secs_f64());
+        self.execute(query).await
+    }
+
+    /// Says that a worker has stopped.
+    pub(crate) async fn unregister(&mut self, worker_id: Uuid) -> Result<(), Error> {
+        let query = sqlx::query(self.schema.sql.unregister).bind(worker_id);
+        self.execute(query).await
+    }
+
+    /// Counts the waiting tasks that no living worker serves.
+    pub(crate) async fn census(
+        &mut self,
+        count_limit: usize,
+        kind_limit: usize,
+    ) -> Result<Vec<CensusRow>, Error> {
+        let query = query_as(self.schema.sql.census)
+            .bind(saturating_i64(count_limit))
+            .bind(saturating_i32(kind_limit));
+        self.call(async |db| query.fetch_all(db).await).await
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for CensusRow {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        Ok(Self {
+            queue: row.try_get("queue")?,
+            task_type: row.try_get("task_type")?,
+            queue_is_served: row.try_get("queue_is_served")?,
+            type_is_known: row.try_get("type_is_known")?,
+            waiting: row.try_get("waiting")?,
+        })
+    }
+}

@@ -1,0 +1,26 @@
+//! What remains of finished tasks.
+
+use std::time::Duration;
+
+use sqlx::{Error, query_scalar};
+
+use super::{Store, column};
+
+impl Store<'_> {
+    /// Adds to the counters of what became of tasks.
+    pub(crate) async fn count(&mut self, counts: &[(&str, &str, u64)]) -> Result<(), Error> {
+        let query = sqlx::query(self.schema.sql.count)
+            .bind(column(counts, |(task_type, _, _)| *task_type))
+            .bind(column(counts, |(_, outcome, _)| *outcome))
+            .bind(column(counts, |(_, _, total)| {
+                i64::try_from(*total).unwrap_or(i64::MAX)
+            }));
+        self.execute(query).await
+    }
+
+    /// Drops the days of the history that ended longer than `keep` ago, and returns how many.
+    pub(crate) async fn prune(&mut self, keep: Duration) -> Result<i32, Error> {
+        let query = query_scalar(self.schema.sql.prune).bind(keep.as_secs_f64());
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+}

@@ -1,0 +1,118 @@
+//! Every way out of a lease.
+//!
+//! A task leaves it completed, settled (retried, handed back, set aside …) or rescued. The tasks of
+//! handlers that have a transaction leave it inside of that.
+
+use std::borrow::Cow;
+
+use sqlx::postgres::PgRow;
+use sqlx::{Error, FromRow, Row, query_as, query_scalar};
+use uuid::Uuid;
+
+use super::{Store, column, saturating_i32};
+use crate::attempt::verdict::Settlement;
+use crate::faults::crash_point;
+
+/// A task that was taken back from a vanished worker, as `rescue.sql` returns it.
+#[derive(Debug)]
+pub(crate) struct RescuedRow {
+    pub(crate) task_id: i64,
+    pub(crate) task_type: String,
+    pub(crate) is_quarantined: bool,
+}
+
+impl Store<'_> {
+    /// Completes all that is left of leases, given how much that is, and returns the leases for which
+    /// that was right.
+    pub(crate) async fn complete(&mut self, leases: &[(Uuid, usize)]) -> Result<Vec<Uuid>, Error> {
+        crash_point("before_complete");
+        let query = query_scalar(self.schema.sql.complete)
+            .bind(column(leases, |(lease_id, _)| *lease_id))
+            .bind(column(leases, |(_, remaining)| saturating_i32(*remaining)));
+        let completed = self.call(async |db| query.fetch_all(db).await).await;
+        crash_point("after_complete");
+        completed
+    }
+
+    /// Completes tasks that leave others behind in their leases, given how much is left of each lease
+    /// with them, and returns the leases for which that was right.
+    pub(crate) async fn complete_some(
+        &mut self,
+        leases: &[(Uuid, usize)],
+        tasks: &[(Uuid, i64)],
+    ) -> Result<Vec<Uuid>, Error> {
+        crash_point("before_complete");
+        let query = query_scalar(self.schema.sql.complete_some)
+            .bind(column(leases, |(lease_id, _)| *lease_id))
+            .bind(column(leases, |(_, remaining)| saturating_i32(*remaining)))
+            .bind(column(tasks, |(lease_id, _)| *lease_id))
+            .bind(column(tasks, |(_, task_id)| *task_id));
+        let completed = self.call(async |db| query.fetch_all(db).await).await;
+        crash_point("after_complete");
+        completed
+    }
+
+    /// Takes tasks out of their leases, and returns those whose outcome counted: the others were
+    /// rescued, and belong to somebody else.
+    pub(crate) async fn settle(
+        &mut self,
+        settlements: &[Settlement],
+    ) -> Result<Vec<(Uuid, i64)>, Error> {
+        crash_point("before_settle");
+        let query = query_as(self.schema.sql.settle)
+            .bind(column(settlements, |settlement| settlement.lease_id))
+            .bind(column(settlements, |settlement| settlement.task_id))
+            .bind(column(settlements, |settlement| settlement.verdict.name()))
+            .bind(column(settlements, |settlement| {
+                settlement.verdict.delay().as_secs_f64()
+            }))
+            .bind(column(settlements, |settlement| {
+                settlement.verdict.error().map(storable)
+            }))
+            .bind(column(settlements, |settlement| settlement.keep))
+            .bind(results(settlements));
+        let settled = self.call(async |db| query.fetch_all(db).await).await;
+        crash_point("after_settle");
+        settled
+    }
+
+    /// Takes back what is left of a lease, if it has run out, and returns those tasks. With
+    /// `quarantine_after` crashes a task does not wait again, but is set aside.
+    pub(crate) async fn rescue(
+        &mut self,
+        lease_id: Uuid,
+        quarantine_after: i32,
+    ) -> Result<Vec<RescuedRow>, Error> {
+        crash_point("before_rescue");
+        let query = query_as(self.schema.sql.rescue)
+            .bind(lease_id)
+            .bind(quarantine_after);
+        let rescued = self.call(async |db| query.fetch_all(db).await).await;
+        crash_point("after_rescue");
+        rescued
+    }
+}
+
+/// Returns a column of results, if there is any: most task types have none, and send nothing.
+fn results(settlements: &[Settlement]) -> Option<Vec<Option<&str>>> {
+    let results = column(settlements, |settlement| settlement.verdict.result());
+    results.iter().any(Option::is_some).then_some(results)
+}
+
+// Text in Postgres holds no zero byte.
+pub(crate) fn storable(error: &str) -> Cow<'_, str> {
+    match error.contains('\0') {
+        true => Cow::Owned(error.replace('\0', "\u{fffd}")),
+        false => Cow::Borrowed(error),
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for RescuedRow {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        Ok(Self {
+            task_id: row.try_get("task_id")?,
+            task_type: row.try_get("task_type")?,
+            is_quarantined: row.try_get("is_quarantined")?,
+        })
+    }
+}

@@ -1,0 +1,100 @@
+//! What is asked beside enqueueing and working.
+
+use serde_json::value::RawValue;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use sqlx::{Error, FromRow, Row, query_as, query_scalar};
+
+use super::Store;
+
+/// Where a task is, and what its handler returned, as `result.sql` tells.
+#[derive(Debug)]
+pub(crate) struct ResultRow {
+    pub(crate) state: String,
+    /// What the handler returned, if it was kept.
+    pub(crate) result: Option<Box<RawValue>>,
+    /// What went wrong, where the task is finished and something did.
+    pub(crate) error: Option<String>,
+}
+
+/// A task as `tasks_of_type.sql` shows it.
+#[cfg(feature = "testing")]
+#[derive(Debug)]
+pub(crate) struct TaskOfType {
+    pub(crate) task_id: i64,
+    pub(crate) state: String,
+    pub(crate) queue: String,
+    /// Zero where the enqueue did not say.
+    pub(crate) payload_version: i16,
+    pub(crate) payload: Box<RawValue>,
+}
+
+impl Store<'_> {
+    /// Tells where a task is, and what its handler returned.
+    pub(crate) async fn result(&mut self, task_id: i64) -> Result<Option<ResultRow>, Error> {
+        let query = query_as(self.schema.sql.result).bind(task_id);
+        self.call(async |db| query.fetch_optional(db).await).await
+    }
+
+    /// Tells whether the task tables are there.
+    pub(crate) async fn schema_exists(&mut self) -> Result<bool, Error> {
+        let query = query_scalar(self.schema.sql.schema_exists);
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
+    /// Returns the version of the schema and the oldest binary that can run on it.
+    pub(crate) async fn schema_version(&mut self) -> Result<(Option<i32>, Option<i32>), Error> {
+        let query = query_as(self.schema.sql.schema_version);
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
+    /// Tells which process of the server works for a connection.
+    pub(crate) async fn backend(&mut self) -> Result<i32, Error> {
+        let query = query_scalar("select pg_backend_pid()");
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
+    /// Stops the query that another connection's backend is running.
+    pub(crate) async fn cancel_backend(&mut self, process_id: i32) -> Result<(), Error> {
+        let query = sqlx::query(self.schema.sql.cancel_backend).bind(process_id);
+        self.execute(query).await
+    }
+
+    /// Shows the tasks of one type, wherever they are, in the schema `taskq`.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn tasks_of_type(
+        &mut self,
+        task_type: &str,
+        limit: i64,
+    ) -> Result<Vec<TaskOfType>, Error> {
+        let query = query_as(include_str!("sql/operate/tasks_of_type.sql"))
+            .bind(task_type)
+            .bind(limit);
+        self.call(async |db| query.fetch_all(db).await).await
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for ResultRow {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        let result: Option<Json<_>> = row.try_get("result")?;
+        Ok(Self {
+            state: row.try_get("state")?,
+            result: result.map(|Json(result)| result),
+            error: row.try_get("error")?,
+        })
+    }
+}
+
+#[cfg(feature = "testing")]
+impl<'r> FromRow<'r, PgRow> for TaskOfType {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        let Json(payload) = row.try_get("payload")?;
+        Ok(Self {
+            task_id: row.try_get("task_id")?,
+            state: row.try_get("state")?,
+            queue: row.try_get("queue")?,
+            payload_version: row.try_get("payload_version")?,
+            payload,
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! What the parts of a worker share.
+
+use std::time::Instant;
+
+use sqlx::PgPool;
+use tokio::sync::{Mutex, Notify};
+use tokio::time::sleep_until;
+use uuid::Uuid;
+
+use super::claim::buffer::Backlog;
+use super::counters::Counters;
+use super::held::Leases;
+use super::settings::Settings;
+use super::shutdown::Stop;
+use crate::attempt::state::States;
+use crate::store::{Store, WorkerRow};
+use crate::task::registry::Registry;
+
+/// What the parts of a worker share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) pool: PgPool,
+    pub(crate) settings: Settings,
+    pub(crate) registry: Registry,
+    pub(crate) states: States,
+    pub(crate) worker_id: Uuid,
+    pub(crate) leases: Leases,
+    pub(crate) counters: Counters,
+    /// One for each queue, in the order of the settings.
+    pub(crate) backlogs: Vec<Backlog>,
+    /// Tells the claimer that there is room.
+    pub(crate) room: Notify,
+    pub(crate) stop: Stop,
+    /// For rescues, and for cancelling queries on other connections: neither waits for claims,
+    /// heartbeats or outcomes.
+    pub(crate) spare: Mutex<Store<'static>>,
+}
+
+impl Core {
+    pub(crate) fn new(
+        pool: PgPool,
+        settings: Settings,
+        states: States,
+        registry: Registry,
+    ) -> Self {
+        Self {
+            spare: Mutex::new(Store::keeping(pool.clone(), settings.schema)),
+            leases: Leases::new(settings.lease),
+            backlogs: settings
+                .queues
+                .iter()
+                .map(|(_, concurrency)| Backlog::new(*concurrency))
+                .collect(),
+            counters: Counters::default(),
+            room: Notify::new(),
+            // Random for each start: a restarted process must not keep its predecessor's work alive.
+            worker_id: Uuid::new_v4(),
+            stop: Stop::default(),
+            pool,
+            settings,
+            registry,
+            states,
+        }
+    }
+
+    /// Speaks to this worker's tables on a connection of its own.
+    pub(crate) fn store(&self) -> Store<'static> {
+        Store::keeping(self.pool.clone(), self.settings.schema)
+    }
+
+    pub(crate) fn works_on(&self, queue: &str) -> bool {
+        self.settings.queues.iter().any(|(name, _)| name == queue)
+    }
+
+    /// What this worker says of itself to the others.
+    pub(crate) fn itself(&self) -> WorkerRow {
+        WorkerRow {
+            worker_id: self.worker_id,
+            host: gethostname::gethostname().to_string_lossy().into_owned(),
+            process_id: i32::try_from(std::process::id()).unwrap_or(0),
+            queues: self.settings.queue_names(),
+            task_types: self.registry.names(),
+        }
+    }
+}
+
+/// Sleeps until `when`, or for ever.
+pub(crate) async fn sleep_until_some(when: Option<Instant>) {
+    match when {
+        Some(when) => sleep_until(when.into()).await,
+        None => std::future::pending().await,
+    }
+}
