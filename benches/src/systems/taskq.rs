@@ -18,7 +18,7 @@ use crate::modes::Mode;
 use crate::server::{Database, pool_of};
 
 /// Connections that a worker needs beside those of its handlers: four of its own, one to listen.
-const OWN_CONNECTIONS: u32 = 5;
+const OWN_CONNECTIONS: u32 = 6;
 
 /// Handlers at once where each uses a connection; the bare loop uses as many.
 pub const CONNECTIONS: usize = 32;

@@ -18,8 +18,8 @@ pub enum Outcome {
     /// The handler did what it was for, and its task keeps what it returned.
     Kept(Kept),
     /// The handler failed. The worker retries, unless the error carries another wish:
-    /// [`retry_in`](crate::retry_in), [`snooze`](crate::snooze), [`discard`](crate::discard) or
-    /// [`cancel`](crate::cancel).
+    /// [`retry_in`](crate::outcome::retry_in), [`snooze`](crate::outcome::snooze), [`discard`](crate::outcome::discard) or
+    /// [`cancel`](crate::outcome::cancel).
     Failed(BoxError),
 }
 
