@@ -147,3 +147,25 @@ async fn a_worker_survives_the_loss_of_all_its_connections() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_operator_has_a_queue_scanned_now() {
+    let (_database, pool) = database().await;
+    let count = Arc::new(AtomicUsize::new(0));
+    execute(
+        &pool,
+        "insert into taskq.task (task_type, run_at) values ('heard', now() + interval '1 day')",
+    )
+    .await;
+    while_working(listener(&pool, &count), async {
+        asleep(&pool).await;
+        // The trigger tells of inserts alone.
+        execute(&pool, "update taskq.task set run_at = now()").await;
+        execute(&pool, "select pg_notify('taskq.operator', 'scan other')").await;
+        sleep(Duration::from_millis(300)).await;
+        assert_eq!(count.load(Ordering::SeqCst), 0, "that is another queue");
+        execute(&pool, "select pg_notify('taskq.operator', 'scan default')").await;
+        until("run", async || count.load(Ordering::SeqCst) == 1).await;
+    })
+    .await;
+}

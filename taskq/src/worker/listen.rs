@@ -1,29 +1,23 @@
-//! Hearing of new tasks while asleep.
+//! Hearing of new tasks while idle, and hearing operators.
 //!
-//! One connection listens on a channel named like the schema; a notification carries the name of a
-//! queue. It is a hint: whatever is missed, because the connection was down or the race described in
-//! `claim` was lost, polling finds. After a reconnect all queues are looked at once, since
-//! notifications of that time are gone.
+//! One connection listens on two channels. The one that is named like the schema carries the names of
+//! queues that have new tasks; what comes on the other, [`operators`] understands. Both carry hints: what
+//! is missed, because the connection was down or the race described in `claim` was lost, polling finds.
+//! After a reconnect the worker scans all queues, since the notifications of that time are gone.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgNotification};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::operators::{self, Wake};
 use super::shared::Core;
 
 /// How long to wait before connecting anew after a failure.
 const RECONNECT: Duration = Duration::from_secs(1);
-
-/// Who should look for tasks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wake {
-    Queue(String),
-    AllQueues,
-}
 
 /// Passes notifications on until `done`.
 pub(crate) async fn listen(
@@ -50,18 +44,30 @@ async fn listen_once(
     core: &Core,
     wakes: &mpsc::UnboundedSender<Wake>,
 ) -> Result<std::convert::Infallible, sqlx::Error> {
+    let schema = core.settings.schema;
+    let operators = operators::channel(schema);
     let mut listener = PgListener::connect_with(&core.pool).await?;
-    listener.listen(core.settings.schema.name).await?;
-    let mut wake = Wake::AllQueues;
+    listener.listen_all([schema.name, &operators]).await?;
+    let mut wake = Some(Wake::AllQueues);
     loop {
-        // The receiver is gone only when the worker is stopping.
-        let _ = wakes.send(wake);
+        if let Some(wake) = wake {
+            // The receiver is gone only when the worker is stopping.
+            let _ = wakes.send(wake);
+        }
         wake = match listener.try_recv().await? {
-            Some(notification) => Wake::Queue(notification.payload().to_owned()),
+            Some(notification) => route(&notification, &operators),
             None => {
-                tracing::debug!("listener reconnected; looking at all queues");
-                Wake::AllQueues
+                tracing::debug!("listener reconnected; scanning all queues");
+                Some(Wake::AllQueues)
             }
         };
+    }
+}
+
+fn route(notification: &PgNotification, operators: &str) -> Option<Wake> {
+    if notification.channel() == operators {
+        operators::hear(notification.payload())
+    } else {
+        Some(Wake::Queue(notification.payload().to_owned()))
     }
 }

@@ -5,6 +5,7 @@ mod claim;
 mod counters;
 mod held;
 mod listen;
+mod operators;
 mod outcomes;
 mod run;
 mod settings;

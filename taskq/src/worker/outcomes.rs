@@ -110,7 +110,7 @@ impl Writer {
         let core = &self.core;
         self.waiting.retain(|lease_id, settlements| {
             let all_complete = settlements.iter().all(|it| it.verdict.is_completion());
-            let remaining = core.leases.remaining(*lease_id);
+            let remaining = core.held.remaining(*lease_id);
             let is_whole = remaining == Some(settlements.len());
             if all_complete && !is_whole && !late {
                 return true;
@@ -158,7 +158,7 @@ impl Writer {
         let mut pauses = Pauses::new();
         let completed = loop {
             // Only while the call is under way: through a long outage the leases must be given up.
-            self.set_settling(lease_ids(), true);
+            self.core.held.set_settling(lease_ids(), true);
             let completed = match extent {
                 Extent::Whole => self.store.complete(&counts).await,
                 Extent::Part => self.store.complete_some(&counts, &tasks).await,
@@ -166,7 +166,7 @@ impl Writer {
             match completed {
                 Ok(completed) => break completed,
                 Err(error) => {
-                    self.set_settling(lease_ids(), false);
+                    self.core.held.set_settling(lease_ids(), false);
                     pauses.after(&error).await;
                 }
             }
@@ -174,12 +174,14 @@ impl Writer {
         let mut rest = Vec::new();
         for lease in leases {
             if completed.contains(&lease.lease_id) {
-                self.core.leases.settled(lease.lease_id, lease.tasks.len());
+                self.core
+                    .held
+                    .record_settled(lease.lease_id, lease.tasks.len());
             } else {
                 rest.extend(lease.tasks);
             }
         }
-        self.set_settling(lease_ids(), false);
+        self.core.held.set_settling(lease_ids(), false);
         rest
     }
 
@@ -188,10 +190,10 @@ impl Writer {
         let lease_ids = || settlements.iter().map(|it| it.lease_id);
         let mut pauses = Pauses::new();
         loop {
-            self.set_settling(lease_ids(), true);
+            self.core.held.set_settling(lease_ids(), true);
             let settled = self.try_settle(settlements).await;
             if settled.is_err() {
-                self.set_settling(lease_ids(), false);
+                self.core.held.set_settling(lease_ids(), false);
             }
             match settled {
                 Ok(()) => break,
@@ -226,9 +228,9 @@ impl Writer {
             }
         }
         for lease_id in lease_ids() {
-            self.core.leases.settled(lease_id, 1);
+            self.core.held.record_settled(lease_id, 1);
         }
-        self.set_settling(lease_ids(), false);
+        self.core.held.set_settling(lease_ids(), false);
     }
 
     async fn try_settle(&mut self, settlements: &[Settlement]) -> Result<(), Error> {
@@ -238,12 +240,6 @@ impl Writer {
             tracing::warn!(dropped, "leases lost: these outcomes do not count");
         }
         Ok(())
-    }
-
-    fn set_settling(&self, lease_ids: impl Iterator<Item = Uuid>, settling: bool) {
-        for lease_id in lease_ids {
-            self.core.leases.set_settling(lease_id, settling);
-        }
     }
 }
 

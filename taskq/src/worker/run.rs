@@ -3,27 +3,23 @@
 //! Everything that a worker does in the background is spawned here, into sets that are awaited before
 //! [`run`] returns and aborted if its future is dropped.
 
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::claim::buffer::{Backlog, Claimed};
 use super::claim::{Claimer, hand_back};
 use super::held::heartbeat;
-use super::listen::{self, Wake};
+use super::listen;
+use super::operators::Wake;
 use super::shared::Core;
 use super::shutdown::StopNow;
-use super::slot::handler::Execution;
-use super::slot::transaction::Session;
-use super::{outcomes, upkeep};
+use super::{outcomes, slot, upkeep};
 use crate::attempt::verdict::Settlement;
 use crate::error::WorkerError;
 use crate::faults::crash_point;
@@ -36,6 +32,9 @@ const LAST_CLAIM: Duration = Duration::from_secs(2);
 
 /// How long dropped handlers may take to end: as long as a handler that blocks its thread.
 const LAST_HANDLERS: Duration = Duration::from_secs(15);
+
+/// How many running tasks a line of the log names.
+const NAMED_IN_LOG: usize = 10;
 
 /// How long the last outcomes may take to be written.
 const LAST_OUTCOMES: Duration = Duration::from_secs(10);
@@ -144,7 +143,7 @@ async fn work(
             () = last_claim_is_over(stopping) => break,
         };
         for _ in 0..opening.slots {
-            let slot = slot(core.clone(), opening.queue, outcomes.clone());
+            let slot = slot::run(core.clone(), opening.queue, outcomes.clone());
             handlers.spawn(slot.in_current_span());
         }
         while let Some(ended) = handlers.try_join_next() {
@@ -156,84 +155,13 @@ async fn work(
     }
 }
 
-/// Runs the handlers of a queue's tasks, one after the other, until the worker stops.
-async fn slot(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Settlement>) {
-    let backlog = &core.backlogs[queue];
-    let queue_name = core.settings.queues[queue].0.as_str();
-    let mut session = None;
-    while let Some(task) = next(backlog, &mut session).await {
-        let is_alone = task.is_alone();
-        // At the level of errors, so that they are never without the task that they are about.
-        let span = tracing::error_span!(
-            "task",
-            task_type = task.row.task_type,
-            task_id = task.row.task_id,
-            attempt = task.row.attempts.saturating_add(1),
-            queue = queue_name,
-        );
-        let settlement = attempt(&core, &task, &mut session).instrument(span).await;
-        if let Some(settlement) = settlement {
-            // The receiver is there for as long as handlers run.
-            let _ = outcomes.send(settlement).await;
-        }
-        backlog.ended(is_alone, &core.room);
-        // Handlers that never wait must not keep the thread from others.
-        tokio::task::consume_budget().await;
-    }
-}
-
-/// Returns the next task. While a slot waits for it, it holds no session.
-async fn next(backlog: &Backlog, session: &mut Option<Session>) -> Option<Claimed> {
-    if let Some(task) = backlog.take() {
-        return Some(task);
-    }
-    if let Some(session) = session.take() {
-        session.end().await;
-    }
-    backlog.next().await
-}
-
-/// Makes one attempt. Returns what is left to be written about the task, if anything is.
-async fn attempt(core: &Core, task: &Claimed, session: &mut Option<Session>) -> Option<Settlement> {
-    let Claimed { row, lost, .. } = task;
-    let Some(registration) = core.registry.find(&row.task_type) else {
-        // Does not happen: the claim names the types that it wants.
-        tracing::error!("claimed a task of an unknown type; it will be rescued");
-        core.leases.settled(row.lease_id, 1);
-        return None;
-    };
-    if lost.is_cancelled() {
-        return None;
-    }
-    let execution = Execution {
-        core,
-        registration,
-        row,
-        lost,
-    };
-    let ended = AssertUnwindSafe(execution.run(session))
-        .catch_unwind()
-        .await;
-    ended.unwrap_or_else(|_| {
-        tracing::error!("panicked while ending an attempt; the task will be rescued");
-        core.leases.settled(row.lease_id, 1);
-        None
-    })
-}
-
 /// Lets running handlers end by themselves, for as long as there is time.
 async fn grace<S: StopNow>(core: &Core, handlers: &mut JoinSet<()>, stop_now: S) {
     let grace_period = core.settings.grace_period;
     tokio::select! {
         () = all_end(handlers) => {}
-        () = sleep(grace_period) => tracing::warn!(
-            running = handlers.len(),
-            "the grace period is over; stopping handlers"
-        ),
-        () = stop_now.stop_now() => tracing::warn!(
-            running = handlers.len(),
-            "asked to stop now; stopping handlers"
-        ),
+        () = sleep(grace_period) => log_running(core, "the grace period is over; stopping handlers"),
+        () = stop_now.stop_now() => log_running(core, "asked to stop now; stopping handlers"),
     }
 }
 
@@ -241,12 +169,26 @@ async fn grace<S: StopNow>(core: &Core, handlers: &mut JoinSet<()>, stop_now: S)
 async fn stop_handlers(core: &Core, handlers: &mut JoinSet<()>) {
     core.stop.now.cancel();
     if !all_end_within(handlers, LAST_HANDLERS).await {
-        tracing::error!(
-            running = handlers.len(),
-            "handlers block their threads and cannot be stopped; their tasks will be rescued"
+        log_running(
+            core,
+            "handlers block their threads and cannot be stopped; their tasks will be rescued",
         );
         handlers.abort_all();
     }
+}
+
+/// Warns with the names of what runs: the longest-running first.
+fn log_running(core: &Core, message: &str) {
+    let running = core.held.running();
+    let tasks: Vec<String> = running
+        .iter()
+        .take(NAMED_IN_LOG)
+        .map(|task| {
+            let seconds = task.started.elapsed().as_secs();
+            format!("{} {} for {seconds} s", task.task_type, task.task_id)
+        })
+        .collect();
+    tracing::warn!(running = running.len(), ?tasks, "{message}");
 }
 
 fn spawn(set: &mut JoinSet<()>, service: impl Future<Output = ()> + Send + 'static) {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::claim::buffer::Backlog;
 use super::counters::Counters;
-use super::held::Leases;
+use super::held::Held;
 use super::settings::Settings;
 use super::shutdown::Stop;
 use crate::attempt::state::States;
@@ -24,7 +24,7 @@ pub(crate) struct Core {
     pub(crate) registry: Registry,
     pub(crate) states: States,
     pub(crate) worker_id: Uuid,
-    pub(crate) leases: Leases,
+    pub(crate) held: Held,
     pub(crate) counters: Counters,
     /// One for each queue, in the order of the settings.
     pub(crate) backlogs: Vec<Backlog>,
@@ -45,7 +45,7 @@ impl Core {
     ) -> Self {
         Self {
             spare: Mutex::new(Store::keeping(pool.clone(), settings.schema)),
-            leases: Leases::new(settings.lease),
+            held: Held::new(settings.lease),
             backlogs: settings
                 .queues
                 .iter()

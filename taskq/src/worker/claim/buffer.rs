@@ -13,7 +13,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 use crate::lane::Lane;
 use crate::store::ClaimedRow;
@@ -43,8 +42,6 @@ pub(crate) struct Claimed {
     pub(crate) row: ClaimedRow,
     /// When the claim had brought it.
     pub(crate) arrived: Instant,
-    /// Cancelled when the lease is lost.
-    pub(crate) lost: CancellationToken,
 }
 
 /// The tasks of one queue that this worker holds.
@@ -261,7 +258,6 @@ mod tests {
                 errors: Vec::new(),
             },
             arrived: Instant::now(),
-            lost: CancellationToken::new(),
         };
         (0..count).map(task).collect()
     }

@@ -23,7 +23,7 @@ use crate::attempt::verdict::{Settlement, Verdict};
 use crate::faults;
 use crate::lane::{Claimable, Lanes, Place, Share, Taken};
 use crate::store::{ClaimRequest, ClaimedLease, ClaimedRow, Store};
-use crate::worker::listen::Wake;
+use crate::worker::operators::Wake;
 use crate::worker::shared::{Core, sleep_until_some};
 
 /// How long a queue rests after it was found empty the first time, the second time and so on; then
@@ -324,13 +324,9 @@ impl Claimer {
         let arrived = Instant::now();
         let mut tasks = Vec::with_capacity(leases.iter().map(|lease| lease.tasks.len()).sum());
         for lease in leases {
-            let held = &self.core.leases;
-            let lost = held.insert(lease.lease_id, lease.tasks.len(), claimed);
-            tasks.extend(lease.tasks.into_iter().map(|row| Claimed {
-                row,
-                arrived,
-                lost: lost.clone(),
-            }));
+            let held = &self.core.held;
+            held.record_claimed(lease.lease_id, lease.tasks.len(), claimed);
+            tasks.extend(lease.tasks.into_iter().map(|row| Claimed { row, arrived }));
         }
         tasks
     }

@@ -54,11 +54,11 @@ async fn beat_once(
     store: &mut Store<'_>,
 ) -> Result<(), sqlx::Error> {
     let lease = core.settings.lease;
-    let asked = core.leases.to_extend();
+    let asked = core.held.to_extend();
     if !asked.is_empty() {
         let sent = Instant::now();
         let extended = store.heartbeat(&asked, lease).await?;
-        let lost = core.leases.extended(sent, &asked, &extended);
+        let lost = core.held.record_extended(sent, &asked, &extended);
         if lost > 0 {
             tracing::warn!(
                 lost,
@@ -91,7 +91,7 @@ pub(crate) async fn watch(core: Arc<Core>, done: CancellationToken) {
             () = done.cancelled() => return,
             _ = pace.tick() => {}
         }
-        let given_up = core.leases.give_up_overdue();
+        let given_up = core.held.give_up_overdue();
         if given_up > 0 {
             tracing::warn!(
                 given_up,

@@ -1,5 +1,8 @@
-//! The leases that this worker holds, in memory: which are still needed, and until when they are
-//! certain.
+//! What this worker holds: one table of its leases and of the tasks that run under them.
+//!
+//! The claimer adds leases, slots say which tasks they start and end, whatever writes outcomes says which
+//! tasks have left a lease, and heartbeats extend what is left. Whoever wants to stop a running task, or
+//! to tell what runs, asks here.
 
 pub(crate) mod heartbeat;
 
@@ -10,15 +13,24 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// The leases held by one worker.
+/// The leases of one worker, and its running tasks.
 #[derive(Debug)]
-pub(crate) struct Leases {
+pub(crate) struct Held {
+    /// How long a lease lasts after its last extension.
     duration: Duration,
-    held: Mutex<HashMap<Uuid, Held>>,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    leases: HashMap<Uuid, HeldLease>,
+    /// By lease and task. A task can run twice for a moment: under a lease that was lost, and under its
+    /// successor.
+    running: HashMap<(Uuid, i64), RunningTask>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldLease {
     /// Tasks that have not left the lease yet.
     remaining: usize,
     /// When the call was made that last extended it: its true end is no earlier than `duration`
@@ -26,55 +38,96 @@ struct Held {
     extended: Instant,
     /// Its row is being written to: a heartbeat would wait for that.
     settling: bool,
-    /// Cancelled when the lease is lost: its handlers stop.
-    lost: CancellationToken,
 }
 
-impl Leases {
-    pub(crate) fn new(duration: Duration) -> Self {
+/// A task whose handler runs, or waits for its transaction.
+#[derive(Debug, Clone)]
+pub(crate) struct RunningTask {
+    pub(crate) task_id: i64,
+    pub(crate) task_type: &'static str,
+    pub(crate) started: Instant,
+    /// Cancelled when the task is taken from its handler.
+    token: CancellationToken,
+}
+
+/// The place of a running task in the table, which is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    held: &'a Held,
+    key: (Uuid, i64),
+}
+
+impl Held {
+    pub(crate) fn new(lease: Duration) -> Self {
         Self {
-            duration,
-            held: Mutex::default(),
+            duration: lease,
+            table: Mutex::default(),
         }
     }
 
-    /// Holds a lease on `remaining` tasks, claimed by a call made at `claimed`, and returns what
-    /// is cancelled if it is lost.
-    pub(crate) fn insert(
-        &self,
-        lease_id: Uuid,
-        remaining: usize,
-        claimed: Instant,
-    ) -> CancellationToken {
-        let lost = CancellationToken::new();
-        let held = Held {
+    /// Records a lease on `remaining` tasks, claimed by a call made at `claimed`.
+    pub(crate) fn record_claimed(&self, lease_id: Uuid, remaining: usize, claimed: Instant) {
+        let lease = HeldLease {
             remaining,
             extended: claimed,
             settling: false,
-            lost: lost.clone(),
         };
-        self.lock().insert(lease_id, held);
-        lost
+        self.lock().leases.insert(lease_id, lease);
+    }
+
+    /// Records that a task starts, and when to leave off: when `token` is cancelled. Returns nothing if the
+    /// lease was lost, in which case the task must not run.
+    pub(crate) fn record_started(
+        &self,
+        lease_id: Uuid,
+        task_id: i64,
+        task_type: &'static str,
+        token: &CancellationToken,
+    ) -> Option<Place<'_>> {
+        let mut table = self.lock();
+        if !table.leases.contains_key(&lease_id) {
+            return None;
+        }
+        let task = RunningTask {
+            task_id,
+            task_type,
+            started: Instant::now(),
+            token: token.clone(),
+        };
+        let key = (lease_id, task_id);
+        table.running.insert(key, task);
+        Some(Place { held: self, key })
+    }
+
+    /// Returns the tasks that run, those that started first in front.
+    pub(crate) fn running(&self) -> Vec<RunningTask> {
+        let mut running: Vec<_> = self.lock().running.values().cloned().collect();
+        running.sort_unstable_by_key(|task| task.started);
+        running
     }
 
     /// Returns how many tasks of a lease have not left it.
     pub(crate) fn remaining(&self, lease_id: Uuid) -> Option<usize> {
-        self.lock().get(&lease_id).map(|held| held.remaining)
+        let table = self.lock();
+        table.leases.get(&lease_id).map(|lease| lease.remaining)
     }
 
-    /// Keeps heartbeats off a lease while its row is being written to.
-    pub(crate) fn set_settling(&self, lease_id: Uuid, settling: bool) {
-        if let Some(held) = self.lock().get_mut(&lease_id) {
-            held.settling = settling;
+    /// Keeps heartbeats off leases while their rows are being written to.
+    pub(crate) fn set_settling(&self, lease_ids: impl IntoIterator<Item = Uuid>, settling: bool) {
+        let mut table = self.lock();
+        for lease_id in lease_ids {
+            if let Some(lease) = table.leases.get_mut(&lease_id) {
+                lease.settling = settling;
+            }
         }
     }
 
-    /// Takes in that `count` tasks have left a lease, and lets go of it with the last of them.
-    pub(crate) fn settled(&self, lease_id: Uuid, count: usize) {
-        let mut leases = self.lock();
-        if let Some(held) = leases.get_mut(&lease_id) {
-            held.remaining = held.remaining.saturating_sub(count);
-            if held.remaining == 0 {
+    /// Records that `count` tasks have left a lease, and lets go of it with the last of them.
+    pub(crate) fn record_settled(&self, lease_id: Uuid, count: usize) {
+        let leases = &mut self.lock().leases;
+        if let Some(lease) = leases.get_mut(&lease_id) {
+            lease.remaining = lease.remaining.saturating_sub(count);
+            if lease.remaining == 0 {
                 leases.remove(&lease_id);
             }
         }
@@ -82,61 +135,73 @@ impl Leases {
 
     /// Returns the leases that a heartbeat must extend.
     pub(crate) fn to_extend(&self) -> Vec<Uuid> {
-        let mut lease_ids: Vec<Uuid> = self
-            .lock()
-            .iter()
-            .filter(|(_, held)| !held.settling)
-            .map(|(lease_id, _)| *lease_id)
-            .collect();
+        let table = self.lock();
+        let idle = table.leases.iter().filter(|(_, lease)| !lease.settling);
+        let mut lease_ids: Vec<Uuid> = idle.map(|(lease_id, _)| *lease_id).collect();
         lease_ids.sort_unstable();
         lease_ids
     }
 
-    /// Takes in a heartbeat that was sent at `sent` for the leases `asked`, of which `extended`
-    /// still existed. Returns how many were lost.
-    pub(crate) fn extended(&self, sent: Instant, asked: &[Uuid], extended: &[Uuid]) -> usize {
-        let mut leases = self.lock();
+    /// Records a heartbeat that was sent at `sent` for the leases `asked`, of which `extended`
+    /// still existed. The others are lost, and their tasks stopped. Returns how many those are.
+    pub(crate) fn record_extended(
+        &self,
+        sent: Instant,
+        asked: &[Uuid],
+        extended: &[Uuid],
+    ) -> usize {
+        let mut table = self.lock();
         for lease_id in extended {
-            if let Some(held) = leases.get_mut(lease_id) {
-                held.extended = sent;
+            if let Some(lease) = table.leases.get_mut(lease_id) {
+                lease.extended = sent;
             }
         }
-        let lost: Vec<Uuid> = asked
-            .iter()
-            .filter(|lease_id| !extended.contains(lease_id))
-            // Its last task may have left it while the heartbeat was under way.
-            .filter(|lease_id| leases.get(*lease_id).is_some_and(|held| !held.settling))
-            .copied()
-            .collect();
-        for lease_id in &lost {
-            if let Some(held) = leases.remove(lease_id) {
-                held.lost.cancel();
-            }
-        }
+        // Of a lease that is settling, the last task may have left while the heartbeat was under way.
+        let lost = table.leases.extract_if(|lease_id, lease| {
+            !lease.settling && asked.contains(lease_id) && !extended.contains(lease_id)
+        });
+        let lost: Vec<Uuid> = lost.map(|(lease_id, _)| lease_id).collect();
+        table.stop_tasks_of(&lost);
         lost.len()
     }
 
     /// Gives up leases that may end soon, because no heartbeat has come through: their handlers
-    /// must have stopped when another worker starts them. Returns how many that were.
+    /// must have stopped when another worker starts them. Returns how many those are.
     pub(crate) fn give_up_overdue(&self) -> usize {
         // A sixth of the lease is left for handlers to stop in.
         let certain = self.duration - self.duration / 6;
-        let mut leases = self.lock();
-        let before = leases.len();
-        leases.retain(|_, held| {
-            // Though an outcome is being written: nobody knows for how long, and the handlers of
-            // the rest of the lease must not wait for that.
-            let certain = held.extended.elapsed() < certain;
-            if !certain {
-                held.lost.cancel();
-            }
-            certain
-        });
-        before - leases.len()
+        let mut table = self.lock();
+        // Though an outcome is being written: nobody knows for how long, and the handlers of the rest of
+        // the lease must not wait for that.
+        let overdue = table
+            .leases
+            .extract_if(|_, lease| lease.extended.elapsed() >= certain);
+        let overdue: Vec<Uuid> = overdue.map(|(lease_id, _)| lease_id).collect();
+        table.stop_tasks_of(&overdue);
+        overdue.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn stop_tasks_of(&self, lease_ids: &[Uuid]) {
+        if lease_ids.is_empty() {
+            return;
+        }
+        for ((lease_id, _), task) in &self.running {
+            if lease_ids.contains(lease_id) {
+                task.token.cancel();
+            }
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.held.lock().running.remove(&self.key);
     }
 }
 
@@ -146,49 +211,86 @@ mod tests {
 
     const LEASE: Duration = Duration::from_secs(30);
 
+    fn ago(duration: Duration) -> Instant {
+        Instant::now()
+            .checked_sub(duration)
+            .expect("the clock runs long enough")
+    }
+
+    /// Claims a lease of `remaining` tasks that long ago, and starts one of them.
+    fn started(held: &Held, remaining: usize, claimed: Instant) -> (Uuid, CancellationToken) {
+        let (lease_id, token) = (Uuid::new_v4(), CancellationToken::new());
+        held.record_claimed(lease_id, remaining, claimed);
+        let place = held.record_started(lease_id, 1, "task", &token);
+        // For as long as the test needs it.
+        std::mem::forget(place.expect("the lease is held"));
+        (lease_id, token)
+    }
+
     #[test]
     fn a_lease_is_let_go_of_with_its_last_task() {
-        let leases = Leases::new(LEASE);
-        let id = Uuid::new_v4();
-        leases.insert(id, 3, Instant::now());
-        leases.settled(id, 2);
-        assert_eq!(leases.to_extend(), [id]);
-        leases.settled(id, 1);
-        assert!(leases.to_extend().is_empty());
+        let held = Held::new(LEASE);
+        let (lease_id, _) = started(&held, 3, Instant::now());
+        held.record_settled(lease_id, 2);
+        assert_eq!(held.to_extend(), [lease_id]);
+        held.record_settled(lease_id, 1);
+        assert!(held.to_extend().is_empty());
     }
 
     #[test]
     fn a_lease_that_a_heartbeat_did_not_find_is_lost() {
-        let leases = Leases::new(LEASE);
-        let (kept, gone) = (Uuid::new_v4(), Uuid::new_v4());
-        let keeps = leases.insert(kept, 1, Instant::now());
-        let loses = leases.insert(gone, 1, Instant::now());
-        assert_eq!(leases.extended(Instant::now(), &[kept, gone], &[kept]), 1);
+        let held = Held::new(LEASE);
+        let (kept, keeps) = started(&held, 1, Instant::now());
+        let (gone, loses) = started(&held, 1, Instant::now());
+        let lost = held.record_extended(Instant::now(), &[kept, gone], &[kept]);
+        assert_eq!(lost, 1);
         assert!(loses.is_cancelled() && !keeps.is_cancelled());
     }
 
     #[test]
-    fn a_lease_without_heartbeats_is_given_up_before_it_ends() {
-        let leases = Leases::new(LEASE);
-        let claimed = |ago| {
-            Instant::now()
-                .checked_sub(ago)
-                .expect("the clock runs long enough")
+    fn a_task_of_a_lost_lease_does_not_start() {
+        let held = Held::new(LEASE);
+        let (lease_id, token) = started(&held, 2, Instant::now());
+        held.record_extended(Instant::now(), &[lease_id], &[]);
+        let second = held.record_started(lease_id, 2, "task", &token);
+        assert!(second.is_none());
+    }
+
+    #[test]
+    fn a_task_runs_until_its_place_is_free() {
+        let held = Held::new(LEASE);
+        let (lease_id, token) = (Uuid::new_v4(), CancellationToken::new());
+        held.record_claimed(lease_id, 2, Instant::now());
+        let first = held.record_started(lease_id, 1, "first", &token);
+        let second = held.record_started(lease_id, 2, "second", &token);
+        let types = || {
+            held.running()
+                .iter()
+                .map(|task| task.task_type)
+                .collect::<Vec<_>>()
         };
-        let fresh = leases.insert(Uuid::new_v4(), 1, claimed(LEASE / 2));
-        let stale = leases.insert(Uuid::new_v4(), 1, claimed(LEASE - LEASE / 8));
-        assert_eq!(leases.give_up_overdue(), 1);
+        assert_eq!(types(), ["first", "second"]);
+        drop(first);
+        assert_eq!(types(), ["second"]);
+        drop(second);
+        assert!(types().is_empty());
+    }
+
+    #[test]
+    fn a_lease_without_heartbeats_is_given_up_before_it_ends() {
+        let held = Held::new(LEASE);
+        let (_, fresh) = started(&held, 1, ago(LEASE / 2));
+        let (_, stale) = started(&held, 1, ago(LEASE - LEASE / 8));
+        assert_eq!(held.give_up_overdue(), 1);
         assert!(stale.is_cancelled() && !fresh.is_cancelled());
     }
 
     #[test]
     fn a_lease_is_given_up_in_time_though_an_outcome_is_being_written() {
-        let leases = Leases::new(LEASE);
-        let id = Uuid::new_v4();
-        let long_ago = Instant::now().checked_sub(LEASE);
-        let lost = leases.insert(id, 2, long_ago.expect("the clock runs long enough"));
-        leases.set_settling(id, true);
-        assert_eq!(leases.give_up_overdue(), 1);
+        let held = Held::new(LEASE);
+        let (lease_id, lost) = started(&held, 2, ago(LEASE));
+        held.set_settling([lease_id], true);
+        assert_eq!(held.give_up_overdue(), 1);
         assert!(lost.is_cancelled());
     }
 }

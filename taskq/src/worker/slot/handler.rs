@@ -1,4 +1,4 @@
-//! Making one attempt: decode, run, decide.
+//! Running a handler once: decode, run, decide.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,6 @@ use futures_util::future::BoxFuture;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
-use super::transaction::{Session, execute_in_transaction};
 use crate::attempt::outcome::{Outcome, panic_message};
 use crate::attempt::state::Parts;
 use crate::attempt::tx::Tx;
@@ -18,7 +17,7 @@ use crate::attempt::{Attempt, Cancellation, Ending};
 use crate::error::{BoxError, DecodeError};
 use crate::faults::crash_point;
 use crate::store::{ClaimedRow, version_of};
-use crate::task::declaration::{Delivery, Registration};
+use crate::task::declaration::Registration;
 use crate::worker::shared::Core;
 
 /// Everything that one attempt needs.
@@ -26,47 +25,30 @@ pub(crate) struct Execution<'a> {
     pub(crate) core: &'a Core,
     pub(crate) registration: &'a Registration,
     pub(crate) row: &'a ClaimedRow,
-    /// Cancelled when the lease is lost.
-    pub(crate) lost: &'a CancellationToken,
+    /// Cancelled when the task is taken from its handler.
+    pub(crate) taken: &'a CancellationToken,
 }
 
-/// How running a handler ended.
-pub(crate) enum End {
-    /// The attempt is over, and this is what becomes of the task.
-    Verdict(Verdict),
-    /// The lease was lost: the task belongs to somebody else, and there is nothing to say about it.
+/// What is left to be written about a task after an attempt.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// Nothing: the handler's transaction has settled it.
+    Settled,
+    /// This verdict.
+    Unsettled(Verdict),
+    /// Nothing: the lease was lost, and the task belongs to somebody else.
     Lost,
 }
 
 impl Execution<'_> {
-    /// Runs the handler, and returns what is left to be written about the task, if anything is. A
-    /// session is kept from one attempt in a transaction to the next.
-    pub(crate) async fn run(&self, session: &mut Option<Session>) -> Option<Settlement> {
-        let end = match self.registration.declaration.delivery {
-            Delivery::AtLeastOnce => Some(self.run_handler(None).await),
-            // What it settled in its own transaction needs no further word.
-            Delivery::Transactional => execute_in_transaction(self, session).await,
-        };
-        match end? {
-            End::Verdict(verdict) => {
-                self.count(&verdict);
-                Some(self.settlement(verdict))
-            }
-            End::Lost => {
-                tracing::warn!("lease lost; the attempt does not count");
-                None
-            }
-        }
-    }
-
     /// Runs the handler, in a transaction if one is given, and decides.
-    pub(crate) async fn run_handler(&self, tx: Option<&mut Tx>) -> End {
+    pub(crate) async fn run_handler(&self, tx: Option<&mut Tx>) -> Ended {
         // Both may have come while the task waited for a transaction.
-        if self.lost.is_cancelled() {
-            return End::Lost;
+        if self.taken.is_cancelled() {
+            return Ended::Lost;
         }
         if self.core.stop.now.is_cancelled() {
-            return End::Verdict(Verdict::HandBack);
+            return Ended::Unsettled(Verdict::HandBack);
         }
         let began = Instant::now();
         let Ending(attempt) = &Ending(Arc::new(self.attempt(began)));
@@ -84,7 +66,7 @@ impl Execution<'_> {
                     error = verdict.error(),
                     "payload is invalid; task set aside"
                 );
-                return End::Verdict(verdict);
+                return Ended::Unsettled(verdict);
             }
         };
         let handler = AssertUnwindSafe(handler).catch_unwind();
@@ -96,10 +78,10 @@ impl Execution<'_> {
                 Ok(Err(panic)) => Outcome::Failed(panic_message(&*panic).into()),
                 Err(_) => Outcome::Failed(self.timed_out()),
             },
-            () = self.lost.cancelled() => return End::Lost,
+            () = self.taken.cancelled() => return Ended::Lost,
             () = self.core.stop.now.cancelled() => {
                 tracing::info!("worker is stopping; task handed back");
-                return End::Verdict(Verdict::HandBack);
+                return Ended::Unsettled(Verdict::HandBack);
             }
         };
         crash_point("after_handler");
@@ -109,7 +91,7 @@ impl Execution<'_> {
             self.decide(Outcome::Failed(panic_message(&*panic).into()), attempt)
         });
         log(&verdict, began.elapsed());
-        End::Verdict(verdict)
+        Ended::Unsettled(verdict)
     }
 
     // A panic while a payload is decoded must not end more than this attempt either.

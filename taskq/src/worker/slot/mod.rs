@@ -1,4 +1,117 @@
-//! One place to run a handler.
+//! One place to run a handler: it takes task after task of a queue, and makes an attempt of each.
 
-pub(crate) mod handler;
-pub(crate) mod transaction;
+mod handler;
+mod transaction;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use self::handler::{Ended, Execution};
+use self::transaction::Session;
+use super::claim::buffer::{Backlog, Claimed};
+use super::shared::Core;
+use crate::attempt::verdict::Settlement;
+use crate::task::declaration::Delivery;
+
+/// Runs the handlers of a queue's tasks, one after the other, until the worker stops.
+pub(crate) async fn run(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Settlement>) {
+    let backlog = &core.backlogs[queue];
+    let queue_name = core.settings.queues[queue].0.as_str();
+    let mut slot = Slot::default();
+    while let Some(task) = slot.next(backlog).await {
+        let is_alone = task.is_alone();
+        // At the level of errors, so that they are never without the task that they are about.
+        let span = tracing::error_span!(
+            "task",
+            task_type = task.row.task_type,
+            task_id = task.row.task_id,
+            attempt = task.row.attempts.saturating_add(1),
+            queue = queue_name,
+        );
+        let settlement = slot.attempt(&core, &task).instrument(span).await;
+        if let Some(settlement) = settlement {
+            // The receiver is there for as long as handlers run.
+            let _ = outcomes.send(settlement).await;
+        }
+        backlog.ended(is_alone, &core.room);
+        // Handlers that never wait must not keep the thread from others.
+        tokio::task::consume_budget().await;
+    }
+}
+
+/// What a slot keeps from one task to the next.
+#[derive(Default)]
+struct Slot {
+    /// Where the last task's handler had a transaction.
+    session: Option<Session>,
+    /// Cancelled when the running task is taken from its handler; then there is a new one.
+    token: CancellationToken,
+}
+
+impl Slot {
+    /// Returns the next task. While the slot waits for it, it holds no session.
+    async fn next(&mut self, backlog: &Backlog) -> Option<Claimed> {
+        if let Some(task) = backlog.take() {
+            return Some(task);
+        }
+        if let Some(session) = self.session.take() {
+            session.end().await;
+        }
+        backlog.next().await
+    }
+
+    /// Makes one attempt. Returns what is left to be written about the task, if anything is.
+    async fn attempt(&mut self, core: &Core, task: &Claimed) -> Option<Settlement> {
+        let row = &task.row;
+        let Some(registration) = core.registry.find(&row.task_type) else {
+            // Does not happen: the claim names the types that it wants.
+            tracing::error!("claimed a task of an unknown type; it will be rescued");
+            core.held.record_settled(row.lease_id, 1);
+            return None;
+        };
+        if self.token.is_cancelled() {
+            self.token = CancellationToken::new();
+        }
+        // Nothing if the lease was lost while the task waited for its turn.
+        let _place = core.held.record_started(
+            row.lease_id,
+            row.task_id,
+            registration.task_type,
+            &self.token,
+        )?;
+        let execution = Execution {
+            core,
+            registration,
+            row,
+            taken: &self.token,
+        };
+        let session = &mut self.session;
+        let attempt = AssertUnwindSafe(async {
+            match registration.declaration.delivery {
+                Delivery::AtLeastOnce => execution.run_handler(None).await,
+                Delivery::Transactional => transaction::run(&execution, session).await,
+            }
+        });
+        match attempt.catch_unwind().await {
+            Ok(Ended::Settled) => None,
+            Ok(Ended::Unsettled(verdict)) => {
+                execution.count(&verdict);
+                Some(execution.settlement(verdict))
+            }
+            Ok(Ended::Lost) => {
+                tracing::warn!("lease lost; the attempt does not count");
+                None
+            }
+            Err(_) => {
+                tracing::error!("panicked while ending an attempt; the task will be rescued");
+                core.held.record_settled(row.lease_id, 1);
+                None
+            }
+        }
+    }
+}

@@ -18,7 +18,7 @@ use sqlx::Error;
 use sqlx::error::DatabaseError;
 use tokio::time::timeout;
 
-use super::handler::{End, Execution, log};
+use super::handler::{Ended, Execution, log};
 use crate::attempt::decision::report;
 use crate::attempt::tx::Tx;
 use crate::attempt::verdict::Verdict;
@@ -75,12 +75,8 @@ impl Session {
     }
 }
 
-/// Runs a handler in its transaction. Returns what is left to be written about the task, if
-/// anything is.
-pub(crate) async fn execute_in_transaction(
-    execution: &Execution<'_>,
-    kept: &mut Option<Session>,
-) -> Option<End> {
+/// Runs a handler in its transaction. The slot keeps the session where the transaction has settled the task.
+pub(crate) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -> Ended {
     let begun = match kept.take() {
         Some(session) => Ok(session),
         None => step(Session::begin(execution)).await,
@@ -89,119 +85,123 @@ pub(crate) async fn execute_in_transaction(
         Ok(session) => session,
         Err(error) => {
             tracing::warn!(%error, "no transaction could be begun; task put off");
-            return Some(End::Verdict(Verdict::Snooze {
+            return Ended::Unsettled(Verdict::Snooze {
                 delay: NO_TRANSACTION_DELAY,
-            }));
+            });
         }
     };
-    let settled = match execution.run_handler(Some(&mut session.tx)).await {
-        End::Verdict(verdict) if verdict.is_completion() => {
-            complete(execution, &mut session, &verdict).await
+    let ended = match execution.run_handler(Some(&mut session.tx)).await {
+        Ended::Unsettled(verdict) if verdict.is_completion() => {
+            session.complete(execution, &verdict).await
         }
-        End::Verdict(verdict) => record(execution, &mut session, verdict).await,
-        End::Lost => {
-            let backend = session.backend;
-            let rollback = session.tx.transaction.rollback();
-            if let Err(error) = stop_query(execution, backend, rollback).await {
-                tracing::debug!(%error, "rollback failed; the server rolls back by itself");
-            }
-            return Some(End::Lost);
+        Ended::Unsettled(verdict) => session.record(execution, verdict).await,
+        ended => {
+            session.roll_back(execution).await;
+            return ended;
         }
     };
-    match settled {
-        Settled::Here => {
-            *kept = Some(session);
-            None
-        }
-        // Dropped, the session goes back to the pool, which rolls it back or finds it broken.
-        Settled::Not(end) => Some(end),
+    // Any other session goes back to the pool, which rolls it back or finds it broken.
+    if matches!(ended, Ended::Settled) {
+        *kept = Some(session);
     }
+    ended
 }
 
-/// Whether a task was settled in its handler's transaction.
-enum Settled {
-    /// It was, and the session's next transaction has begun.
-    Here,
-    /// It was not, and its transaction is rolled back.
-    Not(End),
-}
-
-/// Commits what the handler did, and with it the completion of its task.
-async fn complete(execution: &Execution<'_>, session: &mut Session, verdict: &Verdict) -> Settled {
-    let error = match settle(execution, session, verdict).await {
-        Ok(true) => return Settled::Here,
-        Ok(false) => return Settled::Not(End::Lost),
-        Err(error) => error,
-    };
-    if error.as_database_error().is_none() {
-        tracing::warn!(%error, "the commit was not answered; if it did not happen, the attempt failed");
-        let error = format!("its transaction was not committed: {}", report(&error));
-        return Settled::Not(End::Verdict(execution.failed_at_end(error.into())));
+impl Session {
+    /// Commits what the handler did, and with it the completion of its task.
+    async fn complete(&mut self, execution: &Execution<'_>, verdict: &Verdict) -> Ended {
+        let error = match self.settle(execution, verdict).await {
+            Ok(ended) => return ended,
+            Err(error) => error,
+        };
+        if error.as_database_error().is_none() {
+            tracing::warn!(%error, "the commit was not answered; if it did not happen, the attempt failed");
+            let error = format!("its transaction was not committed: {}", report(&error));
+            return Ended::Unsettled(execution.failed_at_end(error.into()));
+        }
+        let verdict = execution.failed_at_end(unacceptable(error));
+        log(&verdict, Duration::ZERO);
+        self.record(execution, verdict).await
     }
-    let verdict = execution.failed_at_end(unacceptable(error));
-    log(&verdict, Duration::ZERO);
-    record(execution, session, verdict).await
-}
 
-/// Undoes what the handler did, and commits in its place what becomes of the task.
-async fn record(execution: &Execution<'_>, session: &mut Session, verdict: Verdict) -> Settled {
-    let undo = store::undo_attempt(&mut session.tx);
-    let undone = stop_query(execution, session.backend, undo).await;
-    let recorded = match undone {
-        Ok(()) => settle(execution, session, &verdict).await,
-        Err(error) => Err(error),
-    };
-    match recorded {
-        Ok(true) => Settled::Here,
-        Ok(false) => Settled::Not(End::Lost),
-        Err(error) => {
+    /// Undoes what the handler did, and commits in its place what becomes of the task.
+    async fn record(&mut self, execution: &Execution<'_>, verdict: Verdict) -> Ended {
+        let undo = store::undo_attempt(&mut self.tx);
+        let recorded = match stop_query(execution, self.backend, undo).await {
+            Ok(()) => self.settle(execution, &verdict).await,
+            Err(error) => Err(error),
+        };
+        recorded.unwrap_or_else(|error| {
             tracing::debug!(%error, "the transaction is of no more use; recording beside it");
-            Settled::Not(End::Verdict(verdict))
-        }
+            Ended::Unsettled(verdict)
+        })
     }
-}
 
-/// Takes the task out of its lease, commits, and begins the next transaction. Returns `false` if the
-/// lease does not hold the task any more; the transaction must not be committed then.
-async fn settle(
-    execution: &Execution<'_>,
-    session: &mut Session,
-    verdict: &Verdict,
-) -> Result<bool, Error> {
-    let core = execution.core;
-    let lease_id = execution.row.lease_id;
-    let schema = core.settings.schema;
-    let tx = &mut session.tx;
-    core.leases.set_settling(lease_id, true);
-    let settled = async {
-        if verdict.is_completion() {
-            let kept = execution.keeps_completed().then_some(verdict);
-            return match step(session.completions.complete(tx, schema, lease_id, kept)).await {
-                Ok(()) => Ok(true),
-                Err(error) if store::is_lease_gone(&error) => Ok(false),
-                Err(error) => Err(error),
-            };
+    /// Takes the task out of its lease, commits, and begins the next transaction. If the lease does not
+    /// hold the task any more it is lost, and the transaction must not be committed.
+    async fn settle(
+        &mut self,
+        execution: &Execution<'_>,
+        verdict: &Verdict,
+    ) -> Result<Ended, Error> {
+        let held = &execution.core.held;
+        let lease_id = execution.row.lease_id;
+        held.set_settling([lease_id], true);
+        let settled = if verdict.is_completion() {
+            self.commit_completion(execution, verdict).await
+        } else {
+            self.commit_record(execution, verdict).await
+        };
+        crash_point("after_commit");
+        match settled {
+            Ok(_) => held.record_settled(lease_id, 1),
+            Err(_) => held.set_settling([lease_id], false),
         }
-        let settlements = [execution.settlement(verdict.clone())];
-        if step(Store::on(tx, schema).settle(&settlements))
-            .await?
-            .is_empty()
-        {
-            return Ok(false);
-        }
-        step(store::commit_and_begin(tx)).await.map(|()| true)
-    }
-    .await;
-    crash_point("after_commit");
-    match settled {
-        Ok(true) => {
-            core.leases.settled(lease_id, 1);
+        if let Ok(Ended::Settled) = settled {
             execution.count(verdict);
         }
-        Ok(false) => core.leases.settled(lease_id, 1),
-        Err(_) => core.leases.set_settling(lease_id, false),
+        settled
     }
-    settled
+
+    async fn commit_completion(
+        &mut self,
+        execution: &Execution<'_>,
+        verdict: &Verdict,
+    ) -> Result<Ended, Error> {
+        let schema = execution.core.settings.schema;
+        let kept = execution.keeps_completed().then_some(verdict);
+        let completed =
+            self.completions
+                .complete(&mut self.tx, schema, execution.row.lease_id, kept);
+        match step(completed).await {
+            Ok(()) => Ok(Ended::Settled),
+            Err(error) if store::is_lease_gone(&error) => Ok(Ended::Lost),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn commit_record(
+        &mut self,
+        execution: &Execution<'_>,
+        verdict: &Verdict,
+    ) -> Result<Ended, Error> {
+        let schema = execution.core.settings.schema;
+        let settlements = [execution.settlement(verdict.clone())];
+        let counted = step(Store::on(&mut self.tx, schema).settle(&settlements)).await?;
+        if counted.is_empty() {
+            return Ok(Ended::Lost);
+        }
+        step(store::commit_and_begin(&mut self.tx)).await?;
+        Ok(Ended::Settled)
+    }
+
+    /// Undoes everything, where the task is somebody else's.
+    async fn roll_back(self, execution: &Execution<'_>) {
+        let rollback = self.tx.transaction.rollback();
+        if let Err(error) = stop_query(execution, self.backend, rollback).await {
+            tracing::debug!(%error, "rollback failed; the server rolls back by itself");
+        }
+    }
 }
 
 /// Waits for a statement in front of which a dropped handler's query may still be running, and
