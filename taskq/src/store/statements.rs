@@ -1,8 +1,6 @@
 //! Everything that is ever said to Postgres, one file each in `sql/`, one folder for each room.
 
-use std::sync::LazyLock;
-
-use super::schema::{DEFAULT_SCHEMA, in_schema};
+use super::schema::in_schema;
 use crate::faults;
 
 macro_rules! statements {
@@ -31,8 +29,10 @@ macro_rules! statements {
             // As for any other schema, so that a bug may be planted in them.
             #[cfg(feature = "faults")]
             pub(crate) fn of_default() -> &'static Self {
-                static PLANTED: LazyLock<Statements> =
-                    LazyLock::new(|| Statements::of(DEFAULT_SCHEMA));
+                static PLANTED: std::sync::LazyLock<Statements> =
+                    std::sync::LazyLock::new(|| {
+                        Statements::of(crate::store::schema::DEFAULT_SCHEMA)
+                    });
                 &PLANTED
             }
 

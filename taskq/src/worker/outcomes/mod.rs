@@ -1,0 +1,266 @@
+//! Writing what became of tasks.
+//!
+//! Run by each worker on one connection. Outcomes that arrive while a write is under way are written
+//! together by the next. A process that is killed while a completed task waits for the rest of its lease
+//! repeats that task, as it would a moment earlier. Outcomes are kept until they are written, through any
+//! failure of the database; if a lease is lost meanwhile they do not count.
+
+mod gather;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::Error;
+use sqlx::error::DatabaseError;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use self::gather::{Completed, Gathered};
+use super::shared::{Core, sleep_until_some};
+use crate::attempt::outcome::Kept;
+use crate::attempt::verdict::{Settlement, Verdict};
+use crate::store::Store;
+
+/// The most outcomes that are written at once.
+const BATCH: usize = 5_000;
+
+/// The most bytes of results that are written at once.
+const BATCH_LENGTH: usize = 16 * 1024 * 1024;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Writes outcomes until all senders are gone, or until `give_up`.
+pub(crate) async fn write(
+    core: Arc<Core>,
+    mut outcomes: mpsc::Receiver<Settlement>,
+    give_up: CancellationToken,
+) {
+    let mut writer = Writer {
+        store: core.store(),
+        core,
+    };
+    tokio::select! {
+        () = writer.write_all(&mut outcomes) => {}
+        () = give_up.cancelled() => tracing::error!(
+            "outcomes could not be written in time; their tasks will be rescued and run again"
+        ),
+    }
+}
+
+struct Writer {
+    core: Arc<Core>,
+    store: Store<'static>,
+}
+
+/// How much of its lease completes.
+#[derive(Clone, Copy)]
+enum Extent {
+    Whole,
+    Part,
+}
+
+impl Writer {
+    async fn write_all(&mut self, outcomes: &mut mpsc::Receiver<Settlement>) {
+        // So that the connection is there when the first task has ended.
+        if let Err(error) = self.store.backend().await {
+            tracing::debug!(%error, "no connection for outcomes yet; the first of them tries again");
+        }
+        let mut gathered = Gathered::default();
+        let mut arrived = Vec::new();
+        let mut open = true;
+        while open || !gathered.is_empty() {
+            let deadline = gathered.deadline();
+            tokio::select! {
+                biased;
+                count = outcomes.recv_many(&mut arrived, BATCH), if open => open = count > 0,
+                () = sleep_until_some(deadline) => {}
+            }
+            arrived.drain(..).for_each(|it| gathered.record(it));
+            let late = !open || deadline.is_some_and(|deadline| deadline <= Instant::now());
+            self.write_ready(&mut gathered, late).await;
+        }
+    }
+
+    async fn write_ready(&mut self, gathered: &mut Gathered, late: bool) {
+        let held = &self.core.held;
+        let mut ready = gathered.take_ready(late, |lease_id| held.remaining(lease_id));
+        for (leases, extent) in [(ready.whole, Extent::Whole), (ready.parts, Extent::Part)] {
+            if !leases.is_empty() {
+                ready.single.extend(self.complete(leases, extent).await);
+            }
+        }
+        let mut rest = ready.single.as_slice();
+        while !rest.is_empty() {
+            let (batch, further) = split_batch(rest);
+            self.settle(batch).await;
+            rest = further;
+        }
+    }
+
+    /// Completes tasks by lease. Returns those for whose leases counting was not enough.
+    async fn complete(&mut self, leases: Vec<Completed>, extent: Extent) -> Vec<Settlement> {
+        let completed = self.complete_until_written(&leases, extent).await;
+        let held = &self.core.held;
+        let mut rest = Vec::new();
+        for lease in leases {
+            if completed.contains(&lease.lease_id) {
+                held.record_settled(lease.lease_id, lease.tasks.len());
+            } else {
+                held.set_settling([lease.lease_id], false);
+                rest.extend(lease.tasks);
+            }
+        }
+        held.set_settling(completed, false);
+        rest
+    }
+
+    /// Returns the leases that were counted rightly.
+    async fn complete_until_written(&mut self, leases: &[Completed], extent: Extent) -> Vec<Uuid> {
+        let counts: Vec<(Uuid, usize)> = leases
+            .iter()
+            .map(|lease| (lease.lease_id, lease.remaining))
+            .collect();
+        let tasks: Vec<(Uuid, i64)> = leases
+            .iter()
+            .flat_map(|lease| &lease.tasks)
+            .map(|task| (task.lease_id, task.task_id))
+            .collect();
+        let lease_ids = || counts.iter().map(|(lease_id, _)| *lease_id);
+        let mut pauses = Pauses::new();
+        loop {
+            // Only while the call is under way: through a long outage the leases must be given up.
+            self.core.held.set_settling(lease_ids(), true);
+            let completed = match extent {
+                Extent::Whole => self.store.complete(&counts).await,
+                Extent::Part => self.store.complete_some(&counts, &tasks).await,
+            };
+            match completed {
+                Ok(completed) => return completed,
+                Err(error) => {
+                    self.core.held.set_settling(lease_ids(), false);
+                    pauses.after(&error).await;
+                }
+            }
+        }
+    }
+
+    /// Takes tasks out of their leases one by one.
+    async fn settle(&mut self, settlements: &[Settlement]) {
+        let lease_ids = || settlements.iter().map(|task| task.lease_id);
+        if let Err(refusal) = self.settle_until_answered(settlements).await {
+            return Box::pin(self.settle_refused(settlements, &*refusal)).await;
+        }
+        for lease_id in lease_ids() {
+            self.core.held.record_settled(lease_id, 1);
+        }
+        self.core.held.set_settling(lease_ids(), false);
+    }
+
+    /// Tries until Postgres has taken outcomes, or has refused them.
+    async fn settle_until_answered(
+        &mut self,
+        settlements: &[Settlement],
+    ) -> Result<(), Box<dyn DatabaseError>> {
+        let lease_ids = || settlements.iter().map(|task| task.lease_id);
+        let mut pauses = Pauses::new();
+        loop {
+            self.core.held.set_settling(lease_ids(), true);
+            let error = match self.store.settle(settlements).await {
+                Ok(counted) => {
+                    let dropped = settlements.len() - counted.len();
+                    if dropped > 0 {
+                        tracing::warn!(dropped, "leases lost: these outcomes do not count");
+                    }
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            self.core.held.set_settling(lease_ids(), false);
+            match error {
+                Error::Database(refusal) if !is_passing(&*refusal) => return Err(refusal),
+                error => pauses.after(&error).await,
+            }
+        }
+    }
+
+    /// Decides about outcomes that Postgres has refused.
+    async fn settle_refused(&mut self, settlements: &[Settlement], error: &dyn DatabaseError) {
+        match settlements {
+            [settlement] if settlement.verdict.result().is_some() => {
+                // The work is done, and must not be repeated for the sake of what it returned.
+                tracing::error!(%error, "a result was refused; its task completes without it");
+                let without = without_result(settlement, error.message());
+                self.settle(&[without]).await;
+            }
+            [settlement] => {
+                let task_id = settlement.task_id;
+                tracing::error!(
+                    task_id,
+                    %error,
+                    "an outcome was refused; the task will be rescued and run again"
+                );
+                self.core.held.record_settled(settlement.lease_id, 1);
+            }
+            // One that Postgres refuses must not hold up the others.
+            several => {
+                for settlement in several {
+                    self.settle(std::slice::from_ref(settlement)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Splits what one statement takes from the rest.
+fn split_batch(settlements: &[Settlement]) -> (&[Settlement], &[Settlement]) {
+    let mut length = 0;
+    let fitting = settlements.iter().take(BATCH).take_while(|settlement| {
+        length += settlement.verdict.result().map_or(0, str::len);
+        length <= BATCH_LENGTH
+    });
+    // A result alone is never longer.
+    settlements.split_at(fitting.count())
+}
+
+fn without_result(settlement: &Settlement, error: &str) -> Settlement {
+    Settlement {
+        verdict: Verdict::Keep {
+            result: Kept::refused(error),
+        },
+        ..settlement.clone()
+    }
+}
+
+/// The waits between tries of one write.
+struct Pauses {
+    next: Duration,
+}
+
+impl Pauses {
+    fn new() -> Self {
+        Self { next: FIRST_PAUSE }
+    }
+
+    async fn after(&mut self, error: &Error) {
+        let pause = self.next.mul_f64(0.5 + 0.5 * fastrand::f64());
+        self.next = (self.next * 2).min(LONGEST_PAUSE);
+        tracing::warn!(%error, ?pause, "outcomes could not be written; trying again");
+        sleep(pause).await;
+    }
+}
+
+/// Tells whether an error of the server is about its state, not about what was asked.
+fn is_passing(error: &dyn DatabaseError) -> bool {
+    let code = error.code();
+    let class = code.as_deref().and_then(|code| code.get(..2));
+    // Connection, transaction rollback, resources, intervention by an operator, system, transaction
+    // state, which includes a server that is read-only for now, and prepared statements that a pooler
+    // has mixed up.
+    matches!(
+        class,
+        Some("08" | "40" | "53" | "57" | "58" | "25" | "55" | "26")
+    ) || code.as_deref() == Some("42P05")
+}
