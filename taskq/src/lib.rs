@@ -76,7 +76,7 @@
 //! - [`Worker`] and [`WorkerBuilder`]: running handlers, and every setting with its default.
 //! - [`WorkerBuilder::check`]: whether a program would run what waits, before it is deployed.
 //! - [`migrate`]: making the tables, and what happens when versions differ.
-//! - The README: outcomes, order, what happens when processes die, operating by SQL.
+//! - The [`guide`]: a chapter for each verb, from declaring a task to changing it while rows wait.
 //! - ARCHITECTURE.md and DESIGN.md in the repository: how it works, and why it is so.
 //!
 //! # Features
@@ -119,6 +119,9 @@ mod faults;
 #[cfg(feature = "faults")]
 #[doc(hidden)]
 pub mod faults;
+// Documents only. The tests compile their programs, with the dependencies that a user's program has.
+#[cfg(all(doc, not(doctest)))]
+pub mod guide;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -4,6 +4,32 @@
 
 #![cfg_attr(doctest, doc = include_str!("../../README.md"))]
 
+/// The programs of the guide, which are compiled like those of the README.
+#[cfg(doctest)]
+mod guide {
+    macro_rules! chapters {
+        ($($chapter:ident is $file:literal),+ $(,)?) => {
+            $(
+                #[doc = include_str!(concat!("../../docs/guide/", $file))]
+                mod $chapter {}
+            )+
+        };
+    }
+
+    chapters! {
+        declare is "declare.md",
+        enqueue is "enqueue.md",
+        work is "work.md",
+        fail is "fail.md",
+        order is "order.md",
+        operate is "operate.md",
+        test is "test.md",
+        deploy is "deploy.md",
+        evolve is "evolve.md",
+        coming_from_others is "coming-from-others.md",
+    }
+}
+
 pub mod check;
 pub mod history;
 pub mod proxy;

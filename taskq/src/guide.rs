@@ -1,0 +1,49 @@
+#![doc = links!()]
+#![doc = include_str!("../guide/README.md")]
+
+// Where the chapters' links lead in rustdoc. Each chapter defines the same names at its end, for people who
+// read it as a file; in Markdown the first definition of a name counts.
+macro_rules! links {
+    () => {
+        "\
+[declare]: crate::guide::declare
+[enqueue]: crate::guide::enqueue
+[work]: crate::guide::work
+[fail]: crate::guide::fail
+[order]: crate::guide::order
+[operate]: crate::guide::operate
+[test]: crate::guide::test
+[deploy]: crate::guide::deploy
+[evolve]: crate::guide::evolve
+[coming-from-others]: crate::guide::coming_from_others
+[readme]: https://github.com/taskq-rs/taskq#readme
+[migrations]: https://github.com/taskq-rs/taskq/blob/main/migrations/README.md
+[protocol]: https://github.com/taskq-rs/taskq/blob/main/docs/protocol.md
+[roles]: https://github.com/taskq-rs/taskq/blob/main/migrations/roles.sql
+
+"
+    };
+}
+
+macro_rules! chapters {
+    ($($chapter:ident is $file:literal),+ $(,)?) => {
+        $(
+            #[doc = links!()]
+            #[doc = include_str!(concat!("../guide/", $file))]
+            pub mod $chapter {}
+        )+
+    };
+}
+
+chapters! {
+    declare is "declare.md",
+    enqueue is "enqueue.md",
+    work is "work.md",
+    fail is "fail.md",
+    order is "order.md",
+    operate is "operate.md",
+    test is "test.md",
+    deploy is "deploy.md",
+    evolve is "evolve.md",
+    coming_from_others is "coming-from-others.md",
+}
