@@ -6,6 +6,7 @@ mod cli;
 mod cluster;
 mod enqueue;
 mod enqueued;
+mod guide;
 mod history;
 mod lease;
 mod listen;
