@@ -28,7 +28,7 @@ pub(crate) use self::operate::ResultRow;
 #[cfg(feature = "testing")]
 pub(crate) use self::operate::TaskOfType;
 pub use self::schema::Schema;
-pub(crate) use self::schema::in_schema;
+pub(crate) use self::statements::in_schema;
 pub(crate) use self::transaction::{
     BEGIN, OwnCompletions, commit_and_begin, is_lease_gone, undo_attempt,
 };

@@ -4,11 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use super::statements::Statements;
+use super::statements::{DEFAULT_SCHEMA, Statements};
 use crate::error::InvalidSchemaName;
-
-/// The schema of the task tables, unless another is chosen.
-pub(crate) const DEFAULT_SCHEMA: &str = "taskq";
 
 /// The Postgres schema in which the task tables live: `taskq`, unless another is chosen with
 /// [`Schema::named`]. Several schemas in one database are several queues that know nothing of
@@ -79,39 +76,9 @@ fn is_plain_identifier(name: &str) -> bool {
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
-/// Puts the schema's name in a text that is written for the schema `taskq`.
-pub(crate) fn in_schema(text: &str, schema: &str) -> String {
-    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let mut rendered = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(DEFAULT_SCHEMA) {
-        let (before, found) = rest.split_at(at);
-        let after = &found[DEFAULT_SCHEMA.len()..];
-        let whole_word = !before.ends_with(is_word) && !after.starts_with(is_word);
-        rendered.push_str(before);
-        match whole_word {
-            // In quotes, because it may be a word of SQL.
-            true => rendered.extend(["\"", schema, "\""]),
-            false => rendered.push_str(DEFAULT_SCHEMA),
-        }
-        rest = after;
-    }
-    rendered.push_str(rest);
-    rendered
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_schema_name_replaces_whole_words_only() {
-        let text = "select taskq.task, my_taskq.x, taskqs from taskq";
-        assert_eq!(
-            in_schema(text, "q2"),
-            "select \"q2\".task, my_taskq.x, taskqs from \"q2\""
-        );
-    }
 
     #[test]
     fn a_schema_name_is_a_plain_identifier() {

@@ -1,7 +1,30 @@
 //! Everything that is ever said to Postgres, one file each in `sql/`, one folder for each room.
 
-use super::schema::in_schema;
 use crate::faults;
+
+/// The schema of the task tables, unless another is chosen.
+pub(crate) const DEFAULT_SCHEMA: &str = "taskq";
+
+/// Puts the schema's name in a text that is written for the schema `taskq`.
+pub(crate) fn in_schema(text: &str, schema: &str) -> String {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut rendered = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(DEFAULT_SCHEMA) {
+        let (before, found) = rest.split_at(at);
+        let after = &found[DEFAULT_SCHEMA.len()..];
+        let whole_word = !before.ends_with(is_word) && !after.starts_with(is_word);
+        rendered.push_str(before);
+        match whole_word {
+            // In quotes, because it may be a word of SQL.
+            true => rendered.extend(["\"", schema, "\""]),
+            false => rendered.push_str(DEFAULT_SCHEMA),
+        }
+        rest = after;
+    }
+    rendered.push_str(rest);
+    rendered
+}
 
 macro_rules! statements {
     ($($room:ident { $($name:ident),+ $(,)? })+) => {
@@ -31,7 +54,7 @@ macro_rules! statements {
             pub(crate) fn of_default() -> &'static Self {
                 static PLANTED: std::sync::LazyLock<Statements> =
                     std::sync::LazyLock::new(|| {
-                        Statements::of(crate::store::schema::DEFAULT_SCHEMA)
+                        Statements::of(DEFAULT_SCHEMA)
                     });
                 &PLANTED
             }
@@ -57,4 +80,18 @@ statements! {
     history { count, prune }
     operate { result, schema_exists, schema_version, cancel_backend }
     check { check_waiting, check_last, check_running }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_name_replaces_whole_words_only() {
+        let text = "select taskq.task, my_taskq.x, taskqs from taskq";
+        assert_eq!(
+            in_schema(text, "q2"),
+            "select \"q2\".task, my_taskq.x, taskqs from \"q2\""
+        );
+    }
 }
