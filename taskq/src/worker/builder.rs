@@ -29,8 +29,15 @@ pub struct WorkerBuilder {
     only: Option<Vec<Registration>>,
 }
 
+impl Worker {
+    /// Starts to build a worker on this pool.
+    pub fn builder(pool: PgPool) -> WorkerBuilder {
+        WorkerBuilder::new(pool)
+    }
+}
+
 impl WorkerBuilder {
-    pub(crate) fn new(pool: PgPool) -> Self {
+    fn new(pool: PgPool) -> Self {
         Self {
             pool,
             settings: Settings::default(),

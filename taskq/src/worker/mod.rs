@@ -57,12 +57,12 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts to build a worker on this pool.
-    pub fn builder(pool: PgPool) -> WorkerBuilder {
-        WorkerBuilder::new(pool)
-    }
-
-    fn new(pool: PgPool, settings: Settings, states: States, registry: Registry) -> Self {
+    pub(crate) fn new(
+        pool: PgPool,
+        settings: Settings,
+        states: States,
+        registry: Registry,
+    ) -> Self {
         let core = Core::new(pool, settings, states, registry);
         Self {
             core: Arc::new(core),

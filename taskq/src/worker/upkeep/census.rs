@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::Duty;
+use super::duty::Duty;
 use crate::store::CensusRow;
 use crate::worker::shared::Core;
 

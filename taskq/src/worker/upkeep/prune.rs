@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::Duty;
+use super::duty::Duty;
 use crate::worker::shared::Core;
 
 pub(crate) const DUTY: Duty = Duty {

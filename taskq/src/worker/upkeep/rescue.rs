@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::Duty;
+use super::duty::Duty;
 use crate::lane::QUARANTINE_AFTER;
 use crate::store::ExpiredRow;
 use crate::worker::shared::Core;
