@@ -147,9 +147,10 @@ impl Verdict {
 
 // An error that carries its reason says it in its own text; the verbs of `Attempt` do not.
 fn mention(text: String, why: String) -> String {
-    match text.contains(&why) {
-        true => text,
-        false => shorten(format!("{why}: {text}")),
+    if text.contains(&why) {
+        text
+    } else {
+        shorten(format!("{why}: {text}"))
     }
 }
 

@@ -42,12 +42,10 @@ impl fmt::Display for EnqueueError {
             }
             Self::Invalid { task_type, .. } => write!(f, "the payload of `{task_type}` is refused"),
             Self::Option { option, problem } => write!(f, "`{option}` {problem}"),
-            Self::Database(error) => match missing_table(error) {
-                true => f.write_str(
-                    "there is no task table in this database: run `taskq::migrate(&pool)` first",
-                ),
-                false => f.write_str("the task could not be inserted"),
-            },
+            Self::Database(error) if missing_table(error) => f.write_str(
+                "there is no task table in this database: run `taskq::migrate(&pool)` first",
+            ),
+            Self::Database(_) => f.write_str("the task could not be inserted"),
         }
     }
 }

@@ -101,9 +101,10 @@ fn results(settlements: &[Settlement]) -> Option<Vec<Option<&str>>> {
 
 // Text in Postgres holds no zero byte.
 pub(crate) fn storable(error: &str) -> Cow<'_, str> {
-    match error.contains('\0') {
-        true => Cow::Owned(error.replace('\0', "\u{fffd}")),
-        false => Cow::Borrowed(error),
+    if error.contains('\0') {
+        Cow::Owned(error.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(error)
     }
 }
 

@@ -15,10 +15,11 @@ pub(crate) fn in_schema(text: &str, schema: &str) -> String {
         let after = &found[DEFAULT_SCHEMA.len()..];
         let whole_word = !before.ends_with(is_word) && !after.starts_with(is_word);
         rendered.push_str(before);
-        match whole_word {
+        if whole_word {
             // In quotes, because it may be a word of SQL.
-            true => rendered.extend(["\"", schema, "\""]),
-            false => rendered.push_str(DEFAULT_SCHEMA),
+            rendered.extend(["\"", schema, "\""]);
+        } else {
+            rendered.push_str(DEFAULT_SCHEMA);
         }
         rest = after;
     }

@@ -211,19 +211,20 @@ fn linked_registrations() -> Vec<Registration> {
 
 /// Makes sure that handlers cannot wait for each other's connections, nor the worker for theirs.
 fn check_pool(pool: &PgPool, settings: &Settings, registry: &Registry) -> Result<(), WorkerError> {
-    let for_handlers = match registry.transactional_names().is_empty() {
-        true => 0,
-        false => u32::try_from(settings.concurrency()).unwrap_or(u32::MAX),
+    let for_handlers = if registry.transactional_names().is_empty() {
+        0
+    } else {
+        u32::try_from(settings.concurrency()).unwrap_or(u32::MAX)
     };
     let own = OWN_CONNECTIONS + u32::from(settings.listen);
     let needed = for_handlers.saturating_add(own);
     let found = pool.options().get_max_connections();
-    match found >= needed {
-        true => Ok(()),
-        false => Err(WorkerError::PoolTooSmall {
+    if found < needed {
+        return Err(WorkerError::PoolTooSmall {
             needed,
             for_handlers,
             found,
-        }),
+        });
     }
+    Ok(())
 }

@@ -47,6 +47,30 @@ pub(crate) async fn run<S: StopNow>(
     core: Arc<Core>,
     stop: impl Future<Output = S>,
 ) -> Result<(), WorkerError> {
+    announce(&core);
+    let (outcome_sender, outcomes) = mpsc::channel(OUTCOMES_WAITING);
+    let (wake_sender, wakes) = mpsc::unbounded_channel();
+    let mut parts = Parts::start(&core, outcomes, &wake_sender);
+    let work = work(&core, &mut parts.handlers, outcome_sender, wakes);
+    let others = fails(&mut parts.services, &mut parts.writer);
+    let stop_now = work_until(&core, stop, work, others).await;
+    // Kept until here, so that a worker that does not listen waits for wakes that never come.
+    drop(wake_sender);
+    let ended = match stop_now {
+        Ok(stop_now) => {
+            grace(&core, &mut parts.handlers, stop_now).await;
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
+    crash_point("before_hand_back");
+    parts.stop(&core).await;
+    tracing::info!("worker stopped");
+    ended
+}
+
+/// Says what this worker does, and what it looks to have been forgotten.
+fn announce(core: &Core) {
     tracing::info!(
         schema = core.settings.schema.name,
         queues = ?core.settings.queues,
@@ -55,76 +79,103 @@ pub(crate) async fn run<S: StopNow>(
     );
     if core.registry.is_empty() {
         tracing::warn!(
-            "no task type is linked into this program: write `use my_tasks as _;` for the crate of the handlers, or name them with `.only`"
+            "this program has no handlers, so the worker runs nothing: link the crate that has them with `use my_tasks as _;`, or name them with `.only`"
         );
     }
     for (task_type, queue) in core.registry.declared_queues() {
         if !core.works_on(queue) {
             tracing::info!(
-                "`{task_type}` belongs to queue `{queue}`, on which this worker does not work"
+                "this worker does not serve queue `{queue}`, the queue of `{task_type}`"
             );
         }
     }
-    let (outcome_sender, outcomes) = mpsc::channel(OUTCOMES_WAITING);
-    let (wake_sender, wakes) = mpsc::unbounded_channel();
-    let (done, give_up) = (CancellationToken::new(), CancellationToken::new());
-    let mut services = JoinSet::new();
-    let mut writer = JoinSet::new();
-    let mut handlers = JoinSet::new();
+}
 
-    spawn(&mut services, heartbeat::beat(core.clone(), done.clone()));
-    spawn(&mut services, heartbeat::watch(core.clone(), done.clone()));
-    for duty in upkeep::DUTIES {
-        spawn(&mut services, upkeep::run(core.clone(), duty, done.clone()));
-    }
-    if core.settings.listen {
-        let listen = listen::listen(core.clone(), wake_sender.clone(), done.clone());
-        spawn(&mut services, listen);
-    }
-    spawn(
-        &mut writer,
-        outcomes::write(core.clone(), outcomes, give_up.clone()),
-    );
+/// What a worker has spawned.
+struct Parts {
+    services: JoinSet<()>,
+    writer: JoinSet<()>,
+    handlers: JoinSet<()>,
+    /// Ends the services.
+    done: CancellationToken,
+    /// Ends the writer, whatever is left to be written.
+    give_up: CancellationToken,
+}
 
-    let stop_now = {
-        let mut work = pin!(work(&core, &mut handlers, outcome_sender, wakes));
-        let stop_now = tokio::select! {
-            stop_now = stop => Ok(stop_now),
-            () = core.pool.close_event() => Err(WorkerError::PoolClosed),
-            // They go on until they are told that all is done.
-            _ = services.join_next() => Err(WorkerError::PartEnded),
-            _ = writer.join_next() => Err(WorkerError::PartEnded),
-            () = &mut work => unreachable!("work ends only after the stop began"),
-        };
-        match &stop_now {
-            Ok(_) => tracing::info!("worker is stopping"),
-            Err(error) => tracing::error!(%error, "worker is stopping at once"),
+impl Parts {
+    /// Starts everything but the claims.
+    fn start(
+        core: &Arc<Core>,
+        outcomes: mpsc::Receiver<Settlement>,
+        wakes: &mpsc::UnboundedSender<Wake>,
+    ) -> Self {
+        let (done, give_up) = (CancellationToken::new(), CancellationToken::new());
+        let mut services = JoinSet::new();
+        let mut writer = JoinSet::new();
+        spawn(&mut services, heartbeat::beat(core.clone(), done.clone()));
+        spawn(&mut services, heartbeat::watch(core.clone(), done.clone()));
+        for duty in upkeep::DUTIES {
+            spawn(&mut services, upkeep::run(core.clone(), duty, done.clone()));
         }
-        core.stop.gently.cancel();
-        work.await;
-        stop_now
-    };
-    // Kept until here, so that a worker that does not listen waits for wakes that never come.
-    drop(wake_sender);
-
-    let ended = match stop_now {
-        Ok(stop_now) => {
-            grace(&core, &mut handlers, stop_now).await;
-            Ok(())
+        if core.settings.listen {
+            let listen = listen::listen(core.clone(), wakes.clone(), done.clone());
+            spawn(&mut services, listen);
         }
-        Err(error) => Err(error),
-    };
-    crash_point("before_hand_back");
-    stop_handlers(&core, &mut handlers).await;
-    // The last sender ended with the last handler.
-    if !all_end_within(&mut writer, LAST_OUTCOMES).await {
-        give_up.cancel();
-        all_end_within(&mut writer, LAST_SERVICES).await;
+        let write = outcomes::write(core.clone(), outcomes, give_up.clone());
+        spawn(&mut writer, write);
+        Self {
+            services,
+            writer,
+            handlers: JoinSet::new(),
+            done,
+            give_up,
+        }
     }
-    done.cancel();
-    all_end_within(&mut services, LAST_SERVICES).await;
-    tracing::info!("worker stopped");
-    ended
+
+    /// Ends everything in order: handlers, what they leave to be written, services.
+    async fn stop(mut self, core: &Core) {
+        stop_handlers(core, &mut self.handlers).await;
+        // The last sender ended with the last handler.
+        if !all_end_within(&mut self.writer, LAST_OUTCOMES).await {
+            self.give_up.cancel();
+            all_end_within(&mut self.writer, LAST_SERVICES).await;
+        }
+        self.done.cancel();
+        all_end_within(&mut self.services, LAST_SERVICES).await;
+    }
+}
+
+/// Works until `stop` ends or the worker cannot go on, and then claims nothing more.
+async fn work_until<S>(
+    core: &Core,
+    stop: impl Future<Output = S>,
+    work: impl Future<Output = ()>,
+    fails: impl Future<Output = ()>,
+) -> Result<S, WorkerError> {
+    let mut work = pin!(work);
+    let stop_now = tokio::select! {
+        stop_now = stop => Ok(stop_now),
+        () = core.pool.close_event() => Err(WorkerError::PoolClosed),
+        () = fails => Err(WorkerError::PartEnded),
+        () = &mut work => unreachable!("work ends only after the stop began"),
+    };
+    match &stop_now {
+        Ok(_) => tracing::info!("worker is stopping"),
+        Err(error) => {
+            tracing::error!(%error, "worker is stopping now, without a grace period");
+        }
+    }
+    core.stop.gently.cancel();
+    work.await;
+    stop_now
+}
+
+/// Waits until something ends that goes on until it is told to.
+async fn fails(services: &mut JoinSet<()>, writer: &mut JoinSet<()>) {
+    tokio::select! {
+        _ = services.join_next() => {}
+        _ = writer.join_next() => {}
+    }
 }
 
 /// Claims tasks and runs their handlers until the stop begins; then gives back what has not begun.

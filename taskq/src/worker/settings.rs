@@ -111,13 +111,13 @@ fn between(
     least: Duration,
     most: Duration,
 ) -> Result<(), WorkerError> {
-    match (least..=most).contains(&value) {
-        true => Ok(()),
-        false => Err(refuse(
-            setting,
-            format!("must be between {least:?} and {most:?}, not {value:?}"),
-        )),
+    if (least..=most).contains(&value) {
+        return Ok(());
     }
+    Err(refuse(
+        setting,
+        format!("must be between {least:?} and {most:?}, not {value:?}"),
+    ))
 }
 
 fn refuse(setting: &'static str, problem: String) -> WorkerError {

@@ -78,7 +78,9 @@ impl Writer {
                 count = outcomes.recv_many(&mut arrived, BATCH), if open => open = count > 0,
                 () = sleep_until_some(deadline) => {}
             }
-            arrived.drain(..).for_each(|it| gathered.record(it));
+            for settlement in arrived.drain(..) {
+                gathered.record(settlement);
+            }
             let late = !open || deadline.is_some_and(|deadline| deadline <= Instant::now());
             self.write_ready(&mut gathered, late).await;
         }
