@@ -96,9 +96,9 @@ fn declaration(task: &Task<'_>) -> TokenStream {
         let (seconds, nanoseconds) = (timeout.as_secs(), timeout.subsec_nanos());
         quote!(.timeout(#private::Duration::new(#seconds, #nanoseconds)))
     });
-    let keep_result = task.kept.map(|_| quote!(.keep_result()));
+    let keep = (task.kept).map(|_| quote!(.keep(#private::Keep::Result)));
     quote! {
-        #private::Declaration::new()#at #aliases #states #transactional #timeout #keep_result
+        #private::Declaration::new()#at #aliases #states #transactional #timeout #keep
     }
 }
 

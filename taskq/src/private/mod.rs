@@ -20,7 +20,7 @@ pub use crate::enqueue::{Enqueue, enqueue};
 pub use crate::error::{DecodeError, EncodeError, InvalidPayload};
 use crate::json;
 pub use crate::operate::result::KeepsResult;
-pub use crate::task::declaration::{Declaration, Registration, Task};
+pub use crate::task::declaration::{Declaration, Keep, Registration, Task};
 pub use crate::task::payload::Payload;
 use crate::task::upgrade;
 pub use crate::task::upgrade::ReadOlder;

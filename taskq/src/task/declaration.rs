@@ -66,8 +66,7 @@ pub struct Declaration {
     pub(crate) states: &'static [StateRequirement],
     pub(crate) delivery: Delivery,
     pub(crate) timeout: Duration,
-    pub(crate) keep_completed: bool,
-    pub(crate) keep_result: bool,
+    pub(crate) keep: Keep,
 }
 
 impl Declaration {
@@ -82,8 +81,7 @@ impl Declaration {
             states: &[],
             delivery: Delivery::AtLeastOnce,
             timeout: defaults::TIMEOUT,
-            keep_completed: false,
-            keep_result: false,
+            keep: Keep::Nothing,
         }
     }
 
@@ -112,17 +110,10 @@ impl Declaration {
         self
     }
 
-    /// Keeps completed tasks of this type in `taskq.history`, whatever the worker keeps otherwise.
-    pub const fn keep_completed(mut self) -> Self {
-        self.keep_completed = true;
+    /// Sets what is kept of completed tasks of this type, if the worker does not keep them anyway.
+    pub const fn keep(mut self, keep: Keep) -> Self {
+        self.keep = keep;
         self
-    }
-
-    /// Keeps what the handler returns, with its completed tasks: it ends by
-    /// [`into_kept`](crate::handler::IntoKept::into_kept).
-    pub const fn keep_result(mut self) -> Self {
-        self.keep_result = true;
-        self.keep_completed()
     }
 
     /// Sets how long one attempt may take.
@@ -146,6 +137,18 @@ pub enum Delivery {
     AtLeastOnce,
     /// With `&mut tx`: its effects in this database happen exactly once, or not at all.
     Transactional,
+}
+
+/// What is kept of a completed task, in `taskq.history`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing: its row is deleted.
+    Nothing,
+    /// The task.
+    Task,
+    /// The task, and what its handler returned: the handler ends by
+    /// [`into_kept`](crate::handler::IntoKept::into_kept).
+    Result,
 }
 
 pub(crate) type DecodeFn = fn(&RawValue, Option<u16>) -> Result<(), DecodeError>;
@@ -179,7 +182,7 @@ impl Registration {
     /// Describes `T`.
     pub const fn of<T: Task>() -> Self {
         assert!(
-            T::DECLARATION.keep_result || !T::Payload::KEEPS_RESULT,
+            matches!(T::DECLARATION.keep, Keep::Result) || !T::Payload::KEEPS_RESULT,
             "the payload says what result is kept, so its handler keeps it: write `result = \"keep\"` in its `#[task]`"
         );
         Self {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::attempt::state::States;
 use crate::error::{MissingState, WorkerError};
-use crate::task::declaration::{Delivery, Registration};
+use crate::task::declaration::{Delivery, Keep, Registration};
 use crate::task::options::name_problem;
 
 /// How unlike a known name a waiting one may be to be taken for a misspelling of it.
@@ -105,7 +105,7 @@ impl Registry {
     pub(crate) fn keeps_some(&self) -> bool {
         self.handlers
             .values()
-            .any(|it| it.declaration.keep_completed)
+            .any(|it| it.declaration.keep != Keep::Nothing)
     }
 
     /// Returns each task type with the queue that it declares.

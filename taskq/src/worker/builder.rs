@@ -119,7 +119,7 @@ impl WorkerBuilder {
 
     /// Chooses whether completed tasks are kept, in `taskq.history`. Unless set they are gone, and
     /// only tasks that failed for good are kept, and those whose type asks for it
-    /// ([`Declaration::keep_completed`](crate::handler::Declaration::keep_completed)).
+    /// ([`Declaration::keep`](crate::handler::Declaration::keep)).
     pub fn keep_completed(mut self, keep_completed: bool) -> Self {
         self.settings.keep_completed = keep_completed;
         self

@@ -17,7 +17,7 @@ use crate::attempt::{Attempt, Cancellation, Ending};
 use crate::error::{BoxError, DecodeError};
 use crate::faults::crash_point;
 use crate::store::{ClaimedRow, version_of};
-use crate::task::declaration::Registration;
+use crate::task::declaration::{Delivery, Keep, Registration};
 use crate::worker::shared::Core;
 
 /// Everything that one attempt needs.
@@ -138,7 +138,7 @@ impl Execution<'_> {
 
     /// Tells whether the task is kept when it has completed.
     pub(crate) fn keeps_completed(&self) -> bool {
-        self.core.settings.keep_completed || self.registration.declaration.keep_completed
+        self.core.settings.keep_completed || self.registration.declaration.keep != Keep::Nothing
     }
 
     /// Counts an outcome that was written, or is about to be.
