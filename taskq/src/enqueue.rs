@@ -1,6 +1,5 @@
 //! Enqueueing in the caller's transaction.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -15,7 +14,7 @@ use sqlx::PgConnection;
 
 use crate::error::{EncodeError, EnqueueError};
 use crate::store::{Copy, Schema, Store};
-use crate::task::options::{Options, Start};
+use crate::task::options::{EnqueueOptions, Start, TaskType};
 use crate::task::payload::Payload;
 
 /// The most tasks that one statement inserts. More are inserted by further statements.
@@ -53,7 +52,7 @@ const ENQUEUE_MANY_CHUNK: usize = 10_000;
 /// transaction, dropped with it, rolls back.
 pub fn enqueue<'c, P: Payload>(conn: &'c mut PgConnection, payload: P) -> Enqueue<'c, P> {
     Enqueue {
-        state: State::building(conn, encode(payload), const { Options::of::<P>() }),
+        state: State::building(conn, const { TaskType::of::<P>() }, encode(payload)),
         payload: PhantomData,
     }
 }
@@ -68,8 +67,9 @@ pub struct Enqueue<'c, P> {
 enum State<'c> {
     Building {
         conn: &'c mut PgConnection,
+        task_type: TaskType,
+        options: EnqueueOptions,
         payload: Result<Box<RawValue>, EnqueueError>,
-        options: Options,
         schema: Schema,
     },
     Inserting(BoxFuture<'c, Result<(i64, Schema), EnqueueError>>),
@@ -79,13 +79,14 @@ enum State<'c> {
 impl<'c> State<'c> {
     fn building(
         conn: &'c mut PgConnection,
+        task_type: TaskType,
         payload: Result<Box<RawValue>, EnqueueError>,
-        options: Options,
     ) -> Self {
         Self::Building {
             conn,
+            task_type,
+            options: EnqueueOptions::default(),
             payload,
-            options,
             schema: Schema::default(),
         }
     }
@@ -94,18 +95,18 @@ impl<'c> State<'c> {
 impl<P: Payload> Enqueue<'_, P> {
     /// Puts the task in this queue, in place of the one that its type names.
     pub fn queue(self, queue: impl Into<String>) -> Self {
-        let queue = Cow::Owned(queue.into());
-        self.with(|options| options.queue = queue)
+        let queue = queue.into();
+        self.with(|options| options.queue = Some(queue))
     }
 
     /// Sets the priority, in place of the one that its type names. Smaller runs earlier.
     pub fn priority(self, priority: i16) -> Self {
-        self.with(|options| options.priority = priority)
+        self.with(|options| options.priority = Some(priority))
     }
 
     /// Sets how often the task is attempted at most, in place of what its type says; at least 1.
     pub fn max_attempts(self, max_attempts: u16) -> Self {
-        self.with(|options| options.max_attempts = max_attempts)
+        self.with(|options| options.max_attempts = Some(max_attempts))
     }
 
     /// Runs the task no earlier than `delay` from now, by the clock of the database: from the
@@ -127,7 +128,7 @@ impl<P: Payload> Enqueue<'_, P> {
         self
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
+    fn with(mut self, change: impl FnOnce(&mut EnqueueOptions)) -> Self {
         if let State::Building { options, .. } = &mut self.state {
             change(options);
         }
@@ -145,11 +146,13 @@ impl<P> Future for Enqueue<'_, P> {
             match std::mem::replace(&mut self.state, State::Finished) {
                 State::Building {
                     conn,
-                    payload,
+                    task_type,
                     options,
+                    payload,
                     schema,
                 } => {
-                    self.state = State::Inserting(insert(conn, payload, options, schema).boxed());
+                    let inserted = insert(conn, task_type, options, payload, schema);
+                    self.state = State::Inserting(inserted.boxed());
                 }
                 State::Inserting(mut future) => match future.poll_unpin(context) {
                     Poll::Ready(inserted) => return Poll::Ready(inserted.map(Enqueued::new)),
@@ -166,12 +169,14 @@ impl<P> Future for Enqueue<'_, P> {
 
 async fn insert(
     conn: &mut PgConnection,
+    task_type: TaskType,
+    options: EnqueueOptions,
     payload: Result<Box<RawValue>, EnqueueError>,
-    options: Options,
     schema: Schema,
 ) -> Result<(i64, Schema), EnqueueError> {
-    options.check()?;
-    let task_id = Store::on(conn, schema).enqueue(&options, &payload?).await?;
+    options.check(&task_type.options)?;
+    let mut store = Store::on(conn, schema);
+    let task_id = store.enqueue(&task_type, &options, &payload?).await?;
     Ok((task_id, schema))
 }
 
@@ -286,9 +291,10 @@ impl Schema {
             .collect::<Result<Vec<_>, _>>();
         async move {
             let mut store = Store::on(conn, self);
+            let task_type = TaskType::of::<P>();
             let mut enqueued = Vec::new();
             for chunk in payloads?.chunks(ENQUEUE_MANY_CHUNK) {
-                let task_ids = store.enqueue_many(&Options::of::<P>(), chunk).await?;
+                let task_ids = store.enqueue_many(&task_type, chunk).await?;
                 let task_ids = task_ids.into_iter();
                 enqueued.extend(task_ids.map(|task_id| Enqueued::new((task_id, self))));
             }
@@ -313,12 +319,12 @@ impl Schema {
     where
         I: IntoIterator<Item = P, IntoIter: Send>,
     {
-        let options = Options::of::<P>();
+        let task_type = TaskType::of::<P>();
         let payloads = payloads.into_iter();
         let mut copy = Copy::begin(conn, self).await?;
         for payload in payloads {
             match encode(payload) {
-                Ok(payload) => copy.send(&options, &payload).await?,
+                Ok(payload) => copy.send(&task_type, &payload).await?,
                 Err(error) => {
                     copy.abort(&error.to_string()).await?;
                     return Err(error);

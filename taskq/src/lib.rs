@@ -151,5 +151,6 @@ pub mod handler {
     pub use crate::attempt::tx::TxHandle;
     pub use crate::operate::result::KeepsResult;
     pub use crate::task::declaration::{Declaration, Delivery, Keep, Task, TaskSet};
+    pub use crate::task::options::TaskOptions;
     pub use crate::worker::{NextSignal, StopNow};
 }

@@ -32,7 +32,7 @@ pub(crate) const LEASE: Duration = Duration::from_secs(2);
 pub(crate) const ONCE: Plan = Plan {
     once: true,
     failures: 0,
-    max_attempts: Once::MAX_ATTEMPTS,
+    max_attempts: Once::OPTIONS.max_attempts,
 };
 
 /// Without failures, and without a transaction.
@@ -465,7 +465,7 @@ async fn insert(
         failures,
         takes_ms,
     };
-    match (once, max_attempts == Once::MAX_ATTEMPTS) {
+    match (once, max_attempts == Once::OPTIONS.max_attempts) {
         (true, true) => {
             taskq::enqueue_many(&mut tx, batch.numbers().map(transactional)).await?;
         }

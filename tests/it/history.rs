@@ -161,7 +161,7 @@ async fn a_row_that_is_newer_than_this_binary_waits_untouched() {
          values ('kept', 0), ('kept', 1), ('kept', 2), ('kept', 32767)",
     )
     .await;
-    assert_eq!(Kept::VERSION, 1);
+    assert_eq!(Kept::OPTIONS.version, 1);
     while_working(
         worker(&pool).only::<(Kept,)>(),
         until("two are left", async || {

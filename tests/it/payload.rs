@@ -153,14 +153,14 @@ mod by_hand {
 
     use taskq::Payload;
     use taskq::error::{DecodeError, EncodeError, InvalidPayload};
-    use taskq::handler::{BoxFuture, Declaration, IntoOutcome, Outcome, Parts, Task};
+    use taskq::handler::{BoxFuture, Declaration, IntoOutcome, Outcome, Parts, Task, TaskOptions};
     use taskq::json::{self, RawValue};
 
     pub(super) struct AddUp(pub(super) Vec<i64>);
 
     impl Payload for AddUp {
         const TASK_TYPE: &'static str = "add_up";
-        const MAX_ATTEMPTS: u16 = 1;
+        const OPTIONS: TaskOptions = TaskOptions::new().max_attempts(1);
 
         fn encode(&self) -> Result<Box<RawValue>, EncodeError> {
             json::encode(&self.0)

@@ -97,9 +97,9 @@ fn the_type_says_what_the_attribute_said() {
     assert_eq!(NightlyExport::TASK_TYPE, "NIGHTLY");
     assert_eq!(
         (
-            NightlyExport::QUEUE,
-            NightlyExport::PRIORITY,
-            NightlyExport::MAX_ATTEMPTS
+            NightlyExport::OPTIONS.queue,
+            NightlyExport::OPTIONS.priority,
+            NightlyExport::OPTIONS.max_attempts
         ),
         ("slow", -2, 9)
     );

@@ -126,19 +126,7 @@ pub(super) fn implementation(
 ) -> TokenStream {
     let private = krate.private();
     let name = &stored.name;
-    let queue = stored
-        .queue
-        .as_ref()
-        .map(|queue| quote!(const QUEUE: &'static #private::str = #queue;));
-    let priority = stored
-        .priority
-        .map(|priority| quote!(const PRIORITY: #private::i16 = #priority;));
-    let max_attempts = stored
-        .max_attempts
-        .map(|max_attempts| quote!(const MAX_ATTEMPTS: #private::u16 = #max_attempts;));
-    let versions = versions(stored, krate);
-    let keeps_result =
-        (stored.keeps_result).then(|| quote!(const KEEPS_RESULT: #private::bool = true;));
+    let options = options(stored, krate);
     let [raw, version] = ["raw", "version"].map(|name| Ident::new(name, Span::mixed_site()));
     let codec = quote!(#private::Codec::<#payload>);
     let decode = match stored.upgrades {
@@ -166,11 +154,7 @@ pub(super) fn implementation(
 
         impl #private::Payload for #payload {
             const TASK_TYPE: &'static #private::str = #name;
-            #queue
-            #priority
-            #max_attempts
-            #versions
-            #keeps_result
+            #options
 
             fn encode(
                 &self,
@@ -192,17 +176,23 @@ pub(super) fn implementation(
     }
 }
 
-fn versions(stored: &Stored<'_>, krate: &Krate) -> Option<TokenStream> {
-    let version = stored.version;
-    let behind = u16::try_from(stored.upgrades.len()).unwrap_or(u16::MAX);
+fn options(stored: &Stored<'_>, krate: &Krate) -> Option<TokenStream> {
+    let queue = (stored.queue.as_ref()).map(|it| quote!(.queue(#it)));
+    let priority = stored.priority.map(|it| quote!(.priority(#it)));
+    let max_attempts = stored.max_attempts.map(|it| quote!(.max_attempts(#it)));
+    let version = (stored.version > 1).then(|| {
+        let version = stored.version;
+        quote!(.version(#version))
+    });
+    let older = (!stored.upgrades.is_empty()).then(|| {
+        let older = u16::try_from(stored.upgrades.len()).unwrap_or(u16::MAX);
+        quote!(.older_versions(#older))
+    });
+    let keeps_result = stored.keeps_result.then(|| quote!(.keeps_result()));
+    let said = quote!(#queue #priority #max_attempts #version #older #keeps_result);
     let private = krate.private();
-    (version > 1).then(|| {
-        let oldest = version.saturating_sub(behind);
-        quote! {
-            const VERSION: #private::u16 = #version;
-            const OLDEST_VERSION: #private::u16 = #oldest;
-        }
-    })
+    (!said.is_empty())
+        .then(|| quote!(const OPTIONS: #private::TaskOptions = #private::TaskOptions::new()#said;))
 }
 
 /// Writes a closure for each older version, the latest first, that reads it and takes each step from

@@ -117,7 +117,7 @@ fn tasks(registry: &Registry, matches: &ArgMatches) -> Result<ExitCode, BoxError
 fn listed(registry: &Registry) -> Result<String, BoxError> {
     let mut text = String::new();
     for handler in registry.handlers() {
-        let declaration = &handler.declaration;
+        let (options, declaration) = (&handler.options, &handler.declaration);
         writeln!(text, "{} ({})", handler.task_type, handler.place())?;
         if !declaration.aliases.is_empty() {
             writeln!(text, "  aliases: {}", declaration.aliases.join(", "))?;
@@ -126,19 +126,19 @@ fn listed(registry: &Registry) -> Result<String, BoxError> {
             Delivery::Transactional => "transactional",
             Delivery::AtLeastOnce => "at least once",
         };
-        let versions = match (handler.oldest_version, handler.payload_version) {
+        let versions = match (options.oldest_version(), options.version) {
             (oldest, version) if oldest < version => format!("{version}, reads from {oldest}"),
             (_, version) => version.to_string(),
         };
         writeln!(
             text,
             "  queue: {}, priority: {}",
-            handler.queue, handler.priority
+            options.queue, options.priority
         )?;
         writeln!(
             text,
             "  attempts: {}, timeout: {:?}, {delivery}",
-            handler.max_attempts, declaration.timeout
+            options.max_attempts, declaration.timeout
         )?;
         writeln!(text, "  version: {versions}")?;
         #[cfg(feature = "schemars")]

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-pub use std::primitive::{bool, i16, str, u16};
+pub use std::primitive::{bool, str, u16};
 pub use std::{
     boxed::Box, file, line, option::Option, result::Result, time::Duration, vec, vec::Vec,
 };
@@ -21,6 +21,7 @@ pub use crate::error::{DecodeError, EncodeError, InvalidPayload};
 use crate::json;
 pub use crate::operate::result::KeepsResult;
 pub use crate::task::declaration::{Declaration, Keep, Registration, Task};
+pub use crate::task::options::TaskOptions;
 pub use crate::task::payload::Payload;
 use crate::task::upgrade;
 pub use crate::task::upgrade::ReadOlder;
@@ -39,7 +40,7 @@ impl<P: Payload + serde::Serialize + serde::de::DeserializeOwned> Codec<P> {
 
     /// Reads a payload of the one version that there is.
     pub fn decode(raw: &RawValue, version: Option<u16>) -> Result<P, DecodeError> {
-        match upgrade::check_newest(version, P::VERSION) {
+        match upgrade::check_newest(version, P::OPTIONS.version) {
             Ok(()) => json::decode(raw),
             Err(error) => Err(error),
         }

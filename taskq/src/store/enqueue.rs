@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use sqlx::{Error, PgConnection, query_scalar};
 
 use super::{Schema, Store, saturating_i16};
-use crate::task::options::Options;
+use crate::task::options::{EnqueueOptions, Start, TaskType};
 
 /// How many bytes are gathered before they are sent.
 const BUFFER: usize = 64 * 1024;
@@ -23,40 +23,44 @@ impl Store<'_> {
     /// Inserts one task.
     pub(crate) async fn enqueue(
         &mut self,
-        options: &Options,
+        task_type: &TaskType,
+        options: &EnqueueOptions,
         payload: &RawValue,
     ) -> Result<i64, Error> {
+        let declared = &task_type.options;
         let (run_at, delay) = options.start.run_at_and_delay();
+        let max_attempts = options.max_attempts.unwrap_or(declared.max_attempts);
         let query = query_scalar(self.schema.sql.enqueue)
-            .bind(options.task_type)
+            .bind(task_type.name)
             .bind(Json(payload))
-            .bind(&*options.queue)
-            .bind(options.priority)
-            .bind(i32::from(options.max_attempts))
+            .bind(options.queue.as_deref().unwrap_or(declared.queue))
+            .bind(options.priority.unwrap_or(declared.priority))
+            .bind(i32::from(max_attempts))
             .bind(run_at)
             .bind(delay)
-            .bind(saturating_i16(options.payload_version));
+            .bind(saturating_i16(declared.version));
         self.call(async |db| query.fetch_one(db).await).await
     }
 
     /// Inserts tasks of one type and returns their ids in the order given.
     pub(crate) async fn enqueue_many(
         &mut self,
-        options: &Options,
+        task_type: &TaskType,
         payloads: &[Box<RawValue>],
     ) -> Result<Vec<i64>, Error> {
-        let (run_at, delay) = options.start.run_at_and_delay();
+        let declared = &task_type.options;
+        let (run_at, delay) = Start::Now.run_at_and_delay();
         let payloads: Vec<Json<&RawValue>> =
             payloads.iter().map(|payload| Json(&**payload)).collect();
         let query = query_scalar(self.schema.sql.enqueue_many)
-            .bind(options.task_type)
+            .bind(task_type.name)
             .bind(payloads)
-            .bind(&*options.queue)
-            .bind(options.priority)
-            .bind(i32::from(options.max_attempts))
+            .bind(declared.queue)
+            .bind(declared.priority)
+            .bind(i32::from(declared.max_attempts))
             .bind(run_at)
             .bind(delay)
-            .bind(saturating_i16(options.payload_version));
+            .bind(saturating_i16(declared.version));
         self.call(async |db| query.fetch_all(db).await).await
     }
 }
@@ -72,19 +76,20 @@ impl<'c> Copy<'c> {
     /// Adds a row, in the order of the columns in `enqueue_copy.sql`.
     pub(crate) async fn send(
         &mut self,
-        options: &Options,
+        task_type: &TaskType,
         payload: &RawValue,
     ) -> Result<(), Error> {
-        escape(&mut self.buffer, options.task_type);
+        let options = &task_type.options;
+        escape(&mut self.buffer, task_type.name);
         self.buffer.push('\t');
         escape(&mut self.buffer, payload.get());
         self.buffer.push('\t');
-        escape(&mut self.buffer, &options.queue);
+        escape(&mut self.buffer, options.queue);
         // A `String` takes whatever is written to it.
         let _ = writeln!(
             self.buffer,
             "\t{}\t{}\t{}",
-            options.payload_version, options.priority, options.max_attempts
+            options.version, options.priority, options.max_attempts
         );
         if self.buffer.len() >= BUFFER {
             self.copy.send(self.buffer.as_bytes()).await?;

@@ -10,6 +10,7 @@ use crate::attempt::outcome::Outcome;
 use crate::attempt::state::{Parts, StateRequirement};
 use crate::defaults;
 use crate::error::DecodeError;
+use crate::task::options::TaskOptions;
 use crate::task::payload::{self, Payload};
 
 /// A handler that a worker can run.
@@ -161,14 +162,7 @@ pub(crate) type RunFn =
 #[derive(Debug, Clone, Copy)]
 pub struct Registration {
     pub(crate) task_type: &'static str,
-    /// The newest version of its payload that it decodes.
-    pub(crate) payload_version: u16,
-    pub(crate) queue: &'static str,
-    #[cfg(feature = "cli")]
-    pub(crate) priority: i16,
-    pub(crate) max_attempts: u16,
-    #[cfg(feature = "cli")]
-    pub(crate) oldest_version: u16,
+    pub(crate) options: TaskOptions,
     pub(crate) declaration: Declaration,
     pub(crate) decode: DecodeFn,
     pub(crate) run: RunFn,
@@ -182,18 +176,12 @@ impl Registration {
     /// Describes `T`.
     pub const fn of<T: Task>() -> Self {
         assert!(
-            matches!(T::DECLARATION.keep, Keep::Result) || !T::Payload::KEEPS_RESULT,
+            matches!(T::DECLARATION.keep, Keep::Result) || !T::Payload::OPTIONS.keeps_result,
             "the payload says what result is kept, so its handler keeps it: write `result = \"keep\"` in its `#[task]`"
         );
         Self {
             task_type: T::Payload::TASK_TYPE,
-            payload_version: T::Payload::VERSION,
-            queue: T::Payload::QUEUE,
-            #[cfg(feature = "cli")]
-            priority: T::Payload::PRIORITY,
-            max_attempts: T::Payload::MAX_ATTEMPTS,
-            #[cfg(feature = "cli")]
-            oldest_version: T::Payload::OLDEST_VERSION,
+            options: T::Payload::OPTIONS,
             declaration: T::DECLARATION,
             decode: decode_erased::<T::Payload>,
             run: run_erased::<T>,

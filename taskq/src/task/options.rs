@@ -1,10 +1,10 @@
-//! What an enqueue may say about a task, and which values are allowed.
+//! What a task type and an enqueue say of a task, and which values are allowed.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::defaults;
 use crate::error::EnqueueError;
 use crate::task::payload::Payload;
 
@@ -14,9 +14,142 @@ pub(crate) const MAX_NAME_LENGTH: usize = 200;
 /// The furthest a task may be put off: a hundred years. More is a mistake of units.
 const MAX_DELAY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
-/// When a task may start.
+/// What a task type says of its tasks, as [`Payload::OPTIONS`].
+///
+/// `#[task]` and [`derive(taskq::Payload)`](macro@crate::Payload) write it from their options, and an
+/// `impl Payload` by hand in the same words:
+///
+/// ```
+/// use taskq::handler::TaskOptions;
+///
+/// const OPTIONS: TaskOptions = TaskOptions::new().queue("mail").priority(-5).max_attempts(5);
+/// assert_eq!(OPTIONS.queue, "mail");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TaskOptions {
+    /// The queue that tasks are put in unless an enqueue names another.
+    pub queue: &'static str,
+    /// The priority of tasks unless an enqueue names another. Smaller runs earlier.
+    pub priority: i16,
+    /// How often a task is attempted at most, unless an enqueue says otherwise.
+    pub max_attempts: u16,
+    /// The version of the JSON that [`Payload::encode`] writes, written beside it.
+    pub version: u16,
+    /// How many versions before that one [`Payload::decode`] still reads.
+    pub older_versions: u16,
+    /// Whether what the handler returns is kept: see [`KeepsResult`](crate::handler::KeepsResult).
+    pub keeps_result: bool,
+}
+
+impl TaskOptions {
+    /// Returns what holds where nothing is said.
+    pub const fn new() -> Self {
+        Self {
+            queue: defaults::QUEUE,
+            priority: defaults::PRIORITY,
+            max_attempts: defaults::MAX_ATTEMPTS,
+            version: 1,
+            older_versions: 0,
+            keeps_result: false,
+        }
+    }
+
+    /// Sets the queue that tasks are put in.
+    pub const fn queue(mut self, queue: &'static str) -> Self {
+        self.queue = queue;
+        self
+    }
+
+    /// Sets the priority. Smaller runs earlier.
+    pub const fn priority(mut self, priority: i16) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Sets how often a task is attempted at most; at least 1.
+    pub const fn max_attempts(mut self, max_attempts: u16) -> Self {
+        self.max_attempts = max_attempts;
+        self
+    }
+
+    /// Sets the version of the payload, from 1 on. It rises when rows that wait would not decode
+    /// otherwise. A worker claims no row that is newer than what it knows.
+    pub const fn version(mut self, version: u16) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Sets how many versions before the newest are still read: with version 3 and 1 older one, versions 2
+    /// and 3.
+    pub const fn older_versions(mut self, older_versions: u16) -> Self {
+        self.older_versions = older_versions;
+        self
+    }
+
+    /// Says that what the handler returns is kept: see [`KeepsResult`](crate::handler::KeepsResult).
+    pub const fn keeps_result(mut self) -> Self {
+        self.keeps_result = true;
+        self
+    }
+
+    /// Returns the oldest version that is read.
+    pub const fn oldest_version(&self) -> u16 {
+        self.version.saturating_sub(self.older_versions)
+    }
+}
+
+impl Default for TaskOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A task type as those see it who insert and run its tasks: its name, and what it says of them.
 #[derive(Debug, Clone, Copy)]
+pub(crate) struct TaskType {
+    pub(crate) name: &'static str,
+    pub(crate) options: TaskOptions,
+}
+
+impl TaskType {
+    pub(crate) const fn of<P: Payload>() -> Self {
+        Self {
+            name: P::TASK_TYPE,
+            options: P::OPTIONS,
+        }
+    }
+}
+
+/// What an enqueue says of one task. What it leaves open, the task type says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct EnqueueOptions {
+    pub(crate) queue: Option<String>,
+    pub(crate) priority: Option<i16>,
+    pub(crate) max_attempts: Option<u16>,
+    pub(crate) start: Start,
+}
+
+impl EnqueueOptions {
+    pub(crate) fn check(&self, declared: &TaskOptions) -> Result<(), EnqueueError> {
+        let queue = self.queue.as_deref().unwrap_or(declared.queue);
+        if let Some(problem) = name_problem(queue) {
+            return Err(refuse("queue", problem));
+        }
+        if self.max_attempts.unwrap_or(declared.max_attempts) == 0 {
+            return Err(refuse("max_attempts", "must be at least 1".into()));
+        }
+        if matches!(self.start, Start::After(delay) if delay > MAX_DELAY) {
+            return Err(refuse("delay", "must be at most a hundred years".into()));
+        }
+        Ok(())
+    }
+}
+
+/// When a task may start.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) enum Start {
+    #[default]
     Now,
     After(Duration),
     At(DateTime<Utc>),
@@ -30,44 +163,6 @@ impl Start {
             Self::After(delay) => (None, delay.as_secs_f64()),
             Self::At(run_at) => (Some(run_at), 0.0),
         }
-    }
-}
-
-/// What is written beside a payload.
-#[derive(Debug, Clone)]
-pub(crate) struct Options {
-    pub(crate) task_type: &'static str,
-    pub(crate) payload_version: u16,
-    pub(crate) queue: Cow<'static, str>,
-    pub(crate) priority: i16,
-    pub(crate) max_attempts: u16,
-    pub(crate) start: Start,
-}
-
-impl Options {
-    /// Returns what the task type says of itself.
-    pub(crate) const fn of<P: Payload>() -> Self {
-        Self {
-            task_type: P::TASK_TYPE,
-            payload_version: P::VERSION,
-            queue: Cow::Borrowed(P::QUEUE),
-            priority: P::PRIORITY,
-            max_attempts: P::MAX_ATTEMPTS,
-            start: Start::Now,
-        }
-    }
-
-    pub(crate) fn check(&self) -> Result<(), EnqueueError> {
-        if let Some(problem) = name_problem(&self.queue) {
-            return Err(refuse("queue", problem));
-        }
-        if self.max_attempts == 0 {
-            return Err(refuse("max_attempts", "must be at least 1".into()));
-        }
-        if matches!(self.start, Start::After(delay) if delay > MAX_DELAY) {
-            return Err(refuse("delay", "must be at most a hundred years".into()));
-        }
-        Ok(())
     }
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::value::RawValue;
 
-use crate::defaults;
 use crate::error::{DecodeError, EncodeError, InvalidPayload};
+use crate::task::options::TaskOptions;
 
 /// The data of one task type, and what an enqueue writes beside it.
 ///
@@ -16,6 +16,7 @@ use crate::error::{DecodeError, EncodeError, InvalidPayload};
 /// ```
 /// use taskq::json::{self, RawValue};
 /// use taskq::error::{DecodeError, EncodeError};
+/// use taskq::handler::TaskOptions;
 /// use taskq::Payload;
 ///
 /// /// The ids of users, as a bare array: `[1, 2, 3]`.
@@ -23,7 +24,7 @@ use crate::error::{DecodeError, EncodeError, InvalidPayload};
 ///
 /// impl Payload for Invite {
 ///     const TASK_TYPE: &'static str = "invite";
-///     const QUEUE: &'static str = "mail";
+///     const OPTIONS: TaskOptions = TaskOptions::new().queue("mail").max_attempts(5);
 ///
 ///     fn encode(&self) -> Result<Box<RawValue>, EncodeError> {
 ///         json::encode(&self.0)
@@ -46,22 +47,8 @@ use crate::error::{DecodeError, EncodeError, InvalidPayload};
 pub trait Payload: Sized + Send + 'static {
     /// The wire name, written to the column `task_type`.
     const TASK_TYPE: &'static str;
-    /// The queue that tasks of this type are put in unless an enqueue names another.
-    const QUEUE: &'static str = defaults::QUEUE;
-    /// The priority of tasks of this type unless an enqueue names another. Smaller runs earlier.
-    const PRIORITY: i16 = defaults::PRIORITY;
-    /// How often a task of this type is attempted at most.
-    const MAX_ATTEMPTS: u16 = defaults::MAX_ATTEMPTS;
-    /// The version of the JSON that [`encode`](Self::encode) writes, at least 1, written beside it. It
-    /// rises when rows that wait would not decode otherwise. A worker claims no row that is newer than
-    /// what it knows.
-    const VERSION: u16 = 1;
-    /// The oldest version that [`decode`](Self::decode) still reads.
-    const OLDEST_VERSION: u16 = Self::VERSION;
-
-    /// Whether tasks of this type keep what their handler returns: see
-    /// [`KeepsResult`](crate::handler::KeepsResult).
-    const KEEPS_RESULT: bool = false;
+    /// The queue, the priority, and what else the type says of its tasks.
+    const OPTIONS: TaskOptions = TaskOptions::new();
 
     /// Whether [`check`](Self::check) is one of the payload's own. What `#[task]` makes says no where
     /// there is none, and then nothing that calls it is compiled.
@@ -100,7 +87,7 @@ pub trait Payload: Sized + Send + 'static {
     }
 
     /// Returns the JSON Schema of what is read of each older version, from
-    /// [`OLDEST_VERSION`](Self::OLDEST_VERSION) on; `None` where there is none.
+    /// [`oldest_version`](TaskOptions::oldest_version) on; `None` where there is none.
     #[cfg(feature = "schemars")]
     fn older_json_schemas() -> Vec<Option<schemars::Schema>> {
         Vec::new()

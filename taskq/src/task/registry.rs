@@ -97,7 +97,7 @@ impl Registry {
     pub(crate) fn known(&self) -> Vec<(String, u16)> {
         self.handlers
             .iter()
-            .map(|(name, it)| ((*name).to_owned(), it.payload_version))
+            .map(|(name, it)| ((*name).to_owned(), it.options.version))
             .collect()
     }
 
@@ -113,7 +113,7 @@ impl Registry {
         self.handlers
             .iter()
             .filter(|(name, it)| **name == it.task_type)
-            .map(|(name, it)| (*name, it.queue))
+            .map(|(name, it)| (*name, it.options.queue))
     }
 
     /// Returns the names whose handlers complete their tasks in their own transactions.

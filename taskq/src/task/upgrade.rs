@@ -35,15 +35,16 @@ pub(crate) fn decode<P: Payload + DeserializeOwned>(
             older.find_map(|read| read(raw).ok()).ok_or(error)
         });
     };
-    let Some(behind) = P::VERSION.checked_sub(version) else {
-        return Err(DecodeError::too_new(version, P::VERSION));
+    let newest = P::OPTIONS.version;
+    let Some(behind) = newest.checked_sub(version) else {
+        return Err(DecodeError::too_new(version, newest));
     };
     if behind == 0 {
         return json::decode(raw);
     }
     match older.get(usize::from(behind) - 1) {
         Some(read) => read(raw),
-        None => Err(DecodeError::too_old(version, P::OLDEST_VERSION)),
+        None => Err(DecodeError::too_old(version, P::OPTIONS.oldest_version())),
     }
 }
 
@@ -53,6 +54,7 @@ mod tests {
 
     use super::*;
     use crate::error::EncodeError;
+    use crate::task::options::TaskOptions;
 
     #[derive(Deserialize)]
     struct First {
@@ -72,8 +74,7 @@ mod tests {
 
     impl Payload for Third {
         const TASK_TYPE: &'static str = "third";
-        const VERSION: u16 = 4;
-        const OLDEST_VERSION: u16 = 2;
+        const OPTIONS: TaskOptions = TaskOptions::new().version(4).older_versions(2);
 
         fn encode(&self) -> Result<Box<RawValue>, EncodeError> {
             unreachable!("nothing is written here")

@@ -97,7 +97,7 @@ pub struct FoundTasks<P> {
 pub fn __tasks<P: Payload>() -> Tasks<P> {
     Tasks {
         task_type: P::TASK_TYPE,
-        queue: P::QUEUE,
+        queue: P::OPTIONS.queue,
         read: payload::read,
     }
 }

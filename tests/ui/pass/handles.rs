@@ -78,9 +78,9 @@ fn main() {
     use taskq::Payload;
 
     assert_eq!(contracts::Welcome::TASK_TYPE, "mail.welcome");
-    assert_eq!(contracts::Welcome::QUEUE, "mail");
-    assert_eq!(contracts::Welcome::PRIORITY, -5);
-    assert_eq!(contracts::Welcome::MAX_ATTEMPTS, 5);
+    assert_eq!(contracts::Welcome::OPTIONS.queue, "mail");
+    assert_eq!(contracts::Welcome::OPTIONS.priority, -5);
+    assert_eq!(contracts::Welcome::OPTIONS.max_attempts, 5);
     assert_eq!(contracts::SendSms::TASK_TYPE, "send_sms");
 
     fn payload_of<T: Task>() -> &'static str {

@@ -54,7 +54,7 @@ wrapped! {
 }
 
 fn main() {
-    assert_eq!((One::QUEUE, Two::QUEUE), ("a", "b"));
+    assert_eq!((One::OPTIONS.queue, Two::OPTIONS.queue), ("a", "b"));
     let _ = One { id: 1, own: 2 };
     let _ = Two {
         names: vec![],

@@ -29,9 +29,9 @@ async fn with_one_alias() {}
 
 fn main() {
     assert_eq!(Welcome::TASK_TYPE, "mail.welcome");
-    assert_eq!(Welcome::QUEUE, "mail");
-    assert_eq!(Welcome::PRIORITY, -5);
-    assert_eq!(Welcome::MAX_ATTEMPTS, 3);
+    assert_eq!(Welcome::OPTIONS.queue, "mail");
+    assert_eq!(Welcome::OPTIONS.priority, -5);
+    assert_eq!(Welcome::OPTIONS.max_attempts, 3);
     let declaration = format!("{:?}", Welcome::DECLARATION);
     for part in [
         r#"aliases: ["send_welcome", "welcome"]"#,
@@ -42,7 +42,7 @@ fn main() {
         assert!(declaration.contains(part), "{part} in {declaration}");
     }
     assert_eq!(Plain::TASK_TYPE, "plain");
-    assert_eq!(Plain::QUEUE, taskq::defaults::QUEUE);
+    assert_eq!(Plain::OPTIONS.queue, taskq::defaults::QUEUE);
     assert!(format!("{:?}", WithOneAlias::DECLARATION).contains(r#"aliases: ["one"]"#));
     let _ = Welcome { usr_id: 1 }.clone();
 }

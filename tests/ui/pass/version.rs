@@ -49,7 +49,7 @@ fn main() {
         SendMail::decode(&raw, version).map_err(|error| error.to_string())
     };
     let mail = |locale: &str| Ok(SendMail { usr_id: 7, locale: locale.into() });
-    assert_eq!((SendMail::VERSION, SendMail::OLDEST_VERSION), (3, 1));
+    assert_eq!((SendMail::OPTIONS.version, SendMail::OPTIONS.oldest_version()), (3, 1));
     assert_eq!(decode(r#"{"usr_id": 7, "locale": "de"}"#, Some(3)), mail("de"));
     assert_eq!(decode(r#"{"usr_id": 7, "locale": "de"}"#, Some(2)), mail("en"));
     assert_eq!(decode(r#"{"usr": 7}"#, Some(1)), mail("en"));
@@ -58,7 +58,7 @@ fn main() {
     assert_eq!(decode(r#"{"usr": 7}"#, None), mail("en"));
     assert!(decode(r#"{"usr": 7}"#, Some(4)).is_err());
 
-    assert_eq!((Purge::VERSION, Purge::OLDEST_VERSION), (3, 2));
+    assert_eq!((Purge::OPTIONS.version, Purge::OPTIONS.oldest_version()), (3, 2));
     let seven = RawValue::from_string("7".into()).unwrap();
     assert_eq!(Purge::decode(&seven, Some(2)).unwrap(), Purge { days: 7 });
     assert!(Purge::decode(&seven, Some(1)).is_err());

@@ -95,7 +95,7 @@ fn stranded(registry: &Registry, row: &CheckedRow) -> Option<Stranded> {
         });
     };
     let version = version_of(row.payload_version);
-    let known = handler.payload_version;
+    let known = handler.options.version;
     // A claim leaves these where they are; no worker of this program decodes them.
     if let Some(version) = version.filter(|version| *version > known) {
         return Some(Stranded::NewerVersion { version, known });

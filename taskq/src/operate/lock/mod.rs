@@ -100,16 +100,16 @@ impl Lock {
 
 impl Task {
     fn of(handler: &Registration) -> Self {
-        let declaration = &handler.declaration;
+        let (options, declaration) = (&handler.options, &handler.declaration);
         Self {
             aliases: declaration.aliases.iter().map(|&it| it.into()).collect(),
-            queue: handler.queue.into(),
-            priority: handler.priority,
-            max_attempts: handler.max_attempts,
+            queue: options.queue.into(),
+            priority: options.priority,
+            max_attempts: options.max_attempts,
             timeout_ms: u64::try_from(declaration.timeout.as_millis()).unwrap_or(u64::MAX),
             transactional: declaration.delivery == Delivery::Transactional,
-            version: handler.payload_version,
-            oldest_version: handler.oldest_version,
+            version: options.version,
+            oldest_version: options.oldest_version(),
             payload: (handler.json_schema)().map_or(Value::Null, Schema::to_value),
             older: older(handler),
         }
@@ -145,7 +145,7 @@ impl Task {
 fn older(handler: &Registration) -> BTreeMap<u16, Value> {
     let schemas = (handler.older_json_schemas)().into_iter();
     let schemas = schemas.chain(std::iter::repeat(None));
-    (handler.oldest_version..handler.payload_version)
+    (handler.options.oldest_version()..handler.options.version)
         .zip(schemas.map(|it| it.map_or(Value::Null, Schema::to_value)))
         .collect()
 }

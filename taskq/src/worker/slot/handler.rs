@@ -154,7 +154,7 @@ impl Execution<'_> {
     fn max_attempts(&self) -> u16 {
         self.row
             .max_attempts
-            .unwrap_or(self.registration.max_attempts)
+            .unwrap_or(self.registration.options.max_attempts)
     }
 
     fn attempt(&self, began: Instant) -> Attempt {
