@@ -47,7 +47,7 @@ pub(crate) fn payload(derived: &Derived<'_>) -> TokenStream {
         .fields
         .as_deref()
         .map(|fields| payload::enqueue_of(derived, fields));
-    let checked = derived.is_checked.then(|| derived.ident.span());
+    let validated = derived.is_validated.then(|| derived.ident.span());
     let fields = derived.fields.iter().flatten();
     let schema = schema::of_payload(
         derived.ident,
@@ -60,7 +60,7 @@ pub(crate) fn payload(derived: &Derived<'_>) -> TokenStream {
         derived.ident,
         &derived.stored,
         &derived.krate,
-        checked,
+        validated,
         schema,
     );
     let assertion = payload::assertions(&[payload::assertion(derived.ident, &derived.krate)]);

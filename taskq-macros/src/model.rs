@@ -57,7 +57,7 @@ pub(crate) struct Derived<'a> {
     /// Its fields, if they have names.
     pub(crate) fields: Option<Vec<&'a syn::Field>>,
     /// Whether `#[garde(…)]` says what values are allowed.
-    pub(crate) is_checked: bool,
+    pub(crate) is_validated: bool,
     /// The type of the result that is kept.
     pub(crate) result: Option<&'a Type>,
 }

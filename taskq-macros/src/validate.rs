@@ -82,7 +82,7 @@ pub(crate) fn payload<'a>(
     };
     check_default_name(&input.ident, &name, options, &mut errors);
     check_upgrades(&input.ident, options, &mut errors);
-    let is_checked = is_checked(&input.data);
+    let is_validated = is_validated(&input.data);
     match errors.is_empty() {
         true => Ok(Derived {
             ident: &input.ident,
@@ -90,7 +90,7 @@ pub(crate) fn payload<'a>(
             krate: Krate::of(options),
             stored: stored(name, options),
             fields,
-            is_checked,
+            is_validated,
             result: options.result.as_ref(),
         }),
         false => Err(errors),
@@ -108,7 +108,7 @@ fn check_payload_generics(input: &DeriveInput, errors: &mut Errors) {
 }
 
 /// Tells whether garde is told what values a field may have.
-fn is_checked(data: &Data) -> bool {
+fn is_validated(data: &Data) -> bool {
     let garde = |field: &syn::Field| field.attrs.iter().any(|it| it.path().is_ident("garde"));
     match data {
         Data::Struct(data) => data.fields.iter().any(garde),

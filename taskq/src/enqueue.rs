@@ -43,8 +43,8 @@ const ENQUEUE_MANY_CHUNK: usize = 10_000;
 /// # Errors
 ///
 /// The await gives [`EnqueueError`]: an option out of range, a payload that has no JSON or is refused
-/// by its own [`check`](Payload::check), or what Postgres said. After an error of Postgres the caller's transaction is aborted, as after any
-/// statement that fails.
+/// by its own [`validate`](Payload::validate), or what Postgres said. After an error of Postgres the
+/// caller's transaction is aborted, as after any statement that fails.
 ///
 /// # Cancel safety
 ///
@@ -336,8 +336,8 @@ impl Schema {
 }
 
 fn encode<P: Payload>(payload: P) -> Result<Box<RawValue>, EnqueueError> {
-    if P::HAS_CHECK
-        && let Err(source) = payload.check()
+    if P::HAS_VALIDATION
+        && let Err(source) = payload.validate()
     {
         return Err(EnqueueError::Invalid {
             task_type: P::TASK_TYPE,

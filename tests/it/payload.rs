@@ -170,7 +170,7 @@ mod by_hand {
             json::decode(raw).map(Self)
         }
 
-        fn check(&self) -> Result<(), InvalidPayload> {
+        fn validate(&self) -> Result<(), InvalidPayload> {
             match self.0.is_empty() {
                 true => Err(InvalidPayload::new(".", "there is nothing to add up")),
                 false => Ok(()),

@@ -27,7 +27,7 @@ pub(super) fn all(
 
 /// Writes `impl Payload` for the struct.
 pub(super) fn implementation(task: &Task<'_>, payload: &Ident, stored: &Stored<'_>) -> TokenStream {
-    let checked = is_checked(task).then(|| task.function.ident.span());
+    let validated = is_validated(task).then(|| task.function.ident.span());
     let schema = schema::of_payload(
         payload,
         &schema::stand_in_ident(),
@@ -37,7 +37,7 @@ pub(super) fn implementation(task: &Task<'_>, payload: &Ident, stored: &Stored<'
             .map(|field| (&field.ident, field.attributes.iter().copied())),
     );
     let stand_in = schema::stand_in(task, payload);
-    let implementation = payload::implementation(payload, stored, &task.krate, checked, schema);
+    let implementation = payload::implementation(payload, stored, &task.krate, validated, schema);
     quote!(#stand_in #implementation)
 }
 
@@ -156,7 +156,7 @@ fn is_kept(attribute: &Attribute) -> bool {
 }
 
 /// Tells whether garde is told what values a field may have.
-fn is_checked(task: &Task<'_>) -> bool {
+fn is_validated(task: &Task<'_>) -> bool {
     let mut attributes = task.fields().flat_map(|field| &field.attributes);
     attributes.any(|it| it.path().is_ident("garde"))
 }
@@ -172,8 +172,8 @@ fn derives(task: &Task<'_>, further: &[syn::Path]) -> TokenStream {
     let serde = task.krate.private_in_a_string("serde");
     let further = (!further.is_empty()).then(|| quote!(#[derive(#(#further),*)]));
     // garde's derive names `::garde` itself, so that crate is the user's dependency.
-    let garde =
-        is_checked(task).then(|| quote!(#[derive(::garde::Validate)] #[garde(allow_unvalidated)]));
+    let garde = is_validated(task)
+        .then(|| quote!(#[derive(::garde::Validate)] #[garde(allow_unvalidated)]));
     quote! {
         #further
         #garde

@@ -115,13 +115,13 @@ pub(super) fn assertions(assertions: &[TokenStream]) -> Option<TokenStream> {
     })
 }
 
-/// Writes what enqueueing and decoding need to know of the task type. Where values are `checked`, that
+/// Writes what enqueueing and decoding need to know of the task type. Where values are `validated`, that
 /// is said at the span given.
 pub(super) fn implementation(
     payload: &Ident,
     stored: &Stored<'_>,
     krate: &Krate,
-    checked: Option<Span>,
+    validated: Option<Span>,
     schema: Option<TokenStream>,
 ) -> TokenStream {
     let private = krate.private();
@@ -136,17 +136,17 @@ pub(super) fn implementation(
             quote!(#codec::decode_any(#raw, #version, &[#(#upgrades),*]))
         }
     };
-    let check = match checked {
+    let validate = match validated {
         Some(span) => {
             let private_here = krate.private_at(span);
-            let check = quote_spanned!(span=> #private_here::garde(self));
+            let found = quote_spanned!(span=> #private_here::garde(self));
             quote! {
-                fn check(&self) -> #private::Result<(), #private::InvalidPayload> {
-                    #check
+                fn validate(&self) -> #private::Result<(), #private::InvalidPayload> {
+                    #found
                 }
             }
         }
-        None => quote!(const HAS_CHECK: #private::bool = false;),
+        None => quote!(const HAS_VALIDATION: #private::bool = false;),
     };
     quote! {
         #[allow(unused_imports)]
@@ -169,7 +169,7 @@ pub(super) fn implementation(
                 #decode
             }
 
-            #check
+            #validate
 
             #schema
         }

@@ -151,7 +151,7 @@ pub fn further_step<Old, New>(
     old.map(step)
 }
 
-/// Checks a payload by its `#[garde(…)]` attributes.
+/// Validates a payload by its `#[garde(…)]` attributes.
 #[cfg(feature = "garde")]
 pub fn garde<P: garde::Validate<Context: Default>>(payload: &P) -> Result<(), InvalidPayload> {
     payload.validate().map_err(InvalidPayload::from)

@@ -50,10 +50,10 @@ pub trait Payload: Sized + Send + 'static {
     /// The queue, the priority, and what else the type says of its tasks.
     const OPTIONS: TaskOptions = TaskOptions::new();
 
-    /// Whether [`check`](Self::check) is one of the payload's own. What `#[task]` makes says no where
+    /// Whether [`validate`](Self::validate) is one of the payload's own. What `#[task]` makes says no where
     /// there is none, and then nothing that calls it is compiled.
     #[doc(hidden)]
-    const HAS_CHECK: bool = true;
+    const HAS_VALIDATION: bool = true;
 
     /// Writes the value as JSON.
     ///
@@ -75,7 +75,7 @@ pub trait Payload: Sized + Send + 'static {
     /// # Errors
     ///
     /// Names each value that may not be enqueued or run.
-    fn check(&self) -> Result<(), InvalidPayload> {
+    fn validate(&self) -> Result<(), InvalidPayload> {
         Ok(())
     }
 
@@ -94,12 +94,12 @@ pub trait Payload: Sized + Send + 'static {
     }
 }
 
-/// Reads a payload as a worker does: decodes it, and then checks it.
+/// Reads a payload as a worker does: decodes it, and then validates it.
 pub(crate) fn read<P: Payload>(raw: &RawValue, version: Option<u16>) -> Result<P, DecodeError> {
     let mut read = P::decode(raw, version);
-    if P::HAS_CHECK
+    if P::HAS_VALIDATION
         && let Ok(payload) = &read
-        && let Err(invalid) = payload.check()
+        && let Err(invalid) = payload.validate()
     {
         read = Err(DecodeError::invalid(invalid));
     }

@@ -150,7 +150,7 @@ impl WorkerBuilder {
     /// Asks, before a deploy, which of the tasks in the tables this worker would not run: it decodes every
     /// task that waits, due or not yet, in whatever queue, and every task that is running, which may
     /// come back to wait. It decodes as the worker does, older versions and
-    /// [`Payload::check`](crate::Payload::check) included. Tasks that are dead or completed are not
+    /// [`Payload::validate`](crate::Payload::validate) included. Tasks that are dead or completed are not
     /// looked at.
     ///
     /// The tables are read in pages of at most 250 tasks and 4 MiB of payloads as they are stored (running

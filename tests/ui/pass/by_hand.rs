@@ -19,7 +19,7 @@ impl Payload for Invite {
         json::decode(raw).map(Self)
     }
 
-    fn check(&self) -> Result<(), InvalidPayload> {
+    fn validate(&self) -> Result<(), InvalidPayload> {
         match self.0.is_empty() {
             true => Err(InvalidPayload::new(".", "invites nobody")),
             false => Ok(()),
