@@ -7,7 +7,6 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
 use syn::GenericParam;
 
-use crate::arguments::{self, bare};
 use crate::errors::Errors;
 use crate::expand;
 use crate::model::Krate;
@@ -16,6 +15,7 @@ use crate::options::Options;
 use crate::parse::{Argument, Function, Shape};
 use crate::tokens::{mentions, with_static_lifetimes};
 use crate::validate;
+use crate::validate::arguments::{self, bare};
 
 /// Writes an item that is no function, and what is wrong with that.
 pub(crate) fn item(item: &TokenStream, errors: &Errors) -> TokenStream {

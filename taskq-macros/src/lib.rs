@@ -5,9 +5,6 @@
 //! `validate` turns them into a `model::Task` or into all of their mistakes; `expand` writes the code
 //! of a valid task, `fallback` what keeps the rest of the user's crate compiling.
 
-mod arguments;
-mod cron;
-mod duration;
 mod errors;
 mod expand;
 mod fallback;
@@ -17,7 +14,6 @@ mod options;
 mod parse;
 mod tokens;
 mod validate;
-mod values;
 
 use proc_macro::TokenStream;
 

@@ -6,10 +6,10 @@ use syn::ReturnType;
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 
-use crate::arguments::bare;
 use crate::expand::{Attributes, payload};
 use crate::model::{Argument, Payload, Task};
 use crate::tokens::mentions;
+use crate::validate::arguments::bare;
 
 /// Writes what the worker needs to know of the task type.
 pub(super) fn implementation(task: &Task<'_>) -> TokenStream {

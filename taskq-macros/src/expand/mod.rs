@@ -14,9 +14,9 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens as _, quote};
 use syn::ext::IdentExt as _;
 
-use crate::arguments::stays_on_function;
 use crate::model::{Derived, Payload, Task};
 use crate::parse::Function;
+use crate::validate::arguments::stays_on_function;
 use crate::validate::is_task;
 
 pub(crate) use attributes::Attributes;

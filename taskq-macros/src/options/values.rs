@@ -7,10 +7,8 @@ use syn::parse::{Parse, ParseStream, Parser as _};
 use syn::punctuated::Punctuated;
 use syn::{LitInt, LitStr, Path, Token, Type};
 
-use crate::cron;
-use crate::duration;
+use super::{Given, Value, Version, cron, duration};
 use crate::names;
-use crate::options::{Given, Value, Version};
 
 /// Reads the name of a queue or task type.
 pub(crate) fn name(given: &Given) -> syn::Result<LitStr> {

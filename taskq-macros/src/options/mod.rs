@@ -1,5 +1,9 @@
 //! Reads the options in the attribute's parentheses: which there are, and which were given.
 
+mod cron;
+mod duration;
+mod values;
+
 use std::time::Duration;
 
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
@@ -7,7 +11,6 @@ use syn::LitStr;
 
 use crate::errors::Errors;
 use crate::tokens::split_at_commas;
-use crate::values;
 
 /// An option that there is.
 struct Known {

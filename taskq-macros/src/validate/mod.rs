@@ -1,10 +1,11 @@
 //! Checks the rules of a handler or a payload, one function each, and reports every one that is broken.
 
+pub(crate) mod arguments;
+
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Data, DeriveInput, Fields, GenericParam, ReturnType, Type};
 
-use crate::arguments;
 use crate::errors::Errors;
 use crate::model::{Argument, Derived, Krate, Payload, Stored, Task};
 use crate::names;
