@@ -9,13 +9,12 @@ use syn::GenericParam;
 
 use crate::errors::Errors;
 use crate::expand;
-use crate::model::Krate;
+use crate::krate::Krate;
 use crate::names;
 use crate::options::Options;
-use crate::parse::{Argument, Function, Shape};
+use crate::parse::{Argument, Function, Shape, bare};
 use crate::tokens::{mentions, with_static_lifetimes};
 use crate::validate;
-use crate::validate::arguments::{self, bare};
 
 /// Writes an item that is no function, and what is wrong with that.
 pub(crate) fn item(item: &TokenStream, errors: &Errors) -> TokenStream {
@@ -146,7 +145,7 @@ fn is_foreign(function: &Function, options: &Options) -> bool {
         || function
             .arguments
             .iter()
-            .any(|it| arguments::marked(it, "payload").is_some())
+            .any(|it| it.marked("payload").is_some())
 }
 
 /// Writes the task of a handler whose payload is declared elsewhere.
@@ -244,8 +243,5 @@ fn fields(function: &Function) -> Vec<(Ident, TokenStream)> {
 }
 
 fn is_injected(argument: &Argument) -> bool {
-    argument
-        .attributes
-        .iter()
-        .any(|attribute| attribute.path().is_ident("inject"))
+    argument.marked("inject").is_some()
 }

@@ -8,6 +8,7 @@
 mod errors;
 mod expand;
 mod fallback;
+mod krate;
 mod model;
 mod names;
 mod options;
@@ -88,7 +89,7 @@ use crate::options::Place;
 pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
     let item = proc_macro2::TokenStream::from(item);
     let mut errors = errors::Errors::default();
-    let options = options::read(options.into(), Place::Task, &mut errors);
+    let options = options::read([options.into()], Place::Task, &mut errors);
     let expanded = match parse::function(item.clone()) {
         Err(error) => {
             errors.push(error);
@@ -124,7 +125,7 @@ pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
 pub fn payload(input: TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as syn::DeriveInput);
     let mut errors = errors::Errors::default();
-    let options = options::read_all(
+    let options = options::read(
         parse::taskq_attributes(&input, &mut errors),
         Place::Payload,
         &mut errors,

@@ -1,12 +1,10 @@
 //! A task whose every rule was checked: all that the code to be written depends on.
 
-use std::time::Duration;
-
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens as _, quote, quote_spanned};
+use proc_macro2::Ident;
 use syn::{Attribute, Type, TypeReference, Visibility};
 
-use crate::options::Options;
+use crate::krate::Krate;
+use crate::options::Setting;
 use crate::parse::Function;
 
 /// What `#[task]` declares.
@@ -15,7 +13,8 @@ pub(crate) struct Task<'a> {
     pub(crate) krate: Krate,
     pub(crate) payload: Payload<'a>,
     pub(crate) aliases: Vec<String>,
-    pub(crate) timeout: Option<Duration>,
+    /// What else its options say to the worker.
+    pub(crate) settings: Vec<&'a Setting>,
     /// The handler's return type, if what it holds is kept.
     pub(crate) kept: Option<&'a Type>,
     /// In the order of the handler's arguments.
@@ -38,9 +37,8 @@ pub(crate) enum Payload<'a> {
 /// How tasks of a type are enqueued and stored.
 pub(crate) struct Stored<'a> {
     pub(crate) name: String,
-    pub(crate) queue: Option<String>,
-    pub(crate) priority: Option<i16>,
-    pub(crate) max_attempts: Option<u16>,
+    /// What else its options say.
+    pub(crate) settings: Vec<&'a Setting>,
     pub(crate) version: u16,
     /// Whether the handler's result is kept.
     pub(crate) keeps_result: bool,
@@ -106,67 +104,4 @@ impl<'a> Task<'a> {
             _ => None,
         })
     }
-}
-
-/// The path at which the user's crate finds taskq.
-pub(crate) struct Krate {
-    given: Option<syn::Path>,
-}
-
-impl Krate {
-    pub(crate) fn of(options: &Options) -> Self {
-        Self {
-            given: options.krate.clone(),
-        }
-    }
-
-    /// Returns the path of the private module. That it is wrong is said where the user wrote it.
-    pub(crate) fn private(&self) -> TokenStream {
-        match &self.given {
-            None => quote!(::taskq::__private),
-            Some(path) => {
-                let last = path.segments.last().map(|part| part.ident.span());
-                quote_spanned!(last.unwrap_or_else(Span::call_site)=> #path::__private)
-            }
-        }
-    }
-
-    /// Returns the path of the private module, as if it stood at `span`.
-    ///
-    /// A path that is interpolated keeps its own span, whatever `quote_spanned!` says, and an error
-    /// would underline the attribute. So it is made anew for each place.
-    pub(crate) fn private_at(&self, span: Span) -> TokenStream {
-        let Some(path) = &self.given else {
-            return quote_spanned!(span=> ::taskq::__private);
-        };
-        let path: TokenStream = path
-            .to_token_stream()
-            .into_iter()
-            .map(|mut token| {
-                // How it resolves stays the user's.
-                token.set_span(token.span().located_at(span));
-                token
-            })
-            .collect();
-        quote_spanned!(span=> #path::__private)
-    }
-
-    /// Returns the path of an item in the private module, as serde's attributes want it.
-    pub(crate) fn private_in_a_string(&self, item: &str) -> String {
-        let krate = match &self.given {
-            None => "::taskq".to_owned(),
-            Some(path) => path_text(path),
-        };
-        format!("{krate}::__private::{item}")
-    }
-}
-
-fn path_text(path: &syn::Path) -> String {
-    let parts: Vec<String> = path
-        .segments
-        .iter()
-        .map(|part| part.ident.to_string())
-        .collect();
-    let root = path.leading_colon.map_or("", |_| "::");
-    format!("{root}{}", parts.join("::"))
 }

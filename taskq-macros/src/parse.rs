@@ -176,14 +176,16 @@ impl Parse for Shape {
                 return Ok(Self::Variadic(quote::quote!(#pattern #colon #dots)));
             }
             let ty = input.parse()?;
-            return Ok(match is_receiver {
-                true => Self::Receiver(quote::quote!(#pattern #colon #ty)),
-                false => Self::Pattern { pattern, colon, ty },
+            return Ok(if is_receiver {
+                Self::Receiver(quote::quote!(#pattern #colon #ty))
+            } else {
+                Self::Pattern { pattern, colon, ty }
             });
         }
-        Ok(match is_receiver {
-            true => Self::Receiver(pattern),
-            false => Self::Variadic(pattern),
+        Ok(if is_receiver {
+            Self::Receiver(pattern)
+        } else {
+            Self::Variadic(pattern)
         })
     }
 }
@@ -209,6 +211,13 @@ fn until_colon_or_comma(input: ParseStream<'_>) -> syn::Result<TokenStream> {
         }
     }
     Ok(tokens)
+}
+
+impl Argument {
+    /// Returns the attribute of this name, if the argument has it.
+    pub(crate) fn marked(&self, name: &str) -> Option<&Attribute> {
+        (self.attributes.iter()).find(|attribute| attribute.path().is_ident(name))
+    }
 }
 
 impl ToTokens for Argument {
@@ -241,6 +250,17 @@ impl ToTokens for Shape {
                 ty.to_tokens(tokens);
             }
             Self::Receiver(whole) | Self::Variadic(whole) => whole.to_tokens(tokens),
+        }
+    }
+}
+
+/// Returns the type without the parentheses, visible or not, that stand around it.
+pub(crate) fn bare(mut ty: &Type) -> &Type {
+    loop {
+        match ty {
+            Type::Paren(paren) => ty = &paren.elem,
+            Type::Group(group) => ty = &group.elem,
+            _ => return ty,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Whatever can go wrong in that code is a type of the user's, and then rustc has to point at the
 //! user's tokens. So each call stands at the span of what it is about, all of its tokens: see
-//! [`Krate::private_at`](crate::model::Krate::private_at).
+//! [`Krate::private_at`](crate::krate::Krate::private_at).
 
 mod attributes;
 mod made;
@@ -16,8 +16,7 @@ use syn::ext::IdentExt as _;
 
 use crate::model::{Derived, Payload, Task};
 use crate::parse::Function;
-use crate::validate::arguments::stays_on_function;
-use crate::validate::is_task;
+use crate::validate::{is_task, stays_on_function};
 
 pub(crate) use attributes::Attributes;
 pub(crate) use made::enqueue_ident;

@@ -6,7 +6,8 @@ use syn::spanned::Spanned as _;
 use syn::{Path, Type, Visibility};
 
 use crate::expand::Attributes;
-use crate::model::{Derived, Krate, Stored};
+use crate::krate::Krate;
+use crate::model::{Derived, Stored};
 
 /// Writes which type of result tasks of a payload keep.
 pub(super) fn result(payload: &Ident, result: &TokenStream, krate: &Krate) -> TokenStream {
@@ -177,9 +178,9 @@ pub(super) fn implementation(
 }
 
 fn options(stored: &Stored<'_>, krate: &Krate) -> Option<TokenStream> {
-    let queue = (stored.queue.as_ref()).map(|it| quote!(.queue(#it)));
-    let priority = stored.priority.map(|it| quote!(.priority(#it)));
-    let max_attempts = stored.max_attempts.map(|it| quote!(.max_attempts(#it)));
+    let private = krate.private();
+    let settings = stored.settings.iter().map(|it| it.call(&private));
+    let settings = quote!(#(#settings)*);
     let version = (stored.version > 1).then(|| {
         let version = stored.version;
         quote!(.version(#version))
@@ -189,8 +190,7 @@ fn options(stored: &Stored<'_>, krate: &Krate) -> Option<TokenStream> {
         quote!(.older_versions(#older))
     });
     let keeps_result = stored.keeps_result.then(|| quote!(.keeps_result()));
-    let said = quote!(#queue #priority #max_attempts #version #older #keeps_result);
-    let private = krate.private();
+    let said = quote!(#settings #version #older #keeps_result);
     (!said.is_empty())
         .then(|| quote!(const OPTIONS: #private::TaskOptions = #private::TaskOptions::new()#said;))
 }

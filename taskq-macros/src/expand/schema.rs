@@ -7,7 +7,8 @@ use syn::parse::Parser as _;
 use syn::{Attribute, LitStr, Path};
 
 use super::payload::span_of;
-use crate::model::{Field, Krate, Task};
+use crate::krate::Krate;
+use crate::model::{Field, Task};
 use crate::tokens::mentions;
 
 /// Writes a struct that stands in for one made of a handler's arguments, and what describes its fields.
@@ -37,9 +38,10 @@ pub(super) fn stand_in(task: &Task<'_>, payload: &Ident) -> Option<TokenStream> 
             let description = description_ident(number);
             let ty = field.ty;
             // How serde writes it is then not how its type says.
-            let has_schema = match is_written_another_way(field) {
-                true => quote!(false),
-                false => quote!({ #private::Probe::<#ty>::HAS_SCHEMA }),
+            let has_schema = if is_written_another_way(field) {
+                quote!(false)
+            } else {
+                quote!({ #private::Probe::<#ty>::HAS_SCHEMA })
             };
             quote!(type #description = #private::FieldSchema<#has_schema, #ty>;)
         })
@@ -104,9 +106,10 @@ where
     let older = upgrades.iter().enumerate().map(|(at, step)| {
         let private = krate.private_at(span_of(step));
         // The last one is known to lead to the payload, here as where it is read.
-        let new = match at + 1 == upgrades.len() {
-            true => quote!(#payload),
-            false => quote!(_),
+        let new = if at + 1 == upgrades.len() {
+            quote!(#payload)
+        } else {
+            quote!(_)
         };
         let raw = quote_spanned!(span_of(step)=> #private::RawValue::NULL);
         quote_spanned! {span_of(step)=>

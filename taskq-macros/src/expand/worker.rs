@@ -8,8 +8,8 @@ use syn::spanned::Spanned as _;
 
 use crate::expand::{Attributes, payload};
 use crate::model::{Argument, Payload, Task};
+use crate::parse::bare;
 use crate::tokens::mentions;
-use crate::validate::arguments::bare;
 
 /// Writes what the worker needs to know of the task type.
 pub(super) fn implementation(task: &Task<'_>) -> TokenStream {
@@ -92,13 +92,10 @@ fn declaration(task: &Task<'_>) -> TokenStream {
         .collect();
     let states = (!states.is_empty()).then(|| quote!(.states(const { &[#(#states),*] })));
     let transactional = task.is_transactional().then(|| quote!(.transactional()));
-    let timeout = task.timeout.map(|timeout| {
-        let (seconds, nanoseconds) = (timeout.as_secs(), timeout.subsec_nanos());
-        quote!(.timeout(#private::Duration::new(#seconds, #nanoseconds)))
-    });
+    let settings = task.settings.iter().map(|it| it.call(&private));
     let keep = (task.kept).map(|_| quote!(.keep(#private::Keep::Result)));
     quote! {
-        #private::Declaration::new()#at #aliases #states #transactional #timeout #keep
+        #private::Declaration::new()#at #aliases #states #transactional #(#settings)* #keep
     }
 }
 

@@ -1,24 +1,25 @@
 //! Reads the value of one option, and refuses what the option cannot be.
 
-use std::time::Duration;
-
 use proc_macro2::{Ident, TokenStream};
+use quote::quote;
 use syn::parse::{Parse, ParseStream, Parser as _};
 use syn::punctuated::Punctuated;
 use syn::{LitInt, LitStr, Path, Token, Type};
 
-use super::{Given, Value, Version, cron, duration};
+use super::declared::{Value, Version};
+use super::given::{GivenOption, GivenValue};
+use super::{cron, duration};
 use crate::names;
 
-/// Reads the name of a queue or task type.
-pub(crate) fn name(given: &Given) -> syn::Result<LitStr> {
+/// Reads the name of a task type.
+pub(super) fn name(given: &GivenOption) -> syn::Result<LitStr> {
     let name = assigned(given, "a string")?;
     check_name(&given.key, &name)?;
     Ok(name)
 }
 
 /// Reads one name, or several in brackets.
-pub(crate) fn names(given: &Given) -> syn::Result<Vec<LitStr>> {
+pub(super) fn names(given: &GivenOption) -> syn::Result<Vec<LitStr>> {
     let Names(names) = assigned(given, "a string or several, as in `alias = [\"a\", \"b\"]`")?;
     for name in &names {
         check_name(&given.key, name)?;
@@ -26,48 +27,51 @@ pub(crate) fn names(given: &Given) -> syn::Result<Vec<LitStr>> {
     Ok(names)
 }
 
+/// Reads the name of a queue.
+pub(super) fn queue(given: &GivenOption) -> syn::Result<Value> {
+    name(given).map(Value::Text)
+}
+
 /// Reads a priority.
-pub(crate) fn priority(given: &Given) -> syn::Result<i16> {
-    integer(given)
+pub(super) fn priority(given: &GivenOption) -> syn::Result<Value> {
+    integer(given).map(Value::Signed)
 }
 
 /// Reads a number of attempts.
-pub(crate) fn max_attempts(given: &Given) -> syn::Result<u16> {
+pub(super) fn max_attempts(given: &GivenOption) -> syn::Result<Value> {
     match integer(given)? {
-        0 => Err(refuse(given, "`max_attempts` must be at least 1")),
-        max_attempts => Ok(max_attempts),
+        0 => Err(given.wrong_value("`max_attempts` must be at least 1")),
+        max_attempts => Ok(Value::Unsigned(max_attempts)),
     }
 }
 
 /// Reads the version of a payload.
-pub(crate) fn version(given: &Given) -> syn::Result<Version> {
+pub(super) fn version(given: &GivenOption) -> syn::Result<Version> {
     match integer(given)? {
         // A row holds it in sixteen bits, with a sign.
         number if number == 0 || number > i16::MAX.unsigned_abs() => {
             let message = format!("`version` must be between 1 and {}", i16::MAX);
-            Err(refuse(given, &message))
+            Err(given.wrong_value(&message))
         }
         number => Ok(Version {
             number,
-            tokens: match &given.value {
-                Value::Assigned(tokens) | Value::List(tokens) => tokens.clone(),
-            },
+            tokens: given.value.tokens().clone(),
         }),
     }
 }
 
 /// Reads the functions that bring older payloads up to date: one, or several in brackets.
-pub(crate) fn upgrades(given: &Given) -> syn::Result<Vec<Path>> {
+pub(super) fn upgrades(given: &GivenOption) -> syn::Result<Vec<Path>> {
     let takes = "a function, or several as in `upgrade = [from_v1, from_v2]`";
     let Paths(paths) = assigned(given, takes)?;
-    match paths.is_empty() {
-        true => Err(given.wrong_kind(takes)),
-        false => Ok(paths),
+    if paths.is_empty() {
+        return Err(given.wrong_kind(takes));
     }
+    Ok(paths)
 }
 
 /// Reads the type of a payload that is declared elsewhere.
-pub(crate) fn handles(given: &Given) -> syn::Result<Type> {
+pub(super) fn handles(given: &GivenOption) -> syn::Result<Type> {
     let takes = "the type of a payload";
     match assigned(given, takes)? {
         ty @ Type::Path(_) => Ok(ty),
@@ -76,23 +80,26 @@ pub(crate) fn handles(given: &Given) -> syn::Result<Type> {
 }
 
 /// Reads a duration.
-pub(crate) fn duration(given: &Given) -> syn::Result<Duration> {
+pub(super) fn duration(given: &GivenOption) -> syn::Result<Value> {
     let text: LitStr = assigned(given, "a duration in a string")?;
-    duration::parse(&text.value()).map_err(|problem| {
-        let message = problem.message(&given.key.to_string(), &text.value());
-        syn::Error::new_spanned(&text, message)
-    })
+    match duration::parse(&text.value()) {
+        Ok(duration) => Ok(Value::Duration(duration)),
+        Err(problem) => {
+            let message = problem.message(&given.key.to_string(), &text.value());
+            Err(syn::Error::new_spanned(&text, message))
+        }
+    }
 }
 
 /// Checks a cron expression.
-pub(crate) fn cron(given: &Given) -> syn::Result<()> {
+pub(super) fn cron(given: &GivenOption) -> syn::Result<()> {
     let text: LitStr = assigned(given, "a cron expression in a string")?;
     cron::check(&text.value())
         .map_err(|problem| syn::Error::new_spanned(&text, format!("`cron`: {problem}")))
 }
 
 /// Reads that the handler's result is kept. There is nothing else to be done with it.
-pub(crate) fn keep(given: &Given) -> syn::Result<()> {
+pub(super) fn keep(given: &GivenOption) -> syn::Result<()> {
     let word: LitStr = assigned(given, "a string")?;
     match word.value().as_str() {
         "keep" => Ok(()),
@@ -105,19 +112,19 @@ pub(crate) fn keep(given: &Given) -> syn::Result<()> {
 }
 
 /// Reads the type of the result that tasks keep.
-pub(crate) fn result(given: &Given) -> syn::Result<Type> {
+pub(super) fn result(given: &GivenOption) -> syn::Result<Type> {
     assigned(given, "the type that the handler's `Result` holds")
 }
 
 /// Reads the name of a type to be made.
-pub(crate) fn ident(given: &Given) -> syn::Result<Ident> {
+pub(super) fn ident(given: &GivenOption) -> syn::Result<Ident> {
     assigned(given, "the name of a struct to make")
 }
 
 /// Reads the paths in `derive(…)`.
-pub(crate) fn derives(given: &Given) -> syn::Result<Vec<Path>> {
+pub(super) fn derives(given: &GivenOption) -> syn::Result<Vec<Path>> {
     let takes = "a list in parentheses";
-    let Value::List(list) = &given.value else {
+    let GivenValue::List(list) = &given.value else {
         return Err(given.wrong_kind(takes));
     };
     let derives = Punctuated::<Path, Token![,]>::parse_terminated
@@ -130,17 +137,17 @@ pub(crate) fn derives(given: &Given) -> syn::Result<Vec<Path>> {
 }
 
 /// Reads where taskq is: a path, bare or in a string.
-pub(crate) fn krate(given: &Given) -> syn::Result<Path> {
+pub(super) fn krate(given: &GivenOption) -> syn::Result<Path> {
     let Krate(path) = assigned(given, "a path")?;
     // serde is told the path in a string, where `$crate` means nothing.
-    match path.segments.iter().any(|part| part.ident == "$crate") {
-        true => Err(syn::Error::new_spanned(
+    if path.segments.iter().any(|part| part.ident == "$crate") {
+        return Err(syn::Error::new_spanned(
             path,
             "`$crate` cannot be used here: write the path from the crate that calls the macro, \
              such as `crate = ::my_crate::taskq`",
-        )),
-        false => Ok(path),
+        ));
     }
+    Ok(path)
 }
 
 fn check_name(key: &Ident, name: &LitStr) -> syn::Result<()> {
@@ -161,7 +168,7 @@ fn check_derive(derive: &Path) -> syn::Result<()> {
     }
 }
 
-fn integer<N>(given: &Given) -> syn::Result<N>
+fn integer<N>(given: &GivenOption) -> syn::Result<N>
 where
     N: std::str::FromStr<Err: std::fmt::Display> + Bounds,
 {
@@ -189,27 +196,16 @@ impl Bounds for u16 {
     const MAX: i32 = u16::MAX as i32;
 }
 
-fn assigned<T: Parse>(given: &Given, takes: &str) -> syn::Result<T> {
-    match &given.value {
-        Value::List(_) => Err(given.wrong_kind(takes)),
-        Value::Assigned(tokens) => {
-            let WithRest(value, rest) =
-                syn::parse2(tokens.clone()).map_err(|_| given.wrong_kind(takes))?;
-            match rest.is_empty() {
-                true => Ok(value),
-                false => Err(syn::Error::new_spanned(
-                    rest,
-                    "expected a comma before the next option",
-                )),
-            }
-        }
+fn assigned<T: Parse>(given: &GivenOption, takes: &str) -> syn::Result<T> {
+    let GivenValue::Assigned(tokens) = &given.value else {
+        return Err(given.wrong_kind(takes));
+    };
+    let WithRest(value, rest) = syn::parse2(tokens.clone()).map_err(|_| given.wrong_kind(takes))?;
+    if !rest.is_empty() {
+        let message = "expected a comma before the next option";
+        return Err(syn::Error::new_spanned(rest, message));
     }
-}
-
-fn refuse(given: &Given, message: &str) -> syn::Error {
-    match &given.value {
-        Value::Assigned(tokens) | Value::List(tokens) => syn::Error::new_spanned(tokens, message),
-    }
+    Ok(value)
 }
 
 /// A value, and what was written after it.
@@ -261,7 +257,7 @@ impl Parse for Integer {
         let sign = if minus.is_some() { "-" } else { "" };
         Ok(Self {
             text: format!("{sign}{}", digits.base10_digits()),
-            tokens: quote::quote!(#minus #digits),
+            tokens: quote!(#minus #digits),
         })
     }
 }
@@ -270,12 +266,11 @@ struct Krate(Path);
 
 impl Parse for Krate {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        match input.peek(LitStr) {
-            true => input
-                .parse::<LitStr>()?
-                .parse_with(Path::parse_mod_style)
-                .map(Self),
-            false => input.call(Path::parse_mod_style).map(Self),
-        }
+        let path = if input.peek(LitStr) {
+            input.parse::<LitStr>()?.parse_with(Path::parse_mod_style)?
+        } else {
+            input.call(Path::parse_mod_style)?
+        };
+        Ok(Self(path))
     }
 }

@@ -1,39 +1,14 @@
 //! Routes a handler's arguments by their shape, and refuses those that have none of the shapes.
 
 use quote::ToTokens;
-use syn::{Attribute, Meta, Type, TypeReference};
+use syn::{Attribute, Type, TypeReference};
 
+use super::attributes;
 use crate::errors::Errors;
 use crate::model::{Argument, Field};
 use crate::names;
-use crate::parse::{self, Shape};
+use crate::parse::{self, Shape, bare};
 use crate::tokens::{Borrow, borrows, mentions};
-
-/// The attributes of libraries that go to the payload field.
-const FIELD_ATTRIBUTES: [&str; 3] = ["serde", "garde", "schemars"];
-
-/// The attributes of rustc that an argument may have.
-const LINT_LEVELS: [&str; 5] = ["allow", "deny", "expect", "forbid", "warn"];
-
-/// Tells whether an attribute of an argument is left on the function.
-pub(crate) fn stays_on_function(attribute: &Attribute) -> bool {
-    LINT_LEVELS
-        .iter()
-        // Refused, but in force: what it leaves out may not even have a type.
-        .chain(&["cfg", "cfg_attr"])
-        .any(|rustc| attribute.path().is_ident(rustc))
-}
-
-/// Returns the type without the parentheses, visible or not, that stand around it.
-pub(crate) fn bare(mut ty: &Type) -> &Type {
-    loop {
-        match ty {
-            Type::Paren(paren) => ty = &paren.elem,
-            Type::Group(group) => ty = &group.elem,
-            _ => return ty,
-        }
-    }
-}
 
 /// Tells whether JSON may leave a field out, as far as tokens show it.
 pub(crate) fn may_be_missing(field: &Field<'_>) -> bool {
@@ -62,8 +37,8 @@ pub(crate) fn route<'a>(
         }
     };
     check_impl_trait(ty, errors);
-    let inject = marked(argument, "inject");
-    let whole = marked(argument, "payload");
+    let inject = argument.marked("inject");
+    let whole = argument.marked("payload");
     let routed = match bare(ty) {
         Type::Reference(reference) => {
             check_explicit_lifetime(reference, declared_lifetimes, errors);
@@ -101,12 +76,12 @@ pub(crate) fn route<'a>(
                 (None, None) => Argument::Field(Field {
                     ident: names::field(ident),
                     ty,
-                    attributes: field_attributes(argument),
+                    attributes: attributes::of_field(argument),
                 }),
             }
         }
     };
-    check_attributes(&argument.attributes, &routed, errors);
+    attributes::check(&argument.attributes, &routed, errors);
     Some(routed)
 }
 
@@ -138,8 +113,8 @@ pub(crate) fn check_whole<'a>(
     for argument in &function.arguments {
         if let Shape::Named { ident, ty, .. } = &argument.shape
             && !matches!(bare(ty), Type::Reference(_))
-            && marked(argument, "payload").is_none()
-            && marked(argument, "inject").is_none()
+            && argument.marked("payload").is_none()
+            && argument.marked("inject").is_none()
         {
             errors.at(
                 ident,
@@ -151,23 +126,8 @@ pub(crate) fn check_whole<'a>(
     Some(first)
 }
 
-/// Reports attributes that belong to a field where the field is declared elsewhere.
-pub(crate) fn check_field_attributes_are_elsewhere(
-    function: &parse::Function,
-    errors: &mut Errors,
-) {
-    let attributes = function.arguments.iter().flat_map(|it| &it.attributes);
-    for attribute in attributes.filter(|it| goes_to_the_field(it)) {
-        let name = attribute.path().to_token_stream();
-        errors.at(
-            attribute,
-            format!("the payload is declared elsewhere: write `#[{name}]` on its field there"),
-        );
-    }
-}
-
 fn whole(argument: &parse::Argument) -> Option<(&Type, &Attribute)> {
-    let attribute = marked(argument, "payload")?;
+    let attribute = argument.marked("payload")?;
     match &argument.shape {
         Shape::Named { ty, .. } => Some((ty, attribute)),
         _ => None,
@@ -188,29 +148,6 @@ fn refuse_shape(shape: &Shape, errors: &mut Errors) {
         ),
         Shape::Named { .. } => {}
     }
-}
-
-/// Returns the attribute of this name, if the argument has it.
-pub(crate) fn marked<'a>(argument: &'a parse::Argument, name: &str) -> Option<&'a Attribute> {
-    argument
-        .attributes
-        .iter()
-        .find(|attribute| attribute.path().is_ident(name))
-}
-
-fn field_attributes(argument: &parse::Argument) -> Vec<&Attribute> {
-    argument
-        .attributes
-        .iter()
-        .filter(|it| goes_to_the_field(it) || it.path().is_ident("doc"))
-        .collect()
-}
-
-/// Tells whether an attribute is one of those that say something about a payload field.
-pub(crate) fn goes_to_the_field(attribute: &Attribute) -> bool {
-    FIELD_ATTRIBUTES
-        .iter()
-        .any(|name| attribute.path().is_ident(name))
 }
 
 fn check_impl_trait(ty: &Type, errors: &mut Errors) {
@@ -279,48 +216,6 @@ fn check_owned(ty: &Type, declared: &[String], errors: &mut Errors) {
                     return;
                 }
             }
-        }
-    }
-}
-
-fn check_attributes(attributes: &[Attribute], routed: &Argument<'_>, errors: &mut Errors) {
-    for attribute in attributes {
-        let name = attribute.path().to_token_stream().to_string();
-        match name.as_str() {
-            "doc" => {}
-            "garde" if !cfg!(feature = "garde") => errors.at(
-                attribute,
-                "`#[garde]` on an argument needs the feature `garde` of taskq: write `taskq = { …, \
-                 features = [\"garde\"] }`",
-            ),
-            field if FIELD_ATTRIBUTES.contains(&field) => {
-                if !matches!(routed, Argument::Field(_)) {
-                    errors.at(
-                        attribute,
-                        format!(
-                            "`#[{field}]` goes on a payload field, and this argument is none: remove it"
-                        ),
-                    );
-                }
-            }
-            "payload" if matches!(attribute.meta, Meta::Path(_)) => {}
-            "payload" => errors.at(attribute, "`#[payload]` takes nothing: write `#[payload]`"),
-            "inject" if matches!(attribute.meta, Meta::Path(_)) => {}
-            "inject" => errors.at(attribute, "`#[inject]` takes nothing: write `#[inject]`"),
-            "cfg" | "cfg_attr" => errors.at(
-                attribute,
-                format!(
-                    "`#[{name}]` cannot be on an argument of a handler: put it on the function"
-                ),
-            ),
-            lint if LINT_LEVELS.contains(&lint) => {}
-            _ => errors.at(
-                attribute,
-                format!(
-                    "unknown attribute `#[{name}]`: an argument of a handler may have `#[serde]`, \
-                     `#[garde]`, `#[schemars]`, `#[inject]`, `#[payload]` and documentation"
-                ),
-            ),
         }
     }
 }

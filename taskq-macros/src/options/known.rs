@@ -1,0 +1,221 @@
+//! The table of all options: a new one begins with a row here.
+
+use proc_macro2::Ident;
+
+use super::declared::{Options, Setting, Value};
+use super::given::GivenOption;
+use super::place::{Place, Subject};
+use super::unknown;
+use super::values;
+
+/// An option that there is.
+pub(super) struct KnownOption {
+    pub(super) name: &'static str,
+    /// How it is written.
+    pub(super) example: &'static str,
+    subject: Subject,
+    meaning: Meaning,
+}
+
+/// What becomes of an option's value.
+enum Meaning {
+    /// It is given to a method of the option's name: see [`Setting`].
+    Method(fn(&GivenOption) -> syn::Result<Value>),
+    /// The macro itself needs it.
+    Special(fn(&mut Options, &GivenOption) -> syn::Result<()>),
+}
+
+static KNOWN: [KnownOption; 14] = [
+    KnownOption {
+        name: "name",
+        example: "name = \"mail.welcome\"",
+        subject: Subject::Payload,
+        meaning: Meaning::Special(|options, given| {
+            values::name(given).map(|it| options.name = Some(it))
+        }),
+    },
+    KnownOption {
+        name: "alias",
+        example: "alias = \"old_name\"",
+        subject: Subject::Handler,
+        meaning: Meaning::Special(|options, given| {
+            values::names(given).map(|it| options.aliases = it)
+        }),
+    },
+    KnownOption {
+        name: "queue",
+        example: "queue = \"mail\"",
+        subject: Subject::Payload,
+        meaning: Meaning::Method(values::queue),
+    },
+    KnownOption {
+        name: "priority",
+        example: "priority = -5",
+        subject: Subject::Payload,
+        meaning: Meaning::Method(values::priority),
+    },
+    KnownOption {
+        name: "max_attempts",
+        example: "max_attempts = 5",
+        subject: Subject::Payload,
+        meaning: Meaning::Method(values::max_attempts),
+    },
+    KnownOption {
+        name: "timeout",
+        example: "timeout = \"30s\"",
+        subject: Subject::Handler,
+        meaning: Meaning::Method(values::duration),
+    },
+    KnownOption {
+        name: "result",
+        example: "result = \"keep\"",
+        subject: Subject::Handler,
+        meaning: Meaning::Special(|options, given| {
+            values::keep(given).map(|()| options.keeps_result = true)
+        }),
+    },
+    KnownOption {
+        name: "result",
+        example: "result = Receipt",
+        subject: Subject::Returned,
+        meaning: Meaning::Special(|options, given| {
+            values::result(given).map(|it| options.result = Some(it))
+        }),
+    },
+    KnownOption {
+        name: "version",
+        example: "version = 2",
+        subject: Subject::Payload,
+        meaning: Meaning::Special(|options, given| {
+            values::version(given).map(|it| options.version = Some(it))
+        }),
+    },
+    KnownOption {
+        name: "upgrade",
+        example: "upgrade = from_v1",
+        subject: Subject::Payload,
+        meaning: Meaning::Special(|options, given| {
+            values::upgrades(given).map(|it| options.upgrades = it)
+        }),
+    },
+    KnownOption {
+        name: "handles",
+        example: "handles = contracts::SendEmailWelcome",
+        subject: Subject::Handler,
+        meaning: Meaning::Special(|options, given| {
+            values::handles(given).map(|it| options.handles = Some(it))
+        }),
+    },
+    KnownOption {
+        name: "payload",
+        example: "payload = SendEmailWelcome",
+        subject: Subject::Struct,
+        meaning: Meaning::Special(|options, given| {
+            values::ident(given).map(|it| options.payload = Some(it))
+        }),
+    },
+    KnownOption {
+        name: "derive",
+        example: "derive(Clone, PartialEq)",
+        subject: Subject::Struct,
+        meaning: Meaning::Special(|options, given| {
+            values::derives(given).map(|it| options.derives = it)
+        }),
+    },
+    KnownOption {
+        name: "crate",
+        example: "crate = ::taskq",
+        subject: Subject::Crate,
+        meaning: Meaning::Special(|options, given| {
+            values::krate(given).map(|it| options.krate = Some(it))
+        }),
+    },
+];
+
+/// What people look for and is not there yet: it is in no list, and refused by `validate`. It is read all
+/// the same, so that what else is wrong with it is said at once.
+static CRON: KnownOption = KnownOption {
+    name: "cron",
+    example: "cron = \"0 3 * * *\"",
+    subject: Subject::Handler,
+    meaning: Meaning::Special(|_, given| values::cron(given)),
+};
+
+/// Finds the option of this name that may stand here.
+pub(super) fn find(key: &Ident, place: Place) -> syn::Result<&'static KnownOption> {
+    let mut called_so = KNOWN
+        .iter()
+        .chain([&CRON])
+        .filter(|known| key == known.name)
+        .peekable();
+    if called_so.peek().is_none() {
+        let here = KNOWN.iter().filter(|it| it.subject.may_stand_in(place));
+        let names: Vec<_> = here.map(|known| known.name).collect();
+        return Err(unknown::unknown(key, &names));
+    }
+    called_so
+        .find(|known| known.subject.may_stand_in(place))
+        .ok_or_else(|| unknown::misplaced(key))
+}
+
+impl KnownOption {
+    /// Reads the value, and adds it to what the options say.
+    pub(super) fn read(&self, given: GivenOption, options: &mut Options) -> syn::Result<()> {
+        let read = match self.meaning {
+            Meaning::Method(read) => read(&given).map(|value| {
+                options.settings.push(Setting {
+                    subject: self.subject,
+                    name: self.name,
+                    value,
+                });
+            }),
+            Meaning::Special(read) => read(options, &given),
+        };
+        options.keys.push((given.key, self.subject));
+        read
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::Span;
+
+    use super::*;
+
+    fn said_of(word: &str) -> String {
+        let found = find(&Ident::new(word, Span::call_site()), Place::Task);
+        found
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn a_slip_is_recognized() {
+        for (slip, known) in [
+            ("que", "queue"),
+            ("quueue", "queue"),
+            ("prio", "priority"),
+            ("max_attempt", "max_attempts"),
+            ("timout", "timeout"),
+            ("aliases", "alias"),
+            ("derives", "derive"),
+        ] {
+            let said = said_of(slip);
+            assert!(said.contains(&format!("did you mean `{known}`?")), "{said}");
+        }
+    }
+
+    #[test]
+    fn another_word_is_not_taken_for_a_slip() {
+        for word in ["kind", "retry", "cron", "uniq"] {
+            assert!(!said_of(word).contains("did you mean"), "{word}");
+        }
+    }
+
+    #[test]
+    fn what_other_queues_call_an_option_is_explained() {
+        assert!(said_of("retries").contains("`max_attempts` says"));
+        assert!(said_of("unique").contains("no unique tasks yet"));
+    }
+}
