@@ -2,11 +2,13 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::ReturnType;
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
+use syn::{ReturnType, Type};
 
-use crate::expand::{Attributes, payload};
+use crate::expand::Attributes;
+// The module alone, and not the function of that name.
+use crate::expand::payload::{self};
 use crate::model::{Argument, Payload, Task};
 use crate::parse::bare;
 use crate::tokens::mentions;
@@ -30,22 +32,43 @@ pub(super) fn implementation(task: &Task<'_>) -> TokenStream {
 }
 
 /// Writes what ties the type of a result that is kept to its payload: with a payload made here, that it is
-/// what the handler returns; with one declared elsewhere, that the handler returns what is said there.
+/// what the handler returns; with one declared elsewhere, that the handler returns what is said there, and
+/// keeps it.
 pub(super) fn result(task: &Task<'_>) -> Option<TokenStream> {
-    let ty = task.kept?;
-    let private = task.krate.private_at(ty.span());
-    let result = quote_spanned!(ty.span()=> <#ty as #private::Returned>::Value);
-    Some(match &task.payload {
-        Payload::Made { ident, .. } => payload::result(ident, &result, &task.krate),
-        Payload::Foreign { ty: payload, .. } => {
+    match (&task.payload, task.kept) {
+        (Payload::Made { .. }, None) => None,
+        (Payload::Made { ident, .. }, Some(ty)) => {
+            Some(payload::result(ident, &returned(task, ty), &task.krate))
+        }
+        (Payload::Foreign { ty: payload, .. }, None) => {
+            let private = task.krate.private_at(payload.span());
+            let handler = task.ident();
+            Some(quote_spanned!(payload.span()=>
+                const _: () = {
+                    #[allow(unused_imports)]
+                    use #private::NoTask as _;
+                    <#private::Lost<{ #private::Loses::<#handler>::RESULT }>
+                        as #private::NothingLost>::CHECKED
+                };
+            ))
+        }
+        (Payload::Foreign { ty: payload, .. }, Some(ty)) => {
+            let result = returned(task, ty);
             let krate = task.krate.private_at(payload.span());
             let declared =
                 quote_spanned!(payload.span()=> <#payload as #krate::KeepsResult>::Result);
-            quote_spanned!(ty.span()=>
+            let private = task.krate.private_at(ty.span());
+            Some(quote_spanned!(ty.span()=>
                 const _: () = <#result as #private::ResultOf<#declared>>::CHECKED;
-            )
+            ))
         }
-    })
+    }
+}
+
+/// Writes the `T` of the `Result<T, E>` that a handler returns.
+fn returned(task: &Task<'_>, ty: &Type) -> TokenStream {
+    let private = task.krate.private_at(ty.span());
+    quote_spanned!(ty.span()=> <#ty as #private::Returned>::Value)
 }
 
 /// Writes the type that is the task of a handler whose payload is declared elsewhere.
@@ -93,7 +116,7 @@ fn declaration(task: &Task<'_>) -> TokenStream {
     let states = (!states.is_empty()).then(|| quote!(.states(const { &[#(#states),*] })));
     let transactional = task.is_transactional().then(|| quote!(.transactional()));
     let settings = task.settings.iter().map(|it| it.call(&private));
-    let keep = (task.kept).map(|_| quote!(.keep(#private::Keep::Result)));
+    let keep = (task.kept).map(|_| quote!(.keep(#private::Keep::WithResult)));
     quote! {
         #private::Declaration::new()#at #aliases #states #transactional #(#settings)* #keep
     }

@@ -214,6 +214,45 @@ impl<T, E> Returned for Result<T, E> {
     type Value = T;
 }
 
+/// Asks of a task whether it loses the result that its payload says is kept. Of what is no task, nothing is
+/// said: see [`NoTask`].
+#[derive(Debug)]
+pub struct Loses<T>(PhantomData<T>);
+
+impl<T: Task> Loses<T>
+where
+    T::Payload: Payload,
+{
+    /// The answer.
+    pub const RESULT: bool = Registration::loses_result::<T>();
+}
+
+/// What [`Loses`] answers of a type that is no task.
+pub trait NoTask {
+    /// The answer.
+    const RESULT: bool = false;
+}
+
+impl<T> NoTask for Loses<T> {}
+
+/// Whether a result is lost.
+#[derive(Debug)]
+pub struct Lost<const RESULT: bool>;
+
+/// Holds where none is.
+#[diagnostic::on_unimplemented(
+    message = "the payload says what result is kept, and its handler keeps none",
+    label = "its result would be lost",
+    note = "write `result = \"keep\"` in the handler's `#[task]`, or `.keep(Keep::WithResult)` in a declaration by hand"
+)]
+pub trait NothingLost {
+    /// Names this, for the compiler to look.
+    const CHECKED: () = ();
+}
+
+#[diagnostic::do_not_recommend]
+impl NothingLost for Lost<false> {}
+
 /// The type of the result that a payload says is kept.
 #[diagnostic::on_unimplemented(
     message = "the handler returns `{Self}`, and its payload says that `{Declared}` is kept",

@@ -146,10 +146,10 @@ pub enum Keep {
     /// Nothing: its row is deleted.
     Nothing,
     /// The task.
-    Task,
+    Completed,
     /// The task, and what its handler returned: the handler ends by
     /// [`into_kept`](crate::handler::IntoKept::into_kept).
-    Result,
+    WithResult,
 }
 
 pub(crate) type DecodeFn = fn(&RawValue, Option<u16>) -> Result<(), DecodeError>;
@@ -175,10 +175,6 @@ pub struct Registration {
 impl Registration {
     /// Describes `T`.
     pub const fn of<T: Task>() -> Self {
-        assert!(
-            matches!(T::DECLARATION.keep, Keep::Result) || !T::Payload::OPTIONS.keeps_result,
-            "the payload says what result is kept, so its handler keeps it: write `result = \"keep\"` in its `#[task]`"
-        );
         Self {
             task_type: T::Payload::TASK_TYPE,
             options: T::Payload::OPTIONS,
@@ -191,6 +187,11 @@ impl Registration {
             older_json_schemas: T::Payload::older_json_schemas,
         }
     }
+
+    /// Tells whether the payload says what result is kept, and the handler keeps none.
+    pub(crate) const fn loses_result<T: Task>() -> bool {
+        T::Payload::OPTIONS.keeps_result && !matches!(T::DECLARATION.keep, Keep::WithResult)
+    }
 }
 
 inventory::collect!(Registration);
@@ -201,9 +202,18 @@ inventory::collect!(Registration);
 #[macro_export]
 macro_rules! register {
     ($($task:ty),+ $(,)?) => {
-        $($crate::__private::inventory::submit! {
-            $crate::__private::Registration::of::<$task>()
-        })+
+        $(
+            $crate::__private::inventory::submit! {
+                $crate::__private::Registration::of::<$task>()
+            }
+
+            const _: () = {
+                #[allow(unused_imports)]
+                use $crate::__private::NoTask as _;
+                <$crate::__private::Lost<{ $crate::__private::Loses::<$task>::RESULT }>
+                    as $crate::__private::NothingLost>::CHECKED
+            };
+        )+
     };
 }
 
@@ -238,6 +248,8 @@ macro_rules! task_set_of_tuple {
     ($($task:ident)+) => {
         impl<$($task: Task),+> TaskSet for ($($task,)+) {
             fn __registrations() -> Vec<Registration> {
+                // Said by `register!` too, and better: this is for a task that was not registered.
+                $(const { assert!(!Registration::loses_result::<$task>(), "the payload says what result is kept, and its handler keeps none") };)+
                 vec![$(Registration::of::<$task>()),+]
             }
         }

@@ -55,6 +55,6 @@ fn main() {
     let raw = Invite(vec![1, 2]).encode().unwrap();
     assert_eq!(raw.get(), "[1,2]");
     assert_eq!(Invite::decode(&raw, None).unwrap().0, [1, 2]);
-    let refused = Invite(vec![]).check().unwrap_err();
+    let refused = Invite(vec![]).validate().unwrap_err();
     assert_eq!(refused.to_string(), "`.`: invites nobody");
 }

@@ -37,10 +37,10 @@ fn main() {
         locale: locale.into(),
         to: Address { street: street.into() },
     };
-    assert!(mail("de", "Main Street").check().is_ok());
-    let refused = mail("d", "").check().unwrap_err();
+    assert!(mail("de", "Main Street").validate().is_ok());
+    let refused = mail("d", "").validate().unwrap_err();
     let paths: Vec<_> = refused.violations().map(|(path, _)| path).collect();
     assert_eq!(paths, ["locale", "to.street"]);
-    assert!(Purge { days: 0 }.check().is_err());
-    assert!(Unchecked { days: 0 }.check().is_ok());
+    assert!(Purge { days: 0 }.validate().is_err());
+    assert!(Unchecked { days: 0 }.validate().is_ok());
 }

@@ -35,7 +35,7 @@ fn main() {
     let declaration = format!("{:?}", Welcome::DECLARATION);
     for part in [
         r#"aliases: ["send_welcome", "welcome"]"#,
-        "options.rs\", line: 19,",
+        "options.rs\", line: 20,",
         "AtLeastOnce",
         "timeout: 5400s",
     ] {

@@ -17,7 +17,7 @@ use crate::attempt::{Attempt, Cancellation, Ending};
 use crate::error::{BoxError, DecodeError};
 use crate::faults::crash_point;
 use crate::store::{ClaimedRow, version_of};
-use crate::task::declaration::{Delivery, Keep, Registration};
+use crate::task::declaration::{Keep, Registration};
 use crate::worker::shared::Core;
 
 /// Everything that one attempt needs.
