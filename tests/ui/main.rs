@@ -4,6 +4,8 @@
 //! snapshots anew. Read each as somebody who made that mistake: is the first message enough to mend
 //! the program?
 
+mod leans;
+
 #[test]
 fn ui() {
     let cases = trybuild::TestCases::new();
