@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::support::{LIMIT, database, one};
+use crate::support::{LIMIT, database, one, terminate};
 
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_operated"));
@@ -247,9 +247,7 @@ async fn migrate_makes_the_tables_and_run_works() {
         line.expect("readable").as_deref(),
         Some(r#"card to 7 in Some("de")"#)
     );
-    let pid = running.id().expect("it runs").to_string();
-    let told = Command::new("kill").args(["-TERM", &pid]).status().await;
-    assert!(told.expect("kill runs").success());
+    terminate(&running);
     let ended = timeout(LIMIT, running.wait()).await.expect("in time");
     assert!(ended.expect("it ended").success());
     let left: i64 = one(&pool, "select count(*) from taskq.tasks").await;

@@ -3,6 +3,7 @@
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use sqlx::PgPool;
 use taskq::testing::Cluster;
 
@@ -23,12 +24,8 @@ impl Process {
         Self(child)
     }
 
-    fn signal(&self, signal: &str) {
-        let status = Command::new("kill")
-            .args([signal, &self.0.id().to_string()])
-            .status()
-            .expect("there is a command to kill");
-        assert!(status.success());
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).expect("it runs");
     }
 
     async fn ended(&mut self) -> ExitStatus {
@@ -80,7 +77,7 @@ async fn nothing_is_lost_when_a_worker_is_killed_among_slow_tasks() {
     enqueue(&pool, "record", 200, 50).await;
     let first = Process::start(&database.url(), Duration::ZERO);
     at_least(&pool, 50).await;
-    first.signal("-KILL");
+    first.signal(Signal::KILL);
     assert!(
         states(&pool).await.contains_key("running"),
         "it left tasks in its leases"
@@ -103,7 +100,7 @@ async fn transactional_effects_happen_once_when_a_worker_is_killed() {
     let mut worker = Process::start(&database.url(), Duration::ZERO);
     for seen in [40, 80, 120] {
         at_least(&pool, seen).await;
-        worker.signal("-KILL");
+        worker.signal(Signal::KILL);
         worker = Process::start(&database.url(), Duration::ZERO);
     }
     all_over(&pool).await;
@@ -150,7 +147,7 @@ async fn sigint_gives_handlers_their_grace_period_and_hands_the_rest_back() {
     })
     .await;
     let began = Instant::now();
-    worker.signal("-INT");
+    worker.signal(Signal::INT);
     assert!(worker.ended().await.success());
     let took = began.elapsed();
     assert!(
@@ -172,7 +169,7 @@ async fn sigterm_lets_handlers_end() {
     enqueue(&pool, "record", 10, 1_000).await;
     let mut worker = Process::start(&database.url(), Duration::from_secs(60));
     at_least(&pool, 10).await;
-    worker.signal("-TERM");
+    worker.signal(Signal::TERM);
     assert!(worker.ended().await.success());
     assert!(states(&pool).await.is_empty());
     assert_eq!(
@@ -188,13 +185,13 @@ async fn a_second_signal_stops_now() {
     enqueue(&pool, "record", 5, 600_000).await;
     let mut worker = Process::start(&database.url(), Duration::from_secs(3_600));
     at_least(&pool, 5).await;
-    worker.signal("-INT");
+    worker.signal(Signal::INT);
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(
         worker.0.try_wait().expect("a child").is_none(),
         "it waits for its handlers"
     );
-    worker.signal("-INT");
+    worker.signal(Signal::INT);
     assert!(worker.ended().await.success());
     execute(&pool, "select 1").await;
     assert_eq!(states(&pool).await["waiting"], 5);

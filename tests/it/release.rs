@@ -7,7 +7,7 @@ use taskq::testing::Database;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::support::{LIMIT, database, execute, one, until};
+use crate::support::{LIMIT, database, execute, one, terminate, until};
 
 const ONE: &str = env!("CARGO_BIN_EXE_release_one");
 const TWO: &str = env!("CARGO_BIN_EXE_release_two");
@@ -45,9 +45,7 @@ async fn enqueue(release: &str, database: &Database, first: i64, last: i64) {
 
 /// Stops a worker in order, so that it writes its counters.
 async fn stop(worker: Child) {
-    let pid = worker.id().expect("it runs").to_string();
-    let told = Command::new("kill").args(["-TERM", &pid]).status().await;
-    assert!(told.expect("kill runs").success());
+    terminate(&worker);
     ends(worker).await;
 }
 

@@ -6,9 +6,11 @@ use std::io;
 use std::sync::Once;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{PgPool, query_as};
 use taskq::testing::Database;
 use taskq::{Worker, WorkerBuilder};
+use tokio::process::Child;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -42,6 +44,12 @@ pub(crate) async fn while_working<T>(worker: WorkerBuilder, test: impl Future<Ou
     let (result, ended) = tokio::join!(test, run);
     ended.expect("the worker stops in order");
     result
+}
+
+/// Asks a process to end in order. Not by the command `kill`, which a small system has not.
+pub(crate) fn terminate(process: &Child) {
+    let id = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    kill_process(id.expect("it runs"), Signal::TERM).expect("told");
 }
 
 /// Waits until `condition` holds.
