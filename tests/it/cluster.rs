@@ -19,9 +19,15 @@ struct Holder {
 impl Holder {
     /// Starts a process and waits until it holds the cluster.
     fn start(name: &str, then: &str) -> Self {
+        Self::start_with(name, then, &[])
+    }
+
+    /// As `start`, with further variables in its environment.
+    fn start_with(name: &str, then: &str, environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_holder"))
             .args([name, then])
             .env_remove("DATABASE_URL")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -104,6 +110,27 @@ async fn a_panic_of_its_only_user_stops_the_server() {
     holder.child.wait().expect("it ends");
     until("stopped", async || {
         !is_served(&url).await && !folder(&url).join("data/postmaster.pid").exists()
+    })
+    .await;
+    fs::remove_dir_all(folder(&url)).expect("removed");
+}
+
+#[tokio::test]
+async fn settings_for_other_servers_do_not_reach_the_one_that_is_started() {
+    let name = Name::new("elsewhere");
+    let others = [
+        ("PGPORT", "5433"),
+        ("PGSSLMODE", "require"),
+        ("PGHOST", "db.invalid"),
+        ("PGUSER", "nobody_here"),
+        ("PGDATABASE", "none"),
+    ];
+    let holder = Holder::start_with(&name.0, "", &others);
+    let url = holder.url.clone();
+    assert!(is_served(&url).await, "{url}");
+    holder.kill();
+    until("stopped", async || {
+        !folder(&url).join("data/postmaster.pid").exists()
     })
     .await;
     fs::remove_dir_all(folder(&url)).expect("removed");

@@ -15,6 +15,9 @@ const NOBODY: u32 = 65_534;
 /// Memory that a file system must have free to hold the clusters of tests.
 const ROOM_IN_MEMORY: u64 = 1 << 30;
 
+/// What a server reads from its environment. Somebody's settings for other servers would move its socket.
+const OF_OTHER_SERVERS: [&str; 3] = ["PGPORT", "PGDATESTYLE", "PGCLIENTENCODING"];
+
 /// The user that the server runs as.
 pub(crate) fn server_uid() -> u32 {
     match uid() {
@@ -33,6 +36,9 @@ pub(crate) fn as_server_user(program: impl Into<OsString>) -> Command {
     if uid() == 0 {
         command.uid(NOBODY).gid(NOBODY);
     }
+    OF_OTHER_SERVERS.iter().for_each(|name| {
+        command.env_remove(name);
+    });
     command.current_dir("/");
     command
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
 
@@ -203,6 +203,8 @@ impl Server {
         PgConnectOptions::new_without_pgpass()
             .socket(&self.folder)
             .port(5432)
+            // Whatever `PGSSLMODE` says of other servers.
+            .ssl_mode(PgSslMode::Disable)
             .username("postgres")
             .database(database)
     }
@@ -211,7 +213,7 @@ impl Server {
     pub(crate) fn url(&self, database: &str) -> String {
         let folder = escaped(&self.folder.to_string_lossy());
         let database = escaped(database);
-        format!("postgres:///{database}?host={folder}&port=5432&user=postgres")
+        format!("postgres:///{database}?host={folder}&port=5432&user=postgres&sslmode=disable")
     }
 
     /// Kills the server as a crash would, and waits until it is gone.
