@@ -25,7 +25,8 @@ impl Site {
         Self {
             program,
             url,
-            client: Client::new(),
+            // A proxy of this machine's does not know the way.
+            client: Client::builder().no_proxy().build().unwrap(),
         }
     }
 
