@@ -289,7 +289,7 @@ async fn a_check_decodes_as_a_worker_does() {
         [
             "pack . panicked: unlucky [6, 7]",
             "pack items[1] payload does not decode at `items[1]`: invalid type: string \"x\", expected u32 [4]",
-            "pack label payload is refused: `label`: length is greater than 5 [5]",
+            "pack label the payload has values that its task type refuses: `label`: length is greater than 5 [5]",
         ]
     );
 }

@@ -63,7 +63,7 @@ async fn what_another_transaction_has_not_committed_is_not_found() {
     assert_eq!(
         message.await,
         "no task `send_card` waits in queue `mail` with SendCard { usr_id: 42, .. }\n  \
-         there is none of this type, waiting, running or finished, that this connection sees"
+         this connection sees no task of this type, neither waiting nor running nor finished"
     );
 }
 

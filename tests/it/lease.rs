@@ -296,7 +296,7 @@ async fn the_effects_of_a_handler_whose_lease_was_lost_are_rolled_back() {
     })
     .await;
     assert_eq!(count_effects(&pool).await, (1, 1));
-    assert!(log.has("lease lost; the attempt does not count"));
+    assert!(log.has("lease lost; this attempt does not count"));
     assert!(!log.has("attempt failed"), "{}", log.text());
 }
 

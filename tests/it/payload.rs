@@ -25,7 +25,7 @@ async fn a_payload_that_garde_refuses_is_not_enqueued() {
     assert_eq!(*task_type, "invite");
     let paths: Vec<_> = source.violations().map(|(path, _)| path).collect();
     assert_eq!(paths, ["locale"]);
-    assert_eq!(error.to_string(), "the payload of `invite` is refused");
+    assert_eq!(error.to_string(), "the payload of `invite` has values that its task type refuses");
     let many = taskq::enqueue_many(
         &mut db,
         ["de", "much too long"].map(|locale| Invite {
@@ -53,7 +53,7 @@ async fn a_row_that_garde_refuses_is_set_aside() {
     assert_eq!(states(&pool).await, [("invalid".to_owned(), 1)].into());
     let error: String = one(&pool, "select errors -> -1 ->> 'error' from taskq.dead").await;
     assert!(
-        error.starts_with("payload is refused: `locale`: "),
+        error.starts_with("the payload has values that its task type refuses: `locale`: "),
         "{error}"
     );
 }

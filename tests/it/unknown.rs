@@ -75,7 +75,7 @@ async fn a_thousand_good_tasks_finish_as_if_the_others_were_not_there() {
         "{invalid}"
     );
     assert!(
-        log.has("payload is invalid; task set aside"),
+        log.has("payload is invalid; the task is set aside"),
         "{}",
         log.text()
     );

@@ -75,7 +75,7 @@ impl Decision {
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.marker.wish {
-            Wish::RetryIn(_) => "retry asked for",
+            Wish::RetryIn(_) => "retry requested",
             Wish::Snooze(_) => "snoozed",
             Wish::Discard(_) => "discarded",
             Wish::Cancel(_) => "cancelled",

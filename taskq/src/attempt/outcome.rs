@@ -56,7 +56,7 @@ impl<T, E: Into<BoxError>> IntoOutcome for Result<T, E> {
 // Not a mode of `IntoOutcome`: its message would speak of `()`, which cannot be kept.
 #[diagnostic::on_unimplemented(
     message = "`result = \"keep\"` needs `Result<T, E>` with `T: Serialize + DeserializeOwned` and `E: Into<Box<dyn Error + Send + Sync>>`, not `{Self}`",
-    label = "no result that can be kept",
+    label = "this result cannot be kept",
     note = "add `#[derive(serde::Serialize, serde::Deserialize)]` to the type of the result: it is stored as JSON, and `taskq::result` reads it back"
 )]
 pub trait IntoKept {
@@ -94,7 +94,7 @@ impl Kept {
     /// Gives up a result that Postgres does not take.
     pub(crate) fn refused(error: &str) -> Self {
         Self {
-            json: Err(format!("the result was refused: {error}")),
+            json: Err(format!("Postgres refused the result: {error}")),
         }
     }
 

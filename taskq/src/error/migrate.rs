@@ -44,7 +44,7 @@ impl fmt::Display for SchemaTooNew {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "schema `{}` has version {}, which needs a binary that knows version {}; this one knows {}: deploy a newer version of taskq",
+            "the tables in schema `{}` have version {}, for programs that know version {} or later; this one knows {}: deploy a newer version of taskq",
             self.schema, self.found, self.oldest_binary, self.known
         )
     }
@@ -57,7 +57,7 @@ impl fmt::Display for MigrateError {
                 migration: Some(name),
                 ..
             } => write!(f, "migration `{name}` failed, and nothing was changed"),
-            Self::Database { .. } => f.write_str("the migrations could not be run"),
+            Self::Database { .. } => f.write_str("cannot run the migrations"),
             Self::TooNew(versions) => versions.fmt(f),
         }
     }

@@ -86,14 +86,14 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
             Reason::Form { path, .. } => write!(f, "payload does not decode at `{path}`"),
-            Reason::Values(_) => f.write_str("payload is refused"),
+            Reason::Values(_) => f.write_str("the payload has values that its task type refuses"),
             Reason::TooNew { version, known } => write!(
                 f,
-                "payload has version {version}, and this program knows none after {known}"
+                "the payload has version {version}; this program knows versions up to {known}"
             ),
             Reason::TooOld { version, oldest } => write!(
                 f,
-                "payload has version {version}, and this program reads none before {oldest}"
+                "the payload has version {version}; this program reads versions from {oldest} on"
             ),
         }
     }

@@ -40,7 +40,7 @@ impl fmt::Display for ResultError {
             Self::Decode {
                 task_type, path, ..
             } => write!(f, "the result of `{task_type}` does not decode at `{path}`"),
-            Self::Database(_) => f.write_str("the result could not be read"),
+            Self::Database(_) => f.write_str("cannot read the result"),
         }
     }
 }

@@ -12,7 +12,7 @@ impl fmt::Display for InvalidSchemaName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}` cannot be a schema of taskq: use 1 to 40 lower-case letters, digits and underscores, beginning with a letter and not with `pg_`",
+            "`{}` cannot be the name of taskq's schema: use 1 to 40 lower-case letters, digits and underscores, beginning with a letter and not with `pg_`",
             self.name
         )
     }

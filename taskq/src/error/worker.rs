@@ -118,12 +118,12 @@ impl fmt::Display for WorkerError {
                 found,
             } => write!(
                 f,
-                "the pool allows {found} connections, but this worker may need {needed} at once: {for_handlers} for handlers with `&mut tx`, one for each unit of concurrency of its queues, and {} of its own; raise `PgPoolOptions::max_connections` or lower the concurrency",
+                "this worker may need {needed} connections at once, and the pool allows {found}: {for_handlers} for handlers with `&mut tx` (the concurrency of all its queues) and {} of its own; raise `PgPoolOptions::max_connections`, or lower the concurrency",
                 needed - for_handlers
             ),
             Self::NoSchema { schema } => write!(
                 f,
-                "there are no task tables in schema `{schema}` of this database: run `taskq::migrate(&pool)` first"
+                "schema `{schema}` of this database has no task tables: run `taskq::migrate(&pool)` first (for another schema than `taskq`: `schema.migrate(&pool)`)"
             ),
             Self::SchemaTooOld {
                 schema,
@@ -131,16 +131,16 @@ impl fmt::Display for WorkerError {
                 needed,
             } => write!(
                 f,
-                "schema `{schema}` has version {found}, this binary needs {needed}: run `taskq::migrate(&pool)` first"
+                "the tables in schema `{schema}` have version {found}, and this program needs {needed}: run `taskq::migrate(&pool)` first"
             ),
             Self::SchemaTooNew(versions) => versions.fmt(f),
             Self::PoolClosed => f.write_str(
-                "the pool was closed while the worker was running: stop the worker first",
+                "the pool was closed while the worker ran: stop the worker before you close its pool",
             ),
             Self::PartEnded => f.write_str(
-                "a part of the worker ended by itself: this is a defect of taskq, please report it with the log",
+                "internal error: a background loop of the worker stopped; please report this with the log",
             ),
-            Self::Database(_) => f.write_str("the worker could not look at its tables"),
+            Self::Database(_) => f.write_str("cannot read the task tables"),
         }
     }
 }

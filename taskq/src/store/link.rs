@@ -84,7 +84,7 @@ async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Er
         Ok(result) => result,
         Err(_) => Err(Error::Io(io::Error::new(
             io::ErrorKind::TimedOut,
-            format!("the database did not answer within {CALL_LIMIT:?}"),
+            format!("Postgres did not answer within {CALL_LIMIT:?}"),
         ))),
     }
 }

@@ -42,7 +42,7 @@ use crate::task::options::TaskOptions;
     message = "`{Self}` is not a task payload",
     label = "not a task payload",
     note = "put `#[taskq::task]` on its handler: that makes the payload struct and implements `taskq::Payload` for it",
-    note = "a payload without its handler, for both to be in different crates, is `#[derive(Serialize, Deserialize, taskq::Payload)]`"
+    note = "for a payload in another crate than its handler, write `#[derive(Serialize, Deserialize, taskq::Payload)]` on the payload"
 )]
 pub trait Payload: Sized + Send + 'static {
     /// The wire name, written to the column `task_type`.

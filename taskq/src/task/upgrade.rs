@@ -151,11 +151,11 @@ mod tests {
         let newest = r#"{"usr_id": 1, "locale": "de"}"#;
         assert_eq!(
             read(newest, Some(5)),
-            Err("payload has version 5, and this program knows none after 4".into())
+            Err("the payload has version 5; this program knows versions up to 4".into())
         );
         assert_eq!(
             read(newest, Some(1)),
-            Err("payload has version 1, and this program reads none before 2".into())
+            Err("the payload has version 1; this program reads versions from 2 on".into())
         );
     }
 }

@@ -80,10 +80,10 @@ impl fmt::Display for ClusterError {
             Self::Start { log } => write!(f, "Postgres did not start; its log ends with:\n{log}"),
             Self::File { path, .. } => write!(f, "`{}` cannot be used", path.display()),
             Self::NotOurs => f.write_str(
-                "the server of `DATABASE_URL` is not ours to stop: use `Cluster::private`",
+                "taskq did not start the server of `DATABASE_URL`, so it does not stop it: use `Cluster::private`",
             ),
-            Self::Database(_) => f.write_str("the server refused"),
-            Self::Migrate(_) => f.write_str("the task tables could not be made"),
+            Self::Database(_) => f.write_str("Postgres refused, or could not be reached"),
+            Self::Migrate(_) => f.write_str("cannot make the task tables"),
         }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) async fn listen(
             () = done.cancelled() => return,
             result = listen_once(&core, &wakes) => {
                 let Err(error) = result;
-                tracing::warn!(%error, "listening failed; polling meanwhile");
+                tracing::warn!(%error, "cannot listen for notifications; polling meanwhile");
             }
         }
         tokio::select! {

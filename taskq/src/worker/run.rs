@@ -211,8 +211,8 @@ async fn grace<S: StopNow>(core: &Core, handlers: &mut JoinSet<()>, stop_now: S)
     let grace_period = core.settings.grace_period;
     tokio::select! {
         () = all_end(handlers) => {}
-        () = sleep(grace_period) => log_running(core, "the grace period is over; stopping handlers"),
-        () = stop_now.stop_now() => log_running(core, "asked to stop now; stopping handlers"),
+        () = sleep(grace_period) => log_running(core, "the grace period is over; dropping the handlers that still run"),
+        () = stop_now.stop_now() => log_running(core, "asked to stop now; dropping the handlers that still run"),
     }
 }
 
@@ -222,7 +222,7 @@ async fn stop_handlers(core: &Core, handlers: &mut JoinSet<()>) {
     if !all_end_within(handlers, LAST_HANDLERS).await {
         log_running(
             core,
-            "handlers block their threads and cannot be stopped; their tasks will be rescued",
+            "some handlers block their threads, so they cannot be stopped; their tasks will be rescued",
         );
         handlers.abort_all();
     }
@@ -254,7 +254,7 @@ async fn all_end(set: &mut JoinSet<()>) {
 
 fn log_failure(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "a part of the worker failed");
+        tracing::error!(%error, "internal error: a task of the worker failed");
     }
 }
 

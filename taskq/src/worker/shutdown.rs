@@ -66,7 +66,7 @@ pub async fn shutdown_signal() -> NextSignal {
             }
         }
         Err(error) => {
-            tracing::error!(%error, "signals cannot be waited for: the worker runs until it is killed");
+            tracing::error!(%error, "cannot listen for signals: the worker runs until it is killed");
             std::future::pending().await
         }
     }

@@ -41,10 +41,10 @@ pub(crate) async fn beat(core: Arc<Core>, done: CancellationToken) {
         }
     }
     if let Err(error) = write_counters(&core, &mut store).await {
-        tracing::warn!(%error, "the counters of the last seconds could not be written");
+        tracing::warn!(%error, "cannot write the counters; the counts of the last seconds are lost");
     }
     if let Err(error) = store.unregister(itself.worker_id).await {
-        tracing::debug!(%error, "could not unregister; the registration will run out");
+        tracing::debug!(%error, "cannot unregister this worker; its registration will expire");
     }
 }
 
@@ -62,7 +62,7 @@ async fn beat_once(
         if lost > 0 {
             tracing::warn!(
                 lost,
-                "leases lost: others have taken their tasks; handlers stopped"
+                "leases lost: other workers have rescued their tasks; their handlers are stopped"
             );
         }
     }
@@ -95,7 +95,7 @@ pub(crate) async fn watch(core: Arc<Core>, done: CancellationToken) {
         if given_up > 0 {
             tracing::warn!(
                 given_up,
-                "leases given up: no heartbeat came through; handlers stopped"
+                "leases given up: no heartbeat reached Postgres in time; their handlers are stopped"
             );
         }
     }

@@ -45,7 +45,7 @@ pub(crate) async fn write(
     tokio::select! {
         () = writer.write_all(&mut outcomes) => {}
         () = give_up.cancelled() => tracing::error!(
-            "outcomes could not be written in time; their tasks will be rescued and run again"
+            "the last outcomes could not be written before the worker stopped; their tasks will be rescued and run again"
         ),
     }
 }
@@ -66,7 +66,7 @@ impl Writer {
     async fn write_all(&mut self, outcomes: &mut mpsc::Receiver<Settlement>) {
         // So that the connection is there when the first task has ended.
         if let Err(error) = self.store.backend().await {
-            tracing::debug!(%error, "no connection for outcomes yet; the first of them tries again");
+            tracing::debug!(%error, "cannot connect to write outcomes yet; trying again with the first outcome");
         }
         let mut gathered = Gathered::default();
         let mut arrived = Vec::new();
@@ -174,7 +174,7 @@ impl Writer {
                 Ok(counted) => {
                     let dropped = settlements.len() - counted.len();
                     if dropped > 0 {
-                        tracing::warn!(dropped, "leases lost: these outcomes do not count");
+                        tracing::warn!(dropped, "some outcomes came too late: their leases were lost, and they do not count");
                     }
                     return Ok(());
                 }
@@ -193,7 +193,7 @@ impl Writer {
         match settlements {
             [settlement] if settlement.verdict.result().is_some() => {
                 // The work is done, and must not be repeated for the sake of what it returned.
-                tracing::error!(%error, "a result was refused; its task completes without it");
+                tracing::error!(%error, "Postgres refused a result; its task completes without it");
                 let without = without_result(settlement, error.message());
                 self.settle(&[without]).await;
             }
@@ -202,7 +202,7 @@ impl Writer {
                 tracing::error!(
                     task_id,
                     %error,
-                    "an outcome was refused; the task will be rescued and run again"
+                    "Postgres refused an outcome; its task will be rescued and run again"
                 );
                 self.core.held.record_settled(settlement.lease_id, 1);
             }
@@ -249,7 +249,7 @@ impl Pauses {
     async fn after(&mut self, error: &Error) {
         let pause = self.next.mul_f64(0.5 + 0.5 * fastrand::f64());
         self.next = (self.next * 2).min(LONGEST_PAUSE);
-        tracing::warn!(%error, ?pause, "outcomes could not be written; trying again");
+        tracing::warn!(%error, ?pause, "cannot write outcomes; trying again");
         sleep(pause).await;
     }
 }

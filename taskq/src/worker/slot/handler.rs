@@ -64,7 +64,7 @@ impl Execution<'_> {
                 let verdict = Verdict::invalid(&error);
                 tracing::error!(
                     error = verdict.error(),
-                    "payload is invalid; task set aside"
+                    "payload is invalid; the task is set aside"
                 );
                 return Ended::Unsettled(verdict);
             }
@@ -80,7 +80,7 @@ impl Execution<'_> {
             },
             () = self.taken.cancelled() => return Ended::Lost,
             () = self.core.stop.now.cancelled() => {
-                tracing::info!("worker is stopping; task handed back");
+                tracing::info!("worker is stopping; the task is handed back");
                 return Ended::Unsettled(Verdict::HandBack);
             }
         };
@@ -185,7 +185,7 @@ pub(crate) fn log(verdict: &Verdict, took: Duration) {
         Verdict::Complete => tracing::debug!(?took, "completed"),
         Verdict::Keep { result } => match result.problem() {
             None => tracing::debug!(?took, "completed"),
-            Some(error) => tracing::error!(?took, error, "completed, and its result is lost"),
+            Some(error) => tracing::error!(?took, error, "completed, but the result could not be kept"),
         },
         Verdict::Retry { delay, error } => {
             tracing::warn!(?took, error, retry_in = ?delay, "attempt failed; will retry");

@@ -70,7 +70,7 @@ impl Slot {
         let row = &task.row;
         let Some(registration) = core.registry.find(&row.task_type) else {
             // Does not happen: the claim names the types that it wants.
-            tracing::error!("claimed a task of an unknown type; it will be rescued");
+            tracing::error!("internal error: claimed a task of an unknown type; it will be rescued");
             core.held.record_settled(row.lease_id, 1);
             return None;
         };
@@ -104,11 +104,11 @@ impl Slot {
                 Some(execution.settlement(verdict))
             }
             Ok(Ended::Lost) => {
-                tracing::warn!("lease lost; the attempt does not count");
+                tracing::warn!("lease lost; this attempt does not count");
                 None
             }
             Err(_) => {
-                tracing::error!("panicked while ending an attempt; the task will be rescued");
+                tracing::error!("internal error: the worker panicked while it ended an attempt; the task will be rescued");
                 core.held.record_settled(row.lease_id, 1);
                 None
             }

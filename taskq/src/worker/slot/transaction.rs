@@ -84,7 +84,7 @@ pub(crate) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -
     let mut session = match begun {
         Ok(session) => session,
         Err(error) => {
-            tracing::warn!(%error, "no transaction could be begun; task put off");
+            tracing::warn!(%error, "cannot begin a transaction; the task is put off");
             return Ended::Unsettled(Verdict::Snooze {
                 delay: NO_TRANSACTION_DELAY,
             });
@@ -115,7 +115,7 @@ impl Session {
             Err(error) => error,
         };
         if error.as_database_error().is_none() {
-            tracing::warn!(%error, "the commit was not answered; if it did not happen, the attempt failed");
+            tracing::warn!(%error, "the commit was not answered; if it did not happen, the attempt counts as failed");
             let error = format!("its transaction was not committed: {}", report(&error));
             return Ended::Unsettled(execution.failed_at_end(error.into()));
         }
@@ -132,7 +132,7 @@ impl Session {
             Err(error) => Err(error),
         };
         recorded.unwrap_or_else(|error| {
-            tracing::debug!(%error, "the transaction is of no more use; recording beside it");
+            tracing::debug!(%error, "the handler's transaction is broken; recording the outcome on another connection");
             Ended::Unsettled(verdict)
         })
     }
@@ -199,7 +199,7 @@ impl Session {
     async fn roll_back(self, execution: &Execution<'_>) {
         let rollback = self.tx.transaction.rollback();
         if let Err(error) = stop_query(execution, self.backend, rollback).await {
-            tracing::debug!(%error, "rollback failed; the server rolls back by itself");
+            tracing::debug!(%error, "rollback failed; the connection is closed, which rolls back");
         }
     }
 }
@@ -219,7 +219,7 @@ async fn stop_query<T>(
     let cancelled = spare.cancel_backend(backend).await;
     drop(spare);
     if let Err(error) = cancelled {
-        tracing::warn!(%error, "a dropped handler's query could not be cancelled");
+        tracing::warn!(%error, "cannot cancel the query of a dropped handler");
     }
     step(statement).await
 }

@@ -32,7 +32,7 @@ async fn take(core: &Core) -> bool {
             true
         }
         Err(error) => {
-            tracing::warn!(%error, "the census failed; trying again later");
+            tracing::warn!(%error, "cannot count waiting tasks; trying again at the next census");
             false
         }
     }

@@ -31,7 +31,7 @@ async fn prune_history(core: &Core) -> bool {
             true
         }
         Err(error) => {
-            tracing::warn!(%error, "could not prune the history; trying again soon");
+            tracing::warn!(%error, "cannot prune the history; trying again soon");
             false
         }
     }

@@ -37,7 +37,7 @@ async fn rescue_expired(core: &Core) -> bool {
         let page = match page {
             Ok(page) => page,
             Err(error) => {
-                tracing::warn!(%error, "could not look for expired leases; trying again later");
+                tracing::warn!(%error, "cannot search for expired leases; trying again later");
                 return false;
             }
         };
@@ -69,7 +69,7 @@ async fn rescue(core: &Core, lease: &ExpiredRow) {
                 tracing::warn!(
                     tasks = tasks.len(),
                     of_worker = %lease.worker_id,
-                    "rescued the tasks of a worker that vanished"
+                    "rescued the tasks of a worker that died or was cut off"
                 );
             }
         }
@@ -77,7 +77,7 @@ async fn rescue(core: &Core, lease: &ExpiredRow) {
             lease_id = %lease.lease_id,
             tasks = lease.remaining,
             %error,
-            "a lease could not be rescued; passing it over"
+            "cannot rescue a lease; skipping it until the next round"
         ),
     }
 }
