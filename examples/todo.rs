@@ -13,10 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
 use taskq::Worker;
 use taskq::handler::TaskSet;
-use taskq::testing::Cluster;
+use taskq::testing::Database;
 use tokio::time::sleep;
 
 /// In which order the tasks ran.
@@ -73,27 +72,11 @@ async fn water_plants_at_last(diary: &Diary, room: String) {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     taskq_examples::log_warnings_to_stderr();
-    let cluster = Cluster::persistent("todo").await?;
-    let pool = PgPoolOptions::new()
-        .max_connections(10)
-        .connect(&cluster.url("todo"))
-        .await?;
-    let ran = run(&pool).await;
-    pool.close().await;
-    ran
+    let database = Database::fresh().await?;
+    play(&database.pool()).await
 }
 
-async fn run(pool: &PgPool) -> anyhow::Result<()> {
-    taskq::migrate(pool).await?;
-    let known = [
-        "greet",
-        "resize_photo",
-        "send_invoice",
-        "call_doctor",
-        "water_plants",
-    ];
-    taskq_examples::start_afresh(pool, &[&known[..], &["send_invoyce"]].concat()).await?;
-
+async fn play(pool: &PgPool) -> anyhow::Result<()> {
     println!("ACT ONE: wishful thinking\n");
     println!("The web server is written first. It enqueues by name, in plain SQL, whatever it");
     println!("wishes for; only `greet` has a handler. The worker runs that one, leaves the rest");

@@ -17,8 +17,7 @@ use std::time::Duration;
 use email_address::EmailAddress;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
-use taskq::testing::Cluster;
+use taskq::testing::Database;
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -73,24 +72,10 @@ impl Outbox {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    taskq_examples::log_warnings_to_stderr();
-    let cluster = Cluster::persistent("verification").await?;
-    let pool = PgPoolOptions::new()
-        .max_connections(10)
-        .connect(&cluster.url("verification"))
-        .await?;
-    let ran = run(&pool).await;
-    pool.close().await;
-    ran
-}
-
-async fn run(pool: &PgPool) -> anyhow::Result<()> {
-    taskq::migrate(pool).await?;
-    let task_types = ["SEND_VERIFICATION_EMAIL", "SEND_FORGOT_PASSWORD_EMAIL"];
-    taskq_examples::start_afresh(pool, &task_types).await?;
-
-    enqueue_good_ones(pool).await?;
-    enqueue_by_sql(pool).await?;
+    let database = Database::fresh().await?;
+    let pool = database.pool();
+    enqueue_good_ones(&pool).await?;
+    enqueue_by_sql(&pool).await?;
 
     let outbox = Arc::new(Outbox::default());
     taskq::Worker::builder(pool.clone())
@@ -99,10 +84,10 @@ async fn run(pool: &PgPool) -> anyhow::Result<()> {
         .keep_completed(true)
         .build()
         .await?
-        .run_until(all_finished(pool))
+        .run_until(taskq_examples::all_finished(&pool))
         .await?;
 
-    print_outcomes(pool).await?;
+    print_outcomes(&pool).await?;
     let busiest = outbox.busiest.load(Relaxed);
     println!("\nUp to {busiest} handlers ran at once.");
     Ok(())
@@ -156,19 +141,6 @@ async fn enqueue_by_sql(pool: &PgPool) -> sqlx::Result<()> {
     .execute(pool)
     .await?;
     Ok(())
-}
-
-/// Ends when every task has become something. A real worker runs until `taskq::shutdown_signal()`.
-async fn all_finished(pool: &PgPool) {
-    let unfinished =
-        "select exists (select from taskq.tasks where state in ('waiting', 'running'))";
-    while sqlx::query_scalar(unfinished)
-        .fetch_one(pool)
-        .await
-        .unwrap_or(true)
-    {
-        sleep(Duration::from_millis(50)).await;
-    }
 }
 
 async fn print_outcomes(pool: &PgPool) -> sqlx::Result<()> {

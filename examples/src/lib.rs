@@ -1,14 +1,38 @@
-//! What the examples share: readable log lines, and an empty queue to begin with.
+//! What the examples share: when they end, readable log lines, and an empty queue to begin with.
 
 use std::io::{IsTerminal, Stderr};
+use std::time::Duration;
 
 use anyhow::ensure;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
+use taskq::Schema;
+use tokio::time::sleep;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::SubscriberBuilder;
 use tracing_subscriber::fmt::format::{Compact, DefaultFields, Format};
 
 type Writer = fn() -> Stderr;
+
+/// Ends when no task waits or runs. An example stops its worker then; a real one works until
+/// [`taskq::shutdown_signal`].
+pub async fn all_finished(pool: &PgPool) {
+    all_finished_in(Schema::default(), pool).await;
+}
+
+/// Ends when no task of this schema waits or runs.
+pub async fn all_finished_in(schema: Schema, pool: &PgPool) {
+    let unfinished = format!(
+        "select exists (select from {}.tasks where state in ('waiting', 'running'))",
+        schema.name()
+    );
+    while sqlx::query_scalar(AssertSqlSafe(unfinished.as_str()))
+        .fetch_one(pool)
+        .await
+        .unwrap_or(true)
+    {
+        sleep(Duration::from_millis(20)).await;
+    }
+}
 
 /// Writes what the program and taskq log to standard error: everything from `info` up, or what
 /// `RUST_LOG` says, such as `RUST_LOG=taskq=debug`.
