@@ -15,16 +15,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running example. It is killed when this is dropped, which is also when a test has failed.
 pub(crate) struct Program {
-    name: &'static str,
+    name: String,
     child: Child,
     /// What it has written so far, to both of its outputs.
     written: Arc<Mutex<String>>,
+    /// What of that was on standard output.
+    printed: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
 }
 
 impl Program {
     /// Starts the example on the database at `url`.
-    pub(crate) fn start(name: &'static str, arguments: &[&str], url: &str) -> Self {
+    pub(crate) fn start(name: &str, arguments: &[&str], url: &str) -> Self {
         let path = path_of(name);
         let mut child = Command::new(&path)
             .args(arguments)
@@ -44,14 +46,16 @@ impl Program {
                 )
             });
         let written = Arc::default();
+        let printed = Arc::default();
         let readers = vec![
-            read(child.stdout.take().unwrap(), &written),
-            read(child.stderr.take().unwrap(), &written),
+            read(child.stdout.take().unwrap(), [&written, &printed]),
+            read(child.stderr.take().unwrap(), [&written]),
         ];
         Self {
-            name,
+            name: name.to_owned(),
             child,
             written,
+            printed,
             readers,
         }
     }
@@ -78,6 +82,13 @@ impl Program {
         self.written()
     }
 
+    /// Waits until it ends by itself, and returns what it wrote to standard output.
+    pub(crate) async fn printed(mut self) -> String {
+        let status = self.end().await;
+        assert!(status.success(), "{} ended with {status}", self.name);
+        text_of(&self.printed)
+    }
+
     /// Does what Ctrl-C does, and waits for the end.
     pub(crate) async fn interrupt(mut self) -> ExitStatus {
         let id = self.child.id().expect("still running");
@@ -102,11 +113,13 @@ impl Program {
     }
 
     pub(crate) fn written(&self) -> String {
-        self.written
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        text_of(&self.written)
     }
+}
+
+fn text_of(written: &Mutex<String>) -> String {
+    let written = written.lock().unwrap_or_else(PoisonError::into_inner);
+    written.clone()
 }
 
 impl Drop for Program {
@@ -124,17 +137,19 @@ fn path_of(name: &str) -> PathBuf {
     test.parent().unwrap().with_file_name("examples").join(name)
 }
 
-fn read(
+fn read<const N: usize>(
     output: impl AsyncRead + Unpin + Send + 'static,
-    written: &Arc<Mutex<String>>,
+    into: [&Arc<Mutex<String>>; N],
 ) -> JoinHandle<()> {
-    let written = written.clone();
+    let into = into.map(Arc::clone);
     tokio::spawn(async move {
         let mut lines = BufReader::new(output).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
-            written.push_str(&line);
-            written.push('\n');
+            for text in &into {
+                let mut text = text.lock().unwrap_or_else(PoisonError::into_inner);
+                text.push_str(&line);
+                text.push('\n');
+            }
         }
     })
 }
