@@ -361,7 +361,7 @@ async fn a_handler_does_not_begin_whose_lease_was_lost_while_it_waited_for_a_con
         execute(&pool, "delete from taskq.lease").await;
         until("lost", async || log.has("leases lost")).await;
         drop(closed);
-        until("over", async || log.has("the attempt does not count")).await;
+        until("over", async || log.has("this attempt does not count")).await;
     })
     .await;
     assert_eq!(runs.load(Ordering::SeqCst), 1);

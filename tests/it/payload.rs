@@ -25,7 +25,10 @@ async fn a_payload_that_garde_refuses_is_not_enqueued() {
     assert_eq!(*task_type, "invite");
     let paths: Vec<_> = source.violations().map(|(path, _)| path).collect();
     assert_eq!(paths, ["locale"]);
-    assert_eq!(error.to_string(), "the payload of `invite` has values that its task type refuses");
+    assert_eq!(
+        error.to_string(),
+        "the payload of `invite` has values that its task type refuses"
+    );
     let many = taskq::enqueue_many(
         &mut db,
         ["de", "much too long"].map(|locale| Invite {

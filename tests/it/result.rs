@@ -189,7 +189,10 @@ async fn work_whose_result_cannot_be_kept_is_done_all_the_same() {
     let fine = Answer::enqueue(&mut db, "fine".into())
         .await
         .expect("enqueued");
-    tasks.push((huge.expect("enqueued").task_id, "Postgres refused the result: "));
+    tasks.push((
+        huge.expect("enqueued").task_id,
+        "Postgres refused the result: ",
+    ));
     drain(worker(&pool).only::<(Answer, AnswerInTx)>(), &pool).await;
     for (task_id, expected) in tasks {
         // The type of the task is for reading; both have one result.

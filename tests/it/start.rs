@@ -68,7 +68,7 @@ async fn a_pool_too_small_for_the_concurrency_is_refused_with_the_number_needed(
     let with = |concurrency| Worker::builder(small.clone()).queue("default", concurrency);
     let text = refusal(with(16).only::<(Transactional,)>()).await;
     assert!(
-        text.contains("allows 21 connections") && text.contains("may need 22"),
+        text.contains("the pool allows 21") && text.contains("may need 22 connections"),
         "{text}"
     );
     let error = with(16)
@@ -137,7 +137,7 @@ async fn tables_that_are_missing_or_of_another_version_are_refused_with_the_way_
     let none = Schema::named("nowhere").expect("a name");
     let text = refusal(worker(&pool).only::<(Plain,)>().schema(none)).await;
     assert!(
-        text.contains("no task tables in schema `nowhere`")
+        text.contains("schema `nowhere` of this database has no task tables")
             && text.contains("taskq::migrate(&pool)"),
         "{text}"
     );
@@ -145,7 +145,7 @@ async fn tables_that_are_missing_or_of_another_version_are_refused_with_the_way_
     execute(&pool, "delete from taskq.migration where version > 1").await;
     let text = refusal(worker(&pool).only::<(Plain,)>()).await;
     assert!(
-        text.contains("has version 1") && text.contains("taskq::migrate(&pool)"),
+        text.contains("have version 1") && text.contains("taskq::migrate(&pool)"),
         "{text}"
     );
 
@@ -167,7 +167,7 @@ async fn tables_that_are_missing_or_of_another_version_are_refused_with_the_way_
     .await;
     let text = refusal(worker(&pool).only::<(Plain,)>()).await;
     assert!(
-        text.contains("has version 1000") && text.contains("deploy a newer version"),
+        text.contains("have version 1000") && text.contains("deploy a newer version"),
         "{text}"
     );
 }

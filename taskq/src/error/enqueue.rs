@@ -40,11 +40,14 @@ impl fmt::Display for EnqueueError {
             Self::Encode { task_type, .. } => {
                 write!(f, "the payload of `{task_type}` cannot be written as JSON")
             }
-            Self::Invalid { task_type, .. } => write!(f, "the payload of `{task_type}` has values that its task type refuses"),
-            Self::Option { option, problem } => write!(f, "`{option}` {problem}"),
-            Self::Database(error) if missing_table(error) => f.write_str(
-                "this database has no task tables: run `taskq::migrate(&pool)` first",
+            Self::Invalid { task_type, .. } => write!(
+                f,
+                "the payload of `{task_type}` has values that its task type refuses"
             ),
+            Self::Option { option, problem } => write!(f, "`{option}` {problem}"),
+            Self::Database(error) if missing_table(error) => {
+                f.write_str("this database has no task tables: run `taskq::migrate(&pool)` first")
+            }
             Self::Database(_) => f.write_str("cannot insert the task"),
         }
     }

@@ -157,8 +157,8 @@ impl<P> FoundTasks<P> {
 /// Says what was found instead, each kind together.
 fn elsewhere(mut others: Vec<(String, &TaskOfType)>) -> String {
     if others.is_empty() {
-        return "\n  there is none of this type, waiting, running or finished, that this connection \
-                sees"
+        return "\n  this connection sees no task of this type, neither waiting nor \
+                running nor finished"
             .into();
     }
     others.sort_by(|(one, _), (other, _)| one.cmp(other));

@@ -174,7 +174,10 @@ impl Writer {
                 Ok(counted) => {
                     let dropped = settlements.len() - counted.len();
                     if dropped > 0 {
-                        tracing::warn!(dropped, "some outcomes came too late: their leases were lost, and they do not count");
+                        tracing::warn!(
+                            dropped,
+                            "some outcomes came too late: their leases were lost, and they do not count"
+                        );
                     }
                     return Ok(());
                 }

@@ -185,7 +185,9 @@ pub(crate) fn log(verdict: &Verdict, took: Duration) {
         Verdict::Complete => tracing::debug!(?took, "completed"),
         Verdict::Keep { result } => match result.problem() {
             None => tracing::debug!(?took, "completed"),
-            Some(error) => tracing::error!(?took, error, "completed, but the result could not be kept"),
+            Some(error) => {
+                tracing::error!(?took, error, "completed, but the result could not be kept")
+            }
         },
         Verdict::Retry { delay, error } => {
             tracing::warn!(?took, error, retry_in = ?delay, "attempt failed; will retry");

@@ -70,7 +70,9 @@ impl Slot {
         let row = &task.row;
         let Some(registration) = core.registry.find(&row.task_type) else {
             // Does not happen: the claim names the types that it wants.
-            tracing::error!("internal error: claimed a task of an unknown type; it will be rescued");
+            tracing::error!(
+                "internal error: claimed a task of an unknown type; it will be rescued"
+            );
             core.held.record_settled(row.lease_id, 1);
             return None;
         };
@@ -108,7 +110,9 @@ impl Slot {
                 None
             }
             Err(_) => {
-                tracing::error!("internal error: the worker panicked while it ended an attempt; the task will be rescued");
+                tracing::error!(
+                    "internal error: the worker panicked while it ended an attempt; the task will be rescued"
+                );
                 core.held.record_settled(row.lease_id, 1);
                 None
             }
