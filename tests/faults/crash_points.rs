@@ -48,13 +48,10 @@ async fn die_at(point: &'static str) {
         stage.enqueue(REPEATABLE, 2, 3_000).await;
     }
     let mut victim = stage.worker().set("TASKQ_CRASH_AT", point);
-    if point.ends_with("_advance") {
-        // It claims much, from a lane from which somebody else claims too.
+    if point.ends_with("_reserve") {
+        // The victim claims much, from a lane from which somebody else claims too.
         stage.enqueue(REPEATABLE, 400, 1).await;
-        stage
-            .execute("insert into taskq.worker (worker_id, host, process_id, queues, task_types, expires_at)
-                      values (gen_random_uuid(), '', 0, '{default}', '{repeatable}', now() + interval '1 hour')")
-            .await;
+        stage.add_absent_worker().await;
         victim = victim.set("CONCURRENCY", 400);
     }
     let mut victim = victim.start();

@@ -10,6 +10,7 @@ mod namespace;
 mod part;
 mod pause;
 mod planted;
+mod plants;
 mod server;
 mod soak;
 mod stage;

@@ -1,15 +1,16 @@
-//! A part of a worker that ends by itself, which is a bug, and is planted here.
+//! A background loop of a worker that ends by itself, which is a bug: a panic ends it here.
 
 use crate::stage::{ONCE, REPEATABLE, Stage};
 
 #[tokio::test]
-async fn a_worker_of_which_a_part_ended_says_so_and_hands_its_tasks_back() {
+async fn a_worker_whose_background_loop_ends_says_so_and_hands_its_tasks_back() {
     let stage = Stage::shared().await;
     stage.enqueue(REPEATABLE, 3, 60_000).await;
     stage.enqueue(ONCE, 3, 60_000).await;
     let mut worker = stage
         .worker()
-        .set("TASKQ_PLANT", "part_ends")
+        // The rescue and the census at the start, and the rescue again after half a lease.
+        .set("TASKQ_PANIC_AT", "before_duty:4")
         .set("GRACE_MS", 60_000)
         .start();
     stage.at_least(6).await;

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use taskq::faults::PLANTS;
 use taskq_tests::check::Summary;
 use taskq_tests::history::{Event, Plan};
 use taskq_tests::proxy::{Proxy, Weather};
 use tokio::time::sleep;
 
+use crate::plants::{self, Plant};
 use crate::stage::{Actor, LIMIT, ONCE, REPEATABLE, Stage, until};
 
 type Found = Result<Summary, Vec<String>>;
@@ -18,31 +18,30 @@ type Found = Result<Summary, Vec<String>>;
 const LONG_ENOUGH: Duration = Duration::from_secs(6);
 
 /// Runs a scenario without the bug and with it.
-async fn is_found(plant: &'static str, scenario: impl AsyncFn(&str) -> Found, expected: &str) {
-    assert!(PLANTS.iter().any(|it| it.name == plant));
-    if let Err(found) = scenario("").await {
+async fn is_found(plant: Plant, scenario: impl AsyncFn(Option<Plant>) -> Found, expected: &str) {
+    if let Err(found) = scenario(None).await {
         panic!("without the bug: {found:#?}");
     }
-    let found = scenario(plant).await.expect_err("the bug is found");
+    let found = scenario(Some(plant)).await.expect_err("the bug is found");
     assert!(
-        found.iter().any(|it| it.contains(expected)),
-        "{plant}: {found:#?}"
+        found.iter().any(|violation| violation.contains(expected)),
+        "{}: {found:#?}",
+        plant.name
     );
 }
 
 impl Actor {
-    fn with_bug(self, plant: &str) -> Self {
-        match plant {
-            "" => self,
-            _ => self.set("TASKQ_PLANT", plant),
-        }
+    fn with_bug(self, plant: Option<Plant>) -> Self {
+        let Some(plant) = plant else { return self };
+        let edits = serde_json::to_string(plant.edits).expect("edits are plain data");
+        self.set("TASKQ_EDITS", edits)
     }
 }
 
 /// A worker stands still between its handler and the completion, until another has done the task.
 #[tokio::test]
 async fn a_missing_fence_is_found() {
-    let scenario = async |plant: &str| {
+    let scenario = async |plant| {
         let stage = Stage::shared().await;
         stage.enqueue(ONCE, 1, 0).await;
         let late = stage
@@ -57,14 +56,14 @@ async fn a_missing_fence_is_found() {
         sleep(Duration::from_secs(1)).await;
         stage.violations().await
     };
-    is_found("no_fence", scenario, "2 effects in place of 1").await;
+    is_found(plants::NO_FENCE, scenario, "2 effects in place of 1").await;
 }
 
 /// The server forgets a claim and, with it, the last value of the sequence; the next lease gets
 /// the same number, and the worker of the first one completes the second.
 #[tokio::test]
 async fn a_lease_numbered_by_a_sequence_is_found() {
-    let scenario = async |plant: &str| {
+    let scenario = async |plant| {
         let stage = Stage::own().await;
         stage.execute("create sequence lease_sequence").await;
         let worker = |queue: &str| {
@@ -109,13 +108,13 @@ async fn a_lease_numbered_by_a_sequence_is_found() {
         stage.over().await;
         stage.violations().await
     };
-    is_found("sequence", scenario, "is lost").await;
+    is_found(plants::SEQUENCE, scenario, "is lost").await;
 }
 
 /// A lease has run out when the rescuer looks, and is extended before it rescues.
 #[tokio::test]
 async fn a_rescue_without_the_expiry_check_is_found() {
-    let scenario = async |plant: &str| {
+    let scenario = async |plant| {
         let stage = Stage::shared().await;
         stage.enqueue(REPEATABLE, 1, 5_000).await;
         // Its heartbeats come every two seconds, and its own maintenance after four.
@@ -144,12 +143,12 @@ async fn a_rescue_without_the_expiry_check_is_found() {
         stage.over().await;
         stage.violations().await
     };
-    is_found("rescue_unexpired", scenario, "had two live attempts").await;
+    is_found(plants::RESCUE_UNEXPIRED, scenario, "had two live attempts").await;
 }
 
 #[tokio::test]
 async fn a_missing_savepoint_is_found() {
-    let scenario = async |plant: &str| {
+    let scenario = async |plant| {
         let stage = Stage::shared().await;
         let fails_once = Plan {
             failures: 1,
@@ -160,40 +159,41 @@ async fn a_missing_savepoint_is_found() {
         stage.over().await;
         stage.violations().await
     };
-    is_found("no_savepoint", scenario, "2 effects in place of 1").await;
+    is_found(plants::NO_SAVEPOINT, scenario, "2 effects in place of 1").await;
 }
 
-/// All rows are locked by somebody while the worker claims for the first time.
+/// A worker dies between reserving a range and claiming it.
 #[tokio::test]
-async fn a_short_claim_taken_for_empty_is_found() {
-    let scenario = async |plant: &str| {
+async fn a_range_that_is_taken_for_claimed_is_found() {
+    let scenario = async |plant| {
         let stage = Stage::shared().await;
-        stage.enqueue(REPEATABLE, 5, 0).await;
-        let mut tx = stage.pool.begin().await.expect("begun");
-        sqlx::query("select from taskq.task for update")
-            .execute(&mut *tx)
-            .await
-            .expect("locked");
-        let worker = stage
+        stage.enqueue(REPEATABLE, 600, 1).await;
+        stage.add_absent_worker().await;
+        // The first makes the lane's frontier, and the second moves it.
+        for _ in 0..2 {
+            let mut reserving = stage
+                .worker()
+                .set("CONCURRENCY", 250)
+                .set("TASKQ_CRASH_AT", "after_reserve")
+                .start();
+            reserving.ended().await;
+        }
+        stage.run_leases_out().await;
+        let _other = stage
             .worker()
             .with_bug(plant)
-            .set("LISTEN", false)
             .set("POLL_MS", 3_600_000)
-            .set("TASKQ_PAUSE_AT", "after_claim")
             .start();
-        worker.stopped().await;
-        tx.rollback().await.expect("unlocked");
-        worker.signal(Signal::CONT);
         stage.over_within(LONG_ENOUGH).await;
         stage.violations().await
     };
-    is_found("short_is_empty", scenario, "is not over").await;
+    is_found(plants::RESERVED_IS_CLAIMED, scenario, "is not over").await;
 }
 
 /// The answer to an outcome is lost, and the outcome is sent again.
 #[tokio::test]
 async fn an_outcome_for_a_task_that_has_left_its_lease_is_found() {
-    let scenario = async |plant: &str| {
+    let scenario = async |plant| {
         let stage = Stage::own().await;
         let proxy = Proxy::start(stage.socket()).await.expect("a proxy");
         let fails_once = Plan {
@@ -230,13 +230,13 @@ async fn an_outcome_for_a_task_that_has_left_its_lease_is_found() {
         stage.over().await;
         stage.violations().await
     };
-    is_found("outcome_twice", scenario, "is lost").await;
+    is_found(plants::OUTCOME_TWICE, scenario, "is lost").await;
 }
 
 /// The answer to a claim is lost: the lease is in nobody's memory, and has to run out.
 #[tokio::test]
 async fn a_heartbeat_by_worker_is_found() {
-    let scenario = async |plant: &str| {
+    let scenario = async |plant| {
         let stage = Stage::own().await;
         let proxy = Proxy::start(stage.socket()).await.expect("a proxy");
         stage.enqueue(REPEATABLE, 1, 30_000).await;
@@ -271,16 +271,16 @@ async fn a_heartbeat_by_worker_is_found() {
             }
         })
     };
-    is_found("beat_by_worker", scenario, "task 2 is not over").await;
+    is_found(plants::BEAT_BY_WORKER, scenario, "task 2 is not over").await;
 }
 
 /// A bug that is planted in a text which has changed says so, in place of not being there.
 #[tokio::test]
 async fn each_planted_bug_finds_the_text_that_it_replaces() {
-    for plant in PLANTS {
+    for plant in plants::ALL {
         let stage = Stage::shared().await;
         stage.execute("create sequence lease_sequence").await;
-        let mut worker = stage.worker().set("TASKQ_PLANT", plant.name).start();
+        let mut worker = stage.worker().with_bug(Some(*plant)).start();
         let begun = "select count(*) from taskq.worker";
         let began = std::time::Instant::now();
         while stage.count(begun).await == 0 {
@@ -288,5 +288,28 @@ async fn each_planted_bug_finds_the_text_that_it_replaces() {
             assert!(began.elapsed() < LIMIT);
             sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_worker_whose_edits_do_not_fit_does_not_start() {
+    let stage = Stage::shared().await;
+    let edit = |statement: &str, from: &str| {
+        format!(r#"[{{"statement": "{statement}", "from": "{from}", "to": ""}}]"#)
+    };
+    for (process, (edits, expected)) in [
+        (edit("heartbeat", "no such text"), "stands there 0 times"),
+        (
+            edit("no_statement", "select"),
+            "there is no statement `no_statement`",
+        ),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let mut worker = stage.worker().set("TASKQ_EDITS", edits).start();
+        assert!(!worker.ended().await.success());
+        let log = stage.log(process);
+        assert!(log.contains(expected), "{log}");
     }
 }

@@ -197,7 +197,12 @@ impl Stage {
             .env("LEASE_MS", LEASE.as_millis().to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null());
-        for name in ["TASKQ_PLANT", "TASKQ_CRASH_AT", "TASKQ_PAUSE_AT"] {
+        for name in [
+            "TASKQ_CRASH_AT",
+            "TASKQ_PAUSE_AT",
+            "TASKQ_PANIC_AT",
+            "TASKQ_EDITS",
+        ] {
             command.env_remove(name);
         }
         Actor(command, log)
@@ -230,6 +235,15 @@ impl Stage {
 
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         query_scalar(sql).fetch_one(&self.pool).await.expect(sql)
+    }
+
+    /// Registers a worker that is not there, so that the queue is one from which several claim.
+    pub(crate) async fn add_absent_worker(&self) {
+        self.execute(
+            "insert into taskq.worker (worker_id, host, process_id, queues, task_types, expires_at)
+             values (gen_random_uuid(), '', 0, '{default}', '{repeatable}', now() + interval '1 hour')",
+        )
+        .await;
     }
 
     /// Moves the end of all leases into the past.

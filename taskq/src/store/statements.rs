@@ -50,14 +50,14 @@ macro_rules! statements {
                 &TASKQ
             }
 
-            // As for any other schema, so that a bug may be planted in them.
+            // As for any other schema, so that a test can edit them.
             #[cfg(feature = "faults")]
             pub(crate) fn of_default() -> &'static Self {
-                static PLANTED: std::sync::LazyLock<Statements> =
-                    std::sync::LazyLock::new(|| {
-                        Statements::of(DEFAULT_SCHEMA)
-                    });
-                &PLANTED
+                static EDITED: std::sync::LazyLock<Statements> = std::sync::LazyLock::new(|| {
+                    faults::require_possible(&["undo", $($(stringify!($name),)+)+]);
+                    Statements::of(DEFAULT_SCHEMA)
+                });
+                &EDITED
             }
 
             pub(crate) fn of(schema: &str) -> Self {

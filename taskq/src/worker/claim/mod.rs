@@ -20,7 +20,6 @@ use uuid::Uuid;
 
 use self::buffer::{Backlog, Claimed};
 use crate::attempt::verdict::{Settlement, Verdict};
-use crate::faults;
 use crate::lane::{Claimable, Lanes, Place, Share, Taken};
 use crate::store::{ClaimRequest, ClaimedLease, ClaimedRow, Store};
 use crate::worker::operators::Wake;
@@ -347,10 +346,6 @@ impl Claimer {
             .copied()
             .unwrap_or(longest)
             .min(longest);
-        let nap = match faults::is_planted("short_is_empty") {
-            true => longest,
-            false => nap,
-        };
         let now = Instant::now();
         let registered = queue
             .asleep_until

@@ -1,0 +1,120 @@
+//! The bugs that the tests plant. Each is a change of what the library says to Postgres, given to a
+//! worker process by its environment: the library knows nothing of them.
+
+use serde::Serialize;
+
+/// A planted bug.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plant {
+    pub(crate) name: &'static str,
+    pub(crate) edits: &'static [Edit],
+}
+
+/// A change of a statement's text, in which `from` stands exactly once.
+#[derive(Debug, Serialize)]
+pub(crate) struct Edit {
+    statement: &'static str,
+    from: &'static str,
+    to: &'static str,
+}
+
+const fn edit(statement: &'static str, from: &'static str, to: &'static str) -> Edit {
+    Edit {
+        statement,
+        from,
+        to,
+    }
+}
+
+pub(crate) const ALL: &[Plant] = &[
+    NO_FENCE,
+    SEQUENCE,
+    RESCUE_UNEXPIRED,
+    NO_SAVEPOINT,
+    RESERVED_IS_CLAIMED,
+    OUTCOME_TWICE,
+    BEAT_BY_WORKER,
+];
+
+/// A completion counts whether or not the lease is still there.
+pub(crate) const NO_FENCE: Plant = Plant {
+    name: "no_fence",
+    edits: &[
+        edit("complete_own", "'the lease of this task is gone'", "'1'"),
+        edit(
+            "complete",
+            "delete from taskq.lease",
+            ", gone as (delete from taskq.lease",
+        ),
+        edit(
+            "complete",
+            "returning lease.lease_id",
+            ") select given.lease_id from unnest($1::uuid[]) as given (lease_id)",
+        ),
+    ],
+};
+
+/// The number of a lease comes from a sequence, of which a crashed server forgets the last values.
+/// The test makes the sequence.
+pub(crate) const SEQUENCE: Plant = Plant {
+    name: "sequence",
+    edits: &[edit(
+        "claim",
+        "else $1::uuid",
+        "else coalesce((select lpad(to_hex(nextval('lease_sequence')), 32, '0')::uuid), $1::uuid)",
+    )],
+};
+
+/// A rescuer takes back a lease that was extended since it was found to have run out.
+pub(crate) const RESCUE_UNEXPIRED: Plant = Plant {
+    name: "rescue_unexpired",
+    edits: &[edit("rescue", "and lease.expires_at < now()", "")],
+};
+
+/// A failure is committed together with what its handler wrote.
+pub(crate) const NO_SAVEPOINT: Plant = Plant {
+    name: "no_savepoint",
+    edits: &[edit(
+        "undo",
+        "rollback to savepoint taskq_attempt",
+        "select 1",
+    )],
+};
+
+/// A scan takes what was reserved for claimed: tasks that the claim of a range did not bring are
+/// never found again, and the worker sleeps beside them.
+pub(crate) const RESERVED_IS_CLAIMED: Plant = Plant {
+    name: "reserved_is_claimed",
+    edits: &[edit(
+        "scan",
+        "and task.payload_version <= known.newest",
+        "and task.payload_version <= known.newest
+         and not exists (
+             select
+             from taskq.frontier
+             where frontier.queue = $1
+               and frontier.task_type = known.task_type
+               and (frontier.run_at, frontier.task_id) >= (task.run_at, task.task_id)
+         )",
+    )],
+};
+
+/// An outcome counts for a task that has already left its lease.
+pub(crate) const OUTCOME_TWICE: Plant = Plant {
+    name: "outcome_twice",
+    edits: &[edit(
+        "settle",
+        "and task_id <> all (done)",
+        "and task_id is not null",
+    )],
+};
+
+/// Heartbeats extend what belongs to the worker, not what it holds in memory.
+pub(crate) const BEAT_BY_WORKER: Plant = Plant {
+    name: "beat_by_worker",
+    edits: &[edit(
+        "heartbeat",
+        "where lease.lease_id = any ($1::uuid[])",
+        "where lease.worker_id in (select mine.worker_id from taskq.lease as mine where mine.lease_id = any ($1::uuid[]))",
+    )],
+};
