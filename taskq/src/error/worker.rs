@@ -66,7 +66,7 @@ pub enum WorkerError {
     SchemaTooNew(SchemaTooNew),
     /// The application closed the pool while the worker was running.
     PoolClosed,
-    /// A background part of the worker ended by itself, which is a defect of taskq.
+    /// A background loop of the worker stopped by itself, which is a defect of taskq.
     PartEnded,
     /// Postgres could not be reached, or refused.
     Database(sqlx::Error),

@@ -93,7 +93,7 @@ impl Worker {
     /// # Errors
     ///
     /// [`WorkerError::PoolClosed`] when the application has closed the pool, which stops the worker.
-    /// [`WorkerError::PartEnded`] when a defect of taskq does. Errors of the database are logged and tried again.
+    /// [`WorkerError::PartEnded`] when one of its background loops stopped by itself. Errors of the database are logged and tried again.
     ///
     /// # Cancel safety
     ///
