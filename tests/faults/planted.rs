@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use taskq_tests::check::Summary;
+use taskq_tests::checker::Summary;
 use taskq_tests::history::{Event, Plan};
 use taskq_tests::proxy::{Proxy, Weather};
 use tokio::time::sleep;

@@ -16,7 +16,7 @@ use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction, query_as, qu
 use taskq::Payload;
 use taskq::error::BoxError;
 use taskq::testing::{Cluster, Database};
-use taskq_tests::check::{Summary, Tables, check};
+use taskq_tests::checker::{Summary, Tables, verify};
 use taskq_tests::history::{self, Batch, Event, Plan, Process, Recorder};
 use taskq_tests::proxy::Proxy;
 use taskq_tests::tasks::{Once, Repeatable};
@@ -320,7 +320,7 @@ impl Stage {
         .fetch_all(&self.pool)
         .await
         .expect("dead tasks");
-        let left = query_scalar(
+        let left: Vec<i64> = query_scalar(
             "select (payload ->> 'n')::bigint from taskq.tasks
              where state not in ('completed', 'discarded', 'quarantined')",
         )
@@ -335,13 +335,13 @@ impl Stage {
                 .map(|(n, attempts)| (n, u16::try_from(attempts).unwrap_or(u16::MAX)))
                 .collect::<HashMap<_, _>>(),
             quarantined: quarantined.into_iter().collect(),
-            left,
+            left: left.into_iter().collect(),
         }
     }
 
     /// Checks everything that has happened. Returns what must not be.
     pub(crate) async fn violations(&self) -> Result<Summary, Vec<String>> {
-        check(&self.read_history(), &self.tables().await, LEASE / 12)
+        verify(&self.read_history(), &self.tables().await, LEASE / 12)
             .map_err(|found| found.iter().map(ToString::to_string).collect())
     }
 

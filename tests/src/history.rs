@@ -117,6 +117,14 @@ pub struct Entry {
 /// Everything that one process recorded, in order.
 pub type Process = Vec<Entry>;
 
+/// Returns the events of all processes, each with its moment.
+pub fn events(processes: &[Process]) -> impl Iterator<Item = (Moment, &Event)> {
+    processes
+        .iter()
+        .flatten()
+        .map(|entry| (entry.at, &entry.event))
+}
+
 /// Returns the time, on the clock that all processes of this machine share.
 pub fn now() -> Moment {
     let time = clock_gettime(ClockId::Boottime);

@@ -30,7 +30,7 @@ mod guide {
     }
 }
 
-pub mod check;
+pub mod checker;
 pub mod history;
 pub mod proxy;
 pub mod release;

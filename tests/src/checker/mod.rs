@@ -1,0 +1,47 @@
+//! The checker: reads what the processes recorded and what the tables hold afterwards, and says what
+//! of it must not be.
+//!
+//! - Nothing committed is lost, and it ends as planned.
+//! - Nothing rolled back runs. Of a transaction whose end nobody heard of, all tasks run or none.
+//! - Effects in the handler's transaction happen exactly once, of failed attempts never.
+//! - No two attempts of a task are live at once. An attempt lives from its first to its last moment,
+//!   less what is excused, because no lease can forbid it: a process that is dead or did not run,
+//!   and claims that a killed server forgot.
+//! - Attempts never exceed their maximum.
+//! - No task is quarantined that its workers had no occasion to vanish with.
+
+mod attempts;
+mod batches;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod violation;
+
+use std::time::Duration;
+
+pub use self::batches::Summary;
+pub use self::tables::Tables;
+pub use self::violation::Violation;
+use crate::history::Process;
+
+/// Judges a run. `margin` is how long a process may stand still without being excused.
+pub fn verify(
+    processes: &[Process],
+    tables: &Tables,
+    margin: Duration,
+) -> Result<Summary, Vec<Violation>> {
+    let attempts = attempts::by_task(processes, margin);
+    let mut found = Vec::new();
+    let mut summary = batches::judge(processes, tables, &attempts, &mut found);
+    for (n, attempts) in &attempts {
+        found.extend(attempts::two_live_at_once(*n, attempts));
+        found.extend(attempts::two_rows(*n, attempts));
+        summary.attempts += attempts.len();
+        summary.unfinished += attempts.iter().filter(|it| it.is_unfinished()).count();
+    }
+    if found.is_empty() {
+        Ok(summary)
+    } else {
+        Err(found)
+    }
+}

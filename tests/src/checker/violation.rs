@@ -1,0 +1,76 @@
+//! What must not be, and how it is said.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Something that must not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Violation {
+    /// A committed task was neither run to its end nor is it anywhere.
+    Lost(i64),
+    /// A committed task is still there though all should be over.
+    Left(i64),
+    /// A task ran or was kept that no transaction has committed.
+    Uncommitted(i64),
+    /// A transaction was reported as committed and is not, or the other way round.
+    Misreported(i64),
+    /// A task left its effect more or less often than it should.
+    Effects {
+        /// The task.
+        n: i64,
+        /// How often it should.
+        planned: i64,
+        /// How often it did.
+        found: i64,
+    },
+    /// Two attempts of one task were live at once.
+    LiveTwice {
+        /// The task.
+        n: i64,
+        /// For how long.
+        overlap: Duration,
+    },
+    /// A task was attempted more often than it may be.
+    TooManyAttempts {
+        /// The task.
+        n: i64,
+        /// The number of the attempt.
+        attempt: u16,
+    },
+    /// A task was discarded that was to succeed, or before its attempts were used up.
+    Discarded {
+        /// The task.
+        n: i64,
+        /// Its attempts.
+        attempts: u16,
+    },
+    /// A task was quarantined though too little has happened for that.
+    Quarantined(i64),
+    /// One number stands for two rows.
+    TwoRows(i64),
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost(n) => write!(f, "task {n} was committed, and is lost"),
+            Self::Left(n) => write!(f, "task {n} is not over"),
+            Self::Uncommitted(n) => write!(f, "task {n} was never committed, and ran"),
+            Self::Misreported(n) => write!(f, "what was said of the commit of {n} is not true"),
+            Self::Effects { n, planned, found } => {
+                write!(f, "task {n} left {found} effects in place of {planned}")
+            }
+            Self::LiveTwice { n, overlap } => {
+                write!(f, "task {n} had two live attempts for {overlap:?}")
+            }
+            Self::TooManyAttempts { n, attempt } => {
+                write!(f, "task {n} was attempted {attempt} times")
+            }
+            Self::Discarded { n, attempts } => {
+                write!(f, "task {n} was discarded after {attempts} attempts")
+            }
+            Self::Quarantined(n) => write!(f, "task {n} was quarantined without a reason"),
+            Self::TwoRows(n) => write!(f, "task {n} stood in two rows"),
+        }
+    }
+}
