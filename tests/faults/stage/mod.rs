@@ -1,29 +1,33 @@
 //! A database, the processes that work on it, and the history that they leave.
 
-use std::collections::{BTreeMap, HashMap};
+mod actor;
+mod enqueue;
+mod tables;
+mod wait;
+
+use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction, query_as, query_scalar};
+use sqlx::{PgPool, query_scalar};
 use taskq::Payload;
-use taskq::error::BoxError;
 use taskq::testing::{Cluster, Database};
-use taskq_tests::checker::{Summary, Tables, verify};
-use taskq_tests::history::{self, Batch, Event, Plan, Process, Recorder};
+use taskq_tests::checker::{Summary, verify};
+use taskq_tests::history::{self, Event, Plan, Process, Recorder};
 use taskq_tests::proxy::Proxy;
-use taskq_tests::tasks::{Once, Repeatable};
+use taskq_tests::tasks::Once;
 use tokio::time::sleep;
 
-/// Longer than anything takes that goes well, on the slowest machine.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) use self::actor::{Actor, Running};
+pub(crate) use self::enqueue::Finale;
+pub(crate) use self::wait::{LIMIT, until};
 
 /// The lease of workers here: short enough to wait for.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
@@ -58,15 +62,6 @@ enum Server {
     Shared { _database: Database },
     /// A server of the test's own.
     Own(Cluster),
-}
-
-/// How a transaction that enqueues ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Finale {
-    Commit,
-    RollBack,
-    /// Its connection is closed in the middle.
-    Vanish,
 }
 
 impl Stage {
@@ -129,63 +124,6 @@ impl Stage {
             .join(format!(".s.PGSQL.{}", options.get_port()))
     }
 
-    /// Enqueues tasks in a transaction that commits.
-    pub(crate) async fn enqueue(&self, plan: Plan, count: i64, takes_ms: u64) {
-        let mut db = self.pool.acquire().await.expect("a connection");
-        self.enqueue_on(&mut db, plan, count, takes_ms, Finale::Commit)
-            .await
-            .expect("enqueued");
-    }
-
-    /// Enqueues tasks of the other queue in a transaction that commits.
-    pub(crate) async fn enqueue_in(&self, queue: &str, plan: Plan, count: i64, takes_ms: u64) {
-        // Together with the update, so that no worker sees them before.
-        let mut tx = self.pool.begin().await.expect("begun");
-        self.enqueue_on(&mut tx, plan, count, takes_ms, Finale::Commit)
-            .await
-            .expect("enqueued");
-        sqlx::query("update taskq.task set queue = $1 where (payload ->> 'n')::bigint >= (select max(first) from batch)")
-            .bind(queue)
-            .execute(&mut *tx)
-            .await
-            .expect("moved");
-        tx.commit().await.expect("committed");
-    }
-
-    /// Enqueues tasks in a transaction on this connection, and records how it ends. What becomes of
-    /// a transaction whose commit fails is not known; one that fails before never commits.
-    pub(crate) async fn enqueue_on(
-        &self,
-        db: &mut PgConnection,
-        plan: Plan,
-        count: i64,
-        takes_ms: u64,
-        finale: Finale,
-    ) -> Result<(), BoxError> {
-        let first = self.next.fetch_add(count, Ordering::SeqCst);
-        let batch = Batch { first, count, plan };
-        self.history.record(Event::Intended(batch));
-        let tx = match insert(db, batch, takes_ms).await {
-            Ok(tx) => tx,
-            Err(error) => {
-                self.history.record(Event::RolledBack { first });
-                return Err(error);
-            }
-        };
-        match finale {
-            Finale::Commit => {
-                tx.commit().await?;
-                self.history.record(Event::Committed { first });
-            }
-            Finale::RollBack => {
-                tx.rollback().await?;
-                self.history.record(Event::RolledBack { first });
-            }
-            Finale::Vanish => {}
-        }
-        Ok(())
-    }
-
     /// Prepares a worker in a process of its own.
     pub(crate) fn worker(&self) -> Actor {
         let id = self.processes.fetch_add(1, Ordering::SeqCst);
@@ -205,7 +143,7 @@ impl Stage {
         ] {
             command.env_remove(name);
         }
-        Actor(command, log)
+        Actor::new(command, log)
     }
 
     /// The address of the database through a proxy.
@@ -215,7 +153,7 @@ impl Stage {
         format!("postgres://postgres@{}/{database}", proxy.address())
     }
 
-    /// Says what was done to the system, in the history.
+    /// Records a fault in the history.
     pub(crate) fn fault(&self, what: impl Into<String>) {
         self.history.record(Event::Fault(what.into()));
     }
@@ -252,7 +190,7 @@ impl Stage {
             .await;
     }
 
-    /// Counts what was done to the system.
+    /// Counts the faults of this run, by what they were.
     pub(crate) fn faults(&self) -> BTreeMap<String, usize> {
         let mut faults = BTreeMap::new();
         for entry in self.read_history().into_iter().flatten() {
@@ -298,51 +236,14 @@ impl Stage {
         }
     }
 
-    /// Reads what the tables hold.
-    pub(crate) async fn tables(&self) -> Tables {
-        let effects: Vec<(i64, i64)> = query_as("select n, count(*) from effect group by n")
-            .fetch_all(&self.pool)
-            .await
-            .expect("effects");
-        let committed: Vec<i64> = query_scalar("select first from batch")
-            .fetch_all(&self.pool)
-            .await
-            .expect("batches");
-        let discarded: Vec<(i64, i32)> = query_as(
-            "select (payload ->> 'n')::bigint, attempts from taskq.dead where state = 'discarded'",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .expect("dead tasks");
-        let quarantined: Vec<i64> = query_scalar(
-            "select (payload ->> 'n')::bigint from taskq.dead where state = 'quarantined'",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .expect("dead tasks");
-        let left: Vec<i64> = query_scalar(
-            "select (payload ->> 'n')::bigint from taskq.tasks
-             where state not in ('completed', 'discarded', 'quarantined')",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .expect("tasks");
-        Tables {
-            effects: effects.into_iter().collect(),
-            committed: committed.into_iter().collect(),
-            discarded: discarded
-                .into_iter()
-                .map(|(n, attempts)| (n, u16::try_from(attempts).unwrap_or(u16::MAX)))
-                .collect::<HashMap<_, _>>(),
-            quarantined: quarantined.into_iter().collect(),
-            left: left.into_iter().collect(),
-        }
-    }
-
     /// Checks everything that has happened. Returns what must not be.
     pub(crate) async fn violations(&self) -> Result<Summary, Vec<String>> {
-        verify(&self.read_history(), &self.tables().await, LEASE / 12)
-            .map_err(|found| found.iter().map(ToString::to_string).collect())
+        verify(
+            &self.read_history(),
+            &tables::read(&self.pool).await,
+            LEASE / 12,
+        )
+        .map_err(|found| found.iter().map(ToString::to_string).collect())
     }
 
     /// Waits until all is over, and makes sure that all is well.
@@ -370,144 +271,6 @@ impl Drop for Stage {
         if !std::thread::panicking() {
             let _ = fs::remove_dir_all(&self.folder);
         }
-    }
-}
-
-/// A worker process, not started yet.
-pub(crate) struct Actor(Command, File);
-
-impl Actor {
-    pub(crate) fn set(mut self, name: &str, value: impl ToString) -> Self {
-        self.0.env(name, value.to_string());
-        self
-    }
-
-    pub(crate) fn start(mut self) -> Running {
-        Running(self.0.stderr(self.1).spawn().expect("the worker starts"))
-    }
-
-    /// Starts it through another program, such as one that changes its surroundings.
-    pub(crate) fn start_through(self, program: &[&str]) -> Running {
-        let mut outer = Command::new(program[0]);
-        outer.args(&program[1..]).arg(self.0.get_program());
-        for (name, value) in self.0.get_envs() {
-            match value {
-                Some(value) => outer.env(name, value),
-                None => outer.env_remove(name),
-            };
-        }
-        outer
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(self.1);
-        Running(outer.spawn().expect("the worker starts"))
-    }
-}
-
-/// A worker process, killed with the test if it is still there.
-pub(crate) struct Running(Child);
-
-impl Running {
-    pub(crate) fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(&self.0);
-        // It may have ended.
-        let _ = kill_process(pid, signal);
-    }
-
-    pub(crate) fn kill(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-
-    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
-        self.0.try_wait().expect("a child")
-    }
-
-    pub(crate) async fn ended(&mut self) -> ExitStatus {
-        let mut status = None;
-        until("ended", async || {
-            status = self.has_ended();
-            status.is_some()
-        })
-        .await;
-        status.expect("it has ended")
-    }
-
-    /// Waits until the process has been stopped by SIGSTOP.
-    pub(crate) async fn stopped(&self) {
-        until("stopped", async || self.is_stopped()).await;
-    }
-
-    pub(crate) fn is_stopped(&self) -> bool {
-        let path = format!("/proc/{}/stat", self.0.id());
-        let stat = fs::read_to_string(path).unwrap_or_default();
-        let state = stat.rsplit(')').next().unwrap_or_default();
-        state.trim_start().starts_with('T')
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-/// Inserts tasks, and what the application writes beside them, which is there if and only if the
-/// tasks are.
-async fn insert(
-    db: &mut PgConnection,
-    batch: Batch,
-    takes_ms: u64,
-) -> Result<Transaction<'_, Postgres>, BoxError> {
-    let mut tx = db.begin().await?;
-    sqlx::query("insert into batch (first) values ($1)")
-        .bind(batch.first)
-        .execute(&mut *tx)
-        .await?;
-    let Plan {
-        once,
-        failures,
-        max_attempts,
-    } = batch.plan;
-    let transactional = |n| Once {
-        n,
-        failures,
-        takes_ms,
-    };
-    let repeatable = |n| Repeatable {
-        n,
-        failures,
-        takes_ms,
-    };
-    match (once, max_attempts == Once::OPTIONS.max_attempts) {
-        (true, true) => {
-            taskq::enqueue_many(&mut tx, batch.numbers().map(transactional)).await?;
-        }
-        (false, true) => {
-            taskq::enqueue_many(&mut tx, batch.numbers().map(repeatable)).await?;
-        }
-        (true, false) => {
-            for n in batch.numbers() {
-                let task = taskq::enqueue(&mut tx, transactional(n));
-                task.max_attempts(max_attempts).await?;
-            }
-        }
-        (false, false) => {
-            for n in batch.numbers() {
-                let task = taskq::enqueue(&mut tx, repeatable(n));
-                task.max_attempts(max_attempts).await?;
-            }
-        }
-    }
-    Ok(tx)
-}
-
-/// Waits until `condition` holds.
-pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let began = Instant::now();
-    while !condition().await {
-        assert!(began.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
-        sleep(Duration::from_millis(10)).await;
     }
 }
 
