@@ -32,8 +32,8 @@ pub(crate) struct Lane {
 /// A lane without its own text, to look it up by.
 type Key<'a> = (&'a str, i16, i32, i16);
 
-/// With so many tasks a claim is worth setting apart. Smaller ones are over before another comes.
-const WORTH_SETTING_APART: usize = 100;
+/// With so many tasks a claim is worth reserving. Smaller ones are over before another comes.
+const WORTH_RESERVING: usize = 100;
 
 /// A place in a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,29 +67,29 @@ pub(crate) struct Share {
     pub(crate) lane: Lane,
     /// Everything up to here has been claimed, as far as this worker knows: a hint that spares the
     /// claim from walking over rows just deleted, never a matter of correctness.
-    pub(crate) floor: Option<Place>,
-    /// What lies behind is set apart for others.
-    pub(crate) ceiling: Option<Place>,
+    pub(crate) cursor: Option<Place>,
+    /// What lies behind is reserved for others.
+    pub(crate) range_end: Option<Place>,
     pub(crate) limit: usize,
 }
 
-/// A part of a lane that is set apart for one claim, behind `floor` and up to `ceiling`.
+/// A part of a lane that is reserved for one claim, behind `cursor` and up to `range_end`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stretch {
+pub(crate) struct LaneRange {
     pub(crate) lane: Lane,
-    pub(crate) floor: Place,
-    pub(crate) ceiling: Place,
+    pub(crate) cursor: Place,
+    pub(crate) range_end: Place,
 }
 
 /// A lane that a look at the table found to hold tasks.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Found {
+pub(crate) struct LaneHead {
     pub(crate) lane: Lane,
     /// Where its first task stands.
     pub(crate) head: Place,
     /// How long until that is due; zero if it is.
     pub(crate) due_in: Duration,
-    /// Up to where it has been set apart for claims, if it ever was.
+    /// Up to where it has been reserved for claims, if it ever was.
     pub(crate) frontier: Option<Place>,
     /// Whether another worker claims from it too.
     pub(crate) is_shared: bool,
@@ -97,20 +97,20 @@ pub(crate) struct Found {
 
 /// The lanes of one queue in which this worker believes there is something to claim.
 #[derive(Debug, Default)]
-pub(crate) struct Lanes {
-    active: Vec<Active>,
+pub(crate) struct DueLanes {
+    active: Vec<DueLane>,
     next_due_in: Option<Duration>,
 }
 
 /// A lane with something to claim.
 #[derive(Debug)]
-struct Active {
+struct DueLane {
     lane: Lane,
     /// Where this worker's last claim from it ended, if there was one.
-    floor: Option<Place>,
+    cursor: Option<Place>,
     /// Where one had ended by the last look, or the first one since.
-    looked_at: Option<Place>,
-    /// Up to here it was set apart when this worker began to claim at its head.
+    at_last_scan: Option<Place>,
+    /// Up to here it was reserved when this worker began to claim at its head.
     frontier: Option<Place>,
     is_shared: bool,
 }
@@ -169,12 +169,12 @@ impl Claimable {
     }
 }
 
-impl Active {
-    fn afresh(found: Found) -> Self {
+impl DueLane {
+    fn afresh(found: LaneHead) -> Self {
         Self {
             lane: found.lane,
-            floor: None,
-            looked_at: None,
+            cursor: None,
+            at_last_scan: None,
             frontier: found.frontier,
             is_shared: found.is_shared,
         }
@@ -182,19 +182,19 @@ impl Active {
 }
 
 impl Share {
-    /// Takes in what was set apart for it.
-    pub(crate) fn set_apart(&mut self, stretch: &Stretch) {
-        self.floor = Some(stretch.floor);
-        self.ceiling = Some(stretch.ceiling);
+    /// Takes in what was reserved for it.
+    pub(crate) fn reserve(&mut self, range: &LaneRange) {
+        self.cursor = Some(range.cursor);
+        self.range_end = Some(range.range_end);
     }
 }
 
-impl Lanes {
+impl DueLanes {
     /// Takes in what a look at the table found.
     ///
     /// A lane whose head is behind the place of the look before has nothing left up to there, and is
     /// claimed on from where it was. In any other it begins at the head again.
-    pub(crate) fn replace(&mut self, found: Vec<Found>) {
+    pub(crate) fn replace(&mut self, found: Vec<LaneHead>) {
         self.next_due_in = found
             .iter()
             .map(|found| found.due_in)
@@ -207,12 +207,14 @@ impl Lanes {
             .map(|found| {
                 let known = before.iter().position(|it| it.lane == found.lane);
                 match known.map(|at| before.swap_remove(at)) {
-                    Some(known) if known.looked_at.is_some_and(|at| found.head > at) => Active {
-                        looked_at: known.floor,
-                        is_shared: found.is_shared,
-                        ..known
-                    },
-                    _ => Active::afresh(found),
+                    Some(known) if known.at_last_scan.is_some_and(|at| found.head > at) => {
+                        DueLane {
+                            at_last_scan: known.cursor,
+                            is_shared: found.is_shared,
+                            ..known
+                        }
+                    }
+                    _ => DueLane::afresh(found),
                 }
             })
             .collect();
@@ -245,57 +247,57 @@ impl Lanes {
             lanes.retain(|other| other.lane == *alone || !other.lane.is_alone());
         }
         let share = match limit / lanes.len() {
-            // What is set apart is claimed to its last task: together no more than the limit.
-            share if share >= WORTH_SETTING_APART => share,
+            // What is reserved is claimed to its last task: together no more than the limit.
+            share if share >= WORTH_RESERVING => share,
             _ => limit.div_ceil(lanes.len()),
         };
         lanes
             .into_iter()
-            .map(|Active { lane, floor, .. }| Share {
+            .map(|DueLane { lane, cursor, .. }| Share {
                 lane: lane.clone(),
-                floor: *floor,
-                ceiling: None,
+                cursor: *cursor,
+                range_end: None,
                 limit: kind.most(lane, share),
             })
             .collect()
     }
 
-    /// Returns those shares that are worth setting apart, and from where: large ones of lanes from which
+    /// Returns those shares that are worth reserving, and from where: large ones of lanes from which
     /// others claim too, once this worker has passed what was left behind the frontier.
-    pub(crate) fn to_set_apart<'a>(&self, shares: &'a [Share]) -> Vec<(&'a Share, Place)> {
+    pub(crate) fn to_reserve<'a>(&self, shares: &'a [Share]) -> Vec<(&'a Share, Place)> {
         let worth_it = shares
             .iter()
-            .filter(|share| share.limit >= WORTH_SETTING_APART && !share.lane.is_suspect());
+            .filter(|share| share.limit >= WORTH_RESERVING && !share.lane.is_suspect());
         worth_it
             .filter_map(|share| {
                 let active = self.active.iter().find(|it| it.lane == share.lane)?;
-                let floor = active.floor?;
-                let has_passed = active.frontier.is_none_or(|frontier| floor >= frontier);
-                (active.is_shared && has_passed).then_some((share, floor))
+                let cursor = active.cursor?;
+                let has_passed = active.frontier.is_none_or(|frontier| cursor >= frontier);
+                (active.is_shared && has_passed).then_some((share, cursor))
             })
             .collect()
     }
 
     /// Takes in what a claim brought. A lane that gave less than its share is exhausted, unless the
-    /// claim was full before its turn came, or went no further than what was set apart for it.
+    /// claim was full before its turn came, or went no further than what was reserved for it.
     pub(crate) fn claimed(&mut self, shares: &[Share], limit: usize, taken: &[Taken<'_>]) {
         let mut by_lane: HashMap<_, (usize, Place)> = HashMap::new();
         for task in taken {
-            let (count, floor) = by_lane.entry(task.lane()).or_insert((0, task.place));
+            let (count, cursor) = by_lane.entry(task.lane()).or_insert((0, task.place));
             *count += 1;
-            *floor = task.place.max(*floor);
+            *cursor = task.place.max(*cursor);
         }
         let full = taken.len() >= limit;
         for share in shares {
-            let (count, floor) = match by_lane.get(&share.lane.key()) {
-                Some((count, floor)) => (*count, share.floor.max(Some(*floor))),
-                None => (0, share.floor),
+            let (count, cursor) = match by_lane.get(&share.lane.key()) {
+                Some((count, cursor)) => (*count, share.cursor.max(Some(*cursor))),
+                None => (0, share.cursor),
             };
-            if count < share.limit && !full && share.ceiling.is_none() {
+            if count < share.limit && !full && share.range_end.is_none() {
                 self.active.retain(|it| it.lane != share.lane);
             } else if let Some(active) = self.active.iter_mut().find(|it| it.lane == share.lane) {
-                active.floor = floor;
-                active.looked_at = active.looked_at.or(floor);
+                active.cursor = cursor;
+                active.at_last_scan = active.at_last_scan.or(cursor);
             }
         }
     }
@@ -316,12 +318,12 @@ mod tests {
         }
     }
 
-    fn lanes(found: &[(Lane, u64)]) -> Lanes {
-        let mut lanes = Lanes::default();
+    fn lanes(found: &[(Lane, u64)]) -> DueLanes {
+        let mut lanes = DueLanes::default();
         lanes.replace(
             found
                 .iter()
-                .map(|(lane, due_in)| Found {
+                .map(|(lane, due_in)| LaneHead {
                     lane: lane.clone(),
                     head: place(0),
                     due_in: Duration::from_secs(*due_in),
@@ -341,8 +343,8 @@ mod tests {
     }
 
     /// What a look finds of a lane from which others claim too.
-    fn shared(head: i64, frontier: Option<i64>) -> Vec<Found> {
-        vec![Found {
+    fn shared(head: i64, frontier: Option<i64>) -> Vec<LaneHead> {
+        vec![LaneHead {
             lane: lane("a", 0, 0),
             head: place(head),
             due_in: Duration::ZERO,
@@ -351,8 +353,8 @@ mod tests {
         }]
     }
 
-    /// Claims from a lane's floor on, up to this task.
-    fn claim_up_to(lanes: &mut Lanes, task_id: i64) {
+    /// Claims from a lane's cursor on, up to this task.
+    fn claim_up_to(lanes: &mut DueLanes, task_id: i64) {
         let shares = lanes.shares(FRESH, 1);
         lanes.claimed(&shares, 1, &[taken("a", 0, task_id)]);
     }
@@ -406,7 +408,7 @@ mod tests {
         );
         let shares = lanes.shares(FRESH, 4);
         assert_eq!(shares.len(), 1);
-        assert_eq!(shares[0].floor.map(|floor| floor.task_id), Some(9));
+        assert_eq!(shares[0].cursor.map(|cursor| cursor.task_id), Some(9));
     }
 
     #[test]
@@ -418,54 +420,54 @@ mod tests {
     }
 
     #[test]
-    fn a_look_goes_back_only_for_what_was_left_behind() {
-        let floor = |lanes: &mut Lanes| lanes.shares(FRESH, 1)[0].floor;
-        let mut lanes = Lanes::default();
+    fn a_scan_goes_back_only_for_what_was_left_behind() {
+        let cursor = |lanes: &mut DueLanes| lanes.shares(FRESH, 1)[0].cursor;
+        let mut lanes = DueLanes::default();
         lanes.replace(shared(1, None));
         claim_up_to(&mut lanes, 5);
         claim_up_to(&mut lanes, 8);
         lanes.replace(shared(6, None));
-        assert_eq!(floor(&mut lanes), Some(place(8)), "6 is being claimed");
+        assert_eq!(cursor(&mut lanes), Some(place(8)), "6 is being claimed");
         lanes.replace(shared(7, None));
-        assert_eq!(floor(&mut lanes), None, "7 should long be gone");
+        assert_eq!(cursor(&mut lanes), None, "7 should long be gone");
     }
 
     #[test]
-    fn large_claims_of_shared_lanes_are_set_apart_behind_what_was_left() {
-        let mut lanes = Lanes::default();
-        let set_apart = |lanes: &mut Lanes, limit| {
+    fn ranges_of_shared_lanes_are_reserved_behind_what_was_left() {
+        let mut lanes = DueLanes::default();
+        let reserve = |lanes: &mut DueLanes, limit| {
             let shares = lanes.shares(FRESH, limit);
-            let asked = lanes.to_set_apart(&shares);
-            asked.first().map(|(_, floor)| floor.task_id)
+            let asked = lanes.to_reserve(&shares);
+            asked.first().map(|(_, cursor)| cursor.task_id)
         };
         lanes.replace(shared(1, Some(6)));
-        assert_eq!(set_apart(&mut lanes, 500), None, "it begins at the head");
+        assert_eq!(reserve(&mut lanes, 500), None, "it begins at the head");
         claim_up_to(&mut lanes, 5);
-        assert_eq!(set_apart(&mut lanes, 500), None, "6 may have been left");
+        assert_eq!(reserve(&mut lanes, 500), None, "6 may have been left");
         claim_up_to(&mut lanes, 7);
-        assert_eq!(set_apart(&mut lanes, 500), Some(7));
-        assert_eq!(set_apart(&mut lanes, 50), None, "it is over soon");
+        assert_eq!(reserve(&mut lanes, 500), Some(7));
+        assert_eq!(reserve(&mut lanes, 50), None, "it is over soon");
         lanes.replace(shared(9, Some(20)));
-        assert_eq!(set_apart(&mut lanes, 500), Some(7), "nothing was left");
+        assert_eq!(reserve(&mut lanes, 500), Some(7), "nothing was left");
         let mut alone = shared(30, Some(20));
         alone[0].is_shared = false;
         lanes.replace(alone);
-        assert_eq!(set_apart(&mut lanes, 500), None, "there is nobody else");
+        assert_eq!(reserve(&mut lanes, 500), None, "there is nobody else");
     }
 
     #[test]
-    fn a_stretch_that_others_have_taken_does_not_exhaust_the_lane() {
-        let mut lanes = Lanes::default();
+    fn a_range_that_others_have_taken_does_not_exhaust_the_lane() {
+        let mut lanes = DueLanes::default();
         lanes.replace(shared(1, None));
         claim_up_to(&mut lanes, 1);
         let mut shares = lanes.shares(FRESH, 500);
-        shares[0].set_apart(&Stretch {
+        shares[0].reserve(&LaneRange {
             lane: lane("a", 0, 0),
-            floor: place(100),
-            ceiling: place(600),
+            cursor: place(100),
+            range_end: place(600),
         });
         lanes.claimed(&shares, 500, &[taken("a", 0, 300)]);
-        assert_eq!(lanes.shares(FRESH, 1)[0].floor, Some(place(300)));
+        assert_eq!(lanes.shares(FRESH, 1)[0].cursor, Some(place(300)));
         let shares = lanes.shares(FRESH, 500);
         lanes.claimed(&shares, 500, &[]);
         assert!(lanes.have_no(FRESH));

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Store, column, saturating_i16, saturating_i32, saturating_i64};
 use crate::error::AttemptError;
 use crate::faults::crash_point;
-use crate::lane::{Found, Lane, Place, Share, Stretch};
+use crate::lane::{Lane, LaneHead, LaneRange, Place, Share};
 
 /// What a claim asks for.
 #[derive(Debug)]
@@ -35,12 +35,12 @@ pub(crate) struct ClaimRequest<'a> {
 #[derive(Debug)]
 pub(crate) struct ClaimedLease {
     pub(crate) lease_id: Uuid,
-    pub(crate) tasks: Vec<ClaimedRow>,
+    pub(crate) tasks: Vec<ClaimedTask>,
 }
 
 /// A claimed task.
 #[derive(Debug)]
-pub(crate) struct ClaimedRow {
+pub(crate) struct ClaimedTask {
     pub(crate) lease_id: Uuid,
     pub(crate) task_id: i64,
     pub(crate) task_type: String,
@@ -66,7 +66,7 @@ impl Store<'_> {
         queue: &str,
         known: &[(String, u16)],
         worker_id: Uuid,
-    ) -> Result<Vec<Found>, Error> {
+    ) -> Result<Vec<LaneHead>, Error> {
         let query = query_as(self.schema.sql.scan)
             .bind(queue)
             .bind(column(known, |(task_type, _)| task_type.as_str()))
@@ -81,19 +81,19 @@ impl Store<'_> {
         &mut self,
         queue: &str,
         shares: &[(&Share, Place)],
-    ) -> Result<Vec<Stretch>, Error> {
+    ) -> Result<Vec<LaneRange>, Error> {
         crash_point("before_reserve");
         let query = query_as(self.schema.sql.reserve)
             .bind(queue)
             .bind(column(shares, |(share, _)| share.lane.task_type.as_str()))
             .bind(column(shares, |(share, _)| share.lane.payload_version))
             .bind(column(shares, |(share, _)| share.lane.priority))
-            .bind(column(shares, |(_, floor)| floor.run_at))
-            .bind(column(shares, |(_, floor)| floor.task_id))
+            .bind(column(shares, |(_, cursor)| cursor.run_at))
+            .bind(column(shares, |(_, cursor)| cursor.task_id))
             .bind(column(shares, |(share, _)| saturating_i32(share.limit)));
-        let stretches = self.call(async |db| query.fetch_all(db).await).await;
+        let ranges = self.call(async |db| query.fetch_all(db).await).await;
         crash_point("after_reserve");
-        stretches
+        ranges
     }
 
     /// Claims due tasks, and returns the leases on them.
@@ -114,16 +114,18 @@ impl Store<'_> {
             .bind(column(shares, |share| share.lane.crashes))
             .bind(column(shares, |share| share.lane.priority))
             .bind(column(shares, |share| {
-                share.floor.map(|floor| floor.run_at)
+                share.cursor.map(|cursor| cursor.run_at)
             }))
             .bind(column(shares, |share| {
-                share.floor.map_or(i64::MIN, |floor| floor.task_id)
+                share.cursor.map_or(i64::MIN, |cursor| cursor.task_id)
             }))
             .bind(column(shares, |share| {
-                share.ceiling.map(|ceiling| ceiling.run_at)
+                share.range_end.map(|range_end| range_end.run_at)
             }))
             .bind(column(shares, |share| {
-                share.ceiling.map_or(i64::MAX, |ceiling| ceiling.task_id)
+                share
+                    .range_end
+                    .map_or(i64::MAX, |range_end| range_end.task_id)
             }))
             .bind(column(shares, |share| saturating_i32(share.limit)))
             .bind(request.transactional)
@@ -162,7 +164,7 @@ pub(crate) fn version_of(payload_version: i16) -> Option<u16> {
     version.filter(|version| *version > 0)
 }
 
-impl<'r> FromRow<'r, PgRow> for Found {
+impl<'r> FromRow<'r, PgRow> for LaneHead {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
         let frontier: Option<DateTime<Utc>> = row.try_get("frontier_run_at")?;
         Ok(Self {
@@ -182,7 +184,7 @@ impl<'r> FromRow<'r, PgRow> for Found {
     }
 }
 
-impl<'r> FromRow<'r, PgRow> for Stretch {
+impl<'r> FromRow<'r, PgRow> for LaneRange {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
         Ok(Self {
             lane: Lane {
@@ -191,8 +193,8 @@ impl<'r> FromRow<'r, PgRow> for Stretch {
                 crashes: 0,
                 priority: row.try_get("priority")?,
             },
-            floor: place(row, "floor_run_at", "floor_task_id")?,
-            ceiling: place(row, "ceiling_run_at", "ceiling_task_id")?,
+            cursor: place(row, "start_run_at", "start_task_id")?,
+            range_end: place(row, "end_run_at", "end_task_id")?,
         })
     }
 }
@@ -211,7 +213,7 @@ impl<'r> FromRow<'r, PgRow> for ClaimedLease {
         let mut crashes = elements(row, "crashes")?;
         let mut errors = elements::<Option<Json<Box<RawValue>>>>(row, "errors")?;
         let mut next = |task_id| {
-            Some(ClaimedRow {
+            Some(ClaimedTask {
                 lease_id,
                 task_id,
                 task_type: task_types.next()?,
@@ -229,7 +231,7 @@ impl<'r> FromRow<'r, PgRow> for ClaimedLease {
                     .unwrap_or_default(),
             })
         };
-        let tasks: Option<Vec<ClaimedRow>> = elements(row, "task_ids")?.map(&mut next).collect();
+        let tasks: Option<Vec<ClaimedTask>> = elements(row, "task_ids")?.map(&mut next).collect();
         let tasks =
             tasks.ok_or_else(|| Error::Decode("a lease's arrays differ in length".into()))?;
         Ok(Self { lease_id, tasks })

@@ -19,7 +19,7 @@ use sqlx::query::Query;
 use sqlx::{Error, PgConnection, PgPool, Postgres};
 
 pub(crate) use self::check::{CheckedRow, Page};
-pub(crate) use self::claim::{ClaimRequest, ClaimedLease, ClaimedRow, version_of};
+pub(crate) use self::claim::{ClaimRequest, ClaimedLease, ClaimedTask, version_of};
 pub(crate) use self::enqueue::Copy;
 pub(crate) use self::fleet::{CensusRow, WorkerRow};
 pub(crate) use self::lease::ExpiredRow;

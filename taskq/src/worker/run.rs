@@ -201,8 +201,8 @@ async fn work(
             log_failure(ended);
         }
     }
-    for backlog in &core.backlogs {
-        hand_back(backlog.close(), &outcomes).await;
+    for buffer in &core.buffers {
+        hand_back(buffer.close(), &outcomes).await;
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::sleep_until;
 use uuid::Uuid;
 
-use super::claim::buffer::Backlog;
+use super::claim::buffer::Buffer;
 use super::counters::Counters;
 use super::held::Held;
 use super::settings::Settings;
@@ -27,7 +27,7 @@ pub(crate) struct Core {
     pub(crate) held: Held,
     pub(crate) counters: Counters,
     /// One for each queue, in the order of the settings.
-    pub(crate) backlogs: Vec<Backlog>,
+    pub(crate) buffers: Vec<Buffer>,
     /// Tells the claimer that there is room.
     pub(crate) room: Notify,
     pub(crate) stop: Stop,
@@ -46,10 +46,10 @@ impl Core {
         Self {
             spare: Mutex::new(Store::keeping(pool.clone(), settings.schema)),
             held: Held::new(settings.lease),
-            backlogs: settings
+            buffers: settings
                 .queues
                 .iter()
-                .map(|(_, concurrency)| Backlog::new(*concurrency))
+                .map(|(_, concurrency)| Buffer::new(*concurrency))
                 .collect(),
             counters: Counters::default(),
             room: Notify::new(),

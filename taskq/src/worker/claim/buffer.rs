@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use crate::lane::Lane;
-use crate::store::ClaimedRow;
+use crate::store::ClaimedTask;
 
 /// Tasks are claimed ahead for as long as handlers need for them, at the rate at which they ended
 /// lately. A claim takes some milliseconds; a commit beside it may take some ten.
@@ -39,14 +39,14 @@ const FIRST_MEASURED_OVER: Duration = Duration::from_millis(1);
 /// A task that this worker has a lease on.
 #[derive(Debug)]
 pub(crate) struct Claimed {
-    pub(crate) row: ClaimedRow,
+    pub(crate) row: ClaimedTask,
     /// When the claim had brought it.
     pub(crate) arrived: Instant,
 }
 
 /// The tasks of one queue that this worker holds.
 #[derive(Debug)]
-pub(crate) struct Backlog {
+pub(crate) struct Buffer {
     concurrency: usize,
     state: Mutex<State>,
     /// Wakes slots that have nothing to do.
@@ -56,7 +56,7 @@ pub(crate) struct Backlog {
 #[derive(Debug)]
 struct State {
     waiting: VecDeque<Claimed>,
-    /// Opened, and not closed before the backlog is.
+    /// Opened, and not closed before the buffer is.
     slots: usize,
     running: usize,
     /// Suspects held that must be the only one.
@@ -68,7 +68,7 @@ struct State {
     is_closed: bool,
 }
 
-impl Backlog {
+impl Buffer {
     pub(crate) fn new(concurrency: usize) -> Self {
         Self {
             concurrency,
@@ -243,7 +243,7 @@ mod tests {
 
     fn claimed(count: i64) -> Vec<Claimed> {
         let task = |task_id| Claimed {
-            row: ClaimedRow {
+            row: ClaimedTask {
                 lease_id: Uuid::nil(),
                 task_id,
                 task_type: "task".to_owned(),
@@ -264,42 +264,42 @@ mod tests {
 
     #[test]
     fn slots_are_opened_beside_those_that_are_busy() {
-        let backlog = Backlog::new(3);
-        assert_eq!(backlog.put(claimed(1)), 1);
-        backlog.take().expect("a task");
-        assert_eq!(backlog.put(claimed(1)), 1, "the first slot is busy");
-        assert_eq!(backlog.put(claimed(5)), 1, "no more than may run at once");
-        backlog.take().expect("a task");
-        backlog.ended(false, &Notify::new());
-        backlog.ended(false, &Notify::new());
-        assert_eq!(backlog.put(claimed(5)), 0, "a slot stays open");
+        let buffer = Buffer::new(3);
+        assert_eq!(buffer.put(claimed(1)), 1);
+        buffer.take().expect("a task");
+        assert_eq!(buffer.put(claimed(1)), 1, "the first slot is busy");
+        assert_eq!(buffer.put(claimed(5)), 1, "no more than may run at once");
+        buffer.take().expect("a task");
+        buffer.ended(false, &Notify::new());
+        buffer.ended(false, &Notify::new());
+        assert_eq!(buffer.put(claimed(5)), 0, "a slot stays open");
     }
 
     #[test]
     fn more_is_claimed_ahead_as_soon_as_many_have_ended() {
-        let backlog = Backlog::new(200);
-        backlog.put(claimed(100));
-        assert_eq!(backlog.room(), 100, "nothing has ended yet");
+        let buffer = Buffer::new(200);
+        buffer.put(claimed(100));
+        assert_eq!(buffer.room(), 100, "nothing has ended yet");
         for _ in 0..100 {
-            backlog.take().expect("a task");
-            backlog.ended(false, &Notify::new());
+            buffer.take().expect("a task");
+            buffer.ended(false, &Notify::new());
         }
-        assert!(backlog.room() > 200, "{}", backlog.room());
+        assert!(buffer.room() > 200, "{}", buffer.room());
     }
 
     #[tokio::test]
     async fn a_slot_that_waits_is_woken_by_a_task_and_by_the_end() {
-        let backlog = Backlog::new(1);
-        backlog.put(claimed(1));
-        assert!(backlog.next().await.is_some());
-        let (next, ()) = tokio::join!(backlog.next(), async {
+        let buffer = Buffer::new(1);
+        buffer.put(claimed(1));
+        assert!(buffer.next().await.is_some());
+        let (next, ()) = tokio::join!(buffer.next(), async {
             tokio::task::yield_now().await;
-            backlog.put(claimed(1));
+            buffer.put(claimed(1));
         });
         assert!(next.is_some());
-        let (next, ()) = tokio::join!(backlog.next(), async {
+        let (next, ()) = tokio::join!(buffer.next(), async {
             tokio::task::yield_now().await;
-            backlog.close();
+            buffer.close();
         });
         assert!(next.is_none());
     }

@@ -1,6 +1,6 @@
 //! Taking tasks: when to look, what to claim, and when to sleep.
 //!
-//! Run by the worker's main loop, one queue after the other on one connection. A queue whose backlog has
+//! Run by the worker's main loop, one queue after the other on one connection. A queue whose buffer has
 //! room is claimed from without a pause for as long as claims bring something. When nothing is due the queue
 //! rests, and the race with an enqueue that commits just then is closed in three steps: rest a few
 //! milliseconds; register as asleep, so that enqueues notify, and look once more; then wait for a
@@ -18,10 +18,10 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use self::buffer::{Backlog, Claimed};
+use self::buffer::{Buffer, Claimed};
 use crate::attempt::verdict::{Settlement, Verdict};
-use crate::lane::{Claimable, Lanes, Place, Share, Taken};
-use crate::store::{ClaimRequest, ClaimedLease, ClaimedRow, Store};
+use crate::lane::{Claimable, DueLanes, Place, Share, Taken};
+use crate::store::{ClaimRequest, ClaimedLease, ClaimedTask, Store};
 use crate::worker::operators::Wake;
 use crate::worker::shared::{Core, sleep_until_some};
 
@@ -77,7 +77,7 @@ pub(crate) struct Claimer {
 /// One queue, as its worker sees it.
 struct Queue {
     name: String,
-    lanes: Lanes,
+    lanes: DueLanes,
     looked: Instant,
     look_pause: Duration,
     /// Whether suspects have had their turn since the last look.
@@ -119,7 +119,7 @@ impl Claimer {
         }
     }
 
-    /// Waits until there is room and something to claim, claims it into the queue's backlog, and
+    /// Waits until there is room and something to claim, claims it into the queue's buffer, and
     /// returns how many slots to open for it. Each queue in its turn. Once the worker
     /// is asked to stop it begins no further call, and returns.
     ///
@@ -140,7 +140,7 @@ impl Claimer {
             match self.claim_from(queue).await {
                 Ok(claimed) if claimed.is_empty() => {}
                 Ok(claimed) => {
-                    let slots = self.core.backlogs[queue].put(claimed);
+                    let slots = self.core.buffers[queue].put(claimed);
                     return Opening { queue, slots };
                 }
                 Err(error) => {
@@ -160,7 +160,7 @@ impl Claimer {
             .map(|turn| (self.next_queue + turn) % count)
             .find(|at| {
                 let rests = self.queues[*at].rest_until.is_some_and(|until| until > now);
-                !rests && self.core.backlogs[*at].room() > 0
+                !rests && self.core.buffers[*at].room() > 0
             })
     }
 
@@ -175,7 +175,7 @@ impl Claimer {
             () = self.core.room.notified() => {}
             Some(wake) = self.wakes.recv() => self.woken(&wake),
             () = sleep_until_some(next_look) => {}
-            () = sleep(STALE_PERIOD), if self.core.backlogs.iter().any(Backlog::is_ahead) => {}
+            () = sleep(STALE_PERIOD), if self.core.buffers.iter().any(Buffer::is_ahead) => {}
         }
     }
 
@@ -198,8 +198,8 @@ impl Claimer {
     }
 
     async fn hand_back_stale(&self) {
-        for backlog in &self.core.backlogs {
-            hand_back(backlog.stale(), &self.outcomes).await;
+        for buffer in &self.core.buffers {
+            hand_back(buffer.stale(), &self.outcomes).await;
         }
     }
 
@@ -233,12 +233,12 @@ impl Claimer {
 
     /// Suspects have one turn after each look, and only places where nothing waits ahead of them.
     fn next_kind(&mut self, at: usize) -> Claimable {
-        let backlogs = &self.core.backlogs;
-        let alone = usize::from(!backlogs.iter().any(Backlog::has_one_alone));
+        let buffers = &self.core.buffers;
+        let alone = usize::from(!buffers.iter().any(Buffer::has_one_alone));
         let suspects = Claimable::Suspect { alone };
         let queue = &mut self.queues[at];
         let is_their_turn = !queue.suspects_asked
-            && backlogs[at].room_to_run() > 0
+            && buffers[at].room_to_run() > 0
             && !queue.lanes.have_no(suspects);
         queue.suspects_asked |= is_their_turn;
         match is_their_turn {
@@ -261,11 +261,11 @@ impl Claimer {
     }
 
     async fn claim_lanes(&mut self, at: usize, kind: Claimable) -> Result<Vec<Claimed>, Error> {
-        let backlog = &self.core.backlogs[at];
+        let buffer = &self.core.buffers[at];
         let queue = &mut self.queues[at];
         let room = match kind {
-            Claimable::Fresh => backlog.room(),
-            Claimable::Suspect { .. } => backlog.room_to_run(),
+            Claimable::Fresh => buffer.room(),
+            Claimable::Suspect { .. } => buffer.room_to_run(),
         };
         let limit = room.min(queue.most_at_once);
         if limit == 0 {
@@ -273,7 +273,7 @@ impl Claimer {
             return Ok(Vec::new());
         }
         let mut shares = queue.lanes.shares(kind, limit);
-        self.set_apart(at, &mut shares).await?;
+        self.reserve(at, &mut shares).await?;
         let queue = &mut self.queues[at];
         let request = ClaimRequest {
             lease_id: Uuid::new_v4(),
@@ -301,18 +301,18 @@ impl Claimer {
         Ok(claimed)
     }
 
-    /// Has stretches of lanes for itself from which others claim at the same time. Each of them would
+    /// Has ranges of lanes for itself from which others claim at the same time. Each of them would
     /// walk over the rows that all the others are just taking.
-    async fn set_apart(&mut self, at: usize, shares: &mut [Share]) -> Result<(), Error> {
+    async fn reserve(&mut self, at: usize, shares: &mut [Share]) -> Result<(), Error> {
         let Queue { name, lanes, .. } = &self.queues[at];
-        let asked = lanes.to_set_apart(shares);
+        let asked = lanes.to_reserve(shares);
         if asked.is_empty() {
             return Ok(());
         }
-        let stretches = self.store.reserve(name, &asked).await?;
+        let ranges = self.store.reserve(name, &asked).await?;
         for share in shares {
-            if let Some(stretch) = stretches.iter().find(|it| it.lane == share.lane) {
-                share.set_apart(stretch);
+            if let Some(range) = ranges.iter().find(|it| it.lane == share.lane) {
+                share.reserve(range);
             }
         }
         Ok(())
@@ -387,7 +387,7 @@ pub(crate) async fn hand_back(tasks: Vec<Claimed>, outcomes: &mpsc::Sender<Settl
     }
 }
 
-fn taken(row: &ClaimedRow) -> Taken<'_> {
+fn taken(row: &ClaimedTask) -> Taken<'_> {
     Taken {
         task_type: &row.task_type,
         payload_version: row.payload_version,
@@ -404,7 +404,7 @@ impl Queue {
     fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            lanes: Lanes::default(),
+            lanes: DueLanes::default(),
             looked: Instant::now(),
             look_pause: Duration::ZERO,
             suspects_asked: false,

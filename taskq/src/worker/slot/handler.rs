@@ -16,7 +16,7 @@ use crate::attempt::verdict::{Settlement, Verdict};
 use crate::attempt::{Attempt, Cancellation, Ending};
 use crate::error::{BoxError, DecodeError};
 use crate::faults::crash_point;
-use crate::store::{ClaimedRow, version_of};
+use crate::store::{ClaimedTask, version_of};
 use crate::task::declaration::{Keep, Registration};
 use crate::worker::shared::Core;
 
@@ -24,7 +24,7 @@ use crate::worker::shared::Core;
 pub(crate) struct Execution<'a> {
     pub(crate) core: &'a Core,
     pub(crate) registration: &'a Registration,
-    pub(crate) row: &'a ClaimedRow,
+    pub(crate) row: &'a ClaimedTask,
     /// Cancelled when the task is taken from its handler.
     pub(crate) taken: &'a CancellationToken,
 }

@@ -13,17 +13,17 @@ use tracing::Instrument;
 
 use self::handler::{Ended, Execution};
 use self::transaction::Session;
-use super::claim::buffer::{Backlog, Claimed};
+use super::claim::buffer::{Buffer, Claimed};
 use super::shared::Core;
 use crate::attempt::verdict::Settlement;
 use crate::task::declaration::Delivery;
 
 /// Runs the handlers of a queue's tasks, one after the other, until the worker stops.
 pub(crate) async fn run(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Settlement>) {
-    let backlog = &core.backlogs[queue];
+    let buffer = &core.buffers[queue];
     let queue_name = core.settings.queues[queue].0.as_str();
     let mut slot = Slot::default();
-    while let Some(task) = slot.next(backlog).await {
+    while let Some(task) = slot.next(buffer).await {
         let is_alone = task.is_alone();
         // At the level of errors, so that they are never without the task that they are about.
         let span = tracing::error_span!(
@@ -38,7 +38,7 @@ pub(crate) async fn run(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Se
             // The receiver is there for as long as handlers run.
             let _ = outcomes.send(settlement).await;
         }
-        backlog.ended(is_alone, &core.room);
+        buffer.ended(is_alone, &core.room);
         // Handlers that never wait must not keep the thread from others.
         tokio::task::consume_budget().await;
     }
@@ -55,14 +55,14 @@ struct Slot {
 
 impl Slot {
     /// Returns the next task. While the slot waits for it, it holds no session.
-    async fn next(&mut self, backlog: &Backlog) -> Option<Claimed> {
-        if let Some(task) = backlog.take() {
+    async fn next(&mut self, buffer: &Buffer) -> Option<Claimed> {
+        if let Some(task) = buffer.take() {
             return Some(task);
         }
         if let Some(session) = self.session.take() {
             session.end().await;
         }
-        backlog.next().await
+        buffer.next().await
     }
 
     /// Makes one attempt. Returns what is left to be written about the task, if anything is.

@@ -3,20 +3,22 @@
 -- $1 lease_id, for the tasks that share a lease; $2 worker_id; $3 lease duration in seconds
 -- $4 queue; $5 the most tasks to take
 -- $6 task types, $7 payload versions, $8 crashes, $9 priorities: the lanes, in the order of their turns
--- $10 and $11 the lanes' floors (run_at, task_id), $12 and $13 their ceilings, $14 their shares
+-- $10 and $11 the lanes' cursors (run_at, task_id), $12 and $13 the ends of their reserved ranges, $14 their
+-- shares
 -- $15 task types whose handler completes its task in its own transaction
 -- $16 whether the commit must wait for the disk
--- Index task_lane: each lane is one range scan from its floor, at most to its ceiling. Deletes by TID scan.
+-- Index task_lane: one index scan for each lane, from its cursor to the end of its range if one is reserved.
+-- Deletes by TID scan.
 -- Locks: the rows taken, lane by lane; rows that others have locked are skipped. Then new rows only.
 --
 -- A task whose handler completes it in its own transaction has a lease of its own, and so has one
--- whose worker vanished before. A claim whose commit did not wait for the disk may be lost when the
--- server crashes: its tasks then wait again, and the lease is gone, so that a late worker cannot
--- finish them. `for update` follows a row that was just updated, which `delete` then does not see:
--- fewer rows than asked for are not the end of the lane.
+-- whose worker vanished before. Postgres may lose a claim in a crash if its commit did not wait for the
+-- disk: its tasks then wait again and the lease is gone, so a late worker cannot finish them. `for update`
+-- follows a row that was just updated, and `delete` does not see that row: fewer rows than asked for are
+-- not the end of the lane.
 --
--- Parameters stand in subqueries where the planner would otherwise count on their values, and plan
--- anew for each claim: half a millisecond.
+-- Parameters stand in subqueries where the planner would otherwise use their values and plan each claim
+-- anew, which takes half a millisecond.
 with due as materialized (
     select head.place
     from unnest(
@@ -34,10 +36,10 @@ with due as materialized (
         payload_version,
         crashes,
         priority,
-        floor_run_at,
-        floor_task_id,
-        ceiling_run_at,
-        ceiling_task_id,
+        cursor_run_at,
+        cursor_task_id,
+        range_end_run_at,
+        range_end_task_id,
         share
     )
     cross join lateral (
@@ -49,9 +51,9 @@ with due as materialized (
           and task.crashes = lane.crashes
           and task.priority = lane.priority
           and (task.run_at, task.task_id)
-            > (coalesce(lane.floor_run_at, '-infinity'), lane.floor_task_id)
+            > (coalesce(lane.cursor_run_at, '-infinity'), lane.cursor_task_id)
           and (task.run_at, task.task_id)
-            <= (coalesce(lane.ceiling_run_at, 'infinity'), lane.ceiling_task_id)
+            <= (coalesce(lane.range_end_run_at, 'infinity'), lane.range_end_task_id)
           and task.run_at <= now()
         order by task.run_at, task.task_id
         limit lane.share

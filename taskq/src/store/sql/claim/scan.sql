@@ -1,9 +1,9 @@
--- Finds the lanes of a queue that hold tasks which this worker can decode: where each begins, when that is
--- due, how far it has been set apart, and whether others claim from it too.
--- $1 queue, $2 task types, $3 the newest payload version that is known of each, $4 worker_id
--- Index task_lane: two probes for each lane, whatever stands in it; frontier_pkey. Locks: none.
+-- Finds the lanes of a queue that hold tasks which this worker can decode: where each begins, how long until
+-- its first task is due, where its frontier stands, and whether other workers claim from it.
+-- $1 queue, $2 task types, $3 the newest known payload version of each, $4 worker_id
+-- Index task_lane: two probes for each lane, however many tasks it holds; frontier_pkey. Locks: none.
 --
--- The parameters stand in subqueries so that the plan is made once: see claim.
+-- The parameters stand in subqueries so that Postgres plans once: see claim.
 with recursive lane as (
     select known.task_type, known.newest, head.*
     from unnest((select $2::text[]), (select $3::smallint[])) as known (task_type, newest)
