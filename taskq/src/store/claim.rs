@@ -1,4 +1,4 @@
-//! Finding out where something is to be had, taking it, and waiting where nothing is.
+//! Scanning a queue for due lanes, claiming from them, and listening where nothing is due.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Store, column, saturating_i16, saturating_i32, saturating_i64};
 use crate::error::AttemptError;
 use crate::faults::crash_point;
-use crate::lane::{Lane, LaneHead, LaneRange, Place, Share};
+use crate::lane::{Lane, LaneHead, LaneKey, LaneRange, Place, RangeRequest, Share};
 
 /// What a claim asks for.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct ClaimRequest<'a> {
     pub(crate) lease_duration: Duration,
     pub(crate) queue: &'a str,
     pub(crate) limit: usize,
-    /// From where, best first, and how many at the most from each.
+    /// From which lanes, and how much from each, in the order of their turns.
     pub(crate) shares: &'a [Share],
     /// Task types whose handler completes its task in its own transaction.
     pub(crate) transactional: &'a [String],
@@ -58,6 +58,26 @@ pub(crate) struct ClaimedTask {
     pub(crate) errors: Vec<AttemptError>,
 }
 
+impl ClaimedTask {
+    /// Returns the lane that the task was claimed from.
+    pub(crate) fn lane(&self) -> LaneKey<'_> {
+        LaneKey {
+            task_type: &self.task_type,
+            payload_version: self.payload_version,
+            crashes: self.crashes,
+            priority: self.priority,
+        }
+    }
+
+    /// Returns where in its lane the task stood.
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            run_at: self.run_at,
+            task_id: self.task_id,
+        }
+    }
+}
+
 impl Store<'_> {
     /// Finds the lanes of a queue that hold tasks of the given types, in versions up to the newest
     /// known of each.
@@ -75,22 +95,21 @@ impl Store<'_> {
         self.call(async |db| query.fetch_all(db).await).await
     }
 
-    /// Sets the next tasks of lanes apart for a claim, each from where this worker knows it to have been
-    /// claimed. Not every lane has as many.
+    /// Reserves ranges of lanes for a claim. A lane that has too few tasks is left out.
     pub(crate) async fn reserve(
         &mut self,
         queue: &str,
-        shares: &[(&Share, Place)],
+        requests: &[RangeRequest<'_>],
     ) -> Result<Vec<LaneRange>, Error> {
         crash_point("before_reserve");
         let query = query_as(self.schema.sql.reserve)
             .bind(queue)
-            .bind(column(shares, |(share, _)| share.lane.task_type.as_str()))
-            .bind(column(shares, |(share, _)| share.lane.payload_version))
-            .bind(column(shares, |(share, _)| share.lane.priority))
-            .bind(column(shares, |(_, cursor)| cursor.run_at))
-            .bind(column(shares, |(_, cursor)| cursor.task_id))
-            .bind(column(shares, |(share, _)| saturating_i32(share.limit)));
+            .bind(column(requests, |asked| asked.lane.task_type.as_str()))
+            .bind(column(requests, |asked| asked.lane.payload_version))
+            .bind(column(requests, |asked| asked.lane.priority))
+            .bind(column(requests, |asked| asked.cursor.run_at))
+            .bind(column(requests, |asked| asked.cursor.task_id))
+            .bind(column(requests, |asked| saturating_i32(asked.tasks)));
         let ranges = self.call(async |db| query.fetch_all(db).await).await;
         crash_point("after_reserve");
         ranges
@@ -135,7 +154,7 @@ impl Store<'_> {
         claimed
     }
 
-    /// Registers a worker as asleep on queues.
+    /// Registers a worker as a waiting listener of queues.
     pub(crate) async fn listen(
         &mut self,
         worker_id: Uuid,
@@ -149,7 +168,7 @@ impl Store<'_> {
         self.execute(query).await
     }
 
-    /// Takes back a worker's registration as asleep.
+    /// Removes a worker from the waiting listeners of queues.
     pub(crate) async fn unlisten(&mut self, worker_id: Uuid, queues: &[&str]) -> Result<(), Error> {
         let query = sqlx::query(self.schema.sql.unlisten)
             .bind(worker_id)
@@ -174,7 +193,7 @@ impl<'r> FromRow<'r, PgRow> for LaneHead {
                 crashes: row.try_get("crashes")?,
                 priority: row.try_get("priority")?,
             },
-            head: place(row, "run_at", "task_id")?,
+            place: place(row, "run_at", "task_id")?,
             due_in: Duration::from_secs_f64(row.try_get("due_in")?),
             frontier: frontier
                 .map(|_| place(row, "frontier_run_at", "frontier_task_id"))
@@ -193,8 +212,8 @@ impl<'r> FromRow<'r, PgRow> for LaneRange {
                 crashes: 0,
                 priority: row.try_get("priority")?,
             },
-            cursor: place(row, "start_run_at", "start_task_id")?,
-            range_end: place(row, "end_run_at", "end_task_id")?,
+            start: place(row, "start_run_at", "start_task_id")?,
+            end: place(row, "end_run_at", "end_task_id")?,
         })
     }
 }

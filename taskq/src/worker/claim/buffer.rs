@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::lane::Lane;
+use crate::lane::suspects::must_run_alone;
 use crate::store::ClaimedTask;
 
 /// Tasks are claimed ahead for as long as handlers need for them, at the rate at which they ended
@@ -229,7 +229,7 @@ impl State {
 impl Claimed {
     /// Tells whether the task must be the only suspect of its kind in this worker.
     pub(crate) fn is_alone(&self) -> bool {
-        Lane::is_alone_with(self.row.crashes)
+        must_run_alone(self.row.crashes)
     }
 }
 

@@ -20,8 +20,9 @@ use uuid::Uuid;
 
 use self::buffer::{Buffer, Claimed};
 use crate::attempt::verdict::{Settlement, Verdict};
-use crate::lane::{Claimable, DueLanes, Place, Share, Taken};
-use crate::store::{ClaimRequest, ClaimedLease, ClaimedTask, Store};
+use crate::lane::suspects::Claimable;
+use crate::lane::{DueLanes, LaneKey, Place, Share};
+use crate::store::{ClaimRequest, ClaimedLease, Store};
 use crate::worker::operators::Wake;
 use crate::worker::shared::{Core, sleep_until_some};
 
@@ -235,7 +236,7 @@ impl Claimer {
     fn next_kind(&mut self, at: usize) -> Claimable {
         let buffers = &self.core.buffers;
         let alone = usize::from(!buffers.iter().any(Buffer::has_one_alone));
-        let suspects = Claimable::Suspect { alone };
+        let suspects = Claimable::Suspects { alone };
         let queue = &mut self.queues[at];
         let is_their_turn = !queue.suspects_asked
             && buffers[at].room_to_run() > 0
@@ -253,7 +254,7 @@ impl Claimer {
         let began = Instant::now();
         let worker_id = self.core.worker_id;
         let found = self.store.scan(&queue.name, &self.known, worker_id).await?;
-        queue.lanes.replace(found);
+        queue.lanes.record_scan(found);
         queue.suspects_asked = false;
         queue.looked = Instant::now();
         queue.look_pause = (began.elapsed() * LOOK_SHARE).clamp(LOOK_PAUSE, LONGEST_LOOK_PAUSE);
@@ -265,14 +266,14 @@ impl Claimer {
         let queue = &mut self.queues[at];
         let room = match kind {
             Claimable::Fresh => buffer.room(),
-            Claimable::Suspect { .. } => buffer.room_to_run(),
+            Claimable::Suspects { .. } => buffer.room_to_run(),
         };
         let limit = room.min(queue.most_at_once);
         if limit == 0 {
             // Handlers have slowed down since there was room.
             return Ok(Vec::new());
         }
-        let mut shares = queue.lanes.shares(kind, limit);
+        let mut shares = queue.lanes.divide(kind, limit);
         self.reserve(at, &mut shares).await?;
         let queue = &mut self.queues[at];
         let request = ClaimRequest {
@@ -283,18 +284,18 @@ impl Claimer {
             limit,
             shares: &shares,
             transactional: &self.transactional,
-            // Only a crash that is on record can be charged to a task.
-            is_durable: kind != Claimable::Fresh,
+            is_durable: kind.must_be_durable(),
         };
         let began = Instant::now();
         let claim = self.store.claim(&request).await;
         let leases = claim.inspect_err(|_| queue.claim_less(limit))?;
         let rows = || leases.iter().flat_map(|lease| &lease.tasks);
-        let taken: Vec<Taken<'_>> = rows().map(taken).collect();
+        let taken: Vec<(LaneKey<'_>, Place)> =
+            rows().map(|task| (task.lane(), task.place())).collect();
         if !taken.is_empty() {
             tracing::debug!(queue = queue.name, claimed = taken.len(), "claimed");
         }
-        queue.lanes.claimed(&shares, limit, &taken);
+        queue.lanes.record_claimed(&shares, limit, &taken);
         queue.learn_size_of(taken.len(), rows().map(|row| row.payload.get().len()).sum());
         let mut claimed = self.hold(leases, began);
         claimed.sort_unstable_by_key(|task| (task.row.run_at, task.row.task_id));
@@ -305,14 +306,14 @@ impl Claimer {
     /// walk over the rows that all the others are just taking.
     async fn reserve(&mut self, at: usize, shares: &mut [Share]) -> Result<(), Error> {
         let Queue { name, lanes, .. } = &self.queues[at];
-        let asked = lanes.to_reserve(shares);
+        let asked = lanes.worth_reserving(shares);
         if asked.is_empty() {
             return Ok(());
         }
         let ranges = self.store.reserve(name, &asked).await?;
         for share in shares {
             if let Some(range) = ranges.iter().find(|it| it.lane == share.lane) {
-                share.reserve(range);
+                share.keep_to(range);
             }
         }
         Ok(())
@@ -337,7 +338,7 @@ impl Claimer {
         queue.streak = 0;
         queue.failures = 0;
         // Suspects that must wait for one another are not announced when their turn comes.
-        let longest = match queue.lanes.have_no(Claimable::Suspect { alone: 1 }) {
+        let longest = match queue.lanes.have_no(Claimable::Suspects { alone: 1 }) {
             true => settings.poll_interval,
             false => NAPS[2].min(settings.poll_interval),
         };
@@ -384,19 +385,6 @@ pub(crate) async fn hand_back(tasks: Vec<Claimed>, outcomes: &mpsc::Sender<Settl
         };
         // The receiver is there for as long as the worker runs.
         let _ = outcomes.send(settlement).await;
-    }
-}
-
-fn taken(row: &ClaimedTask) -> Taken<'_> {
-    Taken {
-        task_type: &row.task_type,
-        payload_version: row.payload_version,
-        crashes: row.crashes,
-        priority: row.priority,
-        place: Place {
-            run_at: row.run_at,
-            task_id: row.task_id,
-        },
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::duty::Duty;
-use crate::lane::QUARANTINE_AFTER;
+use crate::lane::suspects::QUARANTINE_AFTER;
 use crate::store::ExpiredRow;
 use crate::worker::shared::Core;
 
