@@ -1,8 +1,8 @@
 //! Which lanes of a queue a claim takes from, in what order, and how much from each.
 //!
 //! A lane holds the tasks of one type, payload version, number of crashes and priority in one queue. Within a
-//! lane the oldest due task comes first. Which lanes share a claim says [`share`]; what happens to tasks with
-//! which a worker vanished says [`suspects`].
+//! lane the oldest due task comes first. [`share`] divides a claim among lanes; [`suspects`] has the rule for tasks
+//! with which a worker vanished.
 
 mod cursor;
 mod due;
@@ -27,7 +27,7 @@ pub(crate) struct Lane {
     pub(crate) priority: i16,
 }
 
-/// The same, borrowed: to find the lane of a task by.
+/// A borrowed [`Lane`], by which the lane of a task is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct LaneKey<'a> {
     pub(crate) task_type: &'a str,

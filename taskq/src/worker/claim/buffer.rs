@@ -1,11 +1,9 @@
-//! The tasks of one queue that this worker holds: those that run, and those claimed ahead of them.
+//! The tasks of one queue that this worker has claimed: those that run, and those that wait for a slot.
 //!
-//! The claimer puts tasks in, slots take them out: a slot is one place to run a handler, opened when
-//! there is first a task for it, and takes task after task until the worker stops. A worker whose
-//! handlers take microseconds would spend its time waiting for claims if it claimed only what can run
-//! at once, so it claims ahead: as much as its handlers end in [`AHEAD`], and nothing if they are slow.
-//! What was claimed ahead and does not get its turn within [`STALE`] is handed back, because others
-//! may be idle.
+//! The claimer puts tasks in, slots take them out. A slot is one place to run a handler: it is opened when there
+//! is first a task for it, and takes task after task until the worker stops. [`prefetch`](super::prefetch) decides
+//! how many tasks wait here beyond those that can run at once. The claimer hands them back if they get no slot
+//! within [`STALE_AFTER`], because other workers may be idle.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -14,37 +12,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::prefetch::Prefetch;
 use crate::lane::suspects::must_run_alone;
 use crate::store::ClaimedTask;
 
-/// Tasks are claimed ahead for as long as handlers need for them, at the rate at which they ended
-/// lately. A claim takes some milliseconds; a commit beside it may take some ten.
-const AHEAD: Duration = Duration::from_millis(100);
+/// How long a task may wait here for a slot.
+const STALE_AFTER: Duration = Duration::from_secs(1);
 
-/// The most tasks that are claimed ahead, however fast handlers are.
-const MOST_AHEAD: usize = 8_000;
-
-/// How long a task may lie here without its turn coming.
-const STALE: Duration = Duration::from_secs(1);
-
-/// The rate is measured over no less than this…
-const MEASURED_OVER: Duration = Duration::from_millis(5);
-
-/// … or for the first time, when many tasks are there all at once, over so many of them…
-const FIRST_MEASURED: usize = 100;
-
-/// … which are taken to need as long as this at least.
-const FIRST_MEASURED_OVER: Duration = Duration::from_millis(1);
-
-/// A task that this worker has a lease on.
-#[derive(Debug)]
-pub(crate) struct Claimed {
-    pub(crate) row: ClaimedTask,
-    /// When the claim had brought it.
-    pub(crate) arrived: Instant,
-}
-
-/// The tasks of one queue that this worker holds.
+/// The tasks of one queue that this worker has claimed.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     concurrency: usize,
@@ -55,17 +30,22 @@ pub(crate) struct Buffer {
 
 #[derive(Debug)]
 struct State {
-    waiting: VecDeque<Claimed>,
-    /// Opened, and not closed before the buffer is.
+    waiting: VecDeque<BufferedTask>,
+    /// Slots once opened stay open until the buffer is closed.
     slots: usize,
     running: usize,
-    /// Suspects held that must be the only one.
+    /// How many of the tasks that wait or run must run alone.
     alone: usize,
-    ahead: usize,
-    ended: usize,
-    measured: Instant,
-    /// Nothing is run any more that has not begun.
+    prefetch: Prefetch,
+    /// Whether the worker stops: no other task starts.
     is_closed: bool,
+}
+
+#[derive(Debug)]
+struct BufferedTask {
+    task: ClaimedTask,
+    /// When the claim had brought it.
+    arrived: Instant,
 }
 
 impl Buffer {
@@ -77,9 +57,7 @@ impl Buffer {
                 slots: 0,
                 running: 0,
                 alone: 0,
-                ahead: 0,
-                ended: 0,
-                measured: Instant::now(),
+                prefetch: Prefetch::new(Instant::now()),
                 is_closed: false,
             }),
             arrived: Notify::new(),
@@ -88,47 +66,54 @@ impl Buffer {
 
     /// Returns how many tasks a claim should bring now; zero if it is not worth one.
     pub(crate) fn room(&self) -> usize {
-        let mut state = self.lock();
-        state.measure();
-        let held = state.running + state.waiting.len();
-        let room = (self.concurrency + state.ahead).saturating_sub(held);
-        // While handlers have something to do, a claim waits until it is half as large as it may be.
-        match held < self.concurrency || room >= state.ahead.div_ceil(2) {
-            true => room,
-            false => 0,
-        }
-    }
-
-    /// Returns how many tasks can run at once that are claimed now, none of them ahead.
-    pub(crate) fn room_to_run(&self) -> usize {
         let state = self.lock();
-        self.concurrency
-            .saturating_sub(state.running + state.waiting.len())
+        let (held, prefetch) = (state.held(), state.prefetch.tasks());
+        let room = (self.concurrency + prefetch).saturating_sub(held);
+        // While handlers have something to do, a claim waits until it is half as large as it may be.
+        let is_worth_it = held < self.concurrency || room >= prefetch.div_ceil(2);
+        if is_worth_it { room } else { 0 }
     }
 
-    /// Tells whether tasks wait here for their turn.
-    pub(crate) fn is_ahead(&self) -> bool {
+    /// Returns how many tasks, claimed now, would start at once.
+    pub(crate) fn room_to_run(&self) -> usize {
+        self.concurrency.saturating_sub(self.lock().held())
+    }
+
+    /// Tells whether tasks wait here for a slot.
+    pub(crate) fn has_waiting(&self) -> bool {
         !self.lock().waiting.is_empty()
     }
 
-    /// Tells whether a suspect is held that must be the only one.
+    /// Tells whether tasks have waited too long for a slot.
+    pub(crate) fn has_stale(&self) -> bool {
+        let state = self.lock();
+        let oldest = state.waiting.front();
+        oldest.is_some_and(|oldest| oldest.arrived.elapsed() >= STALE_AFTER)
+    }
+
+    /// Tells whether a task waits or runs that must run alone.
     pub(crate) fn has_one_alone(&self) -> bool {
         self.lock().alone > 0
     }
 
-    /// Takes in what was claimed, wakes slots for it, and returns how many more to open.
-    pub(crate) fn put(&self, claimed: Vec<Claimed>) -> usize {
+    /// Adjusts how much to prefetch to how fast handlers ended lately.
+    pub(crate) fn adjust_prefetch(&self) {
+        self.lock().prefetch.adjust(Instant::now());
+    }
+
+    /// Puts claimed tasks in, wakes slots for them, and returns how many more slots to open.
+    pub(crate) fn put(&self, tasks: Vec<ClaimedTask>) -> usize {
+        let arrived = Instant::now();
+        let alone = count_alone(&tasks);
+        let tasks = tasks.into_iter().map(|task| BufferedTask { task, arrived });
         let mut state = self.lock();
-        state.alone += claimed.iter().filter(|it| it.is_alone()).count();
-        if state.running + state.waiting.len() == 0 && state.ahead == 0 {
-            // There was nothing to do before.
-            state.ended = 0;
-            state.measured = Instant::now();
+        state.alone += alone;
+        if state.held() == 0 {
+            state.prefetch.record_first_task(arrived);
         }
-        state.waiting.extend(claimed);
+        state.waiting.extend(tasks);
         let (waiting, open) = (state.waiting.len(), state.slots);
-        let wanted = (state.running + waiting).min(self.concurrency);
-        state.slots = open.max(wanted);
+        state.slots = open.max(state.held().min(self.concurrency));
         let opened = state.slots - open;
         drop(state);
         for _ in 0..waiting.min(open) {
@@ -137,20 +122,20 @@ impl Buffer {
         opened
     }
 
-    /// Returns the next task to run, if one waits.
-    pub(crate) fn take(&self) -> Option<Claimed> {
+    /// Takes the next task out, to run it.
+    pub(crate) fn take(&self) -> Option<ClaimedTask> {
         let mut state = self.lock();
-        let next = state.waiting.pop_front();
-        state.running += usize::from(next.is_some());
-        next
+        let next = state.waiting.pop_front()?;
+        state.running += 1;
+        Some(next.task)
     }
 
-    /// Waits for the next task to run; `None` once nothing is run any more that has not begun.
+    /// Waits for the next task to run; `None` once the worker stops.
     ///
     /// # Cancel safety
     ///
     /// No task is lost.
-    pub(crate) async fn next(&self) -> Option<Claimed> {
+    pub(crate) async fn next(&self) -> Option<ClaimedTask> {
         loop {
             let mut arrived = pin!(self.arrived.notified());
             // Whatever arrives from here on wakes this slot.
@@ -165,39 +150,34 @@ impl Buffer {
         }
     }
 
-    /// Takes in that a task has ended, and wakes the claimer if it is worth a claim.
-    pub(crate) fn ended(&self, was_alone: bool, claimer: &Notify) {
+    /// Records that a task has ended, and wakes the claimer if there is room for a claim.
+    pub(crate) fn record_ended(&self, task: &ClaimedTask, claimer: &Notify) {
         let mut state = self.lock();
         state.running -= 1;
-        state.ended += 1;
-        state.alone -= usize::from(was_alone);
-        let held = state.running + state.waiting.len();
-        let is_worth_it = held < self.concurrency || held <= self.concurrency + state.ahead / 2;
+        state.alone -= usize::from(must_run_alone(task.crashes));
+        state.prefetch.record_ended();
+        let (held, prefetch) = (state.held(), state.prefetch.tasks());
         drop(state);
-        if is_worth_it {
+        if held < self.concurrency || held <= self.concurrency + prefetch / 2 {
             claimer.notify_one();
         }
     }
 
-    /// Returns the tasks claimed ahead that do not get their turn, for handing back.
-    pub(crate) fn stale(&self) -> Vec<Claimed> {
+    /// Takes all waiting tasks out, to hand them back, and prefetches none until handlers end again.
+    pub(crate) fn take_stale(&self) -> Vec<ClaimedTask> {
         let mut state = self.lock();
-        let oldest = state.waiting.front().map(|task| task.arrived.elapsed());
-        if oldest.is_none_or(|waited| waited < STALE) {
-            return Vec::new();
-        }
-        state.ahead = 0;
-        state.drain()
+        state.prefetch.record_stale();
+        state.take_waiting()
     }
 
-    /// Returns all that has not begun, for handing back; nothing else begins.
-    pub(crate) fn close(&self) -> Vec<Claimed> {
+    /// Takes all waiting tasks out, to hand them back, and starts no other.
+    pub(crate) fn close(&self) -> Vec<ClaimedTask> {
         let mut state = self.lock();
         state.is_closed = true;
-        let drained = state.drain();
+        let waiting = state.take_waiting();
         drop(state);
         self.arrived.notify_waiters();
-        drained
+        waiting
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -206,31 +186,20 @@ impl Buffer {
 }
 
 impl State {
-    /// Decides how much to claim ahead, from how fast handlers end: more at once, less by and by, since
-    /// handlers that wait for a claim are none the slower.
-    fn measure(&mut self) {
-        let took = self.measured.elapsed();
-        let is_first = self.ahead == 0 && self.ended >= FIRST_MEASURED;
-        if took >= MEASURED_OVER || is_first {
-            let ended = std::mem::take(&mut self.ended) as f64;
-            let ahead = ended * AHEAD.as_secs_f64() / took.max(FIRST_MEASURED_OVER).as_secs_f64();
-            self.ahead = (ahead as usize).min(MOST_AHEAD).max(self.ahead * 3 / 4);
-            self.measured = Instant::now();
-        }
+    fn held(&self) -> usize {
+        self.running + self.waiting.len()
     }
 
-    fn drain(&mut self) -> Vec<Claimed> {
-        let drained: Vec<Claimed> = self.waiting.drain(..).collect();
-        self.alone -= drained.iter().filter(|it| it.is_alone()).count();
-        drained
+    fn take_waiting(&mut self) -> Vec<ClaimedTask> {
+        let waiting: Vec<_> = self.waiting.drain(..).map(|it| it.task).collect();
+        self.alone -= count_alone(&waiting);
+        waiting
     }
 }
 
-impl Claimed {
-    /// Tells whether the task must be the only suspect of its kind in this worker.
-    pub(crate) fn is_alone(&self) -> bool {
-        must_run_alone(self.row.crashes)
-    }
+fn count_alone(tasks: &[ClaimedTask]) -> usize {
+    let alone = tasks.iter().filter(|task| must_run_alone(task.crashes));
+    alone.count()
 }
 
 #[cfg(test)]
@@ -241,49 +210,49 @@ mod tests {
 
     use super::*;
 
-    fn claimed(count: i64) -> Vec<Claimed> {
-        let task = |task_id| Claimed {
-            row: ClaimedTask {
-                lease_id: Uuid::nil(),
-                task_id,
-                task_type: "task".to_owned(),
-                payload_version: 0,
-                payload: RawValue::NULL.to_owned(),
-                priority: 0,
-                run_at: DateTime::UNIX_EPOCH,
-                created_at: DateTime::UNIX_EPOCH,
-                max_attempts: None,
-                attempts: 0,
-                crashes: 0,
-                errors: Vec::new(),
-            },
-            arrived: Instant::now(),
+    fn claimed(count: i64) -> Vec<ClaimedTask> {
+        let task = |task_id| ClaimedTask {
+            lease_id: Uuid::nil(),
+            task_id,
+            task_type: "task".to_owned(),
+            payload_version: 0,
+            payload: RawValue::NULL.to_owned(),
+            priority: 0,
+            run_at: DateTime::UNIX_EPOCH,
+            created_at: DateTime::UNIX_EPOCH,
+            max_attempts: None,
+            attempts: 0,
+            crashes: 0,
+            errors: Vec::new(),
         };
         (0..count).map(task).collect()
+    }
+
+    fn run_one(buffer: &Buffer) {
+        let task = buffer.take().expect("a task");
+        buffer.record_ended(&task, &Notify::new());
     }
 
     #[test]
     fn slots_are_opened_beside_those_that_are_busy() {
         let buffer = Buffer::new(3);
         assert_eq!(buffer.put(claimed(1)), 1);
-        buffer.take().expect("a task");
+        let first = buffer.take().expect("a task");
         assert_eq!(buffer.put(claimed(1)), 1, "the first slot is busy");
         assert_eq!(buffer.put(claimed(5)), 1, "no more than may run at once");
-        buffer.take().expect("a task");
-        buffer.ended(false, &Notify::new());
-        buffer.ended(false, &Notify::new());
+        run_one(&buffer);
+        buffer.record_ended(&first, &Notify::new());
         assert_eq!(buffer.put(claimed(5)), 0, "a slot stays open");
     }
 
     #[test]
-    fn more_is_claimed_ahead_as_soon_as_many_have_ended() {
+    fn more_is_prefetched_as_soon_as_many_have_ended() {
         let buffer = Buffer::new(200);
         buffer.put(claimed(100));
+        buffer.adjust_prefetch();
         assert_eq!(buffer.room(), 100, "nothing has ended yet");
-        for _ in 0..100 {
-            buffer.take().expect("a task");
-            buffer.ended(false, &Notify::new());
-        }
+        (0..100).for_each(|_| run_one(&buffer));
+        buffer.adjust_prefetch();
         assert!(buffer.room() > 200, "{}", buffer.room());
     }
 

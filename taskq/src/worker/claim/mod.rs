@@ -9,6 +9,7 @@
 //! 100, 500 milliseconds and so on up to the poll interval.
 
 pub(crate) mod buffer;
+mod prefetch;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,11 +19,11 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use self::buffer::{Buffer, Claimed};
+use self::buffer::Buffer;
 use crate::attempt::verdict::{Settlement, Verdict};
 use crate::lane::suspects::Claimable;
 use crate::lane::{DueLanes, LaneKey, Place, Share};
-use crate::store::{ClaimRequest, ClaimedLease, Store};
+use crate::store::{ClaimRequest, ClaimedLease, ClaimedTask, Store};
 use crate::worker::operators::Wake;
 use crate::worker::shared::{Core, sleep_until_some};
 
@@ -161,7 +162,11 @@ impl Claimer {
             .map(|turn| (self.next_queue + turn) % count)
             .find(|at| {
                 let rests = self.queues[*at].rest_until.is_some_and(|until| until > now);
-                !rests && self.core.buffers[*at].room() > 0
+                let buffer = &self.core.buffers[*at];
+                !rests && {
+                    buffer.adjust_prefetch();
+                    buffer.room() > 0
+                }
             })
     }
 
@@ -176,7 +181,7 @@ impl Claimer {
             () = self.core.room.notified() => {}
             Some(wake) = self.wakes.recv() => self.woken(&wake),
             () = sleep_until_some(next_look) => {}
-            () = sleep(STALE_PERIOD), if self.core.buffers.iter().any(Buffer::is_ahead) => {}
+            () = sleep(STALE_PERIOD), if self.core.buffers.iter().any(Buffer::has_waiting) => {}
         }
     }
 
@@ -200,12 +205,14 @@ impl Claimer {
 
     async fn hand_back_stale(&self) {
         for buffer in &self.core.buffers {
-            hand_back(buffer.stale(), &self.outcomes).await;
+            if buffer.has_stale() {
+                hand_back(buffer.take_stale(), &self.outcomes).await;
+            }
         }
     }
 
     // The claim is the last call that may fail: what it brought must be run.
-    async fn claim_from(&mut self, at: usize) -> Result<Vec<Claimed>, Error> {
+    async fn claim_from(&mut self, at: usize) -> Result<Vec<ClaimedTask>, Error> {
         let queue = &mut self.queues[at];
         // A single task does not end the sleep: the next look will find the queue empty again.
         if queue.streak >= 2 && queue.asleep_until.take().is_some() {
@@ -261,11 +268,14 @@ impl Claimer {
         Ok(())
     }
 
-    async fn claim_lanes(&mut self, at: usize, kind: Claimable) -> Result<Vec<Claimed>, Error> {
+    async fn claim_lanes(&mut self, at: usize, kind: Claimable) -> Result<Vec<ClaimedTask>, Error> {
         let buffer = &self.core.buffers[at];
         let queue = &mut self.queues[at];
         let room = match kind {
-            Claimable::Fresh => buffer.room(),
+            Claimable::Fresh => {
+                buffer.adjust_prefetch();
+                buffer.room()
+            }
             Claimable::Suspects { .. } => buffer.room_to_run(),
         };
         let limit = room.min(queue.most_at_once);
@@ -298,7 +308,7 @@ impl Claimer {
         queue.lanes.record_claimed(&shares, limit, &taken);
         queue.learn_size_of(taken.len(), rows().map(|row| row.payload.get().len()).sum());
         let mut claimed = self.hold(leases, began);
-        claimed.sort_unstable_by_key(|task| (task.row.run_at, task.row.task_id));
+        claimed.sort_unstable_by_key(ClaimedTask::place);
         Ok(claimed)
     }
 
@@ -320,13 +330,12 @@ impl Claimer {
     }
 
     /// Takes in the leases of what was claimed.
-    fn hold(&self, leases: Vec<ClaimedLease>, claimed: Instant) -> Vec<Claimed> {
-        let arrived = Instant::now();
+    fn hold(&self, leases: Vec<ClaimedLease>, claimed: Instant) -> Vec<ClaimedTask> {
         let mut tasks = Vec::with_capacity(leases.iter().map(|lease| lease.tasks.len()).sum());
         for lease in leases {
             let held = &self.core.held;
             held.record_claimed(lease.lease_id, lease.tasks.len(), claimed);
-            tasks.extend(lease.tasks.into_iter().map(|row| Claimed { row, arrived }));
+            tasks.extend(lease.tasks);
         }
         tasks
     }
@@ -375,11 +384,11 @@ impl Claimer {
 }
 
 /// Gives tasks back that have not begun.
-pub(crate) async fn hand_back(tasks: Vec<Claimed>, outcomes: &mpsc::Sender<Settlement>) {
+pub(crate) async fn hand_back(tasks: Vec<ClaimedTask>, outcomes: &mpsc::Sender<Settlement>) {
     for task in tasks {
         let settlement = Settlement {
-            lease_id: task.row.lease_id,
-            task_id: task.row.task_id,
+            lease_id: task.lease_id,
+            task_id: task.task_id,
             verdict: Verdict::HandBack,
             keep: false,
         };

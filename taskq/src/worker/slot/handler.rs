@@ -24,7 +24,7 @@ use crate::worker::shared::Core;
 pub(crate) struct Execution<'a> {
     pub(crate) core: &'a Core,
     pub(crate) registration: &'a Registration,
-    pub(crate) row: &'a ClaimedTask,
+    pub(crate) task: &'a ClaimedTask,
     /// Cancelled when the task is taken from its handler.
     pub(crate) taken: &'a CancellationToken,
 }
@@ -96,8 +96,9 @@ impl Execution<'_> {
 
     // A panic while a payload is decoded must not end more than this attempt either.
     fn start_handler<'a>(&self, parts: Parts<'a>) -> Result<BoxFuture<'a, Outcome>, DecodeError> {
-        let version = version_of(self.row.payload_version);
-        let start = AssertUnwindSafe(|| (self.registration.run)(&self.row.payload, version, parts));
+        let version = version_of(self.task.payload_version);
+        let start =
+            AssertUnwindSafe(|| (self.registration.run)(&self.task.payload, version, parts));
         std::panic::catch_unwind(start).unwrap_or_else(|panic| {
             let outcome = Outcome::Failed(panic_message(&*panic).into());
             Ok(std::future::ready(outcome).boxed())
@@ -129,8 +130,8 @@ impl Execution<'_> {
 
     pub(crate) fn settlement(&self, verdict: Verdict) -> Settlement {
         Settlement {
-            lease_id: self.row.lease_id,
-            task_id: self.row.task_id,
+            lease_id: self.task.lease_id,
+            task_id: self.task.task_id,
             verdict,
             keep: self.keeps_completed(),
         }
@@ -148,23 +149,23 @@ impl Execution<'_> {
     }
 
     pub(crate) fn number(&self) -> u16 {
-        self.row.attempts.saturating_add(1)
+        self.task.attempts.saturating_add(1)
     }
 
     fn max_attempts(&self) -> u16 {
-        self.row
+        self.task
             .max_attempts
             .unwrap_or(self.registration.options.max_attempts)
     }
 
     fn attempt(&self, began: Instant) -> Attempt {
         Attempt {
-            task_id: self.row.task_id,
+            task_id: self.task.task_id,
             number: self.number(),
             max_attempts: self.max_attempts(),
             deadline: began + self.registration.declaration.timeout,
-            created_at: self.row.created_at,
-            errors: self.row.errors.clone(),
+            created_at: self.task.created_at,
+            errors: self.task.errors.clone(),
             cancellation: Cancellation::of(&self.core.stop.gently),
             wish: Mutex::default(),
         }

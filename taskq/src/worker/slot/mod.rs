@@ -13,9 +13,10 @@ use tracing::Instrument;
 
 use self::handler::{Ended, Execution};
 use self::transaction::Session;
-use super::claim::buffer::{Buffer, Claimed};
+use super::claim::buffer::Buffer;
 use super::shared::Core;
 use crate::attempt::verdict::Settlement;
+use crate::store::ClaimedTask;
 use crate::task::declaration::Delivery;
 
 /// Runs the handlers of a queue's tasks, one after the other, until the worker stops.
@@ -24,13 +25,12 @@ pub(crate) async fn run(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Se
     let queue_name = core.settings.queues[queue].0.as_str();
     let mut slot = Slot::default();
     while let Some(task) = slot.next(buffer).await {
-        let is_alone = task.is_alone();
         // At the level of errors, so that they are never without the task that they are about.
         let span = tracing::error_span!(
             "task",
-            task_type = task.row.task_type,
-            task_id = task.row.task_id,
-            attempt = task.row.attempts.saturating_add(1),
+            task_type = task.task_type,
+            task_id = task.task_id,
+            attempt = task.attempts.saturating_add(1),
             queue = queue_name,
         );
         let settlement = slot.attempt(&core, &task).instrument(span).await;
@@ -38,7 +38,7 @@ pub(crate) async fn run(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Se
             // The receiver is there for as long as handlers run.
             let _ = outcomes.send(settlement).await;
         }
-        buffer.ended(is_alone, &core.room);
+        buffer.record_ended(&task, &core.room);
         // Handlers that never wait must not keep the thread from others.
         tokio::task::consume_budget().await;
     }
@@ -55,7 +55,7 @@ struct Slot {
 
 impl Slot {
     /// Returns the next task. While the slot waits for it, it holds no session.
-    async fn next(&mut self, buffer: &Buffer) -> Option<Claimed> {
+    async fn next(&mut self, buffer: &Buffer) -> Option<ClaimedTask> {
         if let Some(task) = buffer.take() {
             return Some(task);
         }
@@ -66,14 +66,13 @@ impl Slot {
     }
 
     /// Makes one attempt. Returns what is left to be written about the task, if anything is.
-    async fn attempt(&mut self, core: &Core, task: &Claimed) -> Option<Settlement> {
-        let row = &task.row;
-        let Some(registration) = core.registry.find(&row.task_type) else {
+    async fn attempt(&mut self, core: &Core, task: &ClaimedTask) -> Option<Settlement> {
+        let Some(registration) = core.registry.find(&task.task_type) else {
             // Does not happen: the claim names the types that it wants.
             tracing::error!(
                 "internal error: claimed a task of an unknown type; it will be rescued"
             );
-            core.held.record_settled(row.lease_id, 1);
+            core.held.record_settled(task.lease_id, 1);
             return None;
         };
         if self.token.is_cancelled() {
@@ -81,15 +80,15 @@ impl Slot {
         }
         // Nothing if the lease was lost while the task waited for its turn.
         let _place = core.held.record_started(
-            row.lease_id,
-            row.task_id,
+            task.lease_id,
+            task.task_id,
             registration.task_type,
             &self.token,
         )?;
         let execution = Execution {
             core,
             registration,
-            row,
+            task,
             taken: &self.token,
         };
         let session = &mut self.session;
@@ -113,7 +112,7 @@ impl Slot {
                 tracing::error!(
                     "internal error: the worker panicked while it ended an attempt; the task will be rescued"
                 );
-                core.held.record_settled(row.lease_id, 1);
+                core.held.record_settled(task.lease_id, 1);
                 None
             }
         }

@@ -145,7 +145,7 @@ impl Session {
         verdict: &Verdict,
     ) -> Result<Ended, Error> {
         let held = &execution.core.held;
-        let lease_id = execution.row.lease_id;
+        let lease_id = execution.task.lease_id;
         held.set_settling([lease_id], true);
         let settled = if verdict.is_completion() {
             self.commit_completion(execution, verdict).await
@@ -172,7 +172,7 @@ impl Session {
         let kept = execution.keeps_completed().then_some(verdict);
         let completed =
             self.completions
-                .complete(&mut self.tx, schema, execution.row.lease_id, kept);
+                .complete(&mut self.tx, schema, execution.task.lease_id, kept);
         match step(completed).await {
             Ok(()) => Ok(Ended::Settled),
             Err(error) if store::is_lease_gone(&error) => Ok(Ended::Lost),

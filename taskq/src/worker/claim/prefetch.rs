@@ -1,0 +1,113 @@
+//! How many tasks a queue prefetches: as many as its handlers end in [`PREFETCH_TIME`].
+//!
+//! A worker whose handlers take microseconds would spend its time waiting for claims if it claimed only what can
+//! run at once. Slow handlers prefetch nothing.
+
+use std::time::{Duration, Instant};
+
+/// A claim takes some milliseconds; a commit beside it may take some ten.
+const PREFETCH_TIME: Duration = Duration::from_millis(100);
+
+/// The most tasks that a queue prefetches, however fast its handlers are.
+const MOST_PREFETCHED: usize = 8_000;
+
+/// The rate at which handlers end is measured over no less than this…
+const MEASURED_OVER: Duration = Duration::from_millis(5);
+
+/// … or for the first time, when many tasks are there all at once, over so many of them…
+const FIRST_MEASURED: usize = 100;
+
+/// … which are taken to need as long as this at least.
+const FIRST_MEASURED_OVER: Duration = Duration::from_millis(1);
+
+/// How many tasks one queue prefetches, by how fast its handlers ended lately.
+#[derive(Debug)]
+pub(super) struct Prefetch {
+    tasks: usize,
+    /// How many handlers have ended since `measured`.
+    ended: usize,
+    measured: Instant,
+}
+
+impl Prefetch {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            tasks: 0,
+            ended: 0,
+            measured: now,
+        }
+    }
+
+    /// Returns how many tasks to hold besides those that can run at once.
+    pub(super) fn tasks(&self) -> usize {
+        self.tasks
+    }
+
+    /// Records that a queue has work again that had none.
+    pub(super) fn record_first_task(&mut self, now: Instant) {
+        if self.tasks == 0 {
+            self.ended = 0;
+            self.measured = now;
+        }
+    }
+
+    /// Records that a handler has ended.
+    pub(super) fn record_ended(&mut self) {
+        self.ended += 1;
+    }
+
+    /// Records that prefetched tasks wait too long for their turn.
+    pub(super) fn record_stale(&mut self) {
+        self.tasks = 0;
+    }
+
+    /// Adjusts to the rate at which handlers ended: upwards at once, downwards by a quarter, since handlers that
+    /// wait for a claim are none the slower.
+    pub(super) fn adjust(&mut self, now: Instant) {
+        let took = now.saturating_duration_since(self.measured);
+        let is_first = self.tasks == 0 && self.ended >= FIRST_MEASURED;
+        if took >= MEASURED_OVER || is_first {
+            let seconds = took.max(FIRST_MEASURED_OVER).as_secs_f64();
+            let fitting = self.ended as f64 * PREFETCH_TIME.as_secs_f64() / seconds;
+            self.tasks = (fitting as usize)
+                .min(MOST_PREFETCHED)
+                .max(self.tasks * 3 / 4);
+            self.ended = 0;
+            self.measured = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns how many tasks are prefetched once so many handlers have ended in so much time.
+    fn after(prefetch: &mut Prefetch, ended: usize, milliseconds: u64) -> usize {
+        (0..ended).for_each(|_| prefetch.record_ended());
+        prefetch.adjust(prefetch.measured + Duration::from_millis(milliseconds));
+        prefetch.tasks()
+    }
+
+    #[test]
+    fn as_many_are_prefetched_as_handlers_end_in_a_tenth_of_a_second() {
+        let mut prefetch = Prefetch::new(Instant::now());
+        assert_eq!(after(&mut prefetch, 50, 10), 500);
+        assert_eq!(after(&mut prefetch, 80, 10), 800, "upwards at once");
+        assert_eq!(after(&mut prefetch, 10, 10), 600, "downwards by a quarter");
+        assert_eq!(after(&mut prefetch, 100_000, 10), MOST_PREFETCHED);
+    }
+
+    #[test]
+    fn slow_handlers_prefetch_nothing() {
+        let mut prefetch = Prefetch::new(Instant::now());
+        assert_eq!(after(&mut prefetch, 1, 1_000), 0);
+    }
+
+    #[test]
+    fn the_first_rate_is_known_as_soon_as_many_have_ended() {
+        let mut prefetch = Prefetch::new(Instant::now());
+        assert_eq!(after(&mut prefetch, 99, 0), 0);
+        assert_eq!(after(&mut prefetch, 1, 0), MOST_PREFETCHED);
+    }
+}
