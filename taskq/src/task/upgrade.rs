@@ -10,8 +10,8 @@ use crate::task::payload::Payload;
 /// Reads a payload of an older version, and brings it up to the newest.
 pub type ReadOlder<P> = fn(&RawValue) -> Result<P, DecodeError>;
 
-/// Checks the version of a payload of which one is read only.
-pub(crate) fn check_newest(version: Option<u16>, known: u16) -> Result<(), DecodeError> {
+/// Requires the newest version, of a payload of which no other is read.
+pub(crate) fn require_newest(version: Option<u16>, known: u16) -> Result<(), DecodeError> {
     match version {
         Some(version) if version > known => Err(DecodeError::too_new(version, known)),
         Some(version) if version < known => Err(DecodeError::too_old(version, known)),
