@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::attempt::decision::report;
+use crate::attempt::decision::error_text;
 use crate::error::BoxError;
 use crate::operate::check::{CheckReport, Finding, Stranded};
 use crate::worker::WorkerBuilder;
 
-/// The database could not be asked. What it holds may be as it should, so that this is not 1.
+/// The tables could not be read. They may hold nothing that would be stranded, so the exit code is not 1.
 const NOT_CHECKED: u8 = 2;
 
 pub(crate) fn command() -> Command {
@@ -24,26 +24,28 @@ pub(crate) fn command() -> Command {
         )
 }
 
-/// Checks, and says what was found.
-pub(crate) async fn check(
+/// Runs the check, and prints its report.
+pub(crate) async fn execute(
     builder: &WorkerBuilder,
     matches: &ArgMatches,
 ) -> Result<ExitCode, BoxError> {
-    let found = match builder.check().await {
-        Ok(found) => found,
+    let report = match builder.check().await {
+        Ok(report) => report,
         Err(error) => {
-            eprintln!("error: {}", report(&error));
+            eprintln!("error: {}", error_text(&error));
             return Ok(ExitCode::from(NOT_CHECKED));
         }
     };
-    match matches.get_flag("json") {
-        true => println!("{}", serde_json::to_string_pretty(&found)?),
-        false => print!("{}", text(&found)?),
+    if matches.get_flag("json") {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", text(&report)?);
     }
-    Ok(match found.is_clean() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    })
+    if report.is_clean() {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Ok(ExitCode::FAILURE)
+    }
 }
 
 /// Writes a report for people.

@@ -1,4 +1,5 @@
-//! Reads a JSON Schema: what forms a value may have, and what each form says.
+//! Reads a JSON Schema. A *form* is a schema without alternatives: a value that a schema allows has one
+//! of the schema's forms.
 
 use serde_json::{Map, Value};
 
@@ -23,7 +24,7 @@ pub(crate) const ANNOTATIONS: [&str; 12] = [
 /// How deep schemas are followed. Types that hold themselves end before.
 pub(crate) const MAX_DEPTH: usize = 64;
 
-/// Lists the forms that a value may have, each without alternatives of its own.
+/// Lists the forms that a schema allows.
 pub(crate) fn alternatives(root: &Value, schema: &Value, depth: usize) -> Vec<Value> {
     let schema = resolved(root, schema);
     let Value::Object(object) = &schema else {
@@ -193,14 +194,16 @@ pub(crate) fn required(form: &Value) -> Vec<String> {
     required.into_iter().flatten().map(plain).collect()
 }
 
-pub(crate) fn others(form: &Value) -> Option<&Value> {
+/// Returns the schema of the values whose names `properties` does not list.
+pub(crate) fn additional(form: &Value) -> Option<&Value> {
     form.get("additionalProperties")
         .filter(|it| !it.is_boolean())
 }
 
-pub(crate) fn prefix(form: &Value) -> Vec<Value> {
-    let prefix = form.get("prefixItems").and_then(Value::as_array);
-    prefix.cloned().unwrap_or_default()
+/// Returns the schemas of the first items of an array, each by its place.
+pub(crate) fn tuple_items(form: &Value) -> Vec<Value> {
+    let items = form.get("prefixItems").and_then(Value::as_array);
+    items.cloned().unwrap_or_default()
 }
 
 /// Tells whether a field takes what rows have under this name.
