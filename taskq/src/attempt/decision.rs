@@ -114,7 +114,7 @@ pub(crate) fn wish_of(error: &(dyn Error + 'static)) -> Option<Wish> {
 }
 
 /// Writes an error and its sources in one line, as they are kept in the error history.
-pub(crate) fn report(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn error_text(error: &(dyn Error + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();
     for text in chain(error).map(ToString::to_string) {
         // Many errors repeat their source in their own text.
@@ -156,8 +156,8 @@ mod tests {
     }
 
     #[test]
-    fn a_report_names_each_level_once() {
+    fn the_text_of_an_error_names_each_level_once() {
         let error = Wrapper(Box::new(Wrapper(cancel("sold out").into())));
-        assert_eq!(report(&error), "while charging: cancelled: sold out");
+        assert_eq!(error_text(&error), "while charging: cancelled: sold out");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::attempt::backoff::backoff;
-use crate::attempt::decision::{Wish, report, wish_of};
+use crate::attempt::decision::{Wish, error_text, wish_of};
 use crate::attempt::outcome::Kept;
 use crate::error::BoxError;
 
@@ -55,7 +55,7 @@ impl Verdict {
         max_attempts: u16,
         jitter: f64,
     ) -> Self {
-        let text = shorten(report(&**error));
+        let text = shorten(error_text(&**error));
         let is_last = number >= max_attempts;
         match wish.or_else(|| wish_of(&**error)) {
             Some(Wish::Snooze(delay)) => Self::Snooze {
@@ -102,7 +102,7 @@ impl Verdict {
     /// Sets a task aside whose payload does not decode.
     pub(crate) fn invalid(error: &(dyn std::error::Error + 'static)) -> Self {
         Self::Invalid {
-            error: shorten(report(error)),
+            error: shorten(error_text(error)),
         }
     }
 

@@ -142,8 +142,8 @@ fn too_new(
     })
 }
 
-/// Makes sure that a worker can work with the tables.
-pub(crate) async fn check(pool: &PgPool, schema: Schema) -> Result<(), WorkerError> {
+/// Requires tables of a version that this program works with.
+pub(crate) async fn require_version(pool: &PgPool, schema: Schema) -> Result<(), WorkerError> {
     let mut connection = pool.acquire().await.map_err(WorkerError::Database)?;
     let found = match Store::on(&mut connection, schema).schema_version().await {
         Ok(found) => found,

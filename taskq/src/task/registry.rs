@@ -44,8 +44,8 @@ impl Registry {
         Ok(Self { handlers })
     }
 
-    /// Makes sure that every handler's state is there.
-    pub(crate) fn check_states(&self, states: &States) -> Result<(), WorkerError> {
+    /// Requires the state of every handler.
+    pub(crate) fn require_states(&self, states: &States) -> Result<(), WorkerError> {
         let mut missing = Vec::new();
         for (name, registration) in self
             .handlers

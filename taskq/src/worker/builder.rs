@@ -139,11 +139,11 @@ impl WorkerBuilder {
     /// See [`WorkerError`]: two handlers with one name, missing state, a setting out of range, a
     /// pool too small for the concurrency, or tables that are missing or of another version.
     pub async fn build(self) -> Result<Worker, WorkerError> {
-        let settings = self.settings.checked()?;
+        let settings = self.settings.validated()?;
         let registry = Registry::new(self.only.unwrap_or_else(linked_registrations))?;
-        registry.check_states(&self.states)?;
-        check_pool(&self.pool, &settings, &registry)?;
-        migrate::check(&self.pool, settings.schema).await?;
+        registry.require_states(&self.states)?;
+        require_connections(&self.pool, &settings, &registry)?;
+        migrate::require_version(&self.pool, settings.schema).await?;
         Ok(Worker::new(self.pool, settings, self.states, registry))
     }
 
@@ -209,8 +209,12 @@ fn linked_registrations() -> Vec<Registration> {
         .collect()
 }
 
-/// Makes sure that handlers cannot wait for each other's connections, nor the worker for theirs.
-fn check_pool(pool: &PgPool, settings: &Settings, registry: &Registry) -> Result<(), WorkerError> {
+/// Requires a pool in which handlers do not wait for each other's connections, nor the worker for theirs.
+fn require_connections(
+    pool: &PgPool,
+    settings: &Settings,
+    registry: &Registry,
+) -> Result<(), WorkerError> {
     let for_handlers = if registry.transactional_names().is_empty() {
         0
     } else {

@@ -41,7 +41,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Fills in what was not said, and refuses what cannot work.
-    pub(crate) fn checked(mut self) -> Result<Self, WorkerError> {
+    pub(crate) fn validated(mut self) -> Result<Self, WorkerError> {
         if self.queues.is_empty() {
             self.queues
                 .push((defaults::QUEUE.to_owned(), defaults::CONCURRENCY));

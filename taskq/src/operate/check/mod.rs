@@ -1,8 +1,8 @@
-//! Asks, before a deploy, whether a program would run every task that is in the tables.
+//! The check before a deploy: would a program run every task that is in the tables?
 //!
-//! Whatever the tables hold, this reads them in pages, each in a short read-only transaction of its own,
-//! and has one payload in memory at a time. One snapshot for the whole would be exact, and would
-//! keep vacuum from the queue's dead rows for as long as it takes.
+//! It reads the tables in pages, each in a short read-only transaction of its own, and has one payload in
+//! memory at a time. One snapshot of everything would be exact, but for as long as the check takes it
+//! would keep vacuum from the queue's dead rows.
 
 mod report;
 
@@ -12,15 +12,15 @@ use sqlx::PgPool;
 
 use self::report::Findings;
 pub use self::report::{CheckReport, Finding, Stranded};
-use crate::attempt::decision::report;
+use crate::attempt::decision::error_text;
 use crate::attempt::outcome::panic_message;
 use crate::error::WorkerError;
 use crate::operate::migrate;
 use crate::store::{CheckedRow, Page, Schema, Store, version_of};
 use crate::task::registry::Registry;
 
-/// How many tasks a page has at the most: a page must end well within the limit of a call, even if all
-/// its payloads are of the largest size and compressed well.
+/// How many tasks a page has at the most. A page must end well within the time limit of a call, even if
+/// all its payloads have the largest size and were compressed well.
 const ROW_LIMIT: usize = 250;
 
 /// How many bytes the payloads of a page have at the most, as they are stored.
@@ -32,10 +32,11 @@ pub(crate) async fn check(
     schema: Schema,
     registry: &Registry,
 ) -> Result<CheckReport, WorkerError> {
-    migrate::check(pool, schema).await?;
+    migrate::require_version(pool, schema).await?;
     let mut store = Store::keeping(pool.clone(), schema);
     let mut findings = Findings::default();
-    // A claim moves tasks from the first to the second, which is how they go most of the time.
+    // Waiting tasks first: a claim moves a task from waiting to running, and the task is then seen twice
+    // at worst. The other way round it would not be seen.
     check_waiting(&mut store, registry, &mut findings)
         .await
         .map_err(WorkerError::Database)?;
@@ -50,7 +51,7 @@ async fn check_waiting(
     registry: &Registry,
     findings: &mut Findings,
 ) -> Result<(), sqlx::Error> {
-    // What is enqueued from now on is not looked at, so that this ends.
+    // Tasks that are enqueued from now on are left out, so that the check ends.
     let Some(last) = store.check_last().await? else {
         return Ok(());
     };
@@ -62,10 +63,10 @@ async fn check_waiting(
             row_limit: ROW_LIMIT,
             byte_limit: BYTE_LIMIT,
         };
-        let look = |row: CheckedRow| {
+        let add = |row: CheckedRow| {
             findings.waiting(row.task_id, &row.task_type, stranded(registry, &row));
         };
-        after = store.check_waiting(page, look).await?;
+        after = store.check_waiting(page, add).await?;
     }
     Ok(())
 }
@@ -77,17 +78,17 @@ async fn check_running(
 ) -> Result<(), sqlx::Error> {
     let mut lease = None;
     loop {
-        let look = |row: CheckedRow| {
+        let add = |row: CheckedRow| {
             findings.running(row.task_id, &row.task_type, stranded(registry, &row));
         };
-        lease = store.check_running(lease, look).await?;
+        lease = store.check_running(lease, add).await?;
         if lease.is_none() {
             return Ok(());
         }
     }
 }
 
-/// Says why a worker with these handlers would not run a task.
+/// Returns why a worker with these handlers would not run a task.
 fn stranded(registry: &Registry, row: &CheckedRow) -> Option<Stranded> {
     let Some(handler) = registry.find(&row.task_type) else {
         return Some(Stranded::UnknownType {
@@ -96,14 +97,14 @@ fn stranded(registry: &Registry, row: &CheckedRow) -> Option<Stranded> {
     };
     let version = version_of(row.payload_version);
     let known = handler.options.version;
-    // A claim leaves these where they are; no worker of this program decodes them.
+    // No worker of this program claims a newer version, so none decodes it.
     if let Some(version) = version.filter(|version| *version > known) {
         return Some(Stranded::NewerVersion { version, known });
     }
     let decode = AssertUnwindSafe(|| (handler.decode)(&row.payload, version));
     let (path, error) = match std::panic::catch_unwind(decode) {
         Ok(Ok(())) => return None,
-        Ok(Err(error)) => (error.path().to_owned(), report(&error)),
+        Ok(Err(error)) => (error.path().to_owned(), error_text(&error)),
         Err(panic) => (".".to_owned(), panic_message(&*panic)),
     };
     Some(Stranded::Invalid { path, error })

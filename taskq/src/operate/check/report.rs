@@ -1,4 +1,4 @@
-//! What a check has found: counted by task type and reason, whatever there is, in bounded memory.
+//! The report of a check: stranded tasks counted by task type and reason, in bounded memory.
 
 use std::collections::BTreeMap;
 
@@ -17,20 +17,20 @@ const TEXT_LIMIT: usize = 300;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CheckReport {
-    /// How many waiting tasks were looked at, due or not yet.
+    /// How many waiting tasks the check has read, due or not yet.
     pub waiting: u64,
-    /// How many running tasks were looked at.
+    /// How many running tasks the check has read.
     pub running: u64,
     /// How many of both the program would not run.
     pub stranded: u64,
-    /// Why not, by task type and reason, in their order; at most 200.
+    /// The stranded tasks by task type and reason, sorted; at most 200 findings.
     pub findings: Vec<Finding>,
-    /// How many of the stranded tasks are in none of the findings, because there were too many of them.
+    /// How many stranded tasks are in no finding, because there were more than 200 findings.
     pub omitted: u64,
 }
 
 impl CheckReport {
-    /// Tells whether the program would run every task that was looked at.
+    /// Tells whether the program would run every task that the check has read.
     pub fn is_clean(&self) -> bool {
         self.stranded == 0
     }
@@ -42,7 +42,7 @@ impl CheckReport {
 pub struct Finding {
     /// The name that the rows have, which may be an alias.
     pub task_type: String,
-    /// Why they would not be run.
+    /// Why the program would not run them.
     #[serde(flatten)]
     pub reason: Stranded,
     /// How many they are.
@@ -77,7 +77,7 @@ pub enum Stranded {
     },
 }
 
-/// What one finding has in common.
+/// What tells the findings of one task type apart.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     UnknownType,
@@ -89,17 +89,17 @@ enum Kind {
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     report: CheckReport,
-    kept: BTreeMap<(String, Kind), Finding>,
+    findings: BTreeMap<(String, Kind), Finding>,
 }
 
 impl Findings {
-    /// Counts a task that waits, and why it would not be run, if it would not.
+    /// Counts a waiting task, and the reason if it is stranded.
     pub(crate) fn waiting(&mut self, task_id: i64, task_type: &str, stranded: Option<Stranded>) {
         self.report.waiting += 1;
         self.add(task_id, task_type, stranded);
     }
 
-    /// Counts a task that is running.
+    /// Counts a running task.
     pub(crate) fn running(&mut self, task_id: i64, task_type: &str, stranded: Option<Stranded>) {
         self.report.running += 1;
         self.add(task_id, task_type, stranded);
@@ -111,12 +111,12 @@ impl Findings {
         };
         self.report.stranded += 1;
         let key = (task_type.to_owned(), reason.kind());
-        let is_full = self.kept.len() >= FINDING_LIMIT;
-        if is_full && !self.kept.contains_key(&key) {
+        let is_full = self.findings.len() >= FINDING_LIMIT;
+        if is_full && !self.findings.contains_key(&key) {
             self.report.omitted += 1;
             return;
         }
-        let finding = self.kept.entry(key).or_insert_with(|| Finding {
+        let finding = self.findings.entry(key).or_insert_with(|| Finding {
             task_type: task_type.to_owned(),
             reason,
             count: 0,
@@ -130,7 +130,7 @@ impl Findings {
 
     pub(crate) fn into_report(self) -> CheckReport {
         CheckReport {
-            findings: self.kept.into_values().collect(),
+            findings: self.findings.into_values().collect(),
             ..self.report
         }
     }
@@ -187,7 +187,15 @@ mod tests {
         findings.running(6, "b", Some(Stranded::UnknownType { similar: None }));
         let report = findings.into_report();
         let summary: Vec<_> = (report.findings.iter())
-            .map(|it| (&*it.task_type, it.reason.kind(), it.count, &*it.task_ids))
+            .map(|finding| {
+                let ids = &*finding.task_ids;
+                (
+                    &*finding.task_type,
+                    finding.reason.kind(),
+                    finding.count,
+                    ids,
+                )
+            })
             .collect();
         let kind = |path: &str| Kind::Invalid(path.into());
         assert_eq!(

@@ -19,7 +19,7 @@ use sqlx::error::DatabaseError;
 use tokio::time::timeout;
 
 use super::handler::{Ended, Execution, log};
-use crate::attempt::decision::report;
+use crate::attempt::decision::error_text;
 use crate::attempt::tx::Tx;
 use crate::attempt::verdict::Verdict;
 use crate::error::BoxError;
@@ -116,7 +116,7 @@ impl Session {
         };
         if error.as_database_error().is_none() {
             tracing::warn!(%error, "the commit was not answered; if it did not happen, the attempt counts as failed");
-            let error = format!("its transaction was not committed: {}", report(&error));
+            let error = format!("its transaction was not committed: {}", error_text(&error));
             return Ended::Unsettled(execution.failed_at_end(error.into()));
         }
         let verdict = execution.failed_at_end(unacceptable(error));
@@ -247,6 +247,6 @@ fn unacceptable(error: Error) -> BoxError {
             "a statement failed in the task's transaction, and the handler did not return its error"
                 .into()
         }
-        _ => report(&error).into(),
+        _ => error_text(&error).into(),
     }
 }
