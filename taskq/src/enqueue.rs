@@ -48,8 +48,8 @@ const ENQUEUE_MANY_CHUNK: usize = 10_000;
 ///
 /// # Cancel safety
 ///
-/// Dropping the future while it runs leaves open whether the row was inserted; the caller's
-/// transaction, dropped with it, rolls back.
+/// Dropping the future while it runs leaves open whether the row was inserted. The row is in the caller's
+/// transaction, so roll that back.
 pub fn enqueue<'c, P: Payload>(conn: &'c mut PgConnection, payload: P) -> Enqueue<'c, P> {
     Enqueue {
         state: State::building(conn, const { TaskType::of::<P>() }, encode(payload)),
@@ -227,6 +227,11 @@ impl<P> fmt::Debug for Enqueue<'_, P> {
 /// # Errors
 ///
 /// As [`enqueue`]. A payload that is refused or has no JSON is found before anything is inserted.
+///
+/// # Cancel safety
+///
+/// Dropping the future while it runs leaves open which of the rows were inserted. They are in the caller's
+/// transaction, so roll that back.
 pub fn enqueue_many<P: Payload, I: IntoIterator<Item = P>>(
     conn: &mut PgConnection,
     payloads: I,
@@ -253,7 +258,8 @@ pub fn enqueue_many<P: Payload, I: IntoIterator<Item = P>>(
 ///
 /// # Cancel safety
 ///
-/// As [`enqueue`]; the connection can be used for nothing else once the future was dropped.
+/// Dropping the future while it runs ends the copy in the middle: nothing of it is inserted, and the
+/// connection can be used for nothing else.
 pub async fn enqueue_copy<P: Payload, I>(
     conn: &mut PgConnection,
     payloads: I,
@@ -266,6 +272,14 @@ where
 
 impl Schema {
     /// Enqueues a task in this schema: see [`enqueue`].
+    ///
+    /// # Errors
+    ///
+    /// As [`enqueue`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`enqueue`].
     pub fn enqueue<'c, P: Payload>(self, conn: &'c mut PgConnection, payload: P) -> Enqueue<'c, P> {
         enqueue(conn, payload).schema(self)
     }

@@ -16,6 +16,7 @@ mod outcome;
 mod payload;
 mod plan;
 mod process;
+mod public;
 mod release;
 mod result;
 mod retry;

@@ -78,7 +78,7 @@ impl Attempt {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe.
+    /// Cancel safe: the future may be dropped and made again.
     pub async fn cancelled(&self) {
         self.cancellation.token().cancelled().await;
     }

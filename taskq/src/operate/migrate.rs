@@ -54,11 +54,12 @@ pub fn migrations() -> &'static [Migration] {
 ///
 /// # Errors
 ///
-/// See [`MigrateError`]. Nothing is changed then.
+/// See [`MigrateError`]. After an error nothing has changed.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future rolls back what it had done.
+/// Dropping the future rolls the migration back. If the future is dropped during the commit, either
+/// everything has changed or nothing has.
 pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
     Schema::default().migrate(pool).await
 }

@@ -86,13 +86,13 @@ impl<T> TaskResult<T> {
 ///
 /// # Errors
 ///
-/// Postgres could not be asked, or what is kept does not fit `P::Result`: it is of another task
-/// type, or was returned by a handler of another time.
+/// Postgres could not be asked. Or the kept result does not fit `P::Result`: the task is of another type,
+/// or a handler of an earlier release returned the result.
 ///
 /// # Cancel safety
 ///
-/// Nothing is changed, so the future may be dropped at any time. The connection is then closed or
-/// finishes the query before its next one, as sqlx has it.
+/// The tables are only read, so the future may be dropped at any time. sqlx then closes the connection, or
+/// finishes the query before the next one.
 pub async fn result<P: KeepsResult>(
     conn: &mut PgConnection,
     task_id: i64,

@@ -34,6 +34,11 @@ impl Database {
     /// # Errors
     ///
     /// See [`ClusterError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, its database may stay on the server. On a server that outlives the tests,
+    /// the first test of a run drops databases that were left behind more than six hours ago.
     pub async fn fresh() -> Result<Self, ClusterError> {
         let cluster = shared().await?;
         let template = template(cluster).await?;
@@ -45,6 +50,10 @@ impl Database {
     /// # Errors
     ///
     /// See [`ClusterError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`fresh`](Self::fresh).
     pub async fn empty() -> Result<Self, ClusterError> {
         Self::create(shared().await?, "").await
     }

@@ -108,6 +108,10 @@ impl<P> Tasks<P> {
     /// # Panics
     ///
     /// When the tables cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// The tables are only read, so the future may be dropped at any time.
     pub async fn found(self, conn: &mut PgConnection) -> FoundTasks<P> {
         let found = Store::on(conn, Schema::default())
             .tasks_of_type(self.task_type, MOST)

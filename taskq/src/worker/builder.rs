@@ -138,6 +138,10 @@ impl WorkerBuilder {
     ///
     /// See [`WorkerError`]: two handlers with one name, missing state, a setting out of range, a
     /// pool too small for the concurrency, or tables that are missing or of another version.
+    ///
+    /// # Cancel safety
+    ///
+    /// The tables are only read, so the future may be dropped at any time.
     pub async fn build(self) -> Result<Worker, WorkerError> {
         let settings = self.settings.validated()?;
         let registry = Registry::new(self.only.unwrap_or_else(linked_registrations))?;
@@ -147,18 +151,18 @@ impl WorkerBuilder {
         Ok(Worker::new(self.pool, settings, self.states, registry))
     }
 
-    /// Asks, before a deploy, which of the tasks in the tables this worker would not run: it decodes every
-    /// task that waits, due or not yet, in whatever queue, and every task that is running, which may
-    /// come back to wait. It decodes as the worker does, older versions and
-    /// [`Payload::validate`](crate::Payload::validate) included. Tasks that are dead or completed are not
-    /// looked at.
+    /// Asks, before a deploy, which of the tasks in the tables this worker would not run.
     ///
-    /// The tables are read in pages of at most 250 tasks and 4 MiB of payloads as they are stored (running
-    /// tasks: by lease), each in a read-only transaction of its own; one payload is in memory at a time.
-    /// The rights to read `taskq.task`, `taskq.lease` and `taskq.migration` are enough, and nothing is
-    /// changed. Workers go on meanwhile: a task that is enqueued after this began is not looked at, and one
-    /// that moves meanwhile may be looked at twice, or not at all. State, queues and the size of the pool,
-    /// of which this uses one connection, are not checked: [`build`](Self::build) does.
+    /// The check decodes every waiting task, due or not yet, of every queue, and every running task, which
+    /// may wait again. It decodes as the worker does, with older versions and
+    /// [`Payload::validate`](crate::Payload::validate). It leaves out tasks that are dead or completed, and
+    /// says nothing of state, queues and the size of the pool: [`build`](Self::build) does.
+    ///
+    /// The check changes nothing. It reads pages of at most 250 tasks and 4 MiB of stored payloads, running
+    /// tasks by lease, each page in a read-only transaction of its own on the same connection, and has one
+    /// payload in memory at a time. It needs the rights to read `taskq.task`, `taskq.lease` and
+    /// `taskq.migration`. Workers go on meanwhile: the check leaves out a task that is enqueued after it
+    /// began, and may see a task that moves meanwhile twice, or not at all.
     ///
     /// ```no_run
     /// # async fn run(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
@@ -174,11 +178,11 @@ impl WorkerBuilder {
     /// # Errors
     ///
     /// See [`WorkerError`]: two handlers with one name, or tables that are missing, of another version or
-    /// out of reach. What is wrong with tasks is no error, but in the report.
+    /// out of reach. A task that would not run is no error: it is in the report.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is left behind when the future is dropped: the page under way is rolled back.
+    /// Dropping the future rolls back the page under way. The tables are only read.
     pub async fn check(&self) -> Result<CheckReport, WorkerError> {
         check::check(&self.pool, self.settings.schema, &self.registry()?).await
     }

@@ -79,6 +79,10 @@ impl Worker {
     /// # Errors
     ///
     /// As [`run_until`](Self::run_until).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run_until`](Self::run_until).
     pub async fn run(self) -> Result<(), WorkerError> {
         self.run_until(std::future::pending::<()>()).await
     }
@@ -93,7 +97,8 @@ impl Worker {
     /// # Errors
     ///
     /// [`WorkerError::PoolClosed`] when the application has closed the pool, which stops the worker.
-    /// [`WorkerError::PartEnded`] when one of its background loops stopped by itself. Errors of the database are logged and tried again.
+    /// [`WorkerError::PartEnded`] when one of its background loops stopped by itself. An error of the
+    /// database ends nothing: the worker logs it and tries again.
     ///
     /// # Cancel safety
     ///

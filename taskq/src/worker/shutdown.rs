@@ -55,8 +55,8 @@ impl fmt::Debug for NextSignal {
 ///
 /// # Cancel safety
 ///
-/// Cancel safe; a signal that comes after the future was dropped is no longer waited for, but does
-/// not end the process either, because a handler for it stays installed.
+/// Cancel safe. A signal that comes after the future was dropped does nothing: it does not end the process
+/// either, because the handler of the signal stays installed.
 pub async fn shutdown_signal() -> NextSignal {
     match Signals::install() {
         Ok(mut signals) => {

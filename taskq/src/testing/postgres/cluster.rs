@@ -45,6 +45,11 @@ impl Cluster {
     /// # Errors
     ///
     /// See [`ClusterError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped while the server starts, the server may go on running. The next process
+    /// that asks for it uses it, and stops it.
     pub async fn persistent(name: &str) -> Result<Self, ClusterError> {
         if let Some(given) = Self::given()? {
             return Ok(given);
@@ -64,6 +69,10 @@ impl Cluster {
     /// # Errors
     ///
     /// See [`ClusterError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`persistent`](Self::persistent).
     pub async fn ephemeral() -> Result<Self, ClusterError> {
         if let Some(given) = Self::given()? {
             return Ok(given);
@@ -81,6 +90,10 @@ impl Cluster {
     /// # Errors
     ///
     /// See [`ClusterError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped while the server starts, the server may go on running, and nobody stops it.
     pub async fn private() -> Result<Self, ClusterError> {
         Self::start_private(&memory(), Keeping::Fleeting).await
     }
@@ -91,6 +104,10 @@ impl Cluster {
     /// # Errors
     ///
     /// See [`ClusterError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`private`](Self::private).
     pub async fn private_on_disk() -> Result<Self, ClusterError> {
         Self::start_private(&clusters()?, Keeping::Durable).await
     }
@@ -109,6 +126,10 @@ impl Cluster {
     /// # Errors
     ///
     /// When the server cannot be reached.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connections that it has opened.
     pub async fn pool(&self, database: &str, size: u32) -> Result<PgPool, ClusterError> {
         let options = PgConnectOptions::from_str(&self.url(database))?;
         Ok(PgPoolOptions::new()
@@ -122,6 +143,10 @@ impl Cluster {
     /// # Errors
     ///
     /// [`ClusterError::NotOurs`] on the server of `DATABASE_URL`.
+    ///
+    /// # Cancel safety
+    ///
+    /// The server is killed at the first poll. Dropping the future ends only the wait until it is gone.
     pub async fn kill(&self) -> Result<(), ClusterError> {
         match &self.kind {
             Kind::Given { .. } => Err(ClusterError::NotOurs),
@@ -134,6 +159,10 @@ impl Cluster {
     /// # Errors
     ///
     /// [`ClusterError::NotOurs`] on the server of `DATABASE_URL`, and when it does not start.
+    ///
+    /// # Cancel safety
+    ///
+    /// The server is told to start at the first poll, and may start although the future is dropped.
     pub async fn restart(&self) -> Result<(), ClusterError> {
         match &self.kind {
             Kind::Given { .. } => Err(ClusterError::NotOurs),
