@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::claim::{Claimer, hand_back};
+use super::claim::{Claimer, NewSlots, hand_back};
 use super::held::heartbeat;
 use super::listen;
 use super::operators::Wake;
@@ -187,14 +187,9 @@ async fn work(
 ) {
     let mut claimer = Claimer::new(core.clone(), wakes, outcomes.clone());
     let stopping = &core.stop.gently;
-    while !stopping.is_cancelled() {
-        let opening = tokio::select! {
-            biased;
-            opening = claimer.claim() => opening,
-            () = last_claim_is_over(stopping) => break,
-        };
-        for _ in 0..opening.slots {
-            let slot = slot::run(core.clone(), opening.queue, outcomes.clone());
+    while let Some(new) = next_slots(&mut claimer, stopping).await {
+        for _ in 0..new.count {
+            let slot = slot::run(core.clone(), new.queue, outcomes.clone());
             handlers.spawn(slot.in_current_span());
         }
         while let Some(ended) = handlers.try_join_next() {
@@ -203,6 +198,15 @@ async fn work(
     }
     for buffer in &core.buffers {
         hand_back(buffer.close(), &outcomes).await;
+    }
+}
+
+/// Claims tasks, and returns the slots to open for them; `None` once the stop begins.
+async fn next_slots(claimer: &mut Claimer, stopping: &CancellationToken) -> Option<NewSlots> {
+    tokio::select! {
+        biased;
+        new = claimer.claim() => new,
+        () = last_claim_is_over(stopping) => None,
     }
 }
 

@@ -1,0 +1,71 @@
+//! One queue as its worker sees it: its due lanes, its pace, and whether it is idle.
+
+use std::time::{Duration, Instant};
+
+use super::idle::{Idle, LONGEST_WITH_SUSPECTS};
+use super::pace::Pace;
+use crate::lane::suspects::Claimable;
+use crate::lane::{DueLanes, LaneHead, Share};
+use crate::store::ClaimedTask;
+
+/// One queue, as its worker sees it.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub(super) name: String,
+    pub(super) lanes: DueLanes,
+    pub(super) pace: Pace,
+    pub(super) idle: Idle,
+    /// Whether a claim has asked for suspects since the last scan.
+    has_asked_for_suspects: bool,
+}
+
+impl Queue {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            lanes: DueLanes::default(),
+            pace: Pace::new(Instant::now()),
+            idle: Idle::default(),
+            has_asked_for_suspects: false,
+        }
+    }
+
+    pub(super) fn should_scan(&self) -> bool {
+        self.lanes.have_no(Claimable::Fresh) || self.pace.is_scan_due(Instant::now())
+    }
+
+    /// Tells whether the next claim is one for suspects: there is one after each scan.
+    pub(super) fn is_turn_of(&self, suspects: Claimable) -> bool {
+        !self.has_asked_for_suspects && !self.lanes.have_no(suspects)
+    }
+
+    /// Returns how long the queue pauses at most.
+    pub(super) fn longest_pause(&self, poll_interval: Duration) -> Duration {
+        if self.lanes.have_no(Claimable::Suspects { alone: 1 }) {
+            poll_interval
+        } else {
+            LONGEST_WITH_SUSPECTS.min(poll_interval)
+        }
+    }
+
+    pub(super) fn record_scan(&mut self, heads: Vec<LaneHead>, took: Duration) {
+        self.lanes.record_scan(heads);
+        self.pace.record_scan(Instant::now(), took);
+        self.has_asked_for_suspects = false;
+    }
+
+    pub(super) fn record_turn(&mut self, claimable: Claimable) {
+        self.has_asked_for_suspects |= claimable != Claimable::Fresh;
+    }
+
+    /// Records what a claim of `limit` tasks brought.
+    pub(super) fn record_claimed(&mut self, shares: &[Share], limit: usize, tasks: &[ClaimedTask]) {
+        let places: Vec<_> = tasks
+            .iter()
+            .map(|task| (task.lane(), task.place()))
+            .collect();
+        self.lanes.record_claimed(shares, limit, &places);
+        let bytes = tasks.iter().map(|task| task.payload.get().len()).sum();
+        self.pace.record_claimed(tasks.len(), bytes);
+    }
+}
