@@ -26,7 +26,7 @@ pub const CONCURRENCY: usize = 10;
 /// How long a worker may be silent before others take its tasks. Three missed heartbeats.
 pub const LEASE: Duration = Duration::from_secs(30);
 
-/// How often an idle worker looks for tasks by itself, though nobody woke it.
+/// How often an idle worker scans for tasks by itself, though nobody woke it.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long handlers may go on when the worker is asked to stop. What supervisors usually wait

@@ -88,8 +88,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// Sets how long the worker sleeps before it looks for tasks by itself; 10 seconds unless set.
-    /// A worker that listens is woken by enqueues, so this is its backstop.
+    /// Sets how often an idle worker scans for tasks by itself; every 10 seconds unless set.
+    /// Enqueues wake a worker that listens, so this is its backstop.
     pub fn poll_interval(mut self, poll_interval: Duration) -> Self {
         self.settings.poll_interval = poll_interval;
         self

@@ -1,7 +1,7 @@
 -- Says that a worker has stopped.
 -- $1 worker_id
 -- Index worker_pkey, sleeper_pkey. Locks: the worker's own rows.
-with asleep as (
+with listening as (
     delete from taskq.sleeper
     where worker_id = $1
 )
