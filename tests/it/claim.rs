@@ -181,7 +181,7 @@ async fn what_somebody_wrote_into_a_row_by_hand_does_not_hold_up_its_batch() {
 }
 
 #[tokio::test]
-async fn workers_claim_from_stretches_of_their_own_and_leave_none_out() {
+async fn workers_claim_from_ranges_of_their_own_and_leave_none_out() {
     #[task]
     async fn divided(runs: &Runs, n: i64) {
         runs.add(n);
@@ -213,7 +213,7 @@ async fn workers_claim_from_stretches_of_their_own_and_leave_none_out() {
         while_working(
             worker(),
             until("all ran", async || {
-                // As a worker does that sets a stretch apart and vanishes.
+                // As a worker does that reserves a range and vanishes.
                 execute(
                     &pool,
                     "update taskq.frontier set task_id = task_id + (random() * 500)::bigint
@@ -226,7 +226,7 @@ async fn workers_claim_from_stretches_of_their_own_and_leave_none_out() {
     )
     .await;
     let frontiers: i64 = one(&pool, "select count(*) from taskq.frontier").await;
-    assert_eq!(frontiers, 1, "stretches were set apart");
+    assert_eq!(frontiers, 1, "ranges were reserved");
     let runs = runs.0.lock().expect("not poisoned");
     assert!(runs.values().all(|count| *count == 1));
 }

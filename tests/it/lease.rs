@@ -530,7 +530,7 @@ async fn of_tasks_with_several_crashes_one_runs_at_a_time_and_the_others_are_not
 }
 
 #[tokio::test]
-async fn tasks_claimed_ahead_of_a_slow_one_are_handed_back() {
+async fn tasks_prefetched_behind_a_slow_one_are_handed_back() {
     #[task]
     async fn uneven(release: &Notify, runs: &AtomicUsize, waits: bool) {
         runs.fetch_add(1, Ordering::SeqCst);
@@ -553,7 +553,7 @@ async fn tasks_claimed_ahead_of_a_slow_one_are_handed_back() {
         .state_arc(release.clone())
         .state_arc(runs.clone());
     while_working(worker, async {
-        // The one that waits is all that this worker still holds, though it had claimed ahead.
+        // This worker still holds the task that waits, and nothing that it had prefetched.
         until("handed back", async || {
             let states = states(&pool).await;
             runs.load(Ordering::SeqCst) == 3_001

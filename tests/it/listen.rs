@@ -1,4 +1,4 @@
-//! Waking up: by notification when asleep, by polling alone, and after the listener was cut off.
+//! Waking up: by notification while it listens, by polling alone, and after the listener was cut off.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,9 +23,9 @@ fn listener(pool: &PgPool, count: &Arc<AtomicUsize>) -> WorkerBuilder {
         .poll_interval(LIMIT * 4)
 }
 
-/// Waits until the worker has taken all its naps but the last.
-async fn asleep(pool: &PgPool) {
-    until("asleep", async || {
+/// Waits until the worker listens, and pauses for the poll interval.
+async fn idle(pool: &PgPool) {
+    until("listening", async || {
         one::<i64>(pool, "select count(*) from taskq.sleeper").await == 1
     })
     .await;
@@ -33,11 +33,11 @@ async fn asleep(pool: &PgPool) {
 }
 
 #[tokio::test]
-async fn an_enqueue_wakes_a_sleeping_worker() {
+async fn an_enqueue_wakes_an_idle_worker() {
     let (_database, pool) = database().await;
     let count = Arc::new(AtomicUsize::new(0));
     while_working(listener(&pool, &count), async {
-        asleep(&pool).await;
+        idle(&pool).await;
         let mut tx = pool.begin().await.expect("a transaction");
         Heard::enqueue(&mut tx).await.expect("enqueued");
         tx.commit().await.expect("committed");
@@ -47,11 +47,11 @@ async fn an_enqueue_wakes_a_sleeping_worker() {
 }
 
 #[tokio::test]
-async fn a_bare_insert_wakes_a_sleeping_worker() {
+async fn a_bare_insert_wakes_an_idle_worker() {
     let (_database, pool) = database().await;
     let count = Arc::new(AtomicUsize::new(0));
     while_working(listener(&pool, &count), async {
-        asleep(&pool).await;
+        idle(&pool).await;
         execute(&pool, "insert into taskq.task (task_type) values ('heard')").await;
         until("run", async || count.load(Ordering::SeqCst) == 1).await;
     })
@@ -59,7 +59,7 @@ async fn a_bare_insert_wakes_a_sleeping_worker() {
 }
 
 #[tokio::test]
-async fn an_enqueue_notifies_nobody_when_nobody_sleeps() {
+async fn an_enqueue_notifies_nobody_when_nobody_listens() {
     let (_database, pool) = database().await;
     let mut listener = sqlx::postgres::PgListener::connect_with(&pool)
         .await
@@ -89,7 +89,7 @@ async fn a_worker_that_does_not_listen_finds_tasks_by_polling() {
         .listen(false)
         .poll_interval(Duration::from_millis(200));
     while_working(worker, async {
-        // Past all naps.
+        // Past all pauses but the last.
         sleep(Duration::from_secs(1)).await;
         assert_eq!(
             one::<i64>(&pool, "select count(*) from taskq.sleeper").await,
@@ -102,11 +102,11 @@ async fn a_worker_that_does_not_listen_finds_tasks_by_polling() {
 }
 
 #[tokio::test]
-async fn a_listener_that_was_cut_off_comes_back_and_looks_at_once() {
+async fn a_listener_that_was_cut_off_comes_back_and_scans_at_once() {
     let (_database, pool) = database().await;
     let count = Arc::new(AtomicUsize::new(0));
     while_working(listener(&pool, &count), async {
-        asleep(&pool).await;
+        idle(&pool).await;
         // The task comes while nobody listens: its notification is lost.
         execute(
             &pool,
@@ -119,7 +119,7 @@ async fn a_listener_that_was_cut_off_comes_back_and_looks_at_once() {
         .await;
         until("run", async || count.load(Ordering::SeqCst) == 1).await;
         // And it listens again.
-        asleep(&pool).await;
+        idle(&pool).await;
         execute(&pool, "insert into taskq.task (task_type) values ('heard')").await;
         until("run", async || count.load(Ordering::SeqCst) == 2).await;
     })
@@ -131,7 +131,7 @@ async fn a_worker_survives_the_loss_of_all_its_connections() {
     let (_database, pool) = database().await;
     let count = Arc::new(AtomicUsize::new(0));
     while_working(listener(&pool, &count), async {
-        asleep(&pool).await;
+        idle(&pool).await;
         execute(
             &pool,
             "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
@@ -158,7 +158,7 @@ async fn an_operator_has_a_queue_scanned_now() {
     )
     .await;
     while_working(listener(&pool, &count), async {
-        asleep(&pool).await;
+        idle(&pool).await;
         // The trigger tells of inserts alone.
         execute(&pool, "update taskq.task set run_at = now()").await;
         execute(&pool, "select pg_notify('taskq.operator', 'scan other')").await;

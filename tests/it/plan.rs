@@ -20,7 +20,7 @@ const CLAIM_ARGUMENTS: &str = "gen_random_uuid(), gen_random_uuid(), 30, 'defaul
     array[null, null, null]::timestamptz[], array[0, 0, 0]::bigint[], array[334, 334, 334],
     array['type_3'], false";
 
-/// A thousand tasks of one lane are set apart.
+/// Reserves a range of a thousand tasks in one lane.
 const RESERVE_ARGUMENTS: &str = "'default', array['type_1'], array[1]::smallint[],
     array[0]::smallint[], array[now() - interval '2 hours'], array[0]::bigint[], array[1000]";
 
@@ -125,21 +125,20 @@ async fn check(db: &mut PgConnection, situation: &str) {
             "{what}: at most the claimed rows are sorted, by lease"
         );
 
-        let (advance, pages) = explain(db, "advance", RESERVE_ARGUMENTS).await;
-        assert_eq!(advance[0].rows, 1, "{what}: a stretch was set apart");
+        let (reserve, pages) = explain(db, "reserve", RESERVE_ARGUMENTS).await;
+        assert_eq!(reserve[0].rows, 1, "{what}: a range was reserved");
         assert!(pages < MOST_PAGES, "{what}: {pages} pages");
         assert!(
-            (advance.iter())
+            (reserve.iter())
                 .filter(|node| node.relation.as_deref() == Some("task"))
                 .all(|node| node.index.as_deref() == Some("task_lane")),
             "{what}"
         );
 
-        let (lanes, pages) = explain(db, "lanes", SCAN_ARGUMENTS).await;
-        assert!(pages < 200, "{what}: a look read {pages} pages");
+        let (scan, pages) = explain(db, "scan", SCAN_ARGUMENTS).await;
+        assert!(pages < 200, "{what}: a scan read {pages} pages");
         assert!(
-            lanes
-                .iter()
+            scan.iter()
                 .all(|node| node.relation.as_deref() != Some("task")
                     || node.index.as_deref() == Some("task_lane")),
             "{what}"
@@ -187,8 +186,8 @@ async fn a_claim_reads_what_it_takes_among_millions_of_rows() {
     .await;
     for (name, text) in [
         ("claim", CLAIM),
-        ("advance", RESERVE),
-        ("lanes", SCAN),
+        ("reserve", RESERVE),
+        ("scan", SCAN),
         ("check_page", CHECK),
     ] {
         raw_sql(AssertSqlSafe(format!("prepare {name} as {text}")))
@@ -237,11 +236,11 @@ async fn a_claim_does_not_walk_over_what_was_taken_while_a_transaction_is_held_o
         .execute(&mut *db)
         .await
         .expect("prepared");
-    let mut pages_from = async |floor: &str| {
+    let mut pages_from = async |cursor: &str| {
         let arguments = format!(
             "gen_random_uuid(), gen_random_uuid(), 30, 'default', 1000, array['type_1'],
              array[0]::smallint[], array[0], array[0]::smallint[],
-             array[{floor}::timestamptz], array[50000]::bigint[],
+             array[{cursor}::timestamptz], array[50000]::bigint[],
              array[null::timestamptz], array[0]::bigint[], array[1000],
              array[]::text[], false"
         );
@@ -249,12 +248,12 @@ async fn a_claim_does_not_walk_over_what_was_taken_while_a_transaction_is_held_o
         assert_eq!(taken(&claim), 1_000);
         pages
     };
-    let from_the_floor = pages_from("'2020-01-01 00:00+00'").await;
-    assert!(from_the_floor < MOST_PAGES, "{from_the_floor} pages");
+    let from_the_cursor = pages_from("'2020-01-01 00:00+00'").await;
+    assert!(from_the_cursor < MOST_PAGES, "{from_the_cursor} pages");
     let from_the_beginning = pages_from("null").await;
     assert!(
-        from_the_beginning > from_the_floor + 500,
-        "the dead rows are there to be walked over: {from_the_beginning} pages, {from_the_floor} from the floor"
+        from_the_beginning > from_the_cursor + 500,
+        "the dead rows are there to be walked over: {from_the_beginning} pages, {from_the_cursor} from the cursor"
     );
 }
 

@@ -99,7 +99,7 @@ fn the_library_has_no_query_that_is_checked_at_compile_time() {
     );
 }
 
-/// What a claim, a look or a heartbeat costs must not grow with what is not to be done.
+/// What a claim, a scan or a heartbeat costs must not grow with what is not to be done.
 #[test]
 fn no_statement_sorts_at_random_or_counts_a_table() {
     for file in statements() {
