@@ -96,13 +96,14 @@ fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
         .args(arguments)
         .output()
         .map_err(|error| format!("{}: {error}", command()))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!(
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(format!(
             "{}: {}",
             command(),
             String::from_utf8_lossy(&output.stderr).trim()
-        )),
+        ))
     }
 }
 

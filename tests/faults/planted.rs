@@ -265,9 +265,10 @@ async fn a_heartbeat_by_worker_is_found() {
         sleep(Duration::from_millis(200)).await;
         stage.violations().await.or_else(|mut found| {
             found.retain(|it| !it.starts_with("task 1 "));
-            match found.is_empty() {
-                true => Ok(Summary::default()),
-                false => Err(found),
+            if found.is_empty() {
+                Ok(Summary::default())
+            } else {
+                Err(found)
             }
         })
     };

@@ -37,9 +37,10 @@ async fn all_is_well_after_the_server_was_read_only() {
 pub(crate) async fn set_read_only(stage: &Stage, is_read_only: bool) {
     stage.fault(format!("read-only: {is_read_only}"));
     stage
-        .execute(match is_read_only {
-            true => "alter system set default_transaction_read_only = on",
-            false => "alter system reset default_transaction_read_only",
+        .execute(if is_read_only {
+            "alter system set default_transaction_read_only = on"
+        } else {
+            "alter system reset default_transaction_read_only"
         })
         .await;
     stage.execute("select pg_reload_conf()").await;

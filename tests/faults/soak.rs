@@ -137,9 +137,10 @@ async fn enqueue(stage: &Stage, url: &str, backlog: i64, is_over: &AtomicBool) {
                 continue;
             }
             let plan = any_plan(0.2);
-            let count = match plan.succeeds() {
-                true => fastrand::i64(1..=300),
-                false => fastrand::i64(1..=10),
+            let count = if plan.succeeds() {
+                fastrand::i64(1..=300)
+            } else {
+                fastrand::i64(1..=10)
             };
             let takes_ms = match fastrand::u8(..20) {
                 0 => fastrand::u64(300..3_000),

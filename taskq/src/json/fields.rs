@@ -1,10 +1,10 @@
-//! Reading a struct, each of its fields by itself.
+//! Reads a struct field by field, so that a task type adds little code.
 //!
-//! serde's code for a struct is generic in what it reads from, and so is what it calls there for the
-//! struct: all of it is compiled once more for each task type. Here that is a few lines. The text is
-//! split into fields by code that knows no type, and a field's value is read by code that depends on
-//! the field's type alone, of which there are few: by serde_json, and where that finds a mistake, once
-//! more through serde_path_to_error, which says where it is.
+//! serde's code for a struct is generic in the reader, and so is the reader's code for the struct: the
+//! compiler makes all of it anew for each task type. Here that is a few lines. Code that knows no type
+//! splits the text into fields. Code that depends on the field's type alone, of which there are few, then
+//! reads the value: serde_json first, and if it finds a mistake, serde_path_to_error, which says where the
+//! mistake is.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -21,7 +21,7 @@ use crate::error::DecodeError;
 /// A payload to be read.
 pub(super) struct Fields<'de>(pub(super) &'de RawValue);
 
-/// What is no struct is read as a whole.
+/// Reads anything but a struct as a whole.
 macro_rules! whole {
     ($($method:ident($($argument:ident: $type:ty),*))*) => {$(
         fn $method<V: Visitor<'de>>(
@@ -43,7 +43,7 @@ impl<'de> Deserializer<'de> for Fields<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
-        // Without `?`, here and below: it would be two functions more for each payload.
+        // Without `?`, here and below: `?` would make two more functions for each payload.
         match Entries::of(self.0, fields.len(), &visitor) {
             Ok(entries) => visitor.visit_map(entries),
             Err(error) => Err(error),
@@ -106,7 +106,7 @@ fn tracked<'de, T>(
 
 fn misfit(path: String, error: &serde_json::Error) -> DecodeError {
     let mut text = error.to_string();
-    // Line and column count from where the field's text begins. The path says more.
+    // Line and column count from the beginning of the field's text. The path says more.
     let place = format!(" at line {} column {}", error.line(), error.column());
     if text.ends_with(&place) {
         text.truncate(text.len() - place.len());

@@ -18,14 +18,14 @@ const USUAL_LENGTH: usize = 128;
 ///
 /// # Errors
 ///
-/// The value cannot be written, such as a map whose keys are no strings.
+/// The value cannot be written as JSON: for example, a map whose keys are no strings.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Box<RawValue>, EncodeError> {
     written(&value)
 }
 
 type Writer<'a> = serde_json::Serializer<&'a mut Vec<u8>>;
 
-/// A value of whatever type, for code that is made once.
+/// A value of any type, for code that the compiler makes once.
 trait Write {
     fn write(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError>;
 }
@@ -36,8 +36,8 @@ impl<T: Serialize + ?Sized> Write for &T {
     }
 }
 
-// Not `to_raw_value`, of which each type of value has its own copy, with all that it calls. To read
-// the text once more costs as much as a few allocations.
+// Not `to_raw_value`: the compiler makes a copy of it, and of all that it calls, for each type of value.
+// Reading the text once more costs as much as a few allocations.
 fn written(value: &dyn Write) -> Result<Box<RawValue>, EncodeError> {
     let mut text = Vec::with_capacity(USUAL_LENGTH);
     value.write(&mut Writer::new(&mut text))?;

@@ -1,8 +1,8 @@
-//! JSON Schemas of payloads, of whatever types they are made.
+//! JSON Schemas of payloads, whatever their fields are.
 //!
-//! The feature must not make a program fail to compile whose types have no schema. So the type of each
-//! field stands behind [`FieldSchema`], which has a schema either way; one that had none is marked, and
-//! the lock reports it.
+//! A program whose types have no schema must still compile with the feature. So the type of each field
+//! stands behind [`FieldSchema`], which always has a schema. A field whose own type has none is marked, and
+//! `tasks --lock` reports it.
 
 use std::any::type_name;
 use std::borrow::Cow;
@@ -122,7 +122,7 @@ pub mod prelude {
 fn add_aliases(schema: &mut Schema, aliases: &[(&str, &[&str])]) {
     let properties = schema
         .as_object_mut()
-        .and_then(|it| it.get_mut("properties"));
+        .and_then(|schema| schema.get_mut("properties"));
     let Some(Value::Object(properties)) = properties else {
         return;
     };

@@ -140,7 +140,7 @@ async fn template(cluster: &Cluster) -> Result<&'static str, ClusterError> {
             let mut hasher = DefaultHasher::new();
             crate::operate::migrations()
                 .iter()
-                .for_each(|it| it.sql.hash(&mut hasher));
+                .for_each(|migration| migration.sql.hash(&mut hasher));
             let name = format!("taskq_template_{:x}", hasher.finish());
             make_template(cluster, &name).await?;
             Ok(name)

@@ -1,14 +1,14 @@
-//! What can go wrong when a server is looked for or started.
+//! The errors of finding and starting a server.
 
 use std::error::Error;
 use std::path::PathBuf;
 use std::{fmt, io};
 
-/// No Postgres could be had.
+/// Why there is no Postgres server, or none that can be used.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ClusterError {
-    /// There is no Postgres on this machine, and none could be fetched.
+    /// No Postgres was found on this machine, and none could be fetched.
     NotFound {
         /// What was tried, a line each.
         tried: Vec<String>,

@@ -127,7 +127,7 @@ pub(crate) fn tag(form: &Value) -> Option<String> {
     }
     let properties = properties(form);
     let mut tags = properties.iter();
-    if let Some((name, property)) = tags.find(|(_, it)| it.get("const").is_some()) {
+    if let Some((name, property)) = tags.find(|(_, property)| property.get("const").is_some()) {
         return Some(format!("{name}: {}", plain(&property["const"])));
     }
     match (properties.as_slice(), required(form).as_slice()) {
@@ -197,7 +197,7 @@ pub(crate) fn required(form: &Value) -> Vec<String> {
 /// Returns the schema of the values whose names `properties` does not list.
 pub(crate) fn additional(form: &Value) -> Option<&Value> {
     form.get("additionalProperties")
-        .filter(|it| !it.is_boolean())
+        .filter(|schema| !schema.is_boolean())
 }
 
 /// Returns the schemas of the first items of an array, each by its place.
@@ -224,8 +224,8 @@ pub(crate) fn range(form: &Value) -> Option<(f64, f64)> {
         .unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
     let bound = |key: &str| form.get(key).and_then(Value::as_f64);
     Some((
-        bound("minimum").map_or(low, |it| it.max(low)),
-        bound("maximum").map_or(high, |it| it.min(high)),
+        bound("minimum").map_or(low, |bound| bound.max(low)),
+        bound("maximum").map_or(high, |bound| bound.min(high)),
     ))
 }
 
@@ -249,8 +249,9 @@ pub(crate) fn is_float(format: &str) -> bool {
 }
 
 pub(crate) fn number(value: f64) -> String {
-    match value.is_infinite() {
-        true => "any".into(),
-        false => format!("{value}"),
+    if value.is_infinite() {
+        "any".into()
+    } else {
+        format!("{value}")
     }
 }

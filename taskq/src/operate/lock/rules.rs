@@ -67,11 +67,11 @@ impl fmt::Display for Violation {
         match &self.rule {
             Rule::TaskTypeGone => write!(
                 f,
-                "`{task_type}`: task type gone. No worker will claim the rows that wait. If it was renamed, write `alias = \"{task_type}\"` in the `#[task]` of its new name; if it is over, keep its handler until no row waits"
+                "`{task_type}`: task type gone. No worker will claim its waiting rows. If the type was renamed, write `alias = \"{task_type}\"` in the `#[task]` of the new name. If you do not need it any more, keep the handler until no row waits"
             ),
             Rule::AliasGone(alias) => write!(
                 f,
-                "`{task_type}`: alias `{alias}` gone. No worker will claim the rows that wait under it. Keep the alias until there are none"
+                "`{task_type}`: alias `{alias}` gone. No worker will claim the rows that wait under it. Keep the alias until no row waits under it"
             ),
             Rule::VersionLowered { from, to } => write!(
                 f,
@@ -80,36 +80,36 @@ impl fmt::Display for Violation {
             ),
             Rule::VersionNotRead { version } => write!(
                 f,
-                "`{task_type}`: version {version} not read any more. Rows of it may wait. Write a step from it in `upgrade`, the oldest first"
+                "`{task_type}`: version {version} not read any more. Rows of that version may wait. Write a step from it in `upgrade`, the oldest first"
             ),
             Rule::FieldRemoved => write!(
                 f,
-                "`{task_type}`: field removed: `{path}`. Rows that wait have it, and what is in it would be dropped unread; workers of the program before need it in new rows. If it was renamed, write `#[serde(alias = \"{}\")]` on the field of the new name (inside of a type of yours also `#[schemars(extend(\"x-taskq-alias\" = [\"{}\"]))]`, since schemars shows no alias); if it is over, {VERSION}",
+                "`{task_type}`: field removed: `{path}`. Waiting rows have it, and the new program would drop its value unread. Workers of the program before need it in new rows. If the field was renamed, write `#[serde(alias = \"{}\")]` on the field of the new name (inside of a type of yours also `#[schemars(extend(\"x-taskq-alias\" = [\"{}\"]))]`, since schemars shows no alias). If you do not need the field any more, {VERSION}",
                 last(path),
                 last(path)
             ),
             Rule::FieldRequired => write!(
                 f,
-                "`{task_type}`: field required: `{path}`. Rows that wait may lack it. Write `#[serde(default)]` on it, make it an `Option`, or {VERSION}"
+                "`{task_type}`: field required: `{path}`. Waiting rows may lack it. Write `#[serde(default)]` on it, make it an `Option`, or {VERSION}"
             ),
             Rule::TypeChanged { from, to } => write!(
                 f,
-                "`{task_type}`: type changed: `{path}` was {from} and is {to}. Rows that wait have it as it was. Take both, by an untagged enum or `#[serde(deserialize_with = …)]` with a `#[schemars(with = …)]`, or {VERSION}"
+                "`{task_type}`: type changed: `{path}` was {from} and is {to}. Waiting rows have the old type. Take both types, by an untagged enum or `#[serde(deserialize_with = …)]` with a `#[schemars(with = …)]`, or {VERSION}"
             ),
             Rule::Narrowed(what) => write!(
                 f,
-                "`{task_type}`: values refused: `{path}` {what}. Rows that wait may have such a value. Go on taking it, or {VERSION}"
+                "`{task_type}`: values refused: `{path}` {what}. Waiting rows may have a value that this refuses. Go on taking such values, or {VERSION}"
             ),
             Rule::NoSchemaOfVersion(version) => write!(
                 f,
-                "`{task_type}`: no schema: what `upgrade` reads of version {version} has none, so its changes are not seen. Derive `schemars::JsonSchema` for the type that its step takes"
+                "`{task_type}`: no schema: the type that `upgrade` reads of version {version} has none, so its changes are not seen. Derive `schemars::JsonSchema` for that type"
             ),
             Rule::OfVersion { version, rule } => {
                 write!(f, "`{task_type}`: older version changed: ")?;
                 match &**rule {
                     Rule::FieldRemoved => write!(
                         f,
-                        "`{path}` is in rows of version {version}, and the type that its step in `upgrade` takes lacks it. Add the field; where the step does not need it, as a `serde_json::Value`"
+                        "`{path}` is in rows of version {version}, and the type that its step in `upgrade` takes lacks it. Add the field, as a `serde_json::Value` if the step does not need it"
                     ),
                     Rule::FieldRequired => write!(
                         f,
@@ -117,11 +117,11 @@ impl fmt::Display for Violation {
                     ),
                     Rule::TypeChanged { from, to } => write!(
                         f,
-                        "`{path}` is {from} in rows of version {version}, and {to} in the type that its step in `upgrade` takes. Have the type take what it was"
+                        "`{path}` is {from} in rows of version {version}, and {to} in the type that its step in `upgrade` takes. Give the field its old type there"
                     ),
                     Rule::Narrowed(what) => write!(
                         f,
-                        "`{path}` {what} in the type that the step in `upgrade` from version {version} takes, and rows of it may have such a value. Go on taking it"
+                        "`{path}` {what} in the type that the step in `upgrade` from version {version} takes. Rows of that version may have a value that this refuses. Go on taking such values"
                     ),
                     other => write!(f, "{other:?}"),
                 }

@@ -40,7 +40,10 @@ fn versions(version: u16, oldest_version: u16, payload: Value) -> TaskEntry {
 
 fn rules(before: TaskEntry, after: TaskEntry) -> Vec<Rule> {
     let violations = file([("mail", before)]).stranded_by(&file([("mail", after)]));
-    violations.into_iter().map(|it| it.rule).collect()
+    violations
+        .into_iter()
+        .map(|violation| violation.rule)
+        .collect()
 }
 
 fn number() -> Value {
@@ -134,7 +137,10 @@ fn an_upgrade_that_reads_another_form_strands_rows() {
     let before = task(number());
     let violations =
         file([("mail", before)]).stranded_by(&file([("mail", upgraded(number(), text()))]));
-    let rules: Vec<_> = violations.iter().map(|it| (&*it.path, &it.rule)).collect();
+    let rules: Vec<_> = violations
+        .iter()
+        .map(|violation| (&*violation.path, &violation.rule))
+        .collect();
     let type_changed = Rule::TypeChanged {
         from: "integer".into(),
         to: "string".into(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use super::folders::as_server_user;
+use super::command::as_server_user;
 use super::wheel;
 use crate::testing::error::ClusterError;
 
@@ -95,12 +95,13 @@ impl Binaries {
             .map_err(|error| format!("{}: {error}", postgres.display()))?;
         let version = String::from_utf8_lossy(&output.stdout).into_owned();
         binaries.major = major_of(&version).ok_or(format!("{}: no version", postgres.display()))?;
-        match binaries.major >= OLDEST {
-            true => Ok(binaries),
-            false => Err(format!(
+        if binaries.major >= OLDEST {
+            Ok(binaries)
+        } else {
+            Err(format!(
                 "{}: version {OLDEST} or later is needed",
                 postgres.display()
-            )),
+            ))
         }
     }
 
@@ -148,7 +149,7 @@ fn matching(pattern: &str) -> Vec<PathBuf> {
     let Some((before, after)) = pattern.split_once('*') else {
         let folder = PathBuf::from(pattern);
         return Some(folder)
-            .filter(|it| it.join("postgres").exists())
+            .filter(|folder| folder.join("postgres").exists())
             .into_iter()
             .collect();
     };

@@ -1,4 +1,4 @@
-//! A Postgres server for examples, tests and benches, wherever it comes from.
+//! A Postgres server for examples, tests and benches: the one of `DATABASE_URL`, or one of our own.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 
 use super::binaries::Binaries;
-use super::folders::{cache, memory, owned, server_uid};
+use super::command::server_uid;
+use super::folders::{cache, memory, owned};
 use super::server::{Keeping, Server};
 use crate::testing::error::ClusterError;
 
@@ -234,8 +235,8 @@ impl Cluster {
 
     async fn create_database(&self, name: &str) -> Result<(), ClusterError> {
         let mut admin = self.admin().await?;
-        // `create database` cannot run where nothing else may run beside it; two processes that
-        // start at once take turns.
+        // Two processes that start at once take turns: `create database` fails if the other one has just
+        // made it.
         admin
             .execute("select pg_advisory_lock(hashtext('taskq create database'))")
             .await?;

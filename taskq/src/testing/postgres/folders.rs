@@ -1,47 +1,14 @@
-//! Where things are kept, and under which user the server runs.
+//! Where downloads and clusters are kept.
 
-use std::ffi::OsString;
 use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use super::command::{server_uid, uid};
 use crate::testing::error::{ClusterError, at};
-
-/// Postgres refuses to run as root; for root it runs as `nobody`, which every system has.
-const NOBODY: u32 = 65_534;
 
 /// Memory that a file system must have free to hold the clusters of tests.
 const ROOM_IN_MEMORY: u64 = 1 << 30;
-
-/// What a server reads from its environment. Somebody's settings for other servers would move its socket.
-const OF_OTHER_SERVERS: [&str; 3] = ["PGPORT", "PGDATESTYLE", "PGCLIENTENCODING"];
-
-/// The user that the server runs as.
-pub(crate) fn server_uid() -> u32 {
-    match uid() {
-        0 => NOBODY,
-        uid => uid,
-    }
-}
-
-fn uid() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
-/// Prepares a program to run as the user of the server.
-pub(crate) fn as_server_user(program: impl Into<OsString>) -> Command {
-    let mut command = Command::new(program.into());
-    if uid() == 0 {
-        command.uid(NOBODY).gid(NOBODY);
-    }
-    OF_OTHER_SERVERS.iter().for_each(|name| {
-        command.env_remove(name);
-    });
-    command.current_dir("/");
-    command
-}
 
 /// Returns where downloads and lasting clusters are kept: outside of root's home, which the user of
 /// the server could not enter.
@@ -52,9 +19,10 @@ pub(crate) fn cache() -> Result<PathBuf, ClusterError> {
     let absolute = |name| {
         std::env::var_os(name)
             .map(PathBuf::from)
-            .filter(|it| it.is_absolute())
+            .filter(|path| path.is_absolute())
     };
-    let home = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|it| it.join(".cache")));
+    let home =
+        absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
     if let Some(cache) = home.and_then(|home| made(&home.join("taskq"), 0o700).ok()) {
         return Ok(cache);
     }
@@ -64,7 +32,7 @@ pub(crate) fn cache() -> Result<PathBuf, ClusterError> {
 /// Returns where clusters are kept that end with their users: in memory, where there is room.
 pub(crate) fn memory() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
-    let room = rustix::fs::statvfs(&memory).map(|it| it.f_bavail * it.f_frsize);
+    let room = rustix::fs::statvfs(&memory).map(|system| system.f_bavail * system.f_frsize);
     match room {
         Ok(room) if room >= ROOM_IN_MEMORY => memory,
         _ => std::env::temp_dir(),
@@ -76,13 +44,14 @@ pub(crate) fn memory() -> PathBuf {
 pub(crate) fn owned(path: &Path) -> Result<PathBuf, ClusterError> {
     made(path, 0o700)?;
     if uid() == 0 {
-        at(path, chown(path, Some(NOBODY), Some(NOBODY)))?;
+        at(path, chown(path, Some(server_uid()), Some(server_uid())))?;
     }
     let owner = at(path, fs::symlink_metadata(path))?;
-    match owner.is_dir() && owner.uid() == server_uid() {
-        true => Ok(path.to_owned()),
+    if owner.is_dir() && owner.uid() == server_uid() {
+        Ok(path.to_owned())
+    } else {
         // In a directory that all may write to, somebody else was there first.
-        false => at(path, Err(std::io::ErrorKind::PermissionDenied.into())),
+        at(path, Err(std::io::ErrorKind::PermissionDenied.into()))
     }
 }
 

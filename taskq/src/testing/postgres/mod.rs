@@ -2,6 +2,7 @@
 
 mod binaries;
 mod cluster;
+mod command;
 mod folders;
 mod server;
 mod wheel;

@@ -15,17 +15,17 @@ use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
 
 use super::binaries::Binaries;
-use super::folders::{as_server_user, owned};
-use super::wheel::run;
+use super::command::{as_server_user, run};
+use super::folders::owned;
 use crate::testing::error::{ClusterError, at};
 
-/// What keeps a server alive, and ends it with its last user.
+/// The program that keeps a server alive, and ends it with its last user.
 const WATCHDOG: &str = include_str!("watchdog.sh");
 
 /// How long a server may take to start: it may have to recover from a crash first.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long a watchdog may take to answer. It answers at once, unless it is about to leave.
+/// How long a watchdog may take to answer. It answers at once, unless it is about to end.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long a server that lost its last user may take to stop.
@@ -89,7 +89,7 @@ impl Server {
         Self::start(folder, binaries, keeping).await
     }
 
-    /// Becomes a user of the server, if there is a watchdog that says so.
+    /// Becomes a user of the server, if its watchdog answers.
     async fn join(folder: &Path) -> Result<Option<Self>, ClusterError> {
         let path = folder.join("users");
         let users = OpenOptions::new()
@@ -185,7 +185,7 @@ impl Server {
             match self.connect().await {
                 Ok(()) => return Ok(()),
                 Err(_) if began.elapsed() > START_LIMIT => return Err(start_error(&self.folder)),
-                // A configuration that it does not like ends it at once.
+                // A server that does not accept its configuration ends at once.
                 Err(_) if began.elapsed() > ANSWER_LIMIT && !is_running(&self.folder) => {
                     return Err(start_error(&self.folder));
                 }
@@ -232,7 +232,7 @@ impl Server {
     /// Has the watchdog start the server anew.
     pub(crate) async fn restart(&self) -> Result<(), ClusterError> {
         let began = Instant::now();
-        // It ends at once for as long as processes of the killed one are still there.
+        // The new server ends at once for as long as processes of the killed one are still there.
         while began.elapsed() < START_LIMIT {
             at(&self.folder, self.tell("start"))?;
             let told = Instant::now();
@@ -261,7 +261,7 @@ fn arguments(folder: &Path, keeping: Keeping) -> Vec<String> {
         "-k".to_owned(),
         folder.display().to_string(),
     ];
-    // What is kept is also what is measured, and has Postgres's own defaults.
+    // A server that keeps its data is also the one that people measure: it has Postgres's own defaults.
     let (safe, buffers) = match keeping {
         Keeping::Fleeting => ("off", "64MB"),
         Keeping::Lasting | Keeping::Durable => ("on", "128MB"),
@@ -271,7 +271,7 @@ fn arguments(folder: &Path, keeping: Keeping) -> Vec<String> {
         "unix_socket_permissions=0700".to_owned(),
         "max_connections=300".to_owned(),
         format!("shared_buffers={buffers}"),
-        // In the directory, with which it goes.
+        // In the cluster's directory, and removed with it.
         "dynamic_shared_memory_type=mmap".to_owned(),
         format!("fsync={safe}"),
         format!("synchronous_commit={safe}"),
@@ -283,7 +283,7 @@ fn arguments(folder: &Path, keeping: Keeping) -> Vec<String> {
     arguments
 }
 
-/// Makes the data directory, unless it is there. One that was interrupted is made anew.
+/// Makes the data directory, unless it is there. A directory whose making was interrupted is made anew.
 fn init(folder: &Path, binaries: &Binaries) -> Result<(), ClusterError> {
     let data = folder.join("data");
     if data.exists() {
@@ -335,13 +335,16 @@ fn signal(folder: &Path, signal: Signal) {
     }
 }
 
-/// Writes what has a meaning in an address as `%` and its number.
+/// Writes characters that have a meaning in an address as `%` and their number.
 fn escaped(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_.-".contains(&byte);
     text.bytes()
-        .map(|byte| match plain(byte) {
-            true => char::from(byte).to_string(),
-            false => format!("%{byte:02X}"),
+        .map(|byte| {
+            if plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
         })
         .collect()
 }

@@ -2,8 +2,9 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
+use super::command::run;
 use super::folders::cache;
 use crate::testing::error::{ClusterError, at};
 
@@ -90,20 +91,4 @@ fn unpack(folder: &Path, root: &Path) -> Result<(), ClusterError> {
     with("python3")
         .or_else(|error| with("python").map_err(|_| error))
         .map(drop)
-}
-
-/// Runs a program to its end.
-pub(crate) fn run(command: &mut Command) -> Result<Output, ClusterError> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let failed = |output: String| ClusterError::Command {
-        command: program,
-        output,
-    };
-    match command.output() {
-        Ok(output) if output.status.success() => Ok(output),
-        Ok(output) => Err(failed(
-            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        )),
-        Err(error) => Err(failed(error.to_string())),
-    }
 }

@@ -148,9 +148,10 @@ impl Comparison<'_> {
             return BrokenRules::new();
         }
         if let Some(expected) = new.get("const") {
-            return match old.get("const") == Some(expected) {
-                true => BrokenRules::new(),
-                false => vec![(path.into(), type_changed(&describe(old), &describe(new)))],
+            return if old.get("const") == Some(expected) {
+                BrokenRules::new()
+            } else {
+                vec![(path.into(), type_changed(&describe(old), &describe(new)))]
             };
         }
         let (was, is) = (type_of(old), type_of(new));
@@ -163,12 +164,13 @@ impl Comparison<'_> {
         if let Some(value) = old.get("const") {
             // A value that is known is taken by any form of its type, unless that asks for more.
             let bounded = ["format", "pattern", "minLength", "maxLength"];
-            return match bounded.iter().any(|key| new.get(key).is_some()) {
-                true => vec![(
+            return if bounded.iter().any(|key| new.get(key).is_some()) {
+                vec![(
                     path.into(),
                     Rule::Narrowed(format!("may no longer be {value}")),
-                )],
-                false => BrokenRules::new(),
+                )]
+            } else {
+                BrokenRules::new()
             };
         }
         let mut broken: BrokenRules = narrowed(old, new)
