@@ -138,7 +138,7 @@ impl<T: serde::de::DeserializeOwned> OlderPayload for T {
     }
 }
 
-/// What a handler returns when it succeeds, whatever it is: what it has to be is said by [`IntoKept`].
+/// What a handler returns when it succeeds, whatever it is: what it has to be is said by `IntoKept`.
 #[diagnostic::on_unimplemented(
     message = "`result = \"keep\"` needs `Result<T, E>` with `T: Serialize + DeserializeOwned` and `E: Into<Box<dyn Error + Send + Sync>>`, not `{Self}`",
     label = "no result that can be kept"
