@@ -132,7 +132,7 @@ pub fn payload(input: TokenStream) -> TokenStream {
     );
     let expanded = match validate::payload(&input, &options, errors) {
         Err(errors) => fallback::payload(&input, &options, &errors),
-        Ok(payload) => expand::payload(&payload),
+        Ok(payload) => expand::derived(&payload),
     };
     expanded.into()
 }

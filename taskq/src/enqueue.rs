@@ -14,8 +14,8 @@ use sqlx::PgConnection;
 
 use crate::error::{EncodeError, EnqueueError};
 use crate::store::{Copy, Schema, Store};
-use crate::task::options::{EnqueueOptions, Start, TaskType};
-use crate::task::payload::Payload;
+use crate::task::options::{EnqueueOptions, Start};
+use crate::task::payload::{Payload, TaskType};
 
 /// The most tasks that one statement inserts. More are inserted by further statements.
 const ENQUEUE_MANY_CHUNK: usize = 10_000;

@@ -41,7 +41,7 @@ pub(crate) fn task(task: &Task<'_>) -> TokenStream {
 }
 
 /// Writes what makes a type of the user's a payload.
-pub(crate) fn payload(derived: &Derived<'_>) -> TokenStream {
+pub(crate) fn derived(derived: &Derived<'_>) -> TokenStream {
     let enqueue = derived
         .fields
         .as_deref()

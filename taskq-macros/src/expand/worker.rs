@@ -6,9 +6,7 @@ use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{ReturnType, Type};
 
-use crate::expand::Attributes;
-// The module alone, and not the function of that name.
-use crate::expand::payload::{self};
+use crate::expand::{Attributes, payload};
 use crate::model::{Argument, Payload, Task};
 use crate::parse::bare;
 use crate::tokens::mentions;

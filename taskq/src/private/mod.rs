@@ -6,6 +6,7 @@
 mod assert;
 mod codec;
 mod handler;
+mod register;
 mod stub;
 
 pub use std::primitive::{bool, str, u16};

@@ -8,7 +8,8 @@ use sqlx::types::Json;
 use sqlx::{Error, PgConnection, query_scalar};
 
 use super::{Schema, Store, saturating_i16};
-use crate::task::options::{EnqueueOptions, Start, TaskType};
+use crate::task::options::{EnqueueOptions, Start};
+use crate::task::payload::TaskType;
 
 /// How many bytes are gathered before they are sent.
 const BUFFER: usize = 64 * 1024;

@@ -196,27 +196,6 @@ impl Registration {
 
 inventory::collect!(Registration);
 
-/// Registers tasks that are implemented by hand, so that workers find them: `register!(Charge, Refund);`
-///
-/// What `#[task]` makes is registered already.
-#[macro_export]
-macro_rules! register {
-    ($($task:ty),+ $(,)?) => {
-        $(
-            $crate::__private::inventory::submit! {
-                $crate::__private::Registration::of::<$task>()
-            }
-
-            const _: () = {
-                #[allow(unused_imports)]
-                use $crate::__private::NoTask as _;
-                <$crate::__private::Lost<{ $crate::__private::Loses::<$task>::RESULT }>
-                    as $crate::__private::NothingLost>::CHECKED
-            };
-        )+
-    };
-}
-
 // As for a run, and then it is let go.
 fn decode_erased<P: Payload>(raw: &RawValue, version: Option<u16>) -> Result<(), DecodeError> {
     payload::read::<P>(raw, version).map(drop)

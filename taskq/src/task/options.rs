@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 
 use crate::defaults;
 use crate::error::EnqueueError;
-use crate::task::payload::Payload;
 
 /// The longest name of a queue or a task type, in bytes. The tables have the same limit.
 pub(crate) const MAX_NAME_LENGTH: usize = 200;
@@ -14,7 +13,7 @@ pub(crate) const MAX_NAME_LENGTH: usize = 200;
 /// The furthest a task may be put off: a hundred years. More is a mistake of units.
 const MAX_DELAY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
-/// What a task type says of its tasks, as [`Payload::OPTIONS`].
+/// What a task type says of its tasks, as [`Payload::OPTIONS`](crate::Payload::OPTIONS).
 ///
 /// `#[task]` and [`derive(taskq::Payload)`](macro@crate::Payload) write it from their options, and an
 /// `impl Payload` by hand in the same words:
@@ -34,9 +33,9 @@ pub struct TaskOptions {
     pub priority: i16,
     /// How often a task is attempted at most, unless an enqueue says otherwise.
     pub max_attempts: u16,
-    /// The version of the JSON that [`Payload::encode`] writes, written beside it.
+    /// The version of the JSON that [`Payload::encode`](crate::Payload::encode) writes, written beside it.
     pub version: u16,
-    /// How many versions before that one [`Payload::decode`] still reads.
+    /// How many versions before that one [`Payload::decode`](crate::Payload::decode) still reads.
     pub older_versions: u16,
     /// Whether what the handler returns is kept: see [`KeepsResult`](crate::handler::KeepsResult).
     pub keeps_result: bool,
@@ -102,22 +101,6 @@ impl TaskOptions {
 impl Default for TaskOptions {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// A task type as those see it who insert and run its tasks: its name, and what it says of them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TaskType {
-    pub(crate) name: &'static str,
-    pub(crate) options: TaskOptions,
-}
-
-impl TaskType {
-    pub(crate) const fn of<P: Payload>() -> Self {
-        Self {
-            name: P::TASK_TYPE,
-            options: P::OPTIONS,
-        }
     }
 }
 

@@ -94,6 +94,22 @@ pub trait Payload: Sized + Send + 'static {
     }
 }
 
+/// A task type as those see it who insert and run its tasks: its name, and what it says of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TaskType {
+    pub(crate) name: &'static str,
+    pub(crate) options: TaskOptions,
+}
+
+impl TaskType {
+    pub(crate) const fn of<P: Payload>() -> Self {
+        Self {
+            name: P::TASK_TYPE,
+            options: P::OPTIONS,
+        }
+    }
+}
+
 /// Reads a payload as a worker does: decodes it, and then validates it.
 pub(crate) fn read<P: Payload>(raw: &RawValue, version: Option<u16>) -> Result<P, DecodeError> {
     let mut read = P::decode(raw, version);
