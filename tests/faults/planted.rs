@@ -12,22 +12,34 @@ use tokio::time::sleep;
 use crate::plants::{self, Plant};
 use crate::stage::{Actor, LIMIT, ONCE, REPEATABLE, Stage, until};
 
-type Found = Result<Summary, Vec<String>>;
+/// A stage and what must not be of what happened there.
+type Judged = (Stage, Result<Summary, Vec<String>>);
 
 /// How long to wait for something that a bug keeps from happening.
 const LONG_ENOUGH: Duration = Duration::from_secs(6);
 
 /// Runs a scenario without the bug and with it.
-async fn is_found(plant: Plant, scenario: impl AsyncFn(Option<Plant>) -> Found, expected: &str) {
-    if let Err(found) = scenario(None).await {
-        panic!("without the bug: {found:#?}");
+async fn is_found(plant: Plant, scenario: impl AsyncFn(Option<Plant>) -> Judged, expected: &str) {
+    let (stage, found) = scenario(None).await;
+    if let Err(found) = found {
+        panic!("without the bug: {found:#?}\n{stage}");
     }
-    let found = scenario(Some(plant)).await.expect_err("the bug is found");
-    assert!(
-        found.iter().any(|violation| violation.contains(expected)),
-        "{}: {found:#?}",
-        plant.name
-    );
+    let (stage, found) = scenario(Some(plant)).await;
+    let name = plant.name;
+    match found {
+        Ok(summary) => panic!("{name} is not found: {summary:?}\n{stage}"),
+        Err(found) => assert!(
+            found.iter().any(|violation| violation.contains(expected)),
+            "{name}: {found:#?}\n{stage}"
+        ),
+    }
+}
+
+impl Stage {
+    async fn judged(self) -> Judged {
+        let found = self.violations().await;
+        (self, found)
+    }
 }
 
 impl Actor {
@@ -54,7 +66,7 @@ async fn a_missing_fence_is_found() {
         stage.over().await;
         late.signal(Signal::CONT);
         sleep(Duration::from_secs(1)).await;
-        stage.violations().await
+        stage.judged().await
     };
     is_found(plants::NO_FENCE, scenario, "2 effects in place of 1").await;
 }
@@ -106,7 +118,7 @@ async fn a_lease_numbered_by_a_sequence_is_found() {
         stage.enqueue_in("other", fails_once, 5, 4_000).await;
         let _second = worker("other");
         stage.over().await;
-        stage.violations().await
+        stage.judged().await
     };
     is_found(plants::SEQUENCE, scenario, "is lost").await;
 }
@@ -141,7 +153,7 @@ async fn a_rescue_without_the_expiry_check_is_found() {
         sleep(Duration::from_millis(300)).await;
         rescuer.signal(Signal::CONT);
         stage.over().await;
-        stage.violations().await
+        stage.judged().await
     };
     is_found(plants::RESCUE_UNEXPIRED, scenario, "had two live attempts").await;
 }
@@ -157,7 +169,7 @@ async fn a_missing_savepoint_is_found() {
         stage.enqueue(fails_once, 4, 0).await;
         let _worker = stage.worker().with_bug(plant).start();
         stage.over().await;
-        stage.violations().await
+        stage.judged().await
     };
     is_found(plants::NO_SAVEPOINT, scenario, "2 effects in place of 1").await;
 }
@@ -185,7 +197,7 @@ async fn a_range_that_is_taken_for_claimed_is_found() {
             .set("POLL_MS", 3_600_000)
             .start();
         stage.over_within(LONG_ENOUGH).await;
-        stage.violations().await
+        stage.judged().await
     };
     is_found(plants::RESERVED_IS_CLAIMED, scenario, "is not over").await;
 }
@@ -228,7 +240,7 @@ async fn an_outcome_for_a_task_that_has_left_its_lease_is_found() {
         proxy.set(Weather::Fair);
         proxy.cut();
         stage.over().await;
-        stage.violations().await
+        stage.judged().await
     };
     is_found(plants::OUTCOME_TWICE, scenario, "is lost").await;
 }
@@ -263,14 +275,16 @@ async fn a_heartbeat_by_worker_is_found() {
             sleep(Duration::from_millis(50)).await;
         }
         sleep(Duration::from_millis(200)).await;
-        stage.violations().await.or_else(|mut found| {
-            found.retain(|it| !it.starts_with("task 1 "));
+        let (stage, found) = stage.judged().await;
+        let found = found.or_else(|mut found| {
+            found.retain(|violation| !violation.starts_with("task 1 "));
             if found.is_empty() {
                 Ok(Summary::default())
             } else {
                 Err(found)
             }
-        })
+        });
+        (stage, found)
     };
     is_found(plants::BEAT_BY_WORKER, scenario, "task 2 is not over").await;
 }

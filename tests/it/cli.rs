@@ -132,7 +132,7 @@ async fn a_change_that_strands_rows_is_refused_with_the_rule_and_the_way_out() {
                 lock
             },
             "`purge`: older version changed: `.` is string in rows of version 1",
-            "Have the type take what it was",
+            "Give the field its old type there",
         ),
         (
             {

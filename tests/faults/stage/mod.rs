@@ -7,6 +7,7 @@ mod wait;
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -256,12 +257,17 @@ impl Stage {
         match self.violations().await {
             Ok(summary) => summary,
             Err(found) => panic!(
-                "{} violations:\n{}\nhistory and logs: {}",
+                "{} violations:\n{}\n{self}",
                 found.len(),
                 found[..found.len().min(20)].join("\n"),
-                self.folder.display()
             ),
         }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "history and logs: {}", self.folder.display())
     }
 }
 
