@@ -21,6 +21,7 @@ mod release;
 mod result;
 mod retry;
 mod roles;
+mod rolling;
 mod sql;
 mod start;
 mod stop;

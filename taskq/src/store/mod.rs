@@ -10,6 +10,7 @@ mod lease;
 mod leave;
 mod link;
 mod operate;
+mod record;
 mod schema;
 mod statements;
 mod transaction;
