@@ -179,7 +179,8 @@ async fn a_missing_savepoint_is_found() {
 async fn a_range_that_is_taken_for_claimed_is_found() {
     let scenario = async |plant| {
         let stage = Stage::shared().await;
-        stage.enqueue(REPEATABLE, 600, 1).await;
+        // More than one claim may take: a range that the lane cannot fill is not reserved.
+        stage.enqueue(REPEATABLE, 3_000, 1).await;
         stage.add_absent_worker().await;
         // The first makes the lane's frontier, and the second moves it.
         for _ in 0..2 {
@@ -190,10 +191,15 @@ async fn a_range_that_is_taken_for_claimed_is_found() {
                 .start();
             reserving.ended().await;
         }
+        let reserved =
+            "select count(*) from taskq.task join taskq.frontier using (queue, task_type)
+                        where (task.run_at, task.task_id) <= (frontier.run_at, frontier.task_id)";
+        assert!(stage.count(reserved).await > 0, "{stage}");
         stage.run_leases_out().await;
         let _other = stage
             .worker()
             .with_bug(plant)
+            .set("CONCURRENCY", 100)
             .set("POLL_MS", 3_600_000)
             .start();
         stage.over_within(LONG_ENOUGH).await;

@@ -81,19 +81,20 @@ pub(crate) const NO_SAVEPOINT: Plant = Plant {
     )],
 };
 
-/// A scan takes what was reserved for claimed: tasks that the claim of a range did not bring are
-/// never found again, and the worker sleeps beside them.
+/// A claim takes what was reserved for claimed. It brings less than it asked for, and the worker idles
+/// beside tasks that are due.
 pub(crate) const RESERVED_IS_CLAIMED: Plant = Plant {
     name: "reserved_is_claimed",
     edits: &[edit(
-        "scan",
-        "and task.payload_version <= known.newest",
-        "and task.payload_version <= known.newest
+        "claim",
+        "and task.run_at <= now()",
+        "and task.run_at <= now()
          and not exists (
              select
              from taskq.frontier
-             where frontier.queue = $1
-               and frontier.task_type = known.task_type
+             where frontier.queue = $4
+               and frontier.task_type = lane.task_type
+               and lane.crashes = 0
                and (frontier.run_at, frontier.task_id) >= (task.run_at, task.task_id)
          )",
     )],
