@@ -129,7 +129,7 @@ async fn a_rescue_without_the_expiry_check_is_found() {
     let scenario = async |plant| {
         let stage = Stage::shared().await;
         stage.enqueue(REPEATABLE, 1, 5_000).await;
-        // Its heartbeats come every two seconds, and its own maintenance after four.
+        // Its heartbeats come every two seconds, and its next rescue after four.
         let _holder = stage.worker().set("LEASE_MS", 8_000).start();
         stage.at_least(1).await;
         let rescuer = stage
@@ -138,6 +138,11 @@ async fn a_rescue_without_the_expiry_check_is_found() {
             .set("QUEUE", "nothing")
             .set("TASKQ_PAUSE_AT", "before_rescue")
             .start();
+        // By then the holder has looked for expired leases, which it does when it starts.
+        until("registered", async || {
+            stage.count("select count(*) from taskq.worker").await == 2
+        })
+        .await;
         while !rescuer.is_stopped() {
             stage.run_leases_out().await;
             sleep(Duration::from_millis(20)).await;
