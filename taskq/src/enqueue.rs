@@ -176,9 +176,8 @@ async fn insert(
 ) -> Result<(i64, Schema), EnqueueError> {
     options.check(&task_type.options)?;
     let mut store = Store::on(conn, schema);
-    let task_ids = store.enqueue(&task_type, &options, &[payload?]).await?;
-    let task_id = task_ids.first().ok_or(sqlx::Error::RowNotFound)?;
-    Ok((*task_id, schema))
+    let task_id = store.enqueue(&task_type, &options, &payload?).await?;
+    Ok((task_id, schema))
 }
 
 /// A task that an enqueue inserted.
@@ -307,10 +306,9 @@ impl Schema {
         async move {
             let mut store = Store::on(conn, self);
             let task_type = TaskType::of::<P>();
-            let options = EnqueueOptions::default();
             let mut enqueued = Vec::new();
             for chunk in payloads?.chunks(ENQUEUE_MANY_CHUNK) {
-                let task_ids = store.enqueue(&task_type, &options, chunk).await?;
+                let task_ids = store.enqueue_many(&task_type, chunk).await?;
                 let task_ids = task_ids.into_iter();
                 enqueued.extend(task_ids.map(|task_id| Enqueued::new((task_id, self))));
             }

@@ -105,8 +105,8 @@ pub(crate) const OUTCOME_TWICE: Plant = Plant {
     name: "outcome_twice",
     edits: &[edit(
         "settle",
-        "taskq.left_in(held.tasks, held.done)",
-        "taskq.left_in(held.tasks, '{}')",
+        "and task_id <> all (done)",
+        "and task_id is not null",
     )],
 };
 

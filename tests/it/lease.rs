@@ -166,9 +166,9 @@ async fn a_lease_that_cannot_be_rescued_does_not_keep_others_from_it() {
     .await;
     execute(&pool, "insert into taskq.task (task_type) values ('free')").await;
     sqlx::raw_sql(
-        "with batch as (delete from taskq.task where task_type = 'free' returning task_id, queue, taskq.as_held(task) as task)
-         insert into taskq.lease (lease_id, worker_id, queue, expires_at, task_ids, tasks, crashes)
-         select gen_random_uuid(), gen_random_uuid(), queue, now() - interval '1 second', array[task_id], array[task], array[0] from batch",
+        "with batch as (delete from taskq.task where task_type = 'free' returning *)
+         insert into taskq.lease (lease_id, worker_id, queue, expires_at, task_ids, task_types, payloads, priorities, run_ats, created_ats, max_attempts, attempts, crashes, errors)
+         select gen_random_uuid(), gen_random_uuid(), queue, now() - interval '1 second', array[task_id], array[task_type], array[payload], array[priority], array[run_at], array[created_at], array[max_attempts], array[attempts], array[crashes], array[errors] from batch",
     )
     .execute(&pool)
     .await
@@ -410,9 +410,9 @@ async fn other() {}
 async fn leave_behind(pool: &PgPool) {
     execute(
         pool,
-        "with batch as (delete from taskq.task returning taskq.as_held(task) as task)
-         insert into taskq.lease (lease_id, worker_id, queue, expires_at, task_ids, tasks, crashes)
-         select gen_random_uuid(), gen_random_uuid(), 'default', now() - interval '1 minute', array_agg((task).task_id), array_agg(task), array_agg(0) from batch",
+        "with batch as (delete from taskq.task returning *)
+         insert into taskq.lease (lease_id, worker_id, queue, expires_at, task_ids, task_types, payloads, priorities, run_ats, created_ats, max_attempts, attempts, crashes, errors)
+         select gen_random_uuid(), gen_random_uuid(), 'default', now() - interval '1 minute', array_agg(task_id), array_agg(task_type), array_agg(payload), array_agg(priority), array_agg(run_at), array_agg(created_at), array_agg(max_attempts), array_agg(attempts), array_agg(crashes), array_agg(errors) from batch",
     )
     .await;
 }
@@ -422,12 +422,11 @@ async fn steal(pool: &PgPool) {
     execute(
         pool,
         "with gone as (delete from taskq.lease returning *)
-         insert into taskq.task
+         insert into taskq.task (task_id, task_type, payload, queue, priority, run_at, created_at, max_attempts, attempts, crashes, errors)
          overriding system value
-         select task.*
-         from gone
-         cross join lateral taskq.left_in(gone.tasks, gone.done) as held
-         cross join lateral taskq.as_task(held, gone.queue, held.run_at, held.attempts, held.crashes + 1, held.errors) as task",
+         select task.task_id, task.task_type, task.payload, gone.queue, task.priority, task.run_at, task.created_at, task.max_attempts, task.attempts, task.crashes + 1, task.errors
+         from gone cross join lateral unnest(task_ids, task_types, payloads, priorities, run_ats, created_ats, max_attempts, attempts, crashes, errors)
+           as task (task_id, task_type, payload, priority, run_at, created_at, max_attempts, attempts, crashes, errors)",
     )
     .await;
 }
@@ -436,10 +435,10 @@ async fn steal(pool: &PgPool) {
 async fn vanish_with(pool: &PgPool, task_id: i64) {
     until("vanished with", async || {
         let moved: i64 = sqlx::query_scalar(
-            "with batch as (delete from taskq.task where task_id = $1 returning task_id, queue, taskq.as_held(task) as task),
+            "with batch as (delete from taskq.task where task_id = $1 returning *),
              lease as (
-                 insert into taskq.lease (lease_id, worker_id, queue, expires_at, task_ids, tasks, crashes)
-                 select gen_random_uuid(), gen_random_uuid(), queue, now() - interval '1 second', array[task_id], array[task], array[0] from batch
+                 insert into taskq.lease (lease_id, worker_id, queue, expires_at, task_ids, task_types, payload_versions, payloads, priorities, run_ats, created_ats, max_attempts, attempts, crashes, errors)
+                 select gen_random_uuid(), gen_random_uuid(), queue, now() - interval '1 second', array[task_id], array[task_type], array[payload_version], array[payload], array[priority], array[run_at], array[created_at], array[max_attempts], array[attempts], array[crashes], array[errors] from batch
              )
              select count(*) from batch",
         )

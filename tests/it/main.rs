@@ -21,7 +21,6 @@ mod release;
 mod result;
 mod retry;
 mod roles;
-mod rolling;
 mod sql;
 mod start;
 mod stop;

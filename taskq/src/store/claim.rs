@@ -5,10 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
-use sqlx::{Error, FromRow, Row, query_as};
+use sqlx::types::Json;
+use sqlx::{Decode, Error, FromRow, Postgres, Row, Type, query_as};
 use uuid::Uuid;
 
-use super::record::record;
 use super::{Store, column, saturating_i16, saturating_i32, saturating_i64};
 use crate::error::AttemptError;
 use crate::faults::crash_point;
@@ -38,27 +38,24 @@ pub(crate) struct ClaimedLease {
     pub(crate) tasks: Vec<ClaimedTask>,
 }
 
-record! {
-    /// A claimed task: the attributes of `taskq.held`, in their order.
-    #[derive(Debug)]
-    #[cfg_attr(test, derive(Default))]
-    pub(crate) struct ClaimedTask {
-        pub(crate) lease_id: Uuid,;
-        pub(crate) task_id: i64,
-        pub(crate) run_at: DateTime<Utc>,
-        pub(crate) created_at: DateTime<Utc>,
-        pub(crate) attempts: u16,
-        /// How often its worker vanished.
-        pub(crate) crashes: i32,
-        /// Zero where the enqueue did not say.
-        pub(crate) payload_version: i16,
-        pub(crate) priority: i16,
-        /// Absent where the task type decides.
-        pub(crate) max_attempts: Option<u16>,
-        pub(crate) task_type: String,
-        pub(crate) payload: Box<RawValue>,
-        pub(crate) errors: Vec<AttemptError>,
-    }
+/// A claimed task.
+#[derive(Debug)]
+pub(crate) struct ClaimedTask {
+    pub(crate) lease_id: Uuid,
+    pub(crate) task_id: i64,
+    pub(crate) task_type: String,
+    /// Zero where the enqueue did not say.
+    pub(crate) payload_version: i16,
+    pub(crate) payload: Box<RawValue>,
+    pub(crate) priority: i16,
+    pub(crate) run_at: DateTime<Utc>,
+    pub(crate) created_at: DateTime<Utc>,
+    /// Absent where the task type decides.
+    pub(crate) max_attempts: Option<u16>,
+    pub(crate) attempts: u16,
+    /// How often its worker vanished.
+    pub(crate) crashes: i32,
+    pub(crate) errors: Vec<AttemptError>,
 }
 
 impl ClaimedTask {
@@ -224,14 +221,39 @@ impl<'r> FromRow<'r, PgRow> for LaneRange {
 impl<'r> FromRow<'r, PgRow> for ClaimedLease {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
         let lease_id = row.try_get("lease_id")?;
-        let records: Vec<Vec<u8>> = row.try_get("tasks")?;
-        let tasks = records
-            .iter()
-            .map(|record| ClaimedTask::read(lease_id, record));
-        Ok(Self {
-            lease_id,
-            tasks: tasks.collect::<Result<_, _>>()?,
-        })
+        let mut task_types = elements::<String>(row, "task_types")?;
+        let mut payload_versions = elements(row, "payload_versions")?;
+        let mut payloads = elements::<Json<_>>(row, "payloads")?;
+        let mut priorities = elements(row, "priorities")?;
+        let mut run_ats = elements(row, "run_ats")?;
+        let mut created_ats = elements(row, "created_ats")?;
+        let mut max_attempts = elements::<Option<i32>>(row, "max_attempts")?;
+        let mut attempts = elements(row, "attempts")?;
+        let mut crashes = elements(row, "crashes")?;
+        let mut errors = elements::<Option<Json<Box<RawValue>>>>(row, "errors")?;
+        let mut next = |task_id| {
+            Some(ClaimedTask {
+                lease_id,
+                task_id,
+                task_type: task_types.next()?,
+                payload_version: payload_versions.next()?,
+                payload: payloads.next()?.0,
+                priority: priorities.next()?,
+                run_at: run_ats.next()?,
+                created_at: created_ats.next()?,
+                max_attempts: max_attempts.next()?.map(saturating_u16),
+                attempts: saturating_u16(attempts.next()?),
+                crashes: crashes.next()?,
+                errors: errors
+                    .next()?
+                    .map(|Json(errors)| history(&errors))
+                    .unwrap_or_default(),
+            })
+        };
+        let tasks: Option<Vec<ClaimedTask>> = elements(row, "task_ids")?.map(&mut next).collect();
+        let tasks =
+            tasks.ok_or_else(|| Error::Decode("a lease's arrays differ in length".into()))?;
+        Ok(Self { lease_id, tasks })
     }
 }
 
@@ -240,4 +262,20 @@ fn place(row: &PgRow, run_at: &str, task_id: &str) -> Result<Place, Error> {
         run_at: row.try_get(run_at)?,
         task_id: row.try_get(task_id)?,
     })
+}
+
+fn elements<'r, T>(row: &'r PgRow, column: &str) -> Result<std::vec::IntoIter<T>, Error>
+where
+    Vec<T>: Decode<'r, Postgres> + Type<Postgres>,
+{
+    Ok(row.try_get::<Vec<T>, _>(column)?.into_iter())
+}
+
+// The batch that a claim has moved must be run, whatever somebody has written into this column.
+fn history(errors: &RawValue) -> Vec<AttemptError> {
+    serde_json::from_str(errors.get()).unwrap_or_default()
+}
+
+fn saturating_u16(number: i32) -> u16 {
+    u16::try_from(number.max(0)).unwrap_or(u16::MAX)
 }

@@ -1,4 +1,4 @@
-//! Inserting tasks: one or many of one type, very many by `COPY`.
+//! Inserting tasks: one, many of one type, very many by `COPY`.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use sqlx::{Error, PgConnection, query_scalar};
 
 use super::{Schema, Store, saturating_i16};
-use crate::task::options::EnqueueOptions;
+use crate::task::options::{EnqueueOptions, Start};
 use crate::task::payload::TaskType;
 
 /// How many bytes are gathered before they are sent.
@@ -21,24 +21,44 @@ pub(crate) struct Copy<'c> {
 }
 
 impl Store<'_> {
-    /// Inserts tasks of one type and returns their ids in the order given.
+    /// Inserts one task.
     pub(crate) async fn enqueue(
         &mut self,
         task_type: &TaskType,
         options: &EnqueueOptions,
-        payloads: &[Box<RawValue>],
-    ) -> Result<Vec<i64>, Error> {
+        payload: &RawValue,
+    ) -> Result<i64, Error> {
         let declared = &task_type.options;
-        let payloads: Vec<Json<&RawValue>> =
-            payloads.iter().map(|payload| Json(&**payload)).collect();
         let (run_at, delay) = options.start.run_at_and_delay();
         let max_attempts = options.max_attempts.unwrap_or(declared.max_attempts);
         let query = query_scalar(self.schema.sql.enqueue)
             .bind(task_type.name)
-            .bind(payloads)
+            .bind(Json(payload))
             .bind(options.queue.as_deref().unwrap_or(declared.queue))
             .bind(options.priority.unwrap_or(declared.priority))
             .bind(i32::from(max_attempts))
+            .bind(run_at)
+            .bind(delay)
+            .bind(saturating_i16(declared.version));
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
+    /// Inserts tasks of one type and returns their ids in the order given.
+    pub(crate) async fn enqueue_many(
+        &mut self,
+        task_type: &TaskType,
+        payloads: &[Box<RawValue>],
+    ) -> Result<Vec<i64>, Error> {
+        let declared = &task_type.options;
+        let (run_at, delay) = Start::Now.run_at_and_delay();
+        let payloads: Vec<Json<&RawValue>> =
+            payloads.iter().map(|payload| Json(&**payload)).collect();
+        let query = query_scalar(self.schema.sql.enqueue_many)
+            .bind(task_type.name)
+            .bind(payloads)
+            .bind(declared.queue)
+            .bind(declared.priority)
+            .bind(i32::from(declared.max_attempts))
             .bind(run_at)
             .bind(delay)
             .bind(saturating_i16(declared.version));

@@ -10,7 +10,6 @@ mod lease;
 mod leave;
 mod link;
 mod operate;
-mod record;
 mod schema;
 mod statements;
 mod transaction;

@@ -27,30 +27,21 @@ pub(crate) fn in_schema(text: &str, schema: &str) -> String {
     rendered
 }
 
-macro_rules! text {
-    ($room:ident, $name:ident) => {
-        include_str!(concat!(
-            "sql/",
-            stringify!($room),
-            "/",
-            stringify!($name),
-            ".sql"
-        ))
-    };
-}
-
 macro_rules! statements {
-    ($($room:ident { $($name:ident $(+ $end:ident)?),+ $(,)? })+) => {
+    ($($room:ident { $($name:ident),+ $(,)? })+) => {
         /// The text of each statement. Migrations and `begin … commit` are said elsewhere.
         pub(crate) struct Statements {
             $($(pub(crate) $name: &'static str,)+)+
         }
 
         static TASKQ: Statements = Statements {
-            $($($name: concat!(
-                text!($room, $name),
-                $(text!($room, $end))?
-            ),)+)+
+            $($($name: include_str!(concat!(
+                "sql/",
+                stringify!($room),
+                "/",
+                stringify!($name),
+                ".sql"
+            )),)+)+
         };
 
         impl Statements {
@@ -82,9 +73,9 @@ macro_rules! statements {
 }
 
 statements! {
-    enqueue { enqueue, enqueue_copy }
+    enqueue { enqueue, enqueue_many, enqueue_copy }
     claim { scan, reserve, claim, listen, unlisten }
-    leave { complete, complete_some, complete_own, complete_own_kept, settle + move, rescue + move }
+    leave { complete, complete_some, complete_own, complete_own_kept, settle, rescue }
     lease { heartbeat, expired }
     fleet { register, unregister, census }
     history { count, prune }

@@ -204,12 +204,26 @@ fn count_alone(tasks: &[ClaimedTask]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+    use serde_json::value::RawValue;
+    use uuid::Uuid;
+
     use super::*;
 
     fn claimed(count: i64) -> Vec<ClaimedTask> {
         let task = |task_id| ClaimedTask {
+            lease_id: Uuid::nil(),
             task_id,
-            ..ClaimedTask::default()
+            task_type: "task".to_owned(),
+            payload_version: 0,
+            payload: RawValue::NULL.to_owned(),
+            priority: 0,
+            run_at: DateTime::UNIX_EPOCH,
+            created_at: DateTime::UNIX_EPOCH,
+            max_attempts: None,
+            attempts: 0,
+            crashes: 0,
+            errors: Vec::new(),
         };
         (0..count).map(task).collect()
     }

@@ -17,9 +17,6 @@
 -- follows a row that was just updated, and `delete` does not see that row: fewer rows than asked for are
 -- not the end of the lane.
 --
--- The tasks are returned as the bytes of their records, which the worker reads by the order of the
--- attributes of taskq.held. Postgres would take five times as long to send them as records in an array.
---
 -- Parameters stand in subqueries where the planner would otherwise use their values and plan each claim
 -- anew, which takes half a millisecond.
 with due as materialized (
@@ -73,7 +70,16 @@ batch as (
             else $1::uuid
         end as lease_id,
         task_id,
-        taskq.as_held(task) as task
+        task_type,
+        payload_version,
+        payload,
+        priority,
+        run_at,
+        created_at,
+        max_attempts,
+        attempts,
+        crashes,
+        errors
 )
 insert into taskq.lease (
     lease_id,
@@ -81,8 +87,16 @@ insert into taskq.lease (
     queue,
     expires_at,
     task_ids,
-    tasks,
-    crashes
+    task_types,
+    payload_versions,
+    payloads,
+    priorities,
+    run_ats,
+    created_ats,
+    max_attempts,
+    attempts,
+    crashes,
+    errors
 )
 select
     batch.lease_id,
@@ -90,9 +104,16 @@ select
     $4,
     now() + make_interval(secs => $3),
     array_agg(batch.task_id),
-    array_agg(batch.task),
-    -- Without them a binary that knows no `tasks` would lose them: see migrations/0004_held.sql.
-    array_fill(0, array[count(batch.task_id)::integer])
+    array_agg(batch.task_type),
+    array_agg(batch.payload_version),
+    array_agg(batch.payload),
+    array_agg(batch.priority),
+    array_agg(batch.run_at),
+    array_agg(batch.created_at),
+    array_agg(batch.max_attempts),
+    array_agg(batch.attempts),
+    array_agg(batch.crashes),
+    array_agg(batch.errors)
 from batch
 cross join (
     select
@@ -103,4 +124,14 @@ cross join (
 group by batch.lease_id
 returning
     lease_id,
-    array(select record_send(task) from unnest(tasks) as task) as tasks
+    task_ids,
+    task_types,
+    payload_versions,
+    payloads,
+    priorities,
+    run_ats,
+    created_ats,
+    max_attempts,
+    attempts,
+    crashes,
+    errors
