@@ -95,8 +95,7 @@ impl Slot {
         let attempt = AssertUnwindSafe(async {
             match registration.declaration.delivery {
                 Delivery::AtLeastOnce => execution.run_handler(None).await,
-                // Boxed, so that the slots of handlers without a transaction stay small: there may be thousands.
-                Delivery::Transactional => Box::pin(transaction::run(&execution, session)).await,
+                Delivery::Transactional => transaction::run(&execution, session).await,
             }
         });
         match attempt.catch_unwind().await {

@@ -79,7 +79,8 @@ impl Session {
 pub(crate) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -> Ended {
     let begun = match kept.take() {
         Some(session) => Ok(session),
-        None => step(Session::begin(execution)).await,
+        // What is rare is boxed, so that slots stay small: a worker may have thousands.
+        None => Box::pin(step(Session::begin(execution))).await,
     };
     let mut session = match begun {
         Ok(session) => session,
@@ -94,9 +95,9 @@ pub(crate) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -
         Ended::Unsettled(verdict) if verdict.is_completion() => {
             session.complete(execution, &verdict).await
         }
-        Ended::Unsettled(verdict) => session.record(execution, verdict).await,
+        Ended::Unsettled(verdict) => Box::pin(session.record(execution, verdict)).await,
         ended => {
-            session.roll_back(execution).await;
+            Box::pin(session.roll_back(execution)).await;
             return ended;
         }
     };
@@ -121,7 +122,7 @@ impl Session {
         }
         let verdict = execution.failed_at_end(unacceptable(error));
         log(&verdict, Duration::ZERO);
-        self.record(execution, verdict).await
+        Box::pin(self.record(execution, verdict)).await
     }
 
     /// Undoes what the handler did, and commits in its place what becomes of the task.
@@ -150,7 +151,7 @@ impl Session {
         let settled = if verdict.is_completion() {
             self.commit_completion(execution, verdict).await
         } else {
-            self.commit_record(execution, verdict).await
+            Box::pin(self.commit_record(execution, verdict)).await
         };
         crash_point("after_commit");
         match settled {
