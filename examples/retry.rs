@@ -6,7 +6,7 @@
 //! attempt 2 of 4: the bank is busy, and says for how long
 //! attempt 3 of 4: charged invoice 7
 //!   attempt 1 had failed: the bank does not answer
-//!   attempt 2 had failed: retry asked for: for 200ms
+//!   attempt 2 had failed: retry requested: for 200ms
 //! ```
 //!
 //! It takes some six seconds: the pauses after ordinary failures are 5 s, 10 s, 20 s and so on up to

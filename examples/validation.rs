@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! $ cargo run --example validation
-//! refused: the payload of `invite` is refused
+//! refused: the payload of `invite` has values that its task type refuses
 //!   because: `seats`: lower than 1
 //! invited ada@example.com to 2 seats
-//! set aside: payload is refused: `email`: does not contain "@"
+//! set aside: the payload has values that its task type refuses: `email`: does not contain "@"
 //! ```
 //!
 //! It needs the feature `garde`. The example `verification` shows types that cannot be wrong, which
