@@ -139,7 +139,7 @@ pub use crate::worker::{Worker, WorkerBuilder, shutdown_signal};
 
 /// What a handler decides about its task, beside success and failure: errors that say so.
 pub mod outcome {
-    pub use crate::attempt::decision::{Decision, cancel, discard, retry_in, snooze};
+    pub use crate::attempt::verbs::{Decision, cancel, discard, retry_in, snooze};
 }
 
 /// What a handler is made of, for those that no `async fn` expresses: [`Task`](handler::Task) by hand.

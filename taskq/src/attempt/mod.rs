@@ -1,10 +1,10 @@
 //! What a handler can know of the attempt it is making.
 
 pub(crate) mod backoff;
-pub(crate) mod decision;
 pub(crate) mod outcome;
 pub(crate) mod state;
 pub(crate) mod tx;
+pub(crate) mod verbs;
 pub(crate) mod verdict;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use crate::attempt::decision::Wish;
+use crate::attempt::verbs::Wish;
 use crate::error::AttemptError;
 
 /// One execution of a task. A handler asks for it with an argument of the type `&Attempt`.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::attempt::backoff::backoff;
-use crate::attempt::decision::{Wish, error_text, wish_of};
 use crate::attempt::outcome::Kept;
+use crate::attempt::verbs::{Wish, error_text, wish_of};
 use crate::error::BoxError;
 
 /// The longest error text that is kept, in bytes. An attempt's history is read by people.
@@ -165,7 +165,7 @@ fn shorten(mut text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attempt::decision as control;
+    use crate::attempt::verbs;
 
     fn of(error: impl Into<BoxError>, number: u16) -> Verdict {
         Verdict::of_failure(&error.into(), None, number, 3, 0.5)
@@ -182,10 +182,10 @@ mod tests {
     fn asking_for_a_retry_does_not_make_more_attempts() {
         let minute = Duration::from_secs(60);
         assert!(
-            matches!(of(control::retry_in(minute), 2), Verdict::Retry { delay, .. } if delay == minute)
+            matches!(of(verbs::retry_in(minute), 2), Verdict::Retry { delay, .. } if delay == minute)
         );
         assert!(matches!(
-            of(control::retry_in(minute), 3),
+            of(verbs::retry_in(minute), 3),
             Verdict::Discard { .. }
         ));
     }
@@ -194,7 +194,7 @@ mod tests {
     fn a_snooze_is_no_failure_on_the_last_attempt_either() {
         let minute = Duration::from_secs(60);
         assert_eq!(
-            of(control::snooze(minute), 3),
+            of(verbs::snooze(minute), 3),
             Verdict::Snooze { delay: minute }
         );
     }
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_delay_without_end_is_cut_to_what_a_timestamp_holds() {
-        assert_eq!(of(control::snooze(Duration::MAX), 1).delay(), MAX_DELAY);
+        assert_eq!(of(verbs::snooze(Duration::MAX), 1).delay(), MAX_DELAY);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::attempt::decision::error_text;
+use crate::attempt::verbs::error_text;
 use crate::error::BoxError;
 use crate::operate::check::{CheckReport, Finding, Stranded};
 use crate::worker::WorkerBuilder;

@@ -49,7 +49,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
-use crate::attempt::decision::error_text;
+use crate::attempt::verbs::error_text;
 use crate::error::BoxError;
 use crate::worker::{WorkerBuilder, shutdown_signal};
 

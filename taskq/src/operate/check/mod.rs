@@ -12,8 +12,8 @@ use sqlx::PgPool;
 
 use self::report::Findings;
 pub use self::report::{CheckReport, Finding, Stranded};
-use crate::attempt::decision::error_text;
 use crate::attempt::outcome::panic_message;
+use crate::attempt::verbs::error_text;
 use crate::error::WorkerError;
 use crate::operate::migrate;
 use crate::store::{CheckedRow, Page, Schema, Store, version_of};

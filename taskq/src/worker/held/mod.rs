@@ -5,6 +5,7 @@
 //! to tell what runs, asks here.
 
 pub(crate) mod heartbeat;
+mod lease;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use self::lease::HeldLease;
 
 /// The leases of one worker, and its running tasks.
 #[derive(Debug)]
@@ -27,17 +30,6 @@ struct Table {
     /// By lease and task. A task can run twice for a moment: under a lease that was lost, and under its
     /// successor.
     running: HashMap<(Uuid, i64), RunningTask>,
-}
-
-#[derive(Debug)]
-struct HeldLease {
-    /// Tasks that have not left the lease yet.
-    remaining: usize,
-    /// When the call was made that last extended it: its true end is no earlier than `duration`
-    /// after this.
-    extended: Instant,
-    /// Its row is being written to: a heartbeat would wait for that.
-    settling: bool,
 }
 
 /// A task whose handler runs, or waits for its transaction.
@@ -67,11 +59,7 @@ impl Held {
 
     /// Records a lease on `remaining` tasks, claimed by a call made at `claimed`.
     pub(crate) fn record_claimed(&self, lease_id: Uuid, remaining: usize, claimed: Instant) {
-        let lease = HeldLease {
-            remaining,
-            extended: claimed,
-            settling: false,
-        };
+        let lease = HeldLease::new(remaining, claimed);
         self.lock().leases.insert(lease_id, lease);
     }
 
@@ -125,11 +113,10 @@ impl Held {
     /// Records that `count` tasks have left a lease, and lets go of it with the last of them.
     pub(crate) fn record_settled(&self, lease_id: Uuid, count: usize) {
         let leases = &mut self.lock().leases;
-        if let Some(lease) = leases.get_mut(&lease_id) {
-            lease.remaining = lease.remaining.saturating_sub(count);
-            if lease.remaining == 0 {
-                leases.remove(&lease_id);
-            }
+        if let Some(lease) = leases.get_mut(&lease_id)
+            && !lease.record_settled(count)
+        {
+            leases.remove(&lease_id);
         }
     }
 
@@ -168,14 +155,10 @@ impl Held {
     /// Gives up leases that may end soon, because no heartbeat has come through: their handlers
     /// must have stopped when another worker starts them. Returns how many those are.
     pub(crate) fn give_up_overdue(&self) -> usize {
-        // A sixth of the lease is left for handlers to stop in.
-        let certain = self.duration - self.duration / 6;
         let mut table = self.lock();
-        // Though an outcome is being written: nobody knows for how long, and the handlers of the rest of
-        // the lease must not wait for that.
         let overdue = table
             .leases
-            .extract_if(|_, lease| lease.extended.elapsed() >= certain);
+            .extract_if(|_, lease| lease.is_overdue(self.duration));
         let overdue: Vec<Uuid> = overdue.map(|(lease_id, _)| lease_id).collect();
         table.stop_tasks_of(&overdue);
         overdue.len()

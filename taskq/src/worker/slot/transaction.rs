@@ -19,8 +19,8 @@ use sqlx::error::DatabaseError;
 use tokio::time::timeout;
 
 use super::handler::{Ended, Execution, log};
-use crate::attempt::decision::error_text;
 use crate::attempt::tx::Tx;
+use crate::attempt::verbs::error_text;
 use crate::attempt::verdict::Verdict;
 use crate::error::BoxError;
 use crate::faults::crash_point;
