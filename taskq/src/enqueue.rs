@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
@@ -118,6 +119,21 @@ impl<P: Payload> Enqueue<'_, P> {
     /// Runs the task no earlier than `run_at`.
     pub fn run_at(self, run_at: DateTime<Utc>) -> Self {
         self.with(|options| options.start = Start::At(run_at))
+    }
+
+    /// Says something of the task beside its payload, under a name: who asked for it, a trace. The handler
+    /// reads it with [`Attempt::metadata`](crate::Attempt::metadata), and it stays with the task wherever
+    /// that goes. All metadata of a task may have 64 KiB of JSON.
+    ///
+    /// ```no_run
+    /// # #[taskq::task] async fn send_email_welcome(usr_id: i64) {}
+    /// # async fn f(tx: &mut sqlx::PgConnection) -> Result<(), taskq::EnqueueError> {
+    /// SendEmailWelcome::enqueue(tx, 42).metadata("request_id", "7f3a").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn metadata(self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        let (name, value) = (name.into(), value.into());
+        self.with(|options| options.metadata.set(name, value))
     }
 
     /// Enqueues into the tables of another schema than `taskq`.

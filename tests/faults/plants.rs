@@ -105,8 +105,8 @@ pub(crate) const OUTCOME_TWICE: Plant = Plant {
     name: "outcome_twice",
     edits: &[edit(
         "settle",
-        "and task_id <> all (done)",
-        "and task_id is not null",
+        "taskq.left_in(held::taskq.lease)",
+        r#"taskq.left_in(jsonb_populate_record(held::taskq.lease, '{"done": []}'))"#,
     )],
 };
 

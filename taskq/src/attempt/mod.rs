@@ -11,10 +11,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::verbs::Wish;
 use crate::error::AttemptError;
+use crate::task::metadata::Metadata;
 
 /// One execution of a task. A handler asks for it with an argument of the type `&Attempt`.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub struct Attempt {
     pub(crate) deadline: Instant,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) errors: Vec<AttemptError>,
+    pub(crate) metadata: Metadata,
     pub(crate) cancellation: Cancellation,
     pub(crate) wish: Mutex<Option<Wish>>,
 }
@@ -64,6 +67,12 @@ impl Attempt {
     /// Returns how the earlier attempts failed, oldest first; the last fifty.
     pub fn previous_errors(&self) -> &[AttemptError] {
         &self.errors
+    }
+
+    /// Returns a value that the enqueue gave beside the payload, under this name: see
+    /// [`Enqueue::metadata`](crate::Enqueue::metadata).
+    pub fn metadata(&self, name: &str) -> Option<&Value> {
+        self.metadata.get(name)
     }
 
     /// Tells whether the handler is asked to come to an end: its worker has begun to stop.

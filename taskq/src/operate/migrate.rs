@@ -33,6 +33,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "crowds",
         sql: include_str!("../../migrations/0003_crowds.sql"),
     },
+    Migration {
+        version: 4,
+        name: "held",
+        sql: include_str!("../../migrations/0004_held.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
@@ -13,6 +14,7 @@ use super::{Store, column, saturating_i16, saturating_i32, saturating_i64};
 use crate::error::AttemptError;
 use crate::faults::crash_point;
 use crate::lane::{Lane, LaneHead, LaneKey, LaneRange, Place, RangeRequest, Share};
+use crate::task::metadata::Metadata;
 
 /// What a claim asks for.
 #[derive(Debug)]
@@ -56,6 +58,7 @@ pub(crate) struct ClaimedTask {
     /// How often its worker vanished.
     pub(crate) crashes: i32,
     pub(crate) errors: Vec<AttemptError>,
+    pub(crate) metadata: Metadata,
 }
 
 impl ClaimedTask {
@@ -230,6 +233,9 @@ impl<'r> FromRow<'r, PgRow> for ClaimedLease {
         let mut max_attempts = elements::<Option<i32>>(row, "max_attempts")?;
         let mut attempts = elements(row, "attempts")?;
         let mut crashes = elements(row, "crashes")?;
+        let mut metadatas = row
+            .try_get::<Option<Vec<Option<Json<Value>>>>, _>("metadatas")?
+            .map(Vec::into_iter);
         let mut errors = elements::<Option<Json<Box<RawValue>>>>(row, "errors")?;
         let mut next = |task_id| {
             Some(ClaimedTask {
@@ -247,6 +253,10 @@ impl<'r> FromRow<'r, PgRow> for ClaimedLease {
                 errors: errors
                     .next()?
                     .map(|Json(errors)| history(&errors))
+                    .unwrap_or_default(),
+                metadata: metadatas
+                    .as_mut()
+                    .and_then(|metadatas| Some(Metadata::of_stored(metadatas.next()??.0)))
                     .unwrap_or_default(),
             })
         };

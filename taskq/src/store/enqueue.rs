@@ -39,7 +39,8 @@ impl Store<'_> {
             .bind(i32::from(max_attempts))
             .bind(run_at)
             .bind(delay)
-            .bind(saturating_i16(declared.version));
+            .bind(saturating_i16(declared.version))
+            .bind(options.metadata.stored().map(Json));
         self.call(async |db| query.fetch_one(db).await).await
     }
 

@@ -13,7 +13,7 @@ use super::{Store, column, saturating_i32};
 use crate::attempt::verdict::Settlement;
 use crate::faults::crash_point;
 
-/// A task that was taken back from a vanished worker, as `rescue.sql` returns it.
+/// A task that was taken back from a vanished worker, as `move.sql` returns it.
 #[derive(Debug)]
 pub(crate) struct RescuedRow {
     pub(crate) task_id: i64,
@@ -113,7 +113,7 @@ impl<'r> FromRow<'r, PgRow> for RescuedRow {
         Ok(Self {
             task_id: row.try_get("task_id")?,
             task_type: row.try_get("task_type")?,
-            is_quarantined: row.try_get("is_quarantined")?,
+            is_quarantined: row.try_get::<&str, _>("outcome")? == "quarantined",
         })
     }
 }

@@ -27,21 +27,30 @@ pub(crate) fn in_schema(text: &str, schema: &str) -> String {
     rendered
 }
 
+macro_rules! text {
+    ($room:ident, $name:ident) => {
+        include_str!(concat!(
+            "sql/",
+            stringify!($room),
+            "/",
+            stringify!($name),
+            ".sql"
+        ))
+    };
+}
+
 macro_rules! statements {
-    ($($room:ident { $($name:ident),+ $(,)? })+) => {
+    ($($room:ident { $($name:ident $(+ $end:ident)?),+ $(,)? })+) => {
         /// The text of each statement. Migrations and `begin … commit` are said elsewhere.
         pub(crate) struct Statements {
             $($(pub(crate) $name: &'static str,)+)+
         }
 
         static TASKQ: Statements = Statements {
-            $($($name: include_str!(concat!(
-                "sql/",
-                stringify!($room),
-                "/",
-                stringify!($name),
-                ".sql"
-            )),)+)+
+            $($($name: concat!(
+                text!($room, $name),
+                $(text!($room, $end))?
+            ),)+)+
         };
 
         impl Statements {
@@ -75,7 +84,7 @@ macro_rules! statements {
 statements! {
     enqueue { enqueue, enqueue_many, enqueue_copy }
     claim { scan, reserve, claim, listen, unlisten }
-    leave { complete, complete_some, complete_own, complete_own_kept, settle, rescue }
+    leave { complete, complete_some, complete_own, complete_own_kept, settle + move, rescue + move }
     lease { heartbeat, expired }
     fleet { register, unregister, census }
     history { count, prune }

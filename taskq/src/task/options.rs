@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::defaults;
 use crate::error::EnqueueError;
+use crate::task::metadata::Metadata;
 
 /// The longest name of a queue or a task type, in bytes. The tables have the same limit.
 pub(crate) const MAX_NAME_LENGTH: usize = 200;
@@ -111,6 +112,7 @@ pub(crate) struct EnqueueOptions {
     pub(crate) priority: Option<i16>,
     pub(crate) max_attempts: Option<u16>,
     pub(crate) start: Start,
+    pub(crate) metadata: Metadata,
 }
 
 impl EnqueueOptions {
@@ -124,6 +126,9 @@ impl EnqueueOptions {
         }
         if matches!(self.start, Start::After(delay) if delay > MAX_DELAY) {
             return Err(refuse("delay", "must be at most a hundred years".into()));
+        }
+        if let Some(problem) = self.metadata.problem() {
+            return Err(refuse("metadata", problem));
         }
         Ok(())
     }

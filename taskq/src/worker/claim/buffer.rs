@@ -209,6 +209,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::task::metadata::Metadata;
 
     fn claimed(count: i64) -> Vec<ClaimedTask> {
         let task = |task_id| ClaimedTask {
@@ -224,6 +225,7 @@ mod tests {
             attempts: 0,
             crashes: 0,
             errors: Vec::new(),
+            metadata: Metadata::default(),
         };
         (0..count).map(task).collect()
     }

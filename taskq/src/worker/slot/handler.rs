@@ -166,6 +166,7 @@ impl Execution<'_> {
             deadline: began + self.registration.declaration.timeout,
             created_at: self.task.created_at,
             errors: self.task.errors.clone(),
+            metadata: self.task.metadata.clone(),
             cancellation: Cancellation::of(&self.core.stop.gently),
             wish: Mutex::default(),
         }

@@ -79,7 +79,8 @@ batch as (
         max_attempts,
         attempts,
         crashes,
-        errors
+        errors,
+        metadata
 )
 insert into taskq.lease (
     lease_id,
@@ -96,7 +97,8 @@ insert into taskq.lease (
     max_attempts,
     attempts,
     crashes,
-    errors
+    errors,
+    metadatas
 )
 select
     batch.lease_id,
@@ -113,7 +115,8 @@ select
     array_agg(batch.max_attempts),
     array_agg(batch.attempts),
     array_agg(batch.crashes),
-    array_agg(batch.errors)
+    array_agg(batch.errors),
+    case when count(batch.metadata) > 0 then array_agg(batch.metadata) end
 from batch
 cross join (
     select
@@ -134,4 +137,5 @@ returning
     max_attempts,
     attempts,
     crashes,
-    errors
+    errors,
+    metadatas

@@ -5,18 +5,7 @@ with completed as (
     delete from taskq.lease
     where lease_id = $1::uuid
       and cardinality(task_ids) - cardinality(done) = 1
-    returning
-        queue,
-        claimed_at,
-        done,
-        task_ids,
-        task_types,
-        payload_versions,
-        payloads,
-        priorities,
-        created_ats,
-        attempts,
-        errors
+    returning *
 ),
 kept as (
     insert into taskq.history (
@@ -29,51 +18,25 @@ kept as (
         created_at,
         attempts,
         errors,
+        metadata,
         claimed_at,
         result
     )
     select
         task.task_id,
         task.task_type,
-        coalesce(task.payload_version, 0),
+        task.payload_version,
         task.payload,
         completed.queue,
         task.priority,
         task.created_at,
         task.attempts + 1,
-        case
-            when $3::text is null then task.errors
-            else
-                -- The last fifty.
-                case
-                    when jsonb_array_length(task.errors) >= 50 then task.errors - 0
-                    else coalesce(task.errors, '[]')
-                end
-                || jsonb_build_object('attempt', task.attempts + 1, 'at', now(), 'error', $3::text)
-        end,
+        taskq.with_error(task.errors, task.attempts + 1, $3::text),
+        task.metadata,
         completed.claimed_at,
         $2::jsonb
     from completed
-    cross join lateral unnest(
-        completed.task_ids,
-        completed.task_types,
-        completed.payload_versions,
-        completed.payloads,
-        completed.priorities,
-        completed.created_ats,
-        completed.attempts,
-        completed.errors
-    ) as task (
-        task_id,
-        task_type,
-        payload_version,
-        payload,
-        priority,
-        created_at,
-        attempts,
-        errors
-    )
-    where task.task_id <> all (completed.done)
+    cross join lateral taskq.left_in(completed::taskq.lease) as task
 )
 select
     cast(case count(*) when 1 then '1' else 'the lease of this task is gone' end as integer) as completed

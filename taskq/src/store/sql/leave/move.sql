@@ -1,0 +1,139 @@
+-- Moves settled tasks to where their outcomes send them, and deletes the leases that are then empty: the
+-- end of settle.sql and of rescue.sql, which say
+--   held       the leases, locked
+--   settled    the tasks that leave them, each with its outcome and with what that changes of it
+-- Locks: new rows only.
+--
+-- Returns the tasks that have left.
+progress as materialized (
+    select
+        held.lease_id,
+        coalesce(gone.task_ids, '{}') as task_ids,
+        cardinality(held.done) + coalesce(cardinality(gone.task_ids), 0) = cardinality(held.task_ids)
+            as empty
+    from held
+    left join (
+        select settled.lease_id, array_agg(settled.task_id) as task_ids
+        from settled
+        group by settled.lease_id
+    ) as gone on gone.lease_id = held.lease_id
+),
+emptied as (
+    delete from taskq.lease
+    using progress
+    where lease.lease_id = progress.lease_id
+      and progress.empty
+),
+marked as (
+    update taskq.lease
+    set done = lease.done || progress.task_ids
+    from progress
+    where lease.lease_id = progress.lease_id
+      and not progress.empty
+),
+waiting as (
+    insert into taskq.task (
+        task_id,
+        task_type,
+        payload_version,
+        payload,
+        queue,
+        priority,
+        run_at,
+        created_at,
+        max_attempts,
+        attempts,
+        crashes,
+        errors,
+        metadata
+    )
+    overriding system value
+    select
+        task_id,
+        task_type,
+        payload_version,
+        payload,
+        queue,
+        priority,
+        new_run_at,
+        created_at,
+        max_attempts,
+        new_attempts,
+        new_crashes,
+        new_errors,
+        metadata
+    from settled
+    where outcome in ('retry', 'snooze', 'hand_back')
+    order by task_id
+),
+dead as (
+    insert into taskq.dead (
+        task_id,
+        task_type,
+        payload_version,
+        payload,
+        queue,
+        priority,
+        created_at,
+        max_attempts,
+        attempts,
+        crashes,
+        errors,
+        metadata,
+        state
+    )
+    select
+        task_id,
+        task_type,
+        payload_version,
+        payload,
+        queue,
+        priority,
+        created_at,
+        max_attempts,
+        new_attempts,
+        new_crashes,
+        new_errors,
+        metadata,
+        outcome
+    from settled
+    where outcome in ('discarded', 'cancelled', 'invalid', 'quarantined')
+),
+history as (
+    insert into taskq.history (
+        task_id,
+        task_type,
+        payload_version,
+        payload,
+        queue,
+        priority,
+        created_at,
+        attempts,
+        errors,
+        metadata,
+        claimed_at,
+        result
+    )
+    select
+        task_id,
+        task_type,
+        payload_version,
+        payload,
+        queue,
+        priority,
+        created_at,
+        new_attempts,
+        new_errors,
+        metadata,
+        claimed_at,
+        result::jsonb
+    from settled
+    where outcome = 'completed'
+      and keep
+)
+select
+    lease_id,
+    task_id,
+    task_type,
+    outcome
+from settled

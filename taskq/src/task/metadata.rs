@@ -1,0 +1,43 @@
+//! What an enqueue says of a task beside its payload.
+
+use serde_json::{Map, Value};
+
+/// How large the metadata of a task may be, as JSON, in bytes. The tables allow twice as much, because
+/// Postgres writes JSON with spaces.
+pub(crate) const MAX_METADATA_SIZE: usize = 64 * 1024;
+
+/// Values by name that travel with a task wherever it goes. Most tasks have none.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Metadata(Option<Box<Map<String, Value>>>);
+
+impl Metadata {
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.as_deref()?.get(name)
+    }
+
+    pub(crate) fn set(&mut self, name: String, value: Value) {
+        let values = self.0.get_or_insert_default();
+        values.insert(name, value);
+    }
+
+    /// Returns the values as they are stored: not at all where there are none.
+    pub(crate) fn stored(&self) -> Option<&Map<String, Value>> {
+        self.0.as_deref()
+    }
+
+    /// Reads what is stored. The tables allow objects only.
+    pub(crate) fn of_stored(stored: Value) -> Self {
+        match stored {
+            Value::Object(values) => Self(Some(Box::new(values))),
+            _ => Self(None),
+        }
+    }
+
+    /// Says what is wrong with it, if anything.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let size = serde_json::to_string(self.stored()?).map_or(0, |json| json.len());
+        (size > MAX_METADATA_SIZE).then(|| {
+            format!("must be at most {MAX_METADATA_SIZE} bytes of JSON in all, not {size}")
+        })
+    }
+}

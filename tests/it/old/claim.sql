@@ -1,0 +1,135 @@
+-- Claims due tasks: deletes them from the waiting ones and moves them into leases, in one
+-- statement, so that no two workers get the same task.
+-- $1 lease_id, for the tasks that share a lease; $2 worker_id; $3 lease duration in seconds
+-- $4 queue; $5 the most tasks to take
+-- $6 task types, $7 payload versions, $8 crashes, $9 priorities: the lanes, in the order of their turns
+-- $10 and $11 the lanes' floors (run_at, task_id), $12 and $13 their ceilings, $14 their shares
+-- $15 task types whose handler completes its task in its own transaction
+-- $16 whether the commit must wait for the disk
+-- Index task_lane: each lane is one range scan from its floor, at most to its ceiling. Deletes by TID scan.
+-- Locks: the rows taken, lane by lane; rows that others have locked are skipped. Then new rows only.
+--
+-- A task whose handler completes it in its own transaction has a lease of its own, and so has one
+-- whose worker vanished before. A claim whose commit did not wait for the disk may be lost when the
+-- server crashes: its tasks then wait again, and the lease is gone, so that a late worker cannot
+-- finish them. `for update` follows a row that was just updated, which `delete` then does not see:
+-- fewer rows than asked for are not the end of the lane.
+--
+-- Parameters stand in subqueries where the planner would otherwise count on their values, and plan
+-- anew for each claim: half a millisecond.
+with due as materialized (
+    select head.place
+    from unnest(
+        (select $6::text[]),
+        (select $7::smallint[]),
+        (select $8::integer[]),
+        (select $9::smallint[]),
+        (select $10::timestamptz[]),
+        (select $11::bigint[]),
+        (select $12::timestamptz[]),
+        (select $13::bigint[]),
+        (select $14::integer[])
+    ) as lane (
+        task_type,
+        payload_version,
+        crashes,
+        priority,
+        floor_run_at,
+        floor_task_id,
+        ceiling_run_at,
+        ceiling_task_id,
+        share
+    )
+    cross join lateral (
+        select task.ctid as place
+        from taskq.task
+        where task.queue = $4
+          and task.task_type = lane.task_type
+          and task.payload_version = lane.payload_version
+          and task.crashes = lane.crashes
+          and task.priority = lane.priority
+          and (task.run_at, task.task_id)
+            > (coalesce(lane.floor_run_at, '-infinity'), lane.floor_task_id)
+          and (task.run_at, task.task_id)
+            <= (coalesce(lane.ceiling_run_at, 'infinity'), lane.ceiling_task_id)
+          and task.run_at <= now()
+        order by task.run_at, task.task_id
+        limit lane.share
+        for update skip locked
+    ) as head
+    limit (select $5::bigint)
+),
+batch as (
+    delete from taskq.task
+    where ctid = any (array(select due.place from due))
+    returning
+        case
+            when task_type = any ($15::text[]) or crashes > 0 then gen_random_uuid()
+            else $1::uuid
+        end as lease_id,
+        task_id,
+        task_type,
+        payload_version,
+        payload,
+        priority,
+        run_at,
+        created_at,
+        max_attempts,
+        attempts,
+        crashes,
+        errors
+)
+insert into taskq.lease (
+    lease_id,
+    worker_id,
+    queue,
+    expires_at,
+    task_ids,
+    task_types,
+    payload_versions,
+    payloads,
+    priorities,
+    run_ats,
+    created_ats,
+    max_attempts,
+    attempts,
+    crashes,
+    errors
+)
+select
+    batch.lease_id,
+    $2,
+    $4,
+    now() + make_interval(secs => $3),
+    array_agg(batch.task_id),
+    array_agg(batch.task_type),
+    array_agg(batch.payload_version),
+    array_agg(batch.payload),
+    array_agg(batch.priority),
+    array_agg(batch.run_at),
+    array_agg(batch.created_at),
+    array_agg(batch.max_attempts),
+    array_agg(batch.attempts),
+    array_agg(batch.crashes),
+    array_agg(batch.errors)
+from batch
+cross join (
+    select
+        case
+            when not $16 then set_config('synchronous_commit', 'off', true)
+        end
+) as unhurried
+group by batch.lease_id
+returning
+    lease_id,
+    task_ids,
+    task_types,
+    payload_versions,
+    payloads,
+    priorities,
+    run_ats,
+    created_ats,
+    max_attempts,
+    attempts,
+    crashes,
+    errors
