@@ -17,8 +17,8 @@ use crate::faults::crash_point;
 #[derive(Debug)]
 pub(crate) struct RescuedRow {
     pub(crate) task_id: i64,
-    pub(crate) task_type: String,
-    pub(crate) is_quarantined: bool,
+    /// The task type, if the task was quarantined.
+    pub(crate) quarantined: Option<String>,
 }
 
 impl Store<'_> {
@@ -112,8 +112,7 @@ impl<'r> FromRow<'r, PgRow> for RescuedRow {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
         Ok(Self {
             task_id: row.try_get("task_id")?,
-            task_type: row.try_get("task_type")?,
-            is_quarantined: row.try_get::<&str, _>("outcome")? == "quarantined",
+            quarantined: row.try_get::<Option<String>, _>("quarantined")?,
         })
     }
 }

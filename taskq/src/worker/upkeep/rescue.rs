@@ -58,9 +58,12 @@ async fn rescue(core: &Core, lease: &ExpiredRow) {
     drop(spare);
     match rescued {
         Ok(tasks) => {
-            for task in tasks.iter().filter(|task| task.is_quarantined) {
+            for task in &tasks {
+                let Some(task_type) = &task.quarantined else {
+                    continue;
+                };
                 tracing::error!(
-                    task_type = task.task_type,
+                    task_type,
                     task_id = task.task_id,
                     "task quarantined: its worker vanished {QUARANTINE_AFTER} times while it ran"
                 );

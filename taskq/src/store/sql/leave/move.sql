@@ -1,10 +1,20 @@
 -- Moves settled tasks to where their outcomes send them, and deletes the leases that are then empty: the
 -- end of settle.sql and of rescue.sql, which say
 --   held       the leases, locked
---   settled    the tasks that leave them, each with its outcome and with what that changes of it
+--   settled    the tasks that leave them, each with its outcome
+-- Outcomes:
+--   completed    gone, or into the history
+--   retry        waits again after the delay, one attempt used
+--   snooze       waits again after the delay
+--   hand_back    waits again in its old place
+--   rescued      waits again in its old place, one crash counted
+--   discarded, cancelled    set aside as dead, one attempt used
+--   invalid      set aside as dead
+--   quarantined  set aside as dead, one crash counted
+-- An error is added to those of its task.
 -- Locks: new rows only.
 --
--- Returns the tasks that have left.
+-- Returns the tasks that have left, with the types of those that were quarantined.
 progress as materialized (
     select
         held.lease_id,
@@ -55,15 +65,18 @@ waiting as (
         payload,
         queue,
         priority,
-        new_run_at,
+        case
+            when outcome in ('retry', 'snooze') then now() + make_interval(secs => delay)
+            else run_at
+        end,
         created_at,
         max_attempts,
-        new_attempts,
-        new_crashes,
-        new_errors,
+        attempts + (outcome = 'retry')::integer,
+        crashes + (outcome = 'rescued')::integer,
+        taskq.with_error(errors, attempts + 1, error),
         metadata
     from settled
-    where outcome in ('retry', 'snooze', 'hand_back')
+    where outcome in ('retry', 'snooze', 'hand_back', 'rescued')
     order by task_id
 ),
 dead as (
@@ -91,9 +104,9 @@ dead as (
         priority,
         created_at,
         max_attempts,
-        new_attempts,
-        new_crashes,
-        new_errors,
+        attempts + (outcome in ('discarded', 'cancelled'))::integer,
+        crashes + (outcome = 'quarantined')::integer,
+        taskq.with_error(errors, attempts + 1, error),
         metadata,
         outcome
     from settled
@@ -122,8 +135,8 @@ history as (
         queue,
         priority,
         created_at,
-        new_attempts,
-        new_errors,
+        attempts + 1,
+        taskq.with_error(errors, attempts + 1, error),
         metadata,
         claimed_at,
         result::jsonb
@@ -134,6 +147,5 @@ history as (
 select
     lease_id,
     task_id,
-    task_type,
-    outcome
+    case when outcome = 'quarantined' then task_type end as quarantined
 from settled

@@ -19,23 +19,14 @@ settled as materialized (
         held.queue,
         held.claimed_at,
         task.*,
-        verdict.outcome,
+        case when task.crashes + 1 >= $2 then 'quarantined' else 'rescued' end as outcome,
+        null::float8 as delay,
+        case
+            when task.crashes + 1 >= $2
+                then format('its worker vanished %s times while it ran', task.crashes + 1)
+        end as error,
         false as keep,
-        null as result,
-        task.run_at as new_run_at,
-        task.attempts as new_attempts,
-        task.crashes + 1 as new_crashes,
-        taskq.with_error(
-            task.errors,
-            task.attempts + 1,
-            case verdict.outcome
-                when 'quarantined'
-                    then format('its worker vanished %s times while it ran', task.crashes + 1)
-            end
-        ) as new_errors
+        null as result
     from held
     cross join lateral taskq.left_in(held::taskq.lease) as task
-    cross join lateral (
-        select case when task.crashes + 1 >= $2 then 'quarantined' else 'hand_back' end as outcome
-    ) as verdict
 ),

@@ -2,13 +2,7 @@
 -- $1 lease ids, $2 task ids, $3 outcomes, $4 delays in seconds, $5 errors (null: none to record)
 -- $6 whether the task is kept in the history when it has completed
 -- $7 the results of those that have, as JSON (null: none is kept; null for all of them: none at all)
--- Outcomes:
---   completed    gone, or into the history
---   retry        waits again after the delay, one attempt used, its error recorded
---   snooze       waits again after the delay, no attempt used
---   hand_back    waits again in its old place, no attempt used
---   discarded, cancelled, invalid    set aside as dead
--- Goes on in move.sql.
+-- Goes on in move.sql, which says what each outcome means.
 -- Index lease_pkey. Locks: the leases, in the order of their ids; then new rows only.
 --
 -- The fence: an outcome counts only for a task that is still listed in its lease and not yet done.
@@ -43,16 +37,7 @@ held as materialized (
     for update
 ),
 settled as materialized (
-    select
-        matched.*,
-        case outcome
-            when 'hand_back' then run_at
-            else now() + make_interval(secs => delay)
-        end as new_run_at,
-        attempts + (outcome in ('completed', 'retry', 'discarded', 'cancelled'))::integer
-            as new_attempts,
-        crashes as new_crashes,
-        taskq.with_error(errors, attempts + 1, error) as new_errors
+    select *
     from (
         select
             held.lease_id,
