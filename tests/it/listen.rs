@@ -80,6 +80,18 @@ async fn an_enqueue_notifies_nobody_when_nobody_listens() {
 }
 
 #[tokio::test]
+async fn a_listener_that_vanished_does_not_cost_enqueues_for_ever() {
+    let (_database, pool) = database().await;
+    execute(&pool, "insert into taskq.sleeper values ('default', gen_random_uuid(), now() - interval '1 hour')").await;
+    let count = Arc::new(AtomicUsize::new(0));
+    while_working(listener(&pool, &count), async {
+        let vanished = "select count(*) from taskq.sleeper where expires_at < now()";
+        until("forgotten", async || one::<i64>(&pool, vanished).await == 0).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_worker_that_does_not_listen_finds_tasks_by_polling() {
     let (_database, pool) = database().await;
     let count = Arc::new(AtomicUsize::new(0));

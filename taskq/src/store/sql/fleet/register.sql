@@ -1,5 +1,5 @@
--- Says that a worker is alive and what it serves; forgets workers that have been silent for an hour, and
--- frontiers that have long been passed.
+-- Says that a worker is alive and what it serves; forgets workers that have been silent for an hour,
+-- waiting listeners that vanished, and frontiers that have long been passed.
 -- $1 worker_id, $2 host, $3 process_id, $4 queues, $5 task types
 -- $6 for how many seconds it may be taken for alive
 -- Index worker_pkey. Locks: the worker's own row; what is forgotten, unless others have it.
@@ -11,6 +11,17 @@ with forgotten as (
         where worker.expires_at < now() - interval '1 hour'
         order by worker.worker_id
         for update skip locked
+    )
+),
+vanished as (
+    delete from taskq.sleeper
+    where ctid = any (
+        array(
+            select sleeper.ctid
+            from taskq.sleeper
+            where sleeper.expires_at < now() - interval '1 minute'
+            for update skip locked
+        )
     )
 ),
 passed as (
