@@ -11,7 +11,14 @@
 --
 -- is a correct enqueue from any language; every other column has a default.
 
-create schema if not exists taskq;
+-- Looked for first: the right to create schemas is needed only where there is something to create.
+do $schema$
+begin
+    if to_regnamespace('taskq') is null then
+        create schema taskq;
+    end if;
+end
+$schema$;
 
 create table taskq.migration (
     version       integer     not null,
@@ -37,7 +44,7 @@ create table taskq.task (
     attempts     integer     not null default 0,
     -- How often a worker vanished while it held this task. Not a failure, so not an attempt.
     crashes      integer     not null default 0,
-    -- The last failed attempts, oldest first: [{"attempt": 1, "at": …, "error": …}].
+    -- The last failed attempts, oldest first: [{"attempt": 1, "at": ..., "error": ...}].
     errors       jsonb,
     constraint task_pkey primary key (task_id),
     constraint task_type_length check (octet_length(task_type) between 1 and 200),
@@ -75,7 +82,7 @@ create table taskq.lease (
     -- line, so that progress does not write them again.
     done         bigint[]      not null default '{}',
     -- The claimed rows, as parallel arrays: an array of the table's row type would stand in the
-    -- way of `alter table … add column … default`.
+    -- way of `alter table ... add column ... default`.
     task_ids     bigint[]      not null,
     task_types   text[]        not null,
     payloads     jsonb[]       not null,

@@ -15,15 +15,16 @@ create role taskq_worker;
 grant usage on schema taskq to taskq_worker;
 grant select, insert, update, delete
 on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.sleeper,
-    taskq.counter, taskq.frontier
+    taskq.counter, taskq.frontier, taskq.refused
 to taskq_worker;
 grant select on taskq.migration, taskq.tasks to taskq_worker;
-grant execute on function taskq.prune_history(interval) to taskq_worker;
+grant execute on function taskq.prune_history(interval), taskq.advance_ids(), taskq.take_back(bigint)
+to taskq_worker;
 
 -- A reader: dashboards, and people at three in the morning.
 create role taskq_read;
 grant usage on schema taskq to taskq_read;
 grant select
 on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.migration, taskq.tasks,
-    taskq.counter
+    taskq.counter, taskq.refused
 to taskq_read;

@@ -18,6 +18,7 @@ mod payload;
 mod plan;
 mod process;
 mod public;
+mod refused;
 mod release;
 mod result;
 mod retry;

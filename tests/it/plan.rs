@@ -275,7 +275,8 @@ const COMPLETE_SOME_ARGUMENTS: &str = "select format('%L, %L, %L, %L',
     array_agg(distinct lease_id), array[2000, 2000, 2000], array_agg(lease_id), array_agg(task_id))
     from given";
 
-const RESCUE_ARGUMENTS: &str = "select format('%L, 5', lease_id) from taskq.lease limit 1";
+const RESCUE_ARGUMENTS: &str =
+    "select format('%L, 5, null, null', lease_id) from taskq.lease limit 1";
 
 #[tokio::test]
 async fn outcomes_are_written_without_a_loop_in_a_loop() {

@@ -16,18 +16,23 @@ fn statements() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Returns the text of a statement. One that ends within a list is one of two beginnings of the same end,
-/// and that end alone is none.
-fn text(file: &Path) -> Option<String> {
-    let text = fs::read_to_string(file).expect("readable");
-    let end = file.with_file_name("move.sql");
-    if file == end {
-        return None;
+/// Returns the texts that begin with this file. One that ends within a list goes on in `move.sql`, by way of
+/// `refused.sql` or not; these two begin none.
+fn texts(file: &Path) -> Vec<String> {
+    let read = |path: &Path| fs::read_to_string(path).expect("readable");
+    let text = read(file);
+    let [refused, end] = ["refused.sql", "move.sql"].map(|name| file.with_file_name(name));
+    if file == refused || file == end {
+        return Vec::new();
     }
     if text.ends_with(",\n") {
-        return Some(text + &fs::read_to_string(end).expect("readable"));
+        let end = read(&end);
+        return vec![
+            format!("{text}{end}"),
+            format!("{text}{}{end}", read(&refused)),
+        ];
     }
-    Some(text)
+    vec![text]
 }
 
 fn files_in(folder: &Path) -> Vec<PathBuf> {
@@ -45,25 +50,36 @@ async fn every_statement_is_prepared_against_the_migrated_tables() {
     let files = statements();
     assert!(files.len() > 10);
     for file in files {
-        let Some(text) = text(&file) else { continue };
-        if text.contains("\ncopy ") {
+        for text in texts(&file) {
             // A `COPY` is not prepared; `it/enqueue.rs` runs it.
-            continue;
+            if !text.contains("\ncopy ") {
+                let prepared = AssertSqlSafe(text.clone()).into_sql_str();
+                let prepared = pool.prepare(prepared).await;
+                assert!(prepared.is_ok(), "{}: {:?}", file.display(), prepared.err());
+            }
+            let says = |what: &str| assert!(text.contains(what), "{}: {what}", file.display());
+            assert!(
+                text.starts_with("-- "),
+                "{} says what it is for",
+                file.display()
+            );
+            says("Locks: ");
         }
-        let prepared = pool
-            .prepare(AssertSqlSafe(text.clone()).into_sql_str())
-            .await;
-        assert!(prepared.is_ok(), "{}: {:?}", file.display(), prepared.err());
-        assert!(
-            text.starts_with("-- "),
-            "{} says what it is for",
-            file.display()
-        );
-        assert!(
-            text.contains("Locks: "),
-            "{} says what it locks",
-            file.display()
-        );
+    }
+}
+
+/// A database may have an encoding that knows no other letters.
+#[test]
+fn the_statements_and_the_migrations_are_in_ascii() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut files = statements();
+    files.extend(files_in(&root.join("migrations")));
+    for file in files
+        .iter()
+        .filter(|file| file.extension().is_some_and(|it| it == "sql"))
+    {
+        let text = fs::read_to_string(file).expect("readable");
+        assert!(text.is_ascii(), "{}", file.display());
     }
 }
 

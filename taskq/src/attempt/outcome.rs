@@ -93,9 +93,12 @@ impl Kept {
 
     /// Gives up a result that Postgres does not take.
     pub(crate) fn refused(error: &str) -> Self {
-        Self {
-            json: Err(format!("Postgres refused the result: {error}")),
-        }
+        Self::nothing(format!("Postgres refused the result: {error}"))
+    }
+
+    /// Keeps the reason why there is no result.
+    pub(crate) fn nothing(reason: String) -> Self {
+        Self { json: Err(reason) }
     }
 
     pub(crate) fn json(&self) -> Option<&str> {

@@ -136,6 +136,25 @@ impl Verdict {
         }
     }
 
+    /// Returns it with an error text that every database can store, if that is another one.
+    pub(crate) fn in_ascii(&self) -> Option<Self> {
+        let text = self.error().filter(|error| !error.is_ascii())?;
+        let error = in_ascii(text);
+        Some(match self {
+            Self::Retry { delay, .. } => Self::Retry {
+                delay: *delay,
+                error,
+            },
+            Self::Discard { .. } => Self::Discard { error },
+            Self::Cancel { .. } => Self::Cancel { error },
+            Self::Invalid { .. } => Self::Invalid { error },
+            Self::Keep { .. } => Self::Keep {
+                result: Kept::nothing(error),
+            },
+            Self::Complete | Self::Snooze { .. } | Self::HandBack => return None,
+        })
+    }
+
     /// Returns the result that is kept, as JSON.
     pub(crate) fn result(&self) -> Option<&str> {
         match self {
@@ -154,10 +173,18 @@ fn mention(text: String, why: String) -> String {
     }
 }
 
+/// Replaces what a database of another encoding may not be able to store.
+pub(crate) fn in_ascii(text: &str) -> String {
+    let is_storable = |c: &char| c.is_ascii() && *c != '\0';
+    text.chars()
+        .map(|c| Some(c).filter(is_storable).unwrap_or('?'))
+        .collect()
+}
+
 fn shorten(mut text: String) -> String {
     if text.len() > MAX_ERROR_LENGTH {
         text.truncate(text.floor_char_boundary(MAX_ERROR_LENGTH));
-        text.push('…');
+        text.push_str("...");
     }
     text
 }

@@ -64,6 +64,16 @@ pub enum WorkerError {
     },
     /// The tables are newer than this binary can work with.
     SchemaTooNew(SchemaTooNew),
+    /// A foreign key refers to waiting tasks, and a claim, which deletes them, would delete or change rows of
+    /// yours.
+    ForeignKey {
+        /// The constraint.
+        constraint: String,
+        /// The table that it is on.
+        table: String,
+        /// What it does when a task is claimed.
+        action: String,
+    },
     /// The application closed the pool while the worker was running.
     PoolClosed,
     /// A background loop of the worker stopped by itself, which is a defect of taskq.
@@ -134,6 +144,14 @@ impl fmt::Display for WorkerError {
                 "the tables in schema `{schema}` have version {found}, and this program needs {needed}: run `taskq::migrate(&pool)` first"
             ),
             Self::SchemaTooNew(versions) => versions.fmt(f),
+            Self::ForeignKey {
+                constraint,
+                table,
+                action,
+            } => write!(
+                f,
+                "the foreign key `{constraint}` of {table} refers to waiting tasks `{action}`: a claim deletes the rows of the tasks that it takes, and with them it would change rows of {table}; drop the constraint and keep the column"
+            ),
             Self::PoolClosed => f.write_str(
                 "the pool was closed while the worker ran: stop the worker before you close its pool",
             ),

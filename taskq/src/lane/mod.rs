@@ -7,6 +7,7 @@
 mod cursor;
 mod due;
 mod range;
+mod refused;
 mod share;
 pub(crate) mod suspects;
 
@@ -16,6 +17,7 @@ use chrono::{DateTime, Utc};
 
 pub(crate) use self::due::DueLanes;
 pub(crate) use self::range::{LaneRange, RangeRequest};
+pub(crate) use self::refused::RefusedLanes;
 pub(crate) use self::share::Share;
 
 /// What tells the lanes of a queue apart.
@@ -58,7 +60,7 @@ pub(crate) struct LaneHead {
 }
 
 impl Lane {
-    fn key(&self) -> LaneKey<'_> {
+    pub(crate) fn key(&self) -> LaneKey<'_> {
         let Self {
             task_type,
             payload_version,

@@ -38,6 +38,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "held",
         sql: include_str!("../../migrations/0004_held.sql"),
     },
+    Migration {
+        version: 5,
+        name: "refused",
+        sql: include_str!("../../migrations/0005_refused.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

@@ -2,6 +2,7 @@
 //! what waits before a deploy, to compare payloads with a lock, to read a result.
 
 pub(crate) mod check;
+pub(crate) mod foreign_keys;
 #[cfg(all(feature = "cli", feature = "schemars"))]
 pub(crate) mod lock;
 pub(crate) mod migrate;

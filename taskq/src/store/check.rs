@@ -2,8 +2,11 @@
 
 use futures_util::TryStreamExt;
 use serde_json::value::RawValue;
+use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use sqlx::{Connection, Error, PgConnection, Postgres, Transaction, query_as, query_scalar};
+use sqlx::{
+    Connection, Error, FromRow, PgConnection, Postgres, Row, Transaction, query_as, query_scalar,
+};
 use uuid::Uuid;
 
 use super::{Store, saturating_i64};
@@ -35,7 +38,22 @@ pub(crate) struct Page {
     pub(crate) byte_limit: usize,
 }
 
+/// A foreign key of a user's that refers to waiting tasks.
+#[derive(Debug)]
+pub(crate) struct ForeignKey {
+    pub(crate) constraint: String,
+    pub(crate) table: String,
+    /// What it does to the rows that refer to a task when that is deleted, if anything.
+    pub(crate) changes_rows: Option<String>,
+}
+
 impl Store<'_> {
+    /// Lists the foreign keys that refer to waiting tasks.
+    pub(crate) async fn foreign_keys(&mut self) -> Result<Vec<ForeignKey>, Error> {
+        let query = query_as(self.schema.sql.foreign_keys);
+        self.call(async |db| query.fetch_all(db).await).await
+    }
+
     /// Shows a page of waiting tasks, one row at a time, and returns the id of the last of them.
     pub(crate) async fn check_waiting(
         &mut self,
@@ -114,5 +132,15 @@ impl From<Columns> for CheckedRow {
             payload_version,
             payload,
         }
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for ForeignKey {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        Ok(Self {
+            constraint: row.try_get("constraint_name")?,
+            table: row.try_get("table_name")?,
+            changes_rows: row.try_get("changes_rows")?,
+        })
     }
 }

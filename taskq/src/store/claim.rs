@@ -33,6 +33,16 @@ pub(crate) struct ClaimRequest<'a> {
     pub(crate) is_durable: bool,
 }
 
+/// The first due task of a lane, which Postgres does not let a claim take, as `put_off.sql` returns it.
+#[derive(Debug)]
+pub(crate) struct RefusedHead {
+    pub(crate) place: Place,
+    /// What Postgres said.
+    pub(crate) refusal: String,
+    /// Whether Postgres let it be put off at least.
+    pub(crate) is_put_off: bool,
+}
+
 /// A lease on claimed tasks, as `claim.sql` returns it.
 #[derive(Debug)]
 pub(crate) struct ClaimedLease {
@@ -157,6 +167,25 @@ impl Store<'_> {
         claimed
     }
 
+    /// Puts off the first due task of a share's lane, if Postgres does not let a claim take it.
+    pub(crate) async fn put_off(
+        &mut self,
+        queue: &str,
+        share: &Share,
+        delay: Duration,
+    ) -> Result<Option<RefusedHead>, Error> {
+        let query = query_as(self.schema.sql.put_off)
+            .bind(queue)
+            .bind(&share.lane.task_type)
+            .bind(share.lane.payload_version)
+            .bind(share.lane.crashes)
+            .bind(share.lane.priority)
+            .bind(share.cursor.map(|cursor| cursor.run_at))
+            .bind(share.cursor.map_or(i64::MIN, |cursor| cursor.task_id))
+            .bind(delay.as_secs_f64());
+        self.call(async |db| query.fetch_optional(db).await).await
+    }
+
     /// Registers a worker as a waiting listener of queues.
     pub(crate) async fn listen(
         &mut self,
@@ -217,6 +246,16 @@ impl<'r> FromRow<'r, PgRow> for LaneRange {
             },
             start: place(row, "start_run_at", "start_task_id")?,
             end: place(row, "end_run_at", "end_task_id")?,
+        })
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for RefusedHead {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        Ok(Self {
+            place: place(row, "run_at", "task_id")?,
+            refusal: row.try_get("refusal")?,
+            is_put_off: row.try_get("is_put_off")?,
         })
     }
 }

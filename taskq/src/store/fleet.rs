@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
-use sqlx::{Error, FromRow, Row, query_as};
+use sqlx::{Error, FromRow, Row, query_as, query_scalar};
 use uuid::Uuid;
 
 use super::{Store, saturating_i32, saturating_i64};
@@ -29,6 +29,12 @@ pub(crate) struct CensusRow {
 }
 
 impl Store<'_> {
+    /// Moves the sequence of ids past those that tasks have, and returns the last of these if it was behind.
+    pub(crate) async fn advance_ids(&mut self) -> Result<Option<i64>, Error> {
+        let query = query_scalar(self.schema.sql.advance_ids);
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
     /// Says that a worker is alive, and for how long it may be taken to be.
     pub(crate) async fn register(
         &mut self,

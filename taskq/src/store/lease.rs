@@ -47,6 +47,12 @@ impl Store<'_> {
             .bind(saturating_i64(limit));
         self.call(async |db| query.fetch_all(db).await).await
     }
+
+    /// Returns the ids of the tasks that are left in a lease.
+    pub(crate) async fn left(&mut self, lease_id: Uuid) -> Result<Vec<i64>, Error> {
+        let query = query_scalar(self.schema.sql.left).bind(lease_id);
+        self.call(async |db| query.fetch_all(db).await).await
+    }
 }
 
 impl<'r> FromRow<'r, PgRow> for ExpiredRow {

@@ -9,8 +9,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{Error, FromRow, Row, query_as, query_scalar};
 use uuid::Uuid;
 
-use super::{Store, column, saturating_i32};
-use crate::attempt::verdict::Settlement;
+use super::{Refusal, Store, column, saturating_i32};
+use crate::attempt::verdict::{Settlement, in_ascii};
 use crate::faults::crash_point;
 
 /// A task that was taken back from a vanished worker, as `move.sql` returns it.
@@ -76,20 +76,56 @@ impl Store<'_> {
         settled
     }
 
-    /// Takes back what is left of a lease, if it has run out, and returns those tasks. With
+    /// Sets a task aside whose outcome Postgres has refused.
+    pub(crate) async fn set_aside(
+        &mut self,
+        settlement: &Settlement,
+        refusal: &Refusal,
+    ) -> Result<Vec<(Uuid, i64)>, Error> {
+        let verdict = &settlement.verdict;
+        let query = query_as(self.schema.sql.settle_refused)
+            .bind([settlement.lease_id])
+            .bind([settlement.task_id])
+            .bind(["refused"])
+            .bind([0.0_f64])
+            .bind([verdict.error().map(in_ascii)])
+            .bind([false])
+            .bind([refusal.stored(verdict.name())]);
+        self.call(async |db| query.fetch_all(db).await).await
+    }
+
+    /// Takes back what is left of a lease, if it has run out, or some of it, and returns those tasks. With
     /// `quarantine_after` crashes a task does not wait again, but is set aside.
     pub(crate) async fn rescue(
         &mut self,
         lease_id: Uuid,
         quarantine_after: i32,
+        some: Option<&[i64]>,
     ) -> Result<Vec<RescuedRow>, Error> {
         crash_point("before_rescue");
         let query = query_as(self.schema.sql.rescue)
             .bind(lease_id)
-            .bind(quarantine_after);
+            .bind(quarantine_after)
+            .bind(some)
+            .bind(None::<String>);
         let rescued = self.call(async |db| query.fetch_all(db).await).await;
         crash_point("after_rescue");
         rescued
+    }
+
+    /// Sets a task aside that is left in a lease that ran out, and that Postgres refuses to take back.
+    pub(crate) async fn set_expired_aside(
+        &mut self,
+        lease_id: Uuid,
+        task_id: i64,
+        refusal: &Refusal,
+    ) -> Result<Vec<RescuedRow>, Error> {
+        let query = query_as(self.schema.sql.rescue_refused)
+            .bind(lease_id)
+            .bind(i32::MAX)
+            .bind(Some([task_id]))
+            .bind(refusal.stored("rescued"));
+        self.call(async |db| query.fetch_all(db).await).await
     }
 }
 

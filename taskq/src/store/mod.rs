@@ -10,6 +10,7 @@ mod lease;
 mod leave;
 mod link;
 mod operate;
+mod refusal;
 mod schema;
 mod statements;
 mod transaction;
@@ -18,15 +19,17 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{Error, PgConnection, PgPool, Postgres};
 
-pub(crate) use self::check::{CheckedRow, Page};
+pub(crate) use self::check::{CheckedRow, ForeignKey, Page};
 pub(crate) use self::claim::{ClaimRequest, ClaimedLease, ClaimedTask, version_of};
 pub(crate) use self::enqueue::Copy;
 pub(crate) use self::fleet::{CensusRow, WorkerRow};
 pub(crate) use self::lease::ExpiredRow;
+pub(crate) use self::leave::RescuedRow;
 use self::link::Link;
 pub(crate) use self::operate::ResultRow;
 #[cfg(feature = "testing")]
 pub(crate) use self::operate::TaskOfType;
+pub(crate) use self::refusal::Refusal;
 pub use self::schema::Schema;
 pub(crate) use self::statements::in_schema;
 pub(crate) use self::transaction::{

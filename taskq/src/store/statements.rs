@@ -37,20 +37,21 @@ macro_rules! text {
             ".sql"
         ))
     };
+    // Made of several files.
+    ($room:ident, $name:ident = $($part:ident)+) => {
+        concat!($(text!($room, $part)),+)
+    };
 }
 
 macro_rules! statements {
-    ($($room:ident { $($name:ident $(+ $end:ident)?),+ $(,)? })+) => {
+    ($($room:ident { $($name:ident $(= $first:ident $(+ $next:ident)*)?),+ $(,)? })+) => {
         /// The text of each statement. Migrations and `begin … commit` are said elsewhere.
         pub(crate) struct Statements {
             $($(pub(crate) $name: &'static str,)+)+
         }
 
         static TASKQ: Statements = Statements {
-            $($($name: concat!(
-                text!($room, $name),
-                $(text!($room, $end))?
-            ),)+)+
+            $($($name: text!($room, $name $(= $first $($next)*)?),)+)+
         };
 
         impl Statements {
@@ -83,13 +84,22 @@ macro_rules! statements {
 
 statements! {
     enqueue { enqueue, enqueue_many, enqueue_copy }
-    claim { scan, reserve, claim, listen, unlisten }
-    leave { complete, complete_some, complete_own, complete_own_kept, settle + move, rescue + move }
-    lease { heartbeat, expired }
-    fleet { register, unregister, census }
+    claim { scan, reserve, claim, put_off, listen, unlisten }
+    leave {
+        complete,
+        complete_some,
+        complete_own,
+        complete_own_kept,
+        settle = settle + move,
+        settle_refused = settle + refused + move,
+        rescue = rescue + move,
+        rescue_refused = rescue + refused + move,
+    }
+    lease { heartbeat, expired, left }
+    fleet { register, unregister, census, advance_ids }
     history { count, prune }
     operate { result, schema_exists, schema_version, cancel_backend }
-    check { check_waiting, check_last, check_running }
+    check { check_waiting, check_last, check_running, foreign_keys }
 }
 
 #[cfg(test)]

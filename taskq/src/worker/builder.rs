@@ -10,8 +10,8 @@ use super::settings::Settings;
 use crate::attempt::state::States;
 use crate::error::WorkerError;
 use crate::operate::check::{self, CheckReport};
-use crate::operate::migrate;
-use crate::store::Schema;
+use crate::operate::{foreign_keys, migrate};
+use crate::store::{Schema, Store};
 use crate::task::declaration::{Registration, TaskSet};
 use crate::task::registry::Registry;
 
@@ -148,6 +148,8 @@ impl WorkerBuilder {
         registry.require_states(&self.states)?;
         require_connections(&self.pool, &settings, &registry)?;
         migrate::require_version(&self.pool, settings.schema).await?;
+        let mut store = Store::keeping(self.pool.clone(), settings.schema);
+        foreign_keys::require_harmless(&mut store).await?;
         Ok(Worker::new(self.pool, settings, self.states, registry))
     }
 

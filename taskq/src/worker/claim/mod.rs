@@ -25,10 +25,16 @@ use super::shared::{Core, sleep_until_some};
 use crate::attempt::verdict::{Settlement, Verdict};
 use crate::lane::Share;
 use crate::lane::suspects::Claimable;
-use crate::store::{ClaimRequest, ClaimedLease, ClaimedTask, Store};
+use crate::store::{ClaimRequest, ClaimedLease, ClaimedTask, Refusal, Store};
 
 /// How often the claimer asks whether prefetched tasks have waited too long.
 const STALE_PERIOD: Duration = Duration::from_millis(250);
+
+/// How long a task is put off that Postgres does not let a claim take.
+const PUT_OFF: Duration = Duration::from_secs(5 * 60);
+
+/// How long a lane is closed that has a task which can be neither claimed nor put off.
+const CLOSED_FOR: Duration = Duration::from_secs(5);
 
 /// Claims for all queues of a worker.
 pub(crate) struct Claimer {
@@ -229,6 +235,7 @@ impl Claimer {
             return Ok(Vec::new());
         }
         let mut shares = queue.lanes.divide(claimable, limit);
+        queue.refused.narrow(&mut shares);
         self.reserve(at, &mut shares).await?;
         let queue = &mut self.queues[at];
         let request = ClaimRequest {
@@ -243,7 +250,14 @@ impl Claimer {
         };
         let began = Instant::now();
         let claim = self.store.claim(&request).await;
-        let leases = claim.inspect_err(|_| queue.pace.record_failed(limit))?;
+        let leases = match claim {
+            Ok(leases) => leases,
+            Err(error) => {
+                queue.pace.record_failed(limit);
+                self.pass_over(at, &shares, error).await?;
+                return Ok(Vec::new());
+            }
+        };
         let mut tasks = hold(&self.core, leases, began);
         if !tasks.is_empty() {
             tracing::debug!(queue = queue.name, claimed = tasks.len(), "claimed");
@@ -251,6 +265,41 @@ impl Claimer {
         queue.record_claimed(&shares, limit, &tasks);
         tasks.sort_unstable_by_key(ClaimedTask::place);
         Ok(tasks)
+    }
+
+    /// Finds the task that Postgres does not let a claim take, by claims of less and less, and puts it off.
+    async fn pass_over(&mut self, at: usize, shares: &[Share], error: Error) -> Result<(), Error> {
+        if !Refusal::of(&error).is_some_and(|refusal| refusal.is_about_a_row()) {
+            return Err(error);
+        }
+        let queue = &mut self.queues[at];
+        let Some(share) = queue.refused.record_refused(shares) else {
+            return Ok(());
+        };
+        let Some(head) = self.store.put_off(&queue.name, share, PUT_OFF).await? else {
+            // Another worker has it, or what was in the way is something else.
+            return Err(error);
+        };
+        let (task_id, refusal) = (head.place.task_id, head.refusal);
+        let task_type = &share.lane.task_type;
+        if head.is_put_off {
+            tracing::error!(
+                task_id,
+                task_type,
+                "task put off for {PUT_OFF:?}: Postgres does not let it be claimed: {refusal}"
+            );
+        } else {
+            tracing::error!(
+                task_id,
+                task_type,
+                "task passed over: Postgres lets it be neither claimed nor put off: {refusal}"
+            );
+            let opens = Instant::now() + CLOSED_FOR;
+            queue.refused.close(&share.lane, opens);
+            let passed = [(share.lane.key(), head.place)];
+            queue.lanes.record_claimed(shares, share.limit, &passed);
+        }
+        Ok(())
     }
 
     fn room_for(&self, at: usize, claimable: Claimable) -> usize {

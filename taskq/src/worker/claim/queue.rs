@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::idle::{Idle, LONGEST_WITH_SUSPECTS};
 use super::pace::Pace;
 use crate::lane::suspects::Claimable;
-use crate::lane::{DueLanes, LaneHead, Share};
+use crate::lane::{DueLanes, LaneHead, RefusedLanes, Share};
 use crate::store::ClaimedTask;
 
 /// One queue, as its worker sees it.
@@ -13,6 +13,7 @@ use crate::store::ClaimedTask;
 pub(super) struct Queue {
     pub(super) name: String,
     pub(super) lanes: DueLanes,
+    pub(super) refused: RefusedLanes,
     pub(super) pace: Pace,
     pub(super) idle: Idle,
     /// Whether a claim has asked for suspects since the last scan.
@@ -24,6 +25,7 @@ impl Queue {
         Self {
             name: name.to_owned(),
             lanes: DueLanes::default(),
+            refused: RefusedLanes::default(),
             pace: Pace::new(Instant::now()),
             idle: Idle::default(),
             has_asked_for_suspects: false,
@@ -48,9 +50,11 @@ impl Queue {
         }
     }
 
-    pub(super) fn record_scan(&mut self, heads: Vec<LaneHead>, took: Duration) {
+    pub(super) fn record_scan(&mut self, mut heads: Vec<LaneHead>, took: Duration) {
+        let now = Instant::now();
+        heads.retain(|head| !self.refused.is_closed(&head.lane, now));
         self.lanes.record_scan(heads);
-        self.pace.record_scan(Instant::now(), took);
+        self.pace.record_scan(now, took);
         self.has_asked_for_suspects = false;
     }
 
@@ -65,6 +69,7 @@ impl Queue {
             .map(|task| (task.lane(), task.place()))
             .collect();
         self.lanes.record_claimed(shares, limit, &places);
+        self.refused.record_claimed(shares);
         let bytes = tasks.iter().map(|task| task.payload.get().len()).sum();
         self.pace.record_claimed(tasks.len(), bytes);
     }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::Error;
-use sqlx::error::DatabaseError;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +20,7 @@ use self::gather::{Completed, Gathered};
 use super::shared::{Core, sleep_until_some};
 use crate::attempt::outcome::Kept;
 use crate::attempt::verdict::{Settlement, Verdict};
-use crate::store::Store;
+use crate::store::{Refusal, Store};
 
 /// The most outcomes that are written at once.
 const BATCH: usize = 5_000;
@@ -151,21 +150,22 @@ impl Writer {
 
     /// Takes tasks out of their leases one by one.
     async fn settle(&mut self, settlements: &[Settlement]) {
-        let lease_ids = || settlements.iter().map(|task| task.lease_id);
         if let Err(refusal) = self.settle_until_answered(settlements).await {
-            return Box::pin(self.settle_refused(settlements, &*refusal)).await;
+            return Box::pin(self.settle_refused(settlements, &refusal)).await;
         }
-        for lease_id in lease_ids() {
-            self.core.held.record_settled(lease_id, 1);
+        self.record_settled(settlements);
+    }
+
+    fn record_settled(&self, settlements: &[Settlement]) {
+        let held = &self.core.held;
+        for settlement in settlements {
+            held.record_settled(settlement.lease_id, 1);
         }
-        self.core.held.set_settling(lease_ids(), false);
+        held.set_settling(settlements.iter().map(|task| task.lease_id), false);
     }
 
     /// Tries until Postgres has taken outcomes, or has refused them.
-    async fn settle_until_answered(
-        &mut self,
-        settlements: &[Settlement],
-    ) -> Result<(), Box<dyn DatabaseError>> {
+    async fn settle_until_answered(&mut self, settlements: &[Settlement]) -> Result<(), Refusal> {
         let lease_ids = || settlements.iter().map(|task| task.lease_id);
         let mut pauses = Pauses::new();
         loop {
@@ -184,39 +184,78 @@ impl Writer {
                 Err(error) => error,
             };
             self.core.held.set_settling(lease_ids(), false);
-            match error {
-                Error::Database(refusal) if !is_passing(&*refusal) => return Err(refusal),
-                error => pauses.after(&error).await,
+            match Refusal::of(&error) {
+                Some(refusal) => return Err(refusal),
+                None => pauses.after(&error).await,
             }
         }
     }
 
     /// Decides about outcomes that Postgres has refused.
-    async fn settle_refused(&mut self, settlements: &[Settlement], error: &dyn DatabaseError) {
+    async fn settle_refused(&mut self, settlements: &[Settlement], refusal: &Refusal) {
         match settlements {
-            [settlement] if settlement.verdict.result().is_some() => {
-                // The work is done, and must not be repeated for the sake of what it returned.
-                tracing::error!(%error, "Postgres refused a result; its task completes without it");
-                let without = without_result(settlement, error.message());
-                self.settle(&[without]).await;
-            }
-            [settlement] => {
-                let task_id = settlement.task_id;
-                tracing::error!(
-                    task_id,
-                    %error,
-                    "Postgres refused an outcome; its task will be rescued and run again"
-                );
-                self.core.held.record_settled(settlement.lease_id, 1);
-            }
+            [settlement] => match another_way(settlement, refusal) {
+                Some(other) => self.settle(&[other]).await,
+                None => self.set_aside(settlement, refusal).await,
+            },
             // One that Postgres refuses must not hold up the others.
             several => {
-                for settlement in several {
-                    self.settle(std::slice::from_ref(settlement)).await;
-                }
+                let (first, second) = several.split_at(several.len() / 2);
+                self.settle(first).await;
+                self.settle(second).await;
             }
         }
     }
+
+    /// Sets a task aside for which there is no way back.
+    async fn set_aside(&mut self, settlement: &Settlement, refusal: &Refusal) {
+        let (task_id, outcome) = (settlement.task_id, settlement.verdict.name());
+        match self.store.set_aside(settlement, refusal).await {
+            Ok(_) => tracing::error!(
+                task_id,
+                outcome,
+                "task set aside in `refused`: Postgres refuses its outcome: {refusal}"
+            ),
+            Err(error) => tracing::error!(
+                task_id,
+                outcome,
+                %error,
+                "Postgres refuses an outcome, and its task could not be set aside; it will be rescued: {refusal}"
+            ),
+        }
+        self.record_settled(std::slice::from_ref(settlement));
+    }
+}
+
+/// Returns an outcome that Postgres may take in place of one that it has refused.
+fn another_way(settlement: &Settlement, refusal: &Refusal) -> Option<Settlement> {
+    let task_id = settlement.task_id;
+    let other = |verdict, keep| Settlement {
+        verdict,
+        keep,
+        ..settlement.clone()
+    };
+    let verdict = &settlement.verdict;
+    if verdict.result().is_some() {
+        // The work is done, and must not be repeated for the sake of what it returned.
+        tracing::error!(
+            task_id,
+            "Postgres refuses a result; its task completes without it: {refusal}"
+        );
+        let result = Kept::refused(refusal.message());
+        return Some(other(Verdict::Keep { result }, true));
+    }
+    if let Some(verdict) = verdict.in_ascii() {
+        return Some(other(verdict, settlement.keep));
+    }
+    if verdict.is_completion() && settlement.keep {
+        tracing::error!(
+            task_id,
+            "Postgres refuses to keep a completed task; it is not kept: {refusal}"
+        );
+        return Some(other(Verdict::Complete, false));
+    }
+    None
 }
 
 /// Splits what one statement takes from the rest.
@@ -228,15 +267,6 @@ fn split_batch(settlements: &[Settlement]) -> (&[Settlement], &[Settlement]) {
     });
     // A result alone is never longer.
     settlements.split_at(fitting.count())
-}
-
-fn without_result(settlement: &Settlement, error: &str) -> Settlement {
-    Settlement {
-        verdict: Verdict::Keep {
-            result: Kept::refused(error),
-        },
-        ..settlement.clone()
-    }
 }
 
 /// The waits between tries of one write.
@@ -255,17 +285,4 @@ impl Pauses {
         tracing::warn!(%error, ?pause, "cannot write outcomes; trying again");
         sleep(pause).await;
     }
-}
-
-/// Tells whether an error of the server is about its state, not about what was asked.
-fn is_passing(error: &dyn DatabaseError) -> bool {
-    let code = error.code();
-    let class = code.as_deref().and_then(|code| code.get(..2));
-    // Connection, transaction rollback, resources, intervention by an operator, system, transaction
-    // state, which includes a server that is read-only for now, and prepared statements that a pooler
-    // has mixed up.
-    matches!(
-        class,
-        Some("08" | "40" | "53" | "57" | "58" | "25" | "55" | "26")
-    ) || code.as_deref() == Some("42P05")
 }

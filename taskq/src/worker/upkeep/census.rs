@@ -6,6 +6,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::duty::Duty;
+use crate::attempt::verbs::error_text;
+use crate::operate::foreign_keys;
 use crate::store::CensusRow;
 use crate::worker::shared::Core;
 
@@ -25,7 +27,19 @@ const KIND_LIMIT: usize = 1_000;
 
 /// Takes the census once and logs what it found.
 async fn take(core: &Core) -> bool {
-    match core.store().census(COUNT_LIMIT, KIND_LIMIT).await {
+    let mut store = core.store();
+    if let Err(error) = foreign_keys::require_harmless(&mut store).await {
+        tracing::error!("{}", error_text(&error));
+    }
+    match store.advance_ids().await {
+        Ok(Some(last)) => tracing::warn!(
+            last,
+            "ids of tasks would have come again, as after a restore: the sequence is moved past those that are taken"
+        ),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "cannot look whether ids of tasks come again"),
+    }
+    match store.census(COUNT_LIMIT, KIND_LIMIT).await {
         Ok(kinds) => {
             let unserved = kinds.iter().filter(|kind| !core.serves(kind));
             unserved.for_each(|kind| log(core, kind));

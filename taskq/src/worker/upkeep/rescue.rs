@@ -4,15 +4,17 @@
 //! database. Its tasks wait again in their old places, charged with a crash; what each number of crashes
 //! means, up to quarantine, `lanes` says. Two workers that find the same lease do not
 //! both rescue it, because the row is locked and its expiry looked at again. A lease that cannot be
-//! rescued is passed over and named in the log; it does not keep the others waiting.
+//! rescued is passed over and named in the log; it does not keep the others waiting. Nor does a task that
+//! Postgres refuses to take back keep its neighbours in their lease: it is set aside.
 
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use sqlx::Error;
 
 use super::duty::Duty;
 use crate::lane::suspects::QUARANTINE_AFTER;
-use crate::store::ExpiredRow;
+use crate::store::{ExpiredRow, Refusal, RescuedRow};
 use crate::worker::shared::Core;
 
 pub(crate) const DUTY: Duty = Duty {
@@ -54,33 +56,79 @@ async fn rescue_expired(core: &Core) -> bool {
 
 async fn rescue(core: &Core, lease: &ExpiredRow) {
     let mut spare = core.spare.lock().await;
-    let rescued = spare.rescue(lease.lease_id, QUARANTINE_AFTER).await;
+    let rescued = spare.rescue(lease.lease_id, QUARANTINE_AFTER, None).await;
     drop(spare);
     match rescued {
-        Ok(tasks) => {
-            for task in &tasks {
-                let Some(task_type) = &task.quarantined else {
-                    continue;
-                };
-                tracing::error!(
-                    task_type,
-                    task_id = task.task_id,
-                    "task quarantined: its worker vanished {QUARANTINE_AFTER} times while it ran"
-                );
-            }
-            if !tasks.is_empty() {
-                tracing::warn!(
-                    tasks = tasks.len(),
-                    of_worker = %lease.worker_id,
-                    "rescued the tasks of a worker that died or was cut off"
-                );
+        Ok(tasks) => log(lease, &tasks),
+        // One task that Postgres does not take back must not keep the others from it.
+        Err(error) if Refusal::of(&error).is_some() => {
+            if let Err(error) = rescue_in_parts(core, lease).await {
+                log_failure(lease, &error);
             }
         }
-        Err(error) => tracing::error!(
-            lease_id = %lease.lease_id,
-            tasks = lease.remaining,
-            %error,
-            "cannot rescue a lease; skipping it until the next round"
-        ),
+        Err(error) => log_failure(lease, &error),
     }
+}
+
+/// Rescues the tasks of a lease in halves, and these in halves, until those are alone that Postgres refuses to
+/// take back. They are set aside.
+async fn rescue_in_parts(core: &Core, lease: &ExpiredRow) -> Result<(), Error> {
+    let lease_id = lease.lease_id;
+    let left = core.spare.lock().await.left(lease_id).await?;
+    let mut parts = vec![left.as_slice()];
+    while let Some(part) = parts.pop() {
+        let mut spare = core.spare.lock().await;
+        let rescued = spare.rescue(lease_id, QUARANTINE_AFTER, Some(part)).await;
+        let error = match rescued {
+            Ok(tasks) => {
+                log(lease, &tasks);
+                continue;
+            }
+            Err(error) => error,
+        };
+        match (part, Refusal::of(&error)) {
+            (_, None) => return Err(error),
+            ([task_id], Some(refusal)) => {
+                spare
+                    .set_expired_aside(lease_id, *task_id, &refusal)
+                    .await?;
+                tracing::error!(
+                    task_id,
+                    of_worker = %lease.worker_id,
+                    "task set aside in `refused`: its worker vanished, and Postgres refuses to take it back: {refusal}"
+                );
+            }
+            (several, Some(_)) => parts.extend(<[_; 2]>::from(several.split_at(several.len() / 2))),
+        }
+    }
+    Ok(())
+}
+
+fn log(lease: &ExpiredRow, tasks: &[RescuedRow]) {
+    for task in tasks {
+        let Some(task_type) = &task.quarantined else {
+            continue;
+        };
+        tracing::error!(
+            task_type,
+            task_id = task.task_id,
+            "task quarantined: its worker vanished {QUARANTINE_AFTER} times while it ran"
+        );
+    }
+    if !tasks.is_empty() {
+        tracing::warn!(
+            tasks = tasks.len(),
+            of_worker = %lease.worker_id,
+            "rescued the tasks of a worker that died or was cut off"
+        );
+    }
+}
+
+fn log_failure(lease: &ExpiredRow, error: &Error) {
+    tracing::error!(
+        lease_id = %lease.lease_id,
+        tasks = lease.remaining,
+        %error,
+        "cannot rescue a lease; skipping it until the next round"
+    );
 }

@@ -11,6 +11,7 @@
 --   discarded, cancelled    set aside as dead, one attempt used
 --   invalid      set aside as dead
 --   quarantined  set aside as dead, one crash counted
+--   refused      set aside, by refused.sql
 -- An error is added to those of its task.
 -- Locks: new rows only.
 --

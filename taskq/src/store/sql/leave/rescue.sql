@@ -2,6 +2,8 @@
 -- worker vanished, which is counted as a crash and uses no attempt; with too many crashes a task is
 -- quarantined.
 -- $1 lease_id, $2 crashes with which a task is quarantined
+-- $3 these tasks of the lease only (null: all)
+-- $4 what Postgres said when it refused to take them back, as JSON: they are set aside (null: it did not)
 -- Goes on in move.sql.
 -- Index lease_pkey. Locks: the lease, unless somebody has it; then new rows only.
 --
@@ -19,14 +21,20 @@ settled as materialized (
         held.queue,
         held.claimed_at,
         task.*,
-        case when task.crashes + 1 >= $2 then 'quarantined' else 'rescued' end as outcome,
+        case
+            when $4::text is not null then 'refused'
+            when task.crashes + 1 >= $2 then 'quarantined'
+            else 'rescued'
+        end as outcome,
         null::float8 as delay,
         case
             when task.crashes + 1 >= $2
                 then format('its worker vanished %s times while it ran', task.crashes + 1)
         end as error,
         false as keep,
-        null as result
+        $4::text as result
     from held
     cross join lateral taskq.left_in(held::taskq.lease) as task
+    where $3::bigint[] is null
+       or task.task_id = any ($3::bigint[])
 ),

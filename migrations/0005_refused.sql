@@ -1,0 +1,303 @@
+-- Gives a place to tasks that Postgres refuses to take back, and keeps ids from coming again.
+
+-- Tasks that could not go where their outcomes sent them: a constraint, a trigger or an index in the way,
+-- a text that the database cannot store. There is nothing here that could refuse a row: put no constraint,
+-- trigger or unique index on this table.
+create table taskq.refused (
+    task_id         bigint,
+    task_type       text,
+    payload_version smallint,
+    payload         jsonb,
+    queue           text,
+    priority        smallint,
+    run_at          timestamptz,
+    created_at      timestamptz,
+    max_attempts    integer,
+    attempts        integer,
+    crashes         integer,
+    errors          jsonb,
+    metadata        jsonb,
+    -- What Postgres said: {"outcome": ..., "code": ..., "message": ..., "detail": ..., "constraint": ...}.
+    refusal         jsonb,
+    refused_at      timestamptz default now()
+);
+
+create index refused_task_id on taskq.refused (task_id);
+
+-- Puts off the first due task of a lane, if Postgres refuses to delete it, as a claim does: because of a foreign
+-- key or a trigger of a user's. It tries, and undoes what it tried. Returns the task, what Postgres said, and
+-- whether it let it be put off at least; nothing if the task can be claimed.
+create function taskq.put_off(
+    lane_queue text,
+    lane_task_type text,
+    lane_payload_version smallint,
+    lane_crashes integer,
+    lane_priority smallint,
+    cursor_run_at timestamptz,
+    cursor_task_id bigint,
+    delay double precision
+) returns table (task_id bigint, run_at timestamptz, refusal text, is_put_off boolean)
+language plpgsql
+as $put_off$
+declare
+    detail text;
+begin
+    select task.task_id, task.run_at
+    into put_off.task_id, put_off.run_at
+    from taskq.task
+    where task.queue = lane_queue
+      and task.task_type = lane_task_type
+      and task.payload_version = lane_payload_version
+      and task.crashes = lane_crashes
+      and task.priority = lane_priority
+      and (task.run_at, task.task_id) > (cursor_run_at, cursor_task_id)
+      and task.run_at <= now()
+    order by task.run_at, task.task_id
+    limit 1
+    for update skip locked;
+    if not found then
+        return;
+    end if;
+    begin
+        set constraints all immediate;
+        delete from taskq.task where task.task_id = put_off.task_id;
+        raise exception using errcode = 'TASKQ', message = 'it can be claimed';
+    exception
+        when sqlstate 'TASKQ' then
+            return;
+        when others then
+            get stacked diagnostics refusal = message_text, detail = pg_exception_detail;
+            refusal := concat_ws(': ', refusal, nullif(detail, ''));
+    end;
+    begin
+        update taskq.task
+        set run_at = now() + make_interval(secs => delay),
+            errors = taskq.with_error(
+                task.errors,
+                task.attempts + 1,
+                'Postgres does not let it be claimed: ' || refusal
+            )
+        where task.task_id = put_off.task_id;
+        is_put_off := true;
+    exception
+        when others then
+            is_put_off := false;
+    end;
+    return next;
+end
+$put_off$;
+
+-- Lets a refused task wait again, when what was in its way is gone. Returns the id under which it waits:
+-- a new one if another task has taken its own. Null: there is no such task.
+create function taskq.take_back(task_id bigint) returns bigint
+language sql
+as $take_back$
+    with gone as (
+        delete from taskq.refused
+        where refused.ctid = (
+            select refused.ctid
+            from taskq.refused
+            where refused.task_id = take_back.task_id
+            order by refused.refused_at
+            limit 1
+            for update skip locked
+        )
+        returning *
+    )
+    insert into taskq.task (
+        task_id,
+        task_type,
+        payload_version,
+        payload,
+        queue,
+        priority,
+        run_at,
+        created_at,
+        max_attempts,
+        attempts,
+        crashes,
+        errors,
+        metadata
+    )
+    overriding system value
+    select
+        case
+            when exists (select from taskq.task where task.task_id = gone.task_id)
+                then nextval(pg_get_serial_sequence('taskq.task', 'task_id'))
+            else gone.task_id
+        end,
+        gone.task_type,
+        gone.payload_version,
+        gone.payload,
+        gone.queue,
+        gone.priority,
+        gone.run_at,
+        gone.created_at,
+        gone.max_attempts,
+        gone.attempts,
+        gone.crashes,
+        gone.errors,
+        gone.metadata
+    from gone
+    returning task.task_id
+$take_back$;
+
+-- Moves the sequence of ids past every id that a task has. It stands before one of them after a restore, on a
+-- promoted subscriber, or after `truncate ... restart identity`. Returns the last id that is taken, or null if
+-- the sequence was past it.
+create function taskq.advance_ids() returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $advance_ids$
+declare
+    ids text := pg_get_serial_sequence('taskq.task', 'task_id');
+    last bigint;
+    taken bigint;
+begin
+    execute format('select last_value from %s', ids) into last;
+    select max(place.task_id) into taken
+    from (
+        (select task_id from taskq.task order by task_id desc limit 1)
+        union all
+        (select task_id from taskq.dead order by task_id desc limit 1)
+        union all
+        (select task_id from taskq.history order by task_id desc limit 1)
+        union all
+        (select task_id from taskq.refused order by task_id desc limit 1)
+        union all
+        select max(held.task_id) from taskq.lease cross join unnest(lease.task_ids) as held (task_id)
+    ) as place;
+    if taken > last then
+        perform setval(ids, taken);
+        return taken;
+    end if;
+    return null;
+end
+$advance_ids$;
+
+-- Granted to workers only: see roles.sql.
+revoke execute on function taskq.take_back(bigint) from public;
+revoke execute on function taskq.advance_ids() from public;
+
+-- A payload is measured as it is when it is read. A compressed one that came from another table passed the
+-- old check by its size as stored, and was refused when it was to wait again. Tasks that wait already are not
+-- looked at.
+alter table taskq.task
+    drop constraint task_payload_size,
+    add constraint task_payload_size check (
+        case
+            when pg_column_compression(payload) is null then pg_column_size(payload)
+            else pg_column_size(jsonb_build_array(payload))
+        end <= 1048576
+    ) not valid;
+
+create or replace view taskq.tasks as
+select
+    task_id,
+    task_type,
+    'waiting' as state,
+    queue,
+    priority,
+    payload,
+    attempts,
+    max_attempts,
+    crashes,
+    errors,
+    created_at,
+    run_at,
+    null::timestamptz as claimed_at,
+    null::timestamptz as finished_at,
+    null::uuid as worker_id,
+    payload_version,
+    null::jsonb as result,
+    metadata
+from taskq.task
+union all
+select
+    held.task_id,
+    held.task_type,
+    'running',
+    lease.queue,
+    held.priority,
+    held.payload,
+    held.attempts,
+    held.max_attempts,
+    held.crashes,
+    held.errors,
+    held.created_at,
+    held.run_at,
+    lease.claimed_at,
+    null,
+    lease.worker_id,
+    held.payload_version,
+    null,
+    held.metadata
+from taskq.lease
+cross join lateral taskq.left_in(lease) as held
+union all
+select
+    task_id,
+    task_type,
+    state,
+    queue,
+    priority,
+    payload,
+    attempts,
+    max_attempts,
+    crashes,
+    errors,
+    created_at,
+    null,
+    null,
+    finished_at,
+    null,
+    payload_version,
+    null,
+    metadata
+from taskq.dead
+union all
+select
+    task_id,
+    task_type,
+    'completed',
+    queue,
+    priority,
+    payload,
+    attempts,
+    null,
+    0,
+    errors,
+    created_at,
+    null,
+    claimed_at,
+    finished_at,
+    null,
+    payload_version,
+    result,
+    metadata
+from taskq.history
+union all
+select
+    task_id,
+    task_type,
+    'refused',
+    queue,
+    priority,
+    payload,
+    attempts,
+    max_attempts,
+    crashes,
+    errors,
+    created_at,
+    run_at,
+    null,
+    refused_at,
+    null,
+    payload_version,
+    null,
+    metadata
+from taskq.refused;
+
+insert into taskq.migration (version, name, oldest_binary)
+values (5, 'refused', 2);

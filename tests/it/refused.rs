@@ -1,0 +1,524 @@
+//! What Postgres refuses: a row of a user's constraint, trigger or encoding must never hold up its neighbours.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, PgPool, query_as, query_scalar, raw_sql};
+use taskq::testing::Database;
+use taskq::{ResultError, TaskResult, WorkerBuilder, WorkerError, migrate, task};
+
+use crate::support::{Log, database, execute, one, states, until, while_working, worker};
+
+#[task]
+async fn welcome(usr_id: i64) -> Result<(), &'static str> {
+    if usr_id < 0 {
+        Err("no such user")
+    } else {
+        Ok(())
+    }
+}
+
+#[task]
+async fn innocent(count: &AtomicUsize) {
+    count.fetch_add(1, Ordering::SeqCst);
+}
+
+#[task(result = "keep")]
+async fn kept(runs: &Mutex<Vec<i64>>, usr_id: i64) -> Result<i64, &'static str> {
+    runs.lock().expect("no panic").push(usr_id);
+    Ok(usr_id)
+}
+
+fn rescuer(pool: &PgPool) -> WorkerBuilder {
+    worker(pool)
+        .only::<(Welcome, Innocent, Kept)>()
+        .state(AtomicUsize::new(0))
+        .state(Mutex::<Vec<i64>>::default())
+        .lease(Duration::from_millis(500))
+}
+
+async fn count_of(pool: &PgPool, condition: &str) -> i64 {
+    let sql = format!("select count(*) from taskq.tasks where {condition}");
+    query_scalar(AssertSqlSafe(sql))
+        .fetch_one(pool)
+        .await
+        .expect("a count")
+}
+
+/// Leaves what waits in one lease of a worker that is gone.
+async fn leave_behind(pool: &PgPool) {
+    execute(
+        pool,
+        "with batch as (delete from taskq.task returning *)
+         insert into taskq.lease (lease_id, worker_id, queue, expires_at, task_ids, task_types, payload_versions, payloads, priorities, run_ats, created_ats, max_attempts, attempts, crashes, errors, metadatas)
+         select gen_random_uuid(), gen_random_uuid(), 'default', now() - interval '1 minute', array_agg(task_id), array_agg(task_type), array_agg(payload_version), array_agg(payload), array_agg(priority), array_agg(run_at), array_agg(created_at), array_agg(max_attempts), array_agg(attempts), array_agg(crashes), array_agg(errors), array_agg(metadata) from batch",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn tasks_that_others_refer_to_are_put_off_and_their_neighbours_run() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "create table user_order (task_id bigint references taskq.task (task_id));
+         insert into taskq.task (task_type, payload) select 'welcome', jsonb_build_object('usr_id', n) from generate_series(1, 40) as n;
+         insert into user_order select task_id from taskq.task where task_id % 4 = 0;
+         insert into taskq.task (task_type) select 'innocent' from generate_series(1, 100)",
+    )
+    .await;
+    let log = Log::capture();
+    while_working(rescuer(&pool), async {
+        until("the others ran", async || {
+            count_of(
+                &pool,
+                "state = 'waiting' and errors is null or state = 'running'",
+            )
+            .await
+                == 0
+        })
+        .await;
+    })
+    .await;
+    let waiting: Vec<(i64, String, bool, i32)> = query_as(
+        "select task_id, errors -> -1 ->> 'error', run_at > now() + interval '1 minute', attempts from taskq.task order by task_id",
+    )
+    .fetch_all(&pool)
+    .await
+    .expect("rows");
+    assert_eq!(waiting.len(), 10, "{waiting:?}");
+    for (task_id, error, is_put_off, attempts) in waiting {
+        assert!(task_id % 4 == 0 && is_put_off && attempts == 0);
+        assert!(error.contains("does not let it be claimed"), "{error}");
+        assert!(error.contains("violates foreign key constraint"), "{error}");
+        assert!(
+            error.contains(&format!("Key (task_id)=({task_id})")),
+            "{error}"
+        );
+    }
+    assert!(
+        log.has("a foreign key refers to waiting tasks"),
+        "{}",
+        log.text()
+    );
+    execute(
+        &pool,
+        "drop table user_order; update taskq.task set run_at = now()",
+    )
+    .await;
+    while_working(rescuer(&pool), async {
+        until("the rest ran", async || states(&pool).await.is_empty()).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_worker_does_not_start_where_a_claim_would_delete_rows_of_others() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.task (task_type) values ('innocent');
+         create table user_order (task_id bigint references taskq.task (task_id) on delete cascade);
+         insert into user_order select task_id from taskq.task",
+    )
+    .await;
+    let error = rescuer(&pool).build().await.expect_err("it refuses");
+    let WorkerError::ForeignKey {
+        constraint,
+        table,
+        action,
+    } = &error
+    else {
+        panic!("{error:?}");
+    };
+    assert_eq!(constraint, "user_order_task_id_fkey");
+    assert_eq!(
+        (table.as_str(), action.as_str()),
+        ("user_order", "on delete cascade")
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("drop the constraint and keep the column"),
+        "{error}"
+    );
+    assert_eq!(
+        one::<i64>(&pool, "select count(*) from user_order").await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_task_that_can_be_neither_claimed_nor_put_off_does_not_stop_its_lane() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.task (task_type, payload) select 'welcome', jsonb_build_object('usr_id', n) from generate_series(1, 30) as n;
+         create function keep_off() returns trigger language plpgsql as $$ begin raise exception 'hands off'; end $$;
+         create trigger keep_off before delete or update on taskq.task
+         for each row when ((old.payload ->> 'usr_id')::bigint in (1, 7)) execute function keep_off()",
+    )
+    .await;
+    let log = Log::capture();
+    while_working(rescuer(&pool), async {
+        until("the others ran", async || {
+            one::<i64>(&pool, "select count(*) from taskq.tasks").await == 2
+        })
+        .await;
+    })
+    .await;
+    assert!(log.has("task passed over"), "{}", log.text());
+    assert!(log.has("hands off"), "{}", log.text());
+}
+
+#[tokio::test]
+async fn a_task_whose_failure_is_refused_is_set_aside_with_what_postgres_said() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "create unique index one_welcome on taskq.task ((payload ->> 'usr_id')) where task_type = 'welcome';
+         insert into taskq.task (task_type, payload, metadata) values ('welcome', '{\"usr_id\": -1}', '{\"of\": \"it\"}')",
+    )
+    .await;
+    // A twin that waits from when the first one runs.
+    execute(
+        &pool,
+        "create function twin() returns trigger language plpgsql as $$
+         begin
+             insert into taskq.task (task_type, payload, run_at) select 'welcome', '{\"usr_id\": -1}', now() + interval '1 hour';
+             return null;
+         end $$;
+         create trigger twin after insert on taskq.lease for each row when (new.task_types[1] = 'welcome') execute function twin()",
+    )
+    .await;
+    let log = Log::capture();
+    while_working(rescuer(&pool), async {
+        until("set aside", async || {
+            count_of(&pool, "state = 'refused'").await == 1
+        })
+        .await;
+        execute(
+            &pool,
+            "insert into taskq.task (task_type) select 'innocent' from generate_series(1, 20)",
+        )
+        .await;
+        until("the others ran", async || {
+            count_of(&pool, "task_type = 'innocent'").await == 0
+        })
+        .await;
+    })
+    .await;
+    assert!(log.has("task set aside in `refused`"), "{}", log.text());
+    let (attempts, error, refusal, metadata): (i32, String, serde_json::Value, serde_json::Value) =
+        query_as("select attempts, errors -> -1 ->> 'error', refusal, metadata from taskq.refused")
+            .fetch_one(&pool)
+            .await
+            .expect("one row");
+    assert_eq!((attempts, error.as_str()), (1, "no such user"));
+    assert_eq!(refusal["outcome"], "retry");
+    assert_eq!(refusal["constraint"], "one_welcome");
+    assert!(
+        refusal["detail"]
+            .as_str()
+            .expect("a detail")
+            .contains("already exists"),
+        "{refusal}"
+    );
+    assert_eq!(metadata["of"], "it");
+    // Still in its way: it stays where it is.
+    let id: i64 = one(&pool, "select task_id from taskq.refused").await;
+    let take_back = query_scalar::<_, Option<i64>>("select taskq.take_back($1)").bind(id);
+    take_back
+        .fetch_one(&pool)
+        .await
+        .expect_err("the twin still waits");
+    assert_eq!(count_of(&pool, "state = 'refused'").await, 1);
+    execute(&pool, "drop index taskq.one_welcome").await;
+    let take_back = query_scalar::<_, Option<i64>>("select taskq.take_back($1)").bind(id);
+    assert_eq!(
+        take_back.fetch_one(&pool).await.expect("taken back"),
+        Some(id)
+    );
+    assert_eq!(count_of(&pool, "state = 'refused'").await, 0);
+    assert_eq!(
+        count_of(
+            &pool,
+            "task_type = 'welcome' and state = 'waiting' and attempts = 1"
+        )
+        .await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_lease_is_rescued_though_one_of_its_tasks_is_refused() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.task (task_type, payload) select 'unknown', jsonb_build_object('usr_id', n) from generate_series(1, 50) as n",
+    )
+    .await;
+    leave_behind(&pool).await;
+    execute(
+        &pool,
+        "create unique index one_each on taskq.task ((payload ->> 'usr_id'));
+         insert into taskq.task (task_type, payload) values ('unknown', '{\"usr_id\": 17}'), ('unknown', '{\"usr_id\": 33}')",
+    )
+    .await;
+    let log = Log::capture();
+    while_working(rescuer(&pool), async {
+        until("rescued", async || {
+            one::<i64>(&pool, "select count(*) from taskq.lease").await == 0
+        })
+        .await;
+    })
+    .await;
+    assert_eq!(
+        count_of(&pool, "state = 'waiting' and crashes = 1").await,
+        48
+    );
+    let refused: Vec<(i32, String)> = query_as(
+        "select crashes, refusal ->> 'outcome' from taskq.refused where payload ->> 'usr_id' in ('17', '33')",
+    )
+    .fetch_all(&pool)
+    .await
+    .expect("rows");
+    assert_eq!(
+        refused,
+        [(1, "rescued".to_owned()), (1, "rescued".to_owned())]
+    );
+    assert!(
+        log.has("its worker vanished, and Postgres refuses to take it back"),
+        "{}",
+        log.text()
+    );
+}
+
+#[tokio::test]
+async fn triggers_and_checks_that_refuse_an_end_set_aside_only_their_task() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "create function no_more() returns trigger language plpgsql as $$ begin raise exception 'no more of these' using detail = 'says the DBA'; end $$;
+         create trigger no_more before insert on taskq.dead for each row when (new.task_type = 'welcome' and new.payload ->> 'usr_id' = '-1') execute function no_more();
+         alter table taskq.task add constraint fresh_only check (attempts = 0 or payload ->> 'usr_id' <> '-2');
+         insert into taskq.task (task_type, payload, max_attempts) values ('welcome', '{\"usr_id\": -1}', 1), ('welcome', '{\"usr_id\": -2}', 5), ('welcome', '{\"usr_id\": -3}', 1);
+         insert into taskq.task (task_type, payload) select 'welcome', '{\"usr_id\": 1}' from generate_series(1, 20)",
+    )
+    .await;
+    while_working(rescuer(&pool), async {
+        until("ended", async || {
+            count_of(&pool, "state in ('waiting', 'running')").await == 0
+        })
+        .await;
+    })
+    .await;
+    let refused: Vec<(String, String, String)> = query_as(
+        "select payload ->> 'usr_id', refusal ->> 'outcome', concat_ws(' ', refusal ->> 'message', refusal ->> 'detail') from taskq.refused order by 1",
+    )
+    .fetch_all(&pool)
+    .await
+    .expect("rows");
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    assert_eq!(
+        (refused[0].0.as_str(), refused[0].1.as_str()),
+        ("-1", "discarded")
+    );
+    assert_eq!(refused[0].2, "no more of these says the DBA");
+    assert_eq!(
+        (refused[1].0.as_str(), refused[1].1.as_str()),
+        ("-2", "retry")
+    );
+    assert!(refused[1].2.contains("fresh_only"), "{refused:?}");
+    assert_eq!(count_of(&pool, "state = 'discarded'").await, 1);
+}
+
+#[tokio::test]
+async fn a_completed_task_is_not_repeated_because_it_cannot_be_kept() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "alter table taskq.history add constraint nothing_of_two check (payload ->> 'usr_id' <> '2');
+         insert into taskq.task (task_type, payload) select 'kept', jsonb_build_object('usr_id', n) from generate_series(1, 3) as n",
+    )
+    .await;
+    let runs = Arc::new(Mutex::<Vec<i64>>::default());
+    let work = worker(&pool).only::<(Kept,)>().state_arc(Arc::clone(&runs));
+    while_working(work, async {
+        until("ended", async || {
+            count_of(&pool, "state in ('waiting', 'running')").await == 0
+        })
+        .await;
+    })
+    .await;
+    let mut runs = runs.lock().expect("no panic").clone();
+    runs.sort_unstable();
+    assert_eq!(runs, [1, 2, 3]);
+    assert_eq!(count_of(&pool, "state = 'completed'").await, 2);
+}
+
+#[tokio::test]
+async fn a_document_that_is_small_as_stored_is_measured_as_it_is_read() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "create table outbox (doc jsonb);
+         insert into outbox select jsonb_build_object('usr_id', 1, 'text', repeat('x', 4200000));",
+    )
+    .await;
+    let refused = "insert into taskq.task (task_type, payload) select 'welcome', doc from outbox";
+    let error = sqlx::query(refused)
+        .execute(&pool)
+        .await
+        .expect_err("too large");
+    assert!(error.to_string().contains("task_payload_size"), "{error}");
+    // One that waits since before that, or was let in by its owner, does not keep others from going on.
+    execute(
+        &pool,
+        "alter table taskq.task drop constraint task_payload_size;
+         insert into taskq.task (task_type, payload) select 'unknown', doc from outbox;
+         insert into taskq.task (task_type, payload) select 'unknown', '{\"usr_id\": 1}' from generate_series(1, 30)",
+    )
+    .await;
+    leave_behind(&pool).await;
+    execute(&pool, "alter table taskq.task add constraint task_payload_size check (pg_column_size(payload) <= 1048576)").await;
+    while_working(rescuer(&pool), async {
+        until("rescued", async || {
+            one::<i64>(&pool, "select count(*) from taskq.lease").await == 0
+        })
+        .await;
+    })
+    .await;
+    assert_eq!(count_of(&pool, "state = 'waiting'").await, 30);
+    assert_eq!(
+        one::<i32>(
+            &pool,
+            "select length(payload ->> 'text') from taskq.refused"
+        )
+        .await,
+        4_200_000
+    );
+}
+
+#[tokio::test]
+async fn an_error_that_the_database_cannot_store_is_written_without_what_it_cannot() {
+    #[task(max_attempts = 1)]
+    async fn arrow(end: String) -> Result<(), String> {
+        Err(format!("from a \u{2192} to {end}"))
+    }
+    let database = Database::empty().await.expect("a database");
+    let name: String = one(&database.pool_of(1), "select current_database()::text").await;
+    let latin1 = format!("{name}_arrow");
+    let create = format!(
+        "create database {latin1} encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0"
+    );
+    raw_sql(AssertSqlSafe(create))
+        .execute(&database.pool_of(1))
+        .await
+        .expect("made");
+    let options = database
+        .pool_of(1)
+        .connect_options()
+        .as_ref()
+        .clone()
+        .database(&latin1);
+    let pool = sqlx::postgres::PgPoolOptions::new()
+        .max_connections(20)
+        .connect_with(options)
+        .await
+        .expect("connected");
+    migrate(&pool).await.expect("migrated");
+    execute(
+        &pool,
+        "insert into taskq.task (task_type, payload) values ('arrow', '{\"end\": \"b\"}'), ('arrow', jsonb_build_object('end', repeat('x', 9000)))",
+    )
+    .await;
+    while_working(rescuer(&pool).only::<(Arrow,)>(), async {
+        until("ended", async || {
+            count_of(&pool, "state = 'discarded'").await == 2
+        })
+        .await;
+    })
+    .await;
+    for text in [
+        "= 'from a ? to b' and attempts = 1",
+        "like 'from a ? to xxx%x...'",
+    ] {
+        let stored = format!("errors -> -1 ->> 'error' {text}");
+        assert_eq!(count_of(&pool, &stored).await, 1, "{text}");
+    }
+    pool.close().await;
+    raw_sql(AssertSqlSafe(format!(
+        "drop database {latin1} with (force)"
+    )))
+    .execute(&database.pool_of(1))
+    .await
+    .expect("dropped");
+}
+
+#[tokio::test]
+async fn ids_that_come_again_stop_nobody_and_find_no_other_result() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let task = Kept::enqueue(&mut db, 7).await.expect("enqueued");
+    let runs = Arc::new(Mutex::<Vec<i64>>::default());
+    let work = || {
+        worker(&pool)
+            .only::<(Kept,)>()
+            .state_arc(Arc::clone(&runs))
+            .lease(Duration::from_millis(500))
+    };
+    while_working(work(), async {
+        until("kept", async || {
+            count_of(&pool, "state = 'completed'").await == 1
+        })
+        .await;
+    })
+    .await;
+    // As after a restore: the sequence stands before what there is.
+    execute(
+        &pool,
+        "alter table taskq.task alter column task_id restart with 1",
+    )
+    .await;
+    let again = Kept::enqueue(&mut db, 8).await.expect("enqueued");
+    assert_eq!(again.task_id, task.task_id);
+    let result: Result<TaskResult<i64>, ResultError> = again.result(&mut db).await;
+    assert_eq!(result.expect("read"), TaskResult::Unfinished);
+    execute(
+        &pool,
+        "insert into taskq.task (task_type) select 'unknown' from generate_series(1, 20)",
+    )
+    .await;
+    leave_behind(&pool).await;
+    execute(
+        &pool,
+        "alter table taskq.task alter column task_id restart with 5;
+         insert into taskq.task (task_type, run_at) select 'unknown', now() + interval '1 day' from generate_series(1, 3)",
+    )
+    .await;
+    let log = Log::capture();
+    while_working(work(), async {
+        until("rescued", async || {
+            one::<i64>(&pool, "select count(*) from taskq.lease").await == 0
+        })
+        .await;
+        until("advanced", async || {
+            log.has("ids of tasks would have come again")
+        })
+        .await;
+        until("completed", async || {
+            count_of(&pool, "state = 'completed'").await == 2
+        })
+        .await;
+    })
+    .await;
+    let result: Result<TaskResult<i64>, ResultError> = again.result(&mut db).await;
+    assert_eq!(result.expect("read"), TaskResult::Kept(8));
+    assert_eq!(count_of(&pool, "state = 'refused'").await, 3);
+    execute(&pool, "select taskq.take_back(task_id) from taskq.refused").await;
+    assert_eq!(count_of(&pool, "state = 'refused'").await, 0);
+    let next = Kept::enqueue(&mut db, 9).await.expect("enqueued");
+    assert!(next.task_id > 21, "{}", next.task_id);
+}
