@@ -176,7 +176,60 @@ begin
 end
 $advance_ids$;
 
+-- Makes one partition of the history that is missing, or else drops one that ended longer ago than `keep`, and
+-- returns its name; null if there is nothing to do, or somebody else is doing it. One in each transaction: the locks
+-- of several are a deadlock with those who read them in another order. Whoever wants the history waits behind
+-- this call while it waits for its lock, so it gives up soon.
+--
+-- Never the partition of a day that is under way: see taskq.prune_history, which older binaries call.
+create function taskq.prune_history_day(keep interval) returns text
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '200ms'
+as $prune_day$
+declare
+    day date;
+    partition text;
+begin
+    if not pg_try_advisory_xact_lock(hashtextextended('taskq history taskq', 0)) then
+        return null;
+    end if;
+    select missing.day into day
+    from (
+        -- Shortly before midnight the next day counts as under way.
+        select ((now() + interval '10 minutes') at time zone 'UTC')::date + ahead as day
+        from generate_series(1, 2) as ahead
+        union
+        select distinct (finished_at at time zone 'UTC')::date
+        from taskq.history_default
+        where finished_at < date_trunc('day', now(), 'UTC')
+    ) as missing
+    where to_regclass('taskq.history_' || to_char(missing.day, 'YYYYMMDD')) is null
+    order by missing.day
+    limit 1;
+    if found then
+        perform taskq.make_history_partition(day);
+        return 'history_' || to_char(day, 'YYYYMMDD');
+    end if;
+    select child.relname into partition
+    from pg_inherits
+    join pg_class as child on child.oid = inhrelid
+    where inhparent = 'taskq.history'::regclass
+      and child.relname ~ '^history_[0-9]{8}$'
+      and (to_date(right(child.relname, 8), 'YYYYMMDD') + 1)::timestamp at time zone 'UTC'
+        < now() - keep
+    order by child.relname
+    limit 1;
+    if found then
+        execute format('drop table taskq.%I', partition);
+    end if;
+    return partition;
+end
+$prune_day$;
+
 -- Granted to workers only: see roles.sql.
+revoke execute on function taskq.prune_history_day(interval) from public;
 revoke execute on function taskq.take_back(bigint) from public;
 revoke execute on function taskq.advance_ids() from public;
 

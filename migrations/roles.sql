@@ -18,7 +18,8 @@ on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.sleep
     taskq.counter, taskq.frontier, taskq.refused
 to taskq_worker;
 grant select on taskq.migration, taskq.tasks to taskq_worker;
-grant execute on function taskq.prune_history(interval), taskq.advance_ids(), taskq.take_back(bigint)
+grant execute on function
+    taskq.prune_history(interval), taskq.prune_history_day(interval), taskq.advance_ids(), taskq.take_back(bigint)
 to taskq_worker;
 
 -- A reader: dashboards, and people at three in the morning.

@@ -111,13 +111,78 @@ async fn old_days_are_dropped_and_strays_find_their_day() {
     let kept = "select count(*) from taskq.history";
     let strays = "select count(*) from taskq.history_default";
     assert_eq!(one::<i64>(&pool, strays).await, 4);
-    let prune = "select taskq.prune_history('7 days')";
-    assert_eq!(one::<i32>(&pool, prune).await, 0);
+    let prune = "select taskq.prune_history_day('7 days') is not null";
+    while one::<bool>(&pool, prune).await {}
     assert_eq!(one::<i64>(&pool, strays).await, 0);
     assert_eq!(one::<i64>(&pool, kept).await, 4);
-    let prune = "select taskq.prune_history('1 day')";
-    assert_eq!(one::<i32>(&pool, prune).await, 1);
+    let prune = "select taskq.prune_history_day('1 day') is not null";
+    assert!(one::<bool>(&pool, prune).await, "a day is dropped");
+    assert!(!one::<bool>(&pool, prune).await, "and nothing else");
     assert_eq!(one::<i64>(&pool, kept).await, 0);
+}
+
+#[tokio::test]
+async fn who_reads_the_history_while_days_are_dropped_meets_no_deadlock() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.history (task_id, task_type, payload, queue, priority, created_at, attempts, claimed_at, finished_at)
+         select n, 'old', '{}', 'default', 0, now(), 1, now(), now() - make_interval(days => n)
+         from generate_series(3, 12) as n",
+    )
+    .await;
+    while one::<bool>(
+        &pool,
+        "select taskq.prune_history_day('30 days') is not null",
+    )
+    .await
+    {}
+    let read = async |order: &'static str| {
+        let sql = format!(
+            "select relname::text from pg_class where relname ~ '^history_[0-9]{{8}}$' order by relname {order}"
+        );
+        let mut tx = pool.begin().await.expect("a transaction");
+        let days: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .fetch_all(&mut *tx)
+            .await
+            .expect("the days");
+        for day in days {
+            let count = sqlx::AssertSqlSafe(format!("select count(*) from taskq.{day}"));
+            match sqlx::query(count).execute(&mut *tx).await {
+                Ok(_) => {}
+                // Dropped meanwhile.
+                Err(error) if error.to_string().contains("does not exist") => return,
+                Err(error) => panic!("{day}: {error}"),
+            }
+        }
+        one::<i64>(&pool, "select count(*) from taskq.history").await;
+        sqlx::query("select count(*) from taskq.history")
+            .execute(&mut *tx)
+            .await
+            .expect("read");
+        tx.commit().await.expect("committed");
+    };
+    let prune = async {
+        let mut dropped = 0;
+        let mut db = pool.acquire().await.expect("a connection");
+        while dropped < 10 {
+            let pruned =
+                sqlx::query_scalar::<_, Option<String>>("select taskq.prune_history_day('1 day')");
+            match pruned.fetch_one(&mut *db).await {
+                Ok(Some(_)) => dropped += 1,
+                Ok(None) => break,
+                Err(error) => assert!(error.to_string().contains("lock timeout"), "{error}"),
+            }
+        }
+        dropped
+    };
+    let readers = async {
+        for _ in 0..30 {
+            tokio::join!(read("asc"), read("desc"));
+        }
+    };
+    let (dropped, ()) = tokio::join!(prune, readers);
+    assert_eq!(dropped, 10);
 }
 
 #[tokio::test]
@@ -125,10 +190,13 @@ async fn a_task_that_completes_while_the_history_is_pruned_is_kept() {
     let (_database, pool) = database().await;
     execute(&pool, DROP_PARTITION_OF_TODAY).await;
     let mut pruning = pool.begin().await.expect("a transaction");
-    sqlx::query("select taskq.prune_history('7 days')")
-        .execute(&mut *pruning)
-        .await
-        .expect("pruned");
+    let prune = "select taskq.prune_history_day('7 days')";
+    for _ in 0..3 {
+        sqlx::query(prune)
+            .execute(&mut *pruning)
+            .await
+            .expect("pruned");
+    }
     // On its way to the default partition, whose bounds are just changing.
     let writing = tokio::spawn({
         let pool = pool.clone();

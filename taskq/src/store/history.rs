@@ -18,8 +18,9 @@ impl Store<'_> {
         self.execute(query).await
     }
 
-    /// Drops the days of the history that ended longer than `keep` ago, and returns how many.
-    pub(crate) async fn prune(&mut self, keep: Duration) -> Result<i32, Error> {
+    /// Drops a day of the history that ended longer than `keep` ago, or makes one of the next, and returns its
+    /// partition, if there was one to drop or to make.
+    pub(crate) async fn prune(&mut self, keep: Duration) -> Result<Option<String>, Error> {
         let query = query_scalar(self.schema.sql.prune).bind(keep.as_secs_f64());
         self.call(async |db| query.fetch_one(db).await).await
     }

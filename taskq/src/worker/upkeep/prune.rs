@@ -18,21 +18,23 @@ pub(crate) const DUTY: Duty = Duty {
         keeps_some.then_some(Duration::from_secs(60 * 60))
     },
     limit: Duration::from_secs(60),
-    // Somebody may have held the table's lock.
-    retry: Some(Duration::from_secs(5)),
+    // Somebody may have held the table's lock. Others wait behind each try.
+    retry: Some(Duration::from_secs(15)),
     run: |core| prune_history(core).boxed(),
 };
 
 async fn prune_history(core: &Core) -> bool {
-    match core.store().prune(core.settings.history_retention).await {
-        Ok(0) => true,
-        Ok(days) => {
-            tracing::info!(days, "dropped old days of the history");
-            true
-        }
-        Err(error) => {
-            tracing::warn!(%error, "cannot prune the history; trying again soon");
-            false
+    let mut store = core.store();
+    loop {
+        match store.prune(core.settings.history_retention).await {
+            Ok(None) => return true,
+            Ok(Some(partition)) => {
+                tracing::info!(partition, "made or dropped a day of the history")
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot prune the history; trying again soon");
+                return false;
+            }
         }
     }
 }
