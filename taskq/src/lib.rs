@@ -125,6 +125,8 @@ pub mod guide;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+/// The crate whose times are in the interface: `run_at(chrono::Utc::now())`.
+pub use chrono;
 pub use taskq_macros::{Payload, task};
 
 pub use crate::attempt::Attempt;

@@ -59,6 +59,20 @@ async fn two_handlers_with_one_name_are_both_named() {
 }
 
 #[tokio::test]
+async fn a_handler_that_is_given_twice_is_said_to_be() {
+    let (_database, pool) = database().await;
+    let text = refusal(worker(&pool).only::<(Plain, Plain)>()).await;
+    assert!(
+        text.starts_with("the handler for `plain` (tests/it/start.rs:"),
+        "{text}"
+    );
+    assert!(
+        text.ends_with("is given twice: name it once in `.only::<(…)>()`"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn a_pool_too_small_for_the_concurrency_is_refused_with_the_number_needed() {
     #[task]
     async fn transactional(_tx: &mut PgConnection) {}

@@ -67,8 +67,15 @@ pub fn cancel(why: impl Into<String>) -> Decision {
 impl Decision {
     fn new(wish: Wish) -> Self {
         Self {
-            marker: Marker { wish },
+            marker: Marker { wish, why: None },
         }
+    }
+
+    /// Gives the reason, which is kept with the error: `retry_in(minute).because("rate limited")`.
+    #[must_use]
+    pub fn because(mut self, why: impl Into<String>) -> Self {
+        self.marker.why = Some(why.into());
+        self
     }
 }
 
@@ -92,6 +99,8 @@ impl Error for Decision {
 #[derive(Debug)]
 struct Marker {
     wish: Wish,
+    /// The reason that was given beside it.
+    why: Option<String>,
 }
 
 // `Decision` says what, this says the rest: a report of the chain reads "discarded: no such user".
@@ -100,6 +109,10 @@ impl fmt::Display for Marker {
         match &self.wish {
             Wish::RetryIn(delay) | Wish::Snooze(delay) => write!(f, "for {delay:?}"),
             Wish::Discard(why) | Wish::Cancel(why) => f.write_str(why),
+        }?;
+        match &self.why {
+            Some(why) => write!(f, ": {why}"),
+            None => Ok(()),
         }
     }
 }
@@ -159,5 +172,7 @@ mod tests {
     fn the_text_of_an_error_names_each_level_once() {
         let error = Wrapper(Box::new(Wrapper(cancel("sold out").into())));
         assert_eq!(error_text(&error), "while charging: cancelled: sold out");
+        let error = retry_in(Duration::from_secs(60)).because("rate limited");
+        assert_eq!(error_text(&error), "retry requested: for 60s: rate limited");
     }
 }

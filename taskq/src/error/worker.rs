@@ -101,6 +101,14 @@ impl fmt::Display for WorkerError {
                 name,
                 first,
                 second,
+            } if first == second => write!(
+                f,
+                "the handler for `{name}` ({first}) is given twice: name it once in `.only::<(…)>()`"
+            ),
+            Self::DuplicateTaskType {
+                name,
+                first,
+                second,
             } => write!(
                 f,
                 "two handlers for `{name}`: {first} and {second}; give one of them another `name`"
