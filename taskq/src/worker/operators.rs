@@ -1,6 +1,6 @@
-//! What operators tell running workers: words on a notification channel of their own.
+//! What operators tell running workers: messages on a notification channel of their own.
 //!
-//! The channel is the schema's name and `.operator`, which no schema can be called. A word is a hint, as
+//! The channel is the schema's name and `.operator`, which no schema can be called. A message is a hint, as
 //! every notification: what must hold though it is lost stands in a table, and workers find it by polling.
 //!
 //! ```sql
