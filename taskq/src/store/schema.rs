@@ -45,6 +45,11 @@ impl Schema {
         Ok(*schema)
     }
 
+    /// Returns the channel on which the workers of this schema hear operators.
+    pub(crate) fn operators_channel(self) -> String {
+        format!("{}.operator", self.name)
+    }
+
     /// Returns the schema's name, which is also the name of the channel that wakes its workers.
     pub fn name(&self) -> &'static str {
         self.name

@@ -45,7 +45,7 @@ async fn listen_once(
     wakes: &mpsc::UnboundedSender<Wake>,
 ) -> Result<std::convert::Infallible, sqlx::Error> {
     let schema = core.settings.schema;
-    let operators = operators::channel(schema);
+    let operators = schema.operators_channel();
     let mut listener = PgListener::connect_with(&core.pool).await?;
     listener.listen_all([schema.name, &operators]).await?;
     let mut wake = Some(Wake::AllQueues);

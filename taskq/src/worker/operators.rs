@@ -7,8 +7,6 @@
 //! select pg_notify('taskq.operator', 'scan mail');
 //! ```
 
-use crate::store::Schema;
-
 /// Which queues to scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wake {
@@ -18,22 +16,17 @@ pub(crate) enum Wake {
 
 /// Something that an operator says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Word {
+enum Message {
     /// `scan`, `scan mail`: look for tasks now, in one queue or in all. Nothing else tells an idle worker of
     /// a task whose `run_at` was moved.
     Scan { queue: Option<String> },
 }
 
-/// Returns the channel on which the workers of a schema hear operators.
-pub(crate) fn channel(schema: Schema) -> String {
-    format!("{}.operator", schema.name)
-}
-
 /// Takes in what an operator said, and returns which queues to scan for it, if any.
 pub(crate) fn hear(said: &str) -> Option<Wake> {
-    match Word::parse(said) {
-        Some(Word::Scan { queue: Some(queue) }) => Some(Wake::Queue(queue)),
-        Some(Word::Scan { queue: None }) => Some(Wake::AllQueues),
+    match Message::parse(said) {
+        Some(Message::Scan { queue: Some(queue) }) => Some(Wake::Queue(queue)),
+        Some(Message::Scan { queue: None }) => Some(Wake::AllQueues),
         None => {
             tracing::warn!(
                 said,
@@ -44,7 +37,7 @@ pub(crate) fn hear(said: &str) -> Option<Wake> {
     }
 }
 
-impl Word {
+impl Message {
     fn parse(said: &str) -> Option<Self> {
         let (verb, object) = match said.trim().split_once(char::is_whitespace) {
             Some((verb, object)) => (verb, Some(object.trim().to_owned())),
@@ -72,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_of_a_later_version_is_passed_over() {
+    fn a_message_of_a_later_version_is_passed_over() {
         assert_eq!(hear("dance 7"), None);
         assert_eq!(hear(""), None);
     }
