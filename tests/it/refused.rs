@@ -335,6 +335,76 @@ async fn triggers_and_checks_that_refuse_an_end_set_aside_only_their_task() {
 }
 
 #[tokio::test]
+async fn a_trigger_that_drops_rows_loses_no_task() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.task (task_type, payload, max_attempts) values ('welcome', '{\"usr_id\": -1}', 5), ('welcome', '{\"usr_id\": -2}', 1);
+         insert into taskq.task (task_type, payload) select 'welcome', '{\"usr_id\": 1}' from generate_series(1, 20);
+         create function drop_it() returns trigger language plpgsql as $$ begin return null; end $$;
+         create trigger drop_it before insert on taskq.task for each row when (new.payload ->> 'usr_id' = '-1') execute function drop_it();
+         create trigger drop_it before insert on taskq.dead for each row execute function drop_it()",
+    )
+    .await;
+    while_working(rescuer(&pool), async {
+        until("ended", async || {
+            count_of(&pool, "state in ('waiting', 'running')").await == 0
+        })
+        .await;
+    })
+    .await;
+    let refused: Vec<(String, String)> = query_as(
+        "select payload ->> 'usr_id', refusal ->> 'message' from taskq.refused order by 1",
+    )
+    .fetch_all(&pool)
+    .await
+    .expect("rows");
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    for (_, message) in refused {
+        assert!(
+            message.contains("a trigger has kept a task from where it goes"),
+            "{message}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_role_with_a_short_time_limit_writes_outcomes_in_smaller_parts() {
+    let (_database, pool) = database().await;
+    // Each task takes its time to go back, so that all of them together take too long.
+    execute(
+        &pool,
+        "create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.02); return new; end $$;
+         create trigger slow before insert on taskq.task for each row when (new.crashes > 0) execute function slow();
+         insert into taskq.task (task_type) select 'unknown' from generate_series(1, 60)",
+    )
+    .await;
+    leave_behind(&pool).await;
+    let name: String = one(&pool, "select current_database()::text").await;
+    let limit = format!("alter database {name} set statement_timeout = '300ms'");
+    raw_sql(AssertSqlSafe(limit))
+        .execute(&pool)
+        .await
+        .expect("set");
+    let limited = sqlx::postgres::PgPoolOptions::new()
+        .max_connections(20)
+        .connect_with(pool.connect_options().as_ref().clone())
+        .await
+        .expect("connected");
+    while_working(rescuer(&limited), async {
+        until("rescued", async || {
+            one::<i64>(&pool, "select count(*) from taskq.lease").await == 0
+        })
+        .await;
+    })
+    .await;
+    assert_eq!(
+        count_of(&pool, "state = 'waiting' and crashes = 1").await,
+        60
+    );
+}
+
+#[tokio::test]
 async fn a_completed_task_is_not_repeated_because_it_cannot_be_kept() {
     let (_database, pool) = database().await;
     execute(

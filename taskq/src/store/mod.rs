@@ -29,7 +29,7 @@ use self::link::Link;
 pub(crate) use self::operate::ResultRow;
 #[cfg(feature = "testing")]
 pub(crate) use self::operate::TaskOfType;
-pub(crate) use self::refusal::Refusal;
+pub(crate) use self::refusal::{Refusal, is_too_much};
 pub use self::schema::Schema;
 pub(crate) use self::statements::in_schema;
 pub(crate) use self::transaction::{

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use sqlx::Error;
+use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
 use crate::attempt::verdict::in_ascii;
@@ -74,6 +75,13 @@ impl fmt::Display for Refusal {
         }
         Ok(())
     }
+}
+
+/// Tells whether less may succeed where this was too much for the limits of the server or of its role.
+pub(crate) fn is_too_much(error: &Error) -> bool {
+    // Cancelled by `statement_timeout`, out of memory.
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    matches!(code.as_deref(), Some("57014" | "53200"))
 }
 
 /// Tells whether an error of the server is about its state, not about what was asked.

@@ -20,7 +20,7 @@ use self::gather::{Completed, Gathered};
 use super::shared::{Core, sleep_until_some};
 use crate::attempt::outcome::Kept;
 use crate::attempt::verdict::{Settlement, Verdict};
-use crate::store::{Refusal, Store};
+use crate::store::{Refusal, Store, is_too_much};
 
 /// The most outcomes that are written at once.
 const BATCH: usize = 5_000;
@@ -59,6 +59,13 @@ struct Writer {
 enum Extent {
     Whole,
     Part,
+}
+
+/// Why Postgres does not take outcomes.
+enum Refused {
+    For(Refusal),
+    /// They are too many for its limits.
+    TooMany,
 }
 
 impl Writer {
@@ -150,10 +157,22 @@ impl Writer {
 
     /// Takes tasks out of their leases one by one.
     async fn settle(&mut self, settlements: &[Settlement]) {
-        if let Err(refusal) = self.settle_until_answered(settlements).await {
-            return Box::pin(self.settle_refused(settlements, &refusal)).await;
+        let refused = match self.settle_until_answered(settlements).await {
+            Ok(()) => return self.record_settled(settlements),
+            Err(refused) => refused,
+        };
+        match (settlements, refused) {
+            ([settlement], Refused::For(refusal)) => match another_way(settlement, &refusal) {
+                Some(other) => Box::pin(self.settle(&[other])).await,
+                None => self.set_aside(settlement, &refusal).await,
+            },
+            // One that Postgres refuses must not hold up the others.
+            (several, _) => {
+                let (first, second) = several.split_at(several.len() / 2);
+                Box::pin(self.settle(first)).await;
+                Box::pin(self.settle(second)).await;
+            }
         }
-        self.record_settled(settlements);
     }
 
     fn record_settled(&self, settlements: &[Settlement]) {
@@ -165,7 +184,7 @@ impl Writer {
     }
 
     /// Tries until Postgres has taken outcomes, or has refused them.
-    async fn settle_until_answered(&mut self, settlements: &[Settlement]) -> Result<(), Refusal> {
+    async fn settle_until_answered(&mut self, settlements: &[Settlement]) -> Result<(), Refused> {
         let lease_ids = || settlements.iter().map(|task| task.lease_id);
         let mut pauses = Pauses::new();
         loop {
@@ -185,24 +204,11 @@ impl Writer {
             };
             self.core.held.set_settling(lease_ids(), false);
             match Refusal::of(&error) {
-                Some(refusal) => return Err(refusal),
+                Some(refusal) => return Err(Refused::For(refusal)),
+                None if settlements.len() > 1 && is_too_much(&error) => {
+                    return Err(Refused::TooMany);
+                }
                 None => pauses.after(&error).await,
-            }
-        }
-    }
-
-    /// Decides about outcomes that Postgres has refused.
-    async fn settle_refused(&mut self, settlements: &[Settlement], refusal: &Refusal) {
-        match settlements {
-            [settlement] => match another_way(settlement, refusal) {
-                Some(other) => self.settle(&[other]).await,
-                None => self.set_aside(settlement, refusal).await,
-            },
-            // One that Postgres refuses must not hold up the others.
-            several => {
-                let (first, second) = several.split_at(several.len() / 2);
-                self.settle(first).await;
-                self.settle(second).await;
             }
         }
     }

@@ -14,7 +14,7 @@ use sqlx::Error;
 
 use super::duty::Duty;
 use crate::lane::suspects::QUARANTINE_AFTER;
-use crate::store::{ExpiredRow, Refusal, RescuedRow};
+use crate::store::{ExpiredRow, Refusal, RescuedRow, is_too_much};
 use crate::worker::shared::Core;
 
 pub(crate) const DUTY: Duty = Duty {
@@ -61,7 +61,7 @@ async fn rescue(core: &Core, lease: &ExpiredRow) {
     match rescued {
         Ok(tasks) => log(lease, &tasks),
         // One task that Postgres does not take back must not keep the others from it.
-        Err(error) if Refusal::of(&error).is_some() => {
+        Err(error) if Refusal::of(&error).is_some() || is_too_much(&error) => {
             if let Err(error) = rescue_in_parts(core, lease).await {
                 log_failure(lease, &error);
             }
@@ -87,7 +87,8 @@ async fn rescue_in_parts(core: &Core, lease: &ExpiredRow) -> Result<(), Error> {
             Err(error) => error,
         };
         match (part, Refusal::of(&error)) {
-            (_, None) => return Err(error),
+            ([_], None) => return Err(error),
+            (_, None) if !is_too_much(&error) => return Err(error),
             ([task_id], Some(refusal)) => {
                 spare
                     .set_expired_aside(lease_id, *task_id, &refusal)
@@ -98,7 +99,7 @@ async fn rescue_in_parts(core: &Core, lease: &ExpiredRow) -> Result<(), Error> {
                     "task set aside in `refused`: its worker vanished, and Postgres refuses to take it back: {refusal}"
                 );
             }
-            (several, Some(_)) => parts.extend(<[_; 2]>::from(several.split_at(several.len() / 2))),
+            (several, _) => parts.extend(<[_; 2]>::from(several.split_at(several.len() / 2))),
         }
     }
     Ok(())

@@ -15,7 +15,8 @@
 -- An error is added to those of its task.
 -- Locks: new rows only.
 --
--- Returns the tasks that have left, with the types of those that were quarantined.
+-- Returns the tasks that have left, with the types of those that were quarantined. Fails if one has not arrived:
+-- a trigger of a user's that drops the rows of duplicates would lose it.
 progress as materialized (
     select
         held.lease_id,
@@ -79,6 +80,7 @@ waiting as (
     from settled
     where outcome in ('retry', 'snooze', 'hand_back', 'rescued')
     order by task_id
+    returning 1
 ),
 dead as (
     insert into taskq.dead (
@@ -112,6 +114,7 @@ dead as (
         outcome
     from settled
     where outcome in ('discarded', 'cancelled', 'invalid', 'quarantined')
+    returning 1
 ),
 history as (
     insert into taskq.history (
@@ -150,3 +153,12 @@ select
     task_id,
     case when outcome = 'quarantined' then task_type end as quarantined
 from settled
+where cast(
+    case
+        when (select count(*) from waiting)
+            + (select count(*) from dead)
+            = (select count(*) from settled where outcome not in ('completed', 'refused'))
+            then 'true'
+        else 'a trigger has kept a task from where it goes'
+    end as boolean
+)
