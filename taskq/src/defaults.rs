@@ -20,7 +20,7 @@ pub const MAX_ATTEMPTS: u16 = 25;
 /// place back the same night.
 pub const TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
-/// How many tasks a queue runs at once in a worker that is given no queue.
+/// How many tasks each queue runs at once in a worker that is given no queue.
 pub const CONCURRENCY: usize = 10;
 
 /// How long a worker may be silent before others take its tasks. Three missed heartbeats.

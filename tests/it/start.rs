@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use taskq::{Schema, Worker, WorkerError, task};
 
-use crate::support::{Log, database, execute, until, while_working, worker};
+use crate::support::{Log, database, drain, execute, until, while_working, worker};
 
 #[task]
 async fn plain() {}
@@ -184,6 +184,56 @@ async fn tables_that_are_missing_or_of_another_version_are_refused_with_the_way_
         text.contains("have version 1000") && text.contains("deploy a newer version"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_worker_that_is_given_no_queue_serves_those_that_its_handlers_declare() {
+    #[task(queue = "letters")]
+    async fn letter() {}
+    #[task(queue = "parcels")]
+    async fn parcel() {}
+
+    let (_database, pool) = database().await;
+    let mut tx = pool.begin().await.expect("begun");
+    Letter::enqueue(&mut tx).await.expect("enqueued");
+    Parcel::enqueue(&mut tx).await.expect("enqueued");
+    // No handler declares this queue, and rows of plain SQL are in it.
+    taskq::enqueue(&mut tx, Letter {})
+        .queue("default")
+        .await
+        .expect("enqueued");
+    tx.commit().await.expect("committed");
+    let log = Log::capture();
+    let worker = Worker::builder(pool.clone()).only::<(Letter, Parcel)>();
+    drain(worker, &pool).await;
+    assert!(!log.has("does not serve"), "{}", log.text());
+}
+
+#[tokio::test]
+async fn a_worker_warns_of_declared_queues_that_it_was_not_given() {
+    #[task(queue = "letters")]
+    async fn letter_too() {}
+    #[task(queue = "letters")]
+    async fn stamp() {}
+
+    let log = Log::capture();
+    let (_database, pool) = database().await;
+    while_working(
+        worker(&pool).only::<(LetterToo, Stamp, Plain)>(),
+        until("warned", async || log.has("does not serve")),
+    )
+    .await;
+    let text = log.text();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("does not serve"))
+        .collect();
+    let [line] = lines[..] else {
+        panic!("one line for one queue: {text}")
+    };
+    for part in ["WARN", "letter_too", "stamp", ".queue(\"letters\", …)"] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
 }
 
 #[tokio::test]

@@ -59,8 +59,11 @@ impl WorkerBuilder {
         self
     }
 
-    /// Works on this queue too, with at most `concurrency` of its tasks at once. A worker that is
-    /// given no queue works on `default`, with [`defaults::CONCURRENCY`](crate::defaults::CONCURRENCY).
+    /// Works on this queue too, with at most `concurrency` of its tasks at once.
+    ///
+    /// A worker that is given no queue works on `default` and on every queue that its handlers declare, each
+    /// with [`defaults::CONCURRENCY`](crate::defaults::CONCURRENCY). A worker that is given some works on
+    /// those alone.
     pub fn queue(mut self, queue: impl Into<String>, concurrency: usize) -> Self {
         self.settings.queues.push((queue.into(), concurrency));
         self
@@ -143,8 +146,9 @@ impl WorkerBuilder {
     ///
     /// The tables are only read, so the future may be dropped at any time.
     pub async fn build(self) -> Result<Worker, WorkerError> {
-        let settings = self.settings.validated()?;
         let registry = Registry::new(self.only.unwrap_or_else(linked_registrations))?;
+        let declared_queues = registry.declared_queues().map(|(_, queue)| queue);
+        let settings = self.settings.validated(declared_queues)?;
         registry.require_states(&self.states)?;
         require_connections(&self.pool, &settings, &registry)?;
         migrate::require_version(&self.pool, settings.schema).await?;

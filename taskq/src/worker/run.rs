@@ -82,12 +82,12 @@ fn announce(core: &Core) {
             "this program has no handlers, so the worker runs nothing: link the crate that has them with `use my_tasks as _;`, or name them with `.only`"
         );
     }
-    for (task_type, queue) in core.registry.declared_queues() {
-        if !core.works_on(queue) {
-            tracing::info!(
-                "this worker does not serve queue `{queue}`, the queue of `{task_type}`"
-            );
-        }
+    for (queue, task_types) in core.unserved_queues() {
+        tracing::warn!(
+            queue,
+            ?task_types,
+            "this worker does not serve queue `{queue}`, which handlers of it declare: give it `.queue(\"{queue}\", …)`, unless another worker serves that queue"
+        );
     }
 }
 

@@ -1,5 +1,6 @@
 //! The settings of a worker, and which values are allowed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::defaults;
@@ -40,11 +41,18 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Fills in what was not said, and refuses what cannot work.
-    pub(crate) fn validated(mut self) -> Result<Self, WorkerError> {
+    /// Fills in what was not said, and refuses what cannot work. Without a queue the worker serves those that
+    /// its handlers have declared.
+    pub(crate) fn validated<'a>(
+        mut self,
+        declared_queues: impl Iterator<Item = &'a str>,
+    ) -> Result<Self, WorkerError> {
         if self.queues.is_empty() {
-            self.queues
-                .push((defaults::QUEUE.to_owned(), defaults::CONCURRENCY));
+            let queues: BTreeSet<&str> = declared_queues.chain([defaults::QUEUE]).collect();
+            let queues = queues.into_iter();
+            self.queues = queues
+                .map(|queue| (queue.to_owned(), defaults::CONCURRENCY))
+                .collect();
         }
         for (at, (queue, concurrency)) in self.queues.iter().enumerate() {
             if let Some(problem) = name_problem(queue) {

@@ -1,5 +1,6 @@
 //! What the parts of a worker share.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use sqlx::PgPool;
@@ -70,6 +71,18 @@ impl Core {
 
     pub(crate) fn works_on(&self, queue: &str) -> bool {
         self.settings.queues.iter().any(|(name, _)| name == queue)
+    }
+
+    /// Returns the queues that handlers of this worker declare and that it does not work on, each with the
+    /// task types that declare it.
+    pub(crate) fn unserved_queues(&self) -> BTreeMap<&'static str, Vec<&'static str>> {
+        let mut unserved = BTreeMap::<_, Vec<_>>::new();
+        for (task_type, queue) in self.registry.declared_queues() {
+            if !self.works_on(queue) {
+                unserved.entry(queue).or_default().push(task_type);
+            }
+        }
+        unserved
     }
 
     /// What this worker says of itself to the others.
