@@ -118,6 +118,29 @@ async fn a_pool_too_small_for_the_concurrency_is_refused_with_the_number_needed(
 }
 
 #[tokio::test]
+async fn queues_that_no_handler_with_a_transaction_declares_need_no_connections_of_their_own() {
+    #[task(queue = "books")]
+    async fn books(_tx: &mut PgConnection) {}
+    #[task(queue = "calls")]
+    async fn calls() {}
+
+    let (database, _) = database().await;
+    let with = |connections| {
+        Worker::builder(database.pool_of(connections))
+            .queue("books", 5)
+            .queue("calls", 500)
+            .only::<(Books, Calls)>()
+    };
+    // Five of its own, one that listens, five for `books`, and one for what is enqueued elsewhere.
+    with(12).build().await.expect("twelve are enough");
+    let text = refusal(with(11)).await;
+    assert!(
+        text.contains("may need 12 connections") && text.contains("6 for handlers with `&mut tx`"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn settings_out_of_range_are_refused_by_name() {
     let (_database, pool) = database().await;
     let base = || Worker::builder(pool.clone()).only::<(Plain,)>();

@@ -1,11 +1,12 @@
 //! What the types give: the handler stays a function, its arguments are found by their shape, and any
 //! error comes through.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use taskq::handler::{Task, TaskSet};
 use taskq::{Attempt, Payload, task};
 
@@ -67,6 +68,56 @@ async fn each_argument_is_found_by_its_shape() {
     assert_eq!(
         (mailer.0.load(Ordering::SeqCst), sent.load(Ordering::SeqCst)),
         (2, 2)
+    );
+}
+
+#[tokio::test]
+async fn a_handler_borrows_the_pool_of_its_worker_unless_another_is_given() {
+    #[task]
+    async fn sizes(pool: &PgPool, found: &Mutex<Vec<u32>>) {
+        let found = &mut *found.lock().expect("not poisoned");
+        found.push(pool.options().get_max_connections());
+    }
+
+    let (database, pool) = database().await;
+    let found = Arc::new(Mutex::new(Vec::<u32>::new()));
+    let mut db = pool.acquire().await.expect("a connection");
+    let sized = || {
+        worker(&database.pool_of(17))
+            .only::<(Sizes,)>()
+            .state_arc(found.clone())
+    };
+    Sizes::enqueue(&mut db).await.expect("enqueued");
+    drain(sized(), &pool).await;
+    Sizes::enqueue(&mut db).await.expect("enqueued");
+    drain(sized().state(database.pool_of(3)), &pool).await;
+    assert_eq!(*found.lock().expect("not poisoned"), [17, 3]);
+}
+
+#[tokio::test]
+async fn an_attempt_says_of_which_type_its_task_is_and_in_which_queue() {
+    #[task(name = "mail.places", alias = "old_places", queue = "mail")]
+    async fn places(attempt: &Attempt, found: &Mutex<BTreeSet<(String, String)>>) {
+        let place = (attempt.task_type().into(), attempt.queue().into());
+        found.lock().expect("not poisoned").insert(place);
+    }
+
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    Places::enqueue(&mut db).await.expect("enqueued");
+    let elsewhere = taskq::enqueue(&mut db, Places {}).queue("default");
+    elsewhere.await.expect("enqueued");
+    let old = "insert into taskq.task (task_type) values ('old_places')";
+    crate::support::execute(&pool, old).await;
+    let found = Arc::new(Mutex::new(BTreeSet::<(String, String)>::new()));
+    let worker = taskq::Worker::builder(pool.clone())
+        .only::<(Places,)>()
+        .state_arc(found.clone());
+    drain(worker, &pool).await;
+    let place = |queue: &str| ("mail.places".to_owned(), queue.to_owned());
+    assert_eq!(
+        *found.lock().expect("not poisoned"),
+        BTreeSet::from([place("default"), place("mail")])
     );
 }
 

@@ -22,6 +22,8 @@ use crate::task::metadata::Metadata;
 #[derive(Debug)]
 pub struct Attempt {
     pub(crate) task_id: i64,
+    pub(crate) task_type: &'static str,
+    pub(crate) queue: Arc<str>,
     pub(crate) number: u16,
     pub(crate) max_attempts: u16,
     pub(crate) deadline: Instant,
@@ -37,6 +39,16 @@ impl Attempt {
     /// idempotency key is made of.
     pub fn task_id(&self) -> i64 {
         self.task_id
+    }
+
+    /// Returns the task type, as its payload declares it. The row may say an alias.
+    pub fn task_type(&self) -> &str {
+        self.task_type
+    }
+
+    /// Returns the queue from which the task was claimed: that of its type, or the one that the enqueue said.
+    pub fn queue(&self) -> &str {
+        &self.queue
     }
 
     /// Returns the number of this attempt, from 1. A snooze and a hand-back use none.

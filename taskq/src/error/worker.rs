@@ -136,7 +136,7 @@ impl fmt::Display for WorkerError {
                 found,
             } => write!(
                 f,
-                "this worker may need {needed} connections at once, and the pool allows {found}: {for_handlers} for handlers with `&mut tx` (the concurrency of all its queues) and {} of its own; raise `PgPoolOptions::max_connections`, or lower the concurrency",
+                "this worker may need {needed} connections at once, and the pool allows {found}: {for_handlers} for handlers with `&mut tx` (the concurrency of the queues that they declare, and one for their tasks in other queues) and {} of its own; raise `PgPoolOptions::max_connections`, or lower the concurrency",
                 needed - for_handlers
             ),
             Self::NoSchema { schema } => write!(

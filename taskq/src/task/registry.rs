@@ -125,6 +125,13 @@ impl Registry {
             .collect()
     }
 
+    /// Tells whether a handler that completes its tasks in its own transaction declares this queue.
+    pub(crate) fn is_transactional_queue(&self, queue: &str) -> bool {
+        self.handlers.values().any(|it| {
+            it.options.queue == queue && it.declaration.delivery == Delivery::Transactional
+        })
+    }
+
     /// Returns the known name that an unknown one looks most like.
     pub(crate) fn similar_to(&self, unknown: &str) -> Option<&'static str> {
         self.handlers

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 
 use super::Worker;
+use super::places::Demand;
 use super::settings::Settings;
 use crate::attempt::state::States;
 use crate::error::WorkerError;
@@ -14,10 +15,6 @@ use crate::operate::{foreign_keys, migrate};
 use crate::store::{Schema, Store};
 use crate::task::declaration::{Registration, TaskSet};
 use crate::task::registry::Registry;
-
-/// Connections that a worker has for itself: for claims, for outcomes, for heartbeats, for rescues, and
-/// now and then for its other upkeep. One more listens, if it does.
-const OWN_CONNECTIONS: u32 = 5;
 
 /// Builds a [`Worker`]. Made by [`Worker::builder`].
 #[derive(Debug)]
@@ -38,16 +35,20 @@ impl Worker {
 
 impl WorkerBuilder {
     fn new(pool: PgPool) -> Self {
+        let mut states = States::default();
+        states.insert(Arc::new(pool.clone()));
         Self {
             pool,
             settings: Settings::default(),
-            states: States::default(),
+            states,
             only: None,
         }
     }
 
     /// Gives the worker a value that handlers borrow as `&T`. A second value of one type replaces
     /// the first.
+    ///
+    /// A handler with `&PgPool` borrows the worker's own pool unless another is given here.
     pub fn state<T: Send + Sync + 'static>(self, state: T) -> Self {
         self.state_arc(Arc::new(state))
     }
@@ -225,18 +226,13 @@ fn require_connections(
     settings: &Settings,
     registry: &Registry,
 ) -> Result<(), WorkerError> {
-    let for_handlers = if registry.transactional_names().is_empty() {
-        0
-    } else {
-        u32::try_from(settings.concurrency()).unwrap_or(u32::MAX)
-    };
-    let own = OWN_CONNECTIONS + u32::from(settings.listen);
-    let needed = for_handlers.saturating_add(own);
+    let demand = Demand::of(settings, registry);
+    let needed = demand.needed();
     let found = pool.options().get_max_connections();
     if found < needed {
         return Err(WorkerError::PoolTooSmall {
             needed,
-            for_handlers,
+            for_handlers: demand.for_handlers(),
             found,
         });
     }

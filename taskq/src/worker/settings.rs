@@ -103,11 +103,6 @@ impl Settings {
         Ok(self)
     }
 
-    /// Returns how many tasks may run at once.
-    pub(crate) fn concurrency(&self) -> usize {
-        self.queues.iter().map(|(_, concurrency)| concurrency).sum()
-    }
-
     pub(crate) fn queue_names(&self) -> Vec<String> {
         self.queues.iter().map(|(queue, _)| queue.clone()).collect()
     }

@@ -1,6 +1,7 @@
 //! What the parts of a worker share.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use sqlx::PgPool;
@@ -11,6 +12,7 @@ use uuid::Uuid;
 use super::claim::buffer::Buffer;
 use super::counters::Counters;
 use super::held::Held;
+use super::places::StrayPlaces;
 use super::settings::Settings;
 use super::shutdown::Stop;
 use crate::attempt::state::States;
@@ -27,11 +29,15 @@ pub(crate) struct Core {
     pub(crate) worker_id: Uuid,
     pub(crate) held: Held,
     pub(crate) counters: Counters,
+    /// In the order of the settings, for attempts to share.
+    pub(crate) queue_names: Vec<Arc<str>>,
     /// One for each queue, in the order of the settings.
     pub(crate) buffers: Vec<Buffer>,
     /// Tells the claimer that there is room.
     pub(crate) room: Notify,
     pub(crate) stop: Stop,
+    /// For handlers with a transaction in queues that no such handler declares.
+    pub(crate) stray_places: StrayPlaces,
     /// For rescues, and for cancelling queries on other connections: neither waits for claims,
     /// heartbeats or outcomes.
     pub(crate) spare: Mutex<Store<'static>>,
@@ -44,7 +50,14 @@ impl Core {
         states: States,
         registry: Registry,
     ) -> Self {
+        let connections = pool.options().get_max_connections();
         Self {
+            stray_places: StrayPlaces::of(&settings, &registry, connections),
+            queue_names: settings
+                .queues
+                .iter()
+                .map(|(queue, _)| Arc::from(queue.as_str()))
+                .collect(),
             spare: Mutex::new(Store::keeping(pool.clone(), settings.schema)),
             held: Held::new(settings.lease),
             buffers: settings

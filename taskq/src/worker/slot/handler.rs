@@ -24,6 +24,8 @@ use crate::worker::shared::Core;
 pub(crate) struct Execution<'a> {
     pub(crate) core: &'a Core,
     pub(crate) registration: &'a Registration,
+    /// Which of the worker's queues the task is in.
+    pub(crate) queue: usize,
     pub(crate) task: &'a ClaimedTask,
     /// Cancelled when the task is taken from its handler.
     pub(crate) taken: &'a CancellationToken,
@@ -161,6 +163,8 @@ impl Execution<'_> {
     fn attempt(&self, began: Instant) -> Attempt {
         Attempt {
             task_id: self.task.task_id,
+            task_type: self.registration.task_type,
+            queue: self.core.queue_names[self.queue].clone(),
             number: self.number(),
             max_attempts: self.max_attempts(),
             deadline: began + self.registration.declaration.timeout,

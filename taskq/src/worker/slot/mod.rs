@@ -1,6 +1,7 @@
 //! One place to run a handler: it takes task after task of a queue, and makes an attempt of each.
 
 mod handler;
+mod stray;
 mod transaction;
 
 use std::panic::AssertUnwindSafe;
@@ -22,7 +23,7 @@ use crate::task::declaration::Delivery;
 /// Runs the handlers of a queue's tasks, one after the other, until the worker stops.
 pub(crate) async fn run(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Settlement>) {
     let buffer = &core.buffers[queue];
-    let queue_name = core.settings.queues[queue].0.as_str();
+    let queue_name = &*core.queue_names[queue];
     let mut slot = Slot::default();
     while let Some(task) = slot.next(buffer).await {
         // At the level of errors, so that they are never without the task that they are about.
@@ -33,7 +34,7 @@ pub(crate) async fn run(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Se
             attempt = task.attempts.saturating_add(1),
             queue = queue_name,
         );
-        let settlement = slot.attempt(&core, &task).instrument(span).await;
+        let settlement = slot.attempt(&core, queue, &task).instrument(span).await;
         if let Some(settlement) = settlement {
             // The receiver is there for as long as handlers run.
             let _ = outcomes.send(settlement).await;
@@ -66,7 +67,12 @@ impl Slot {
     }
 
     /// Makes one attempt. Returns what is left to be written about the task, if anything is.
-    async fn attempt(&mut self, core: &Core, task: &ClaimedTask) -> Option<Settlement> {
+    async fn attempt(
+        &mut self,
+        core: &Core,
+        queue: usize,
+        task: &ClaimedTask,
+    ) -> Option<Settlement> {
         let Some(registration) = core.registry.find(&task.task_type) else {
             // Does not happen: the claim names the types that it wants.
             tracing::error!(
@@ -88,6 +94,7 @@ impl Slot {
         let execution = Execution {
             core,
             registration,
+            queue,
             task,
             taken: &self.token,
         };
@@ -95,6 +102,10 @@ impl Slot {
         let attempt = AssertUnwindSafe(async {
             match registration.declaration.delivery {
                 Delivery::AtLeastOnce => execution.run_handler(None).await,
+                // What is rare is boxed, so that slots stay small.
+                Delivery::Transactional if core.stray_places.are_shared_in(queue) => {
+                    Box::pin(stray::run(&execution)).await
+                }
                 Delivery::Transactional => transaction::run(&execution, session).await,
             }
         });
