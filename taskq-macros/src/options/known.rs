@@ -208,14 +208,30 @@ mod tests {
 
     #[test]
     fn another_word_is_not_taken_for_a_slip() {
-        for word in ["kind", "retry", "cron", "uniq"] {
+        for word in ["kind", "retry", "cron", "uniq", "backoff"] {
             assert!(!said_of(word).contains("did you mean"), "{word}");
         }
     }
 
     #[test]
     fn what_other_queues_call_an_option_is_explained() {
-        assert!(said_of("retries").contains("`max_attempts` says"));
-        assert!(said_of("unique").contains("no unique tasks yet"));
+        for (word, way_out) in [
+            ("retries", "`max_attempts = 5` says"),
+            ("unique", "no unique tasks yet"),
+            ("backoff", "taskq::outcome::retry_in"),
+            ("concurrency", ".queue(\"mail\", 5)"),
+            ("delay", ".delay(…)"),
+        ] {
+            let said = said_of(word);
+            assert!(said.starts_with(&format!("there is no option `{word}`: ")));
+            assert!(said.contains(way_out), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_option_that_there_is_has_no_other_explanation() {
+        for known in &KNOWN {
+            assert_eq!(said_of(known.name), "", "{}", known.name);
+        }
     }
 }

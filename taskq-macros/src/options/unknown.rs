@@ -8,26 +8,63 @@ use proc_macro2::Ident;
 const ALIKE: f64 = 0.75;
 
 /// What other task queues have as an option, and how to say it here.
-const ELSEWHERE: [(&str, &str); 2] = [
-    (
-        "retries",
-        "`max_attempts` says how often a task is attempted at most, the first time included",
-    ),
-    (
-        "unique",
-        "taskq has no unique tasks yet: look in your own tables, in the transaction that would enqueue \
-         the task, whether it is needed",
-    ),
+struct Elsewhere {
+    names: &'static [&'static str],
+    way_out: &'static str,
+}
+
+const ELSEWHERE: [Elsewhere; 8] = [
+    Elsewhere {
+        names: &["retries", "max_retries", "attempts"],
+        way_out: "`max_attempts = 5` says how often a task is attempted at most, the first time included",
+    },
+    Elsewhere {
+        names: &["backoff", "retry", "retry_delay", "retry_in"],
+        way_out: "a failed task waits 5 s, then twice as long each time, up to 6 h; for another wait return \
+                  `taskq::outcome::retry_in(…)` as the error, which `attempt.number()` can choose",
+    },
+    Elsewhere {
+        names: &["unique", "unique_key", "unique_for", "dedupe", "singleton"],
+        way_out: "taskq has no unique tasks yet; look in your own tables, in the transaction that would \
+                  enqueue the task, whether it is needed",
+    },
+    Elsewhere {
+        names: &["concurrency", "max_concurrency", "limit"],
+        way_out: "a worker limits how many tasks of a queue run at once: give the type a `queue`, and the \
+                  worker `.queue(\"mail\", 5)`",
+    },
+    Elsewhere {
+        names: &["rate", "rate_limit"],
+        way_out: "taskq has no limits of rate yet; a handler that finds no room may return \
+                  `taskq::outcome::snooze(…)` as the error, which uses no attempt",
+    },
+    Elsewhere {
+        names: &["delay", "run_at", "run_in"],
+        way_out: "each enqueue says when its task is due: `taskq::enqueue(&mut tx, …).delay(…)`",
+    },
+    Elsewhere {
+        names: &["expires", "ttl", "deadline"],
+        way_out: "taskq has no tasks that expire yet; a handler may look at `attempt.created_at()`, and return \
+                  `taskq::outcome::cancel(\"too late\")` as the error",
+    },
+    Elsewhere {
+        names: &["keep", "retention"],
+        way_out: "`result = \"keep\"` keeps completed tasks of this type with what they returned, and \
+                  `Worker::builder(pool).keep_completed(true)` those of every type",
+    },
 ];
 
 /// Makes the error that there is no such option among those that may stand here.
 pub(super) fn unknown(key: &Ident, names: &[&str]) -> syn::Error {
     let name = key.to_string();
-    let elsewhere = ELSEWHERE.iter().find(|(other, _)| *other == name);
-    let hint = match (elsewhere, meant(&name, names)) {
-        (Some((_, hint)), _) => format!("{hint}; "),
-        (None, Some(meant)) => format!("did you mean `{meant}`? "),
-        (None, None) => String::new(),
+    let elsewhere = ELSEWHERE.iter().find(|it| it.names.contains(&&*name));
+    if let Some(Elsewhere { way_out, .. }) = elsewhere {
+        let message = format!("there is no option `{name}`: {way_out}");
+        return syn::Error::new_spanned(key, message);
+    }
+    let hint = match meant(&name, names) {
+        Some(meant) => format!("did you mean `{meant}`? "),
+        None => String::new(),
     };
     let list: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     let list = list.join(", ");

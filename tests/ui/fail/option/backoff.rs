@@ -1,0 +1,4 @@
+#[taskq::task(backoff = "exponential")]
+async fn charge() {}
+
+fn main() {}

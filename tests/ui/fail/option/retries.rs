@@ -1,0 +1,4 @@
+#[taskq::task(retries = 3)]
+async fn charge() {}
+
+fn main() {}
