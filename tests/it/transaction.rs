@@ -311,24 +311,6 @@ async fn a_query_that_outlives_its_attempt_is_cancelled() {
 }
 
 #[tokio::test]
-async fn a_connection_that_dies_under_a_handler_is_a_recorded_failure() {
-    #[task]
-    async fn severed(tx: &mut PgConnection) -> sqlx::Result<()> {
-        write(tx, 1).await?;
-        query("select pg_terminate_backend(pg_backend_pid())")
-            .execute(tx)
-            .await
-            .map(drop)
-    }
-
-    let (_database, pool) = database().await;
-    effects(&pool).await;
-    let mut db = pool.acquire().await.expect("a connection");
-    let task_id = Severed::enqueue(&mut db).await.expect("enqueued").task_id;
-    after_failure(worker(&pool).only::<(Severed,)>(), &pool, task_id).await;
-}
-
-#[tokio::test]
 async fn a_snooze_rolls_back_and_uses_no_attempt() {
     #[task]
     async fn premature(tx: &mut PgConnection) -> anyhow::Result<()> {

@@ -1,5 +1,8 @@
 //! What a session says around attempts whose handler has the transaction: begin, undo, complete and commit.
 
+use futures_util::StreamExt;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::{AssertSqlSafe, Error, PgConnection, raw_sql};
 use uuid::Uuid;
 
@@ -38,7 +41,7 @@ impl OwnCompletions {
         schema: Schema,
         lease_id: Uuid,
         kept: Option<&Verdict>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), CompletionError> {
         let keep = kept.is_some();
         let name = format!("{}_{}", self.name, u8::from(keep));
         let is_prepared = &mut self.is_prepared[usize::from(keep)];
@@ -59,7 +62,21 @@ impl OwnCompletions {
             "{ACCEPT_ATTEMPT};\n{prepare}\nexecute {name} ({arguments});\n{COMMIT_AND_BEGIN}"
         );
         crash_point("before_commit");
-        raw_sql(AssertSqlSafe(text)).execute(tx).await?;
+        let mut answered = 0;
+        let mut answers = raw_sql(AssertSqlSafe(text)).fetch_many(tx);
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(answer) => answered += usize::from(answer.is_left()),
+                Err(error) => {
+                    let was_accepted = answered >= ACCEPT_ATTEMPT_STATEMENTS;
+                    return Err(CompletionError {
+                        error,
+                        was_accepted,
+                    });
+                }
+            }
+        }
+        drop(answers);
         *is_prepared = true;
         Ok(())
     }
@@ -73,6 +90,21 @@ impl OwnCompletions {
             }
         }
         Ok(())
+    }
+}
+
+/// Why a handler's transaction was not committed.
+#[derive(Debug)]
+pub(crate) struct CompletionError {
+    pub(crate) error: Error,
+    /// Whether Postgres had accepted what the handler did. Then the error is of a statement of ours.
+    pub(crate) was_accepted: bool,
+}
+
+impl CompletionError {
+    /// Tells whether the handler has no part in it.
+    pub(crate) fn is_interruption(&self) -> bool {
+        self.was_accepted || is_interruption(&self.error)
     }
 }
 
@@ -95,10 +127,35 @@ pub(crate) async fn commit_and_begin(tx: &mut PgConnection) -> Result<(), Error>
 // change beside them.
 pub(crate) const BEGIN: &str = "begin isolation level read committed; savepoint taskq_attempt";
 
+const ACCEPT_ATTEMPT_STATEMENTS: usize = 2;
 const ACCEPT_ATTEMPT: &str = "set constraints all immediate; release savepoint taskq_attempt";
 
 const COMMIT_AND_BEGIN: &str =
     "commit; begin isolation level read committed; savepoint taskq_attempt";
+
+/// Tells whether a statement failed because the connection or the server did, or because others were in the
+/// way. What was asked makes no difference then.
+pub(crate) fn is_interruption(error: &Error) -> bool {
+    let Some(refusal) = error.as_database_error() else {
+        return true;
+    };
+    let code = refusal.code();
+    let code = code.as_deref().unwrap_or_default();
+    // Connection, serialization and deadlocks, resources, an operator's intervention, system. But a limit that
+    // cancels a query is mostly one that somebody has set for it.
+    matches!(code.get(..2), Some("08" | "40" | "53" | "57" | "58")) && code != "57014"
+        || ends_session(refusal)
+}
+
+/// Tells whether a connection of which a statement failed so can be used no more.
+pub(crate) fn is_lost(error: &Error) -> bool {
+    error.as_database_error().is_none_or(ends_session)
+}
+
+fn ends_session(refusal: &dyn DatabaseError) -> bool {
+    let refusal = refusal.try_downcast_ref::<PgDatabaseError>();
+    refusal.is_some_and(|it| matches!(it.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+}
 
 /// Tells whether a completion failed because the task was rescued.
 pub(crate) fn is_lease_gone(error: &Error) -> bool {

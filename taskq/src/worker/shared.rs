@@ -15,6 +15,7 @@ use super::held::Held;
 use super::places::StrayPlaces;
 use super::settings::Settings;
 use super::shutdown::Stop;
+use super::slot::returns::Returns;
 use crate::attempt::state::States;
 use crate::store::{Store, WorkerRow};
 use crate::task::registry::Registry;
@@ -38,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) stop: Stop,
     /// For handlers with a transaction in queues that no such handler declares.
     pub(crate) stray_places: StrayPlaces,
+    /// Tasks that were returned uncharged.
+    pub(crate) returns: Returns,
     /// For rescues, and for cancelling queries on other connections: neither waits for claims,
     /// heartbeats or outcomes.
     pub(crate) spare: Mutex<Store<'static>>,
@@ -70,6 +73,7 @@ impl Core {
             // Random for each start: a restarted process must not keep its predecessor's work alive.
             worker_id: Uuid::new_v4(),
             stop: Stop::default(),
+            returns: Returns::default(),
             pool,
             settings,
             registry,

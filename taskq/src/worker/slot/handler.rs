@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::attempt::outcome::{Outcome, panic_message};
 use crate::attempt::state::Parts;
 use crate::attempt::tx::Tx;
+use crate::attempt::verbs::{Wish, wish_of};
 use crate::attempt::verdict::{Settlement, Verdict};
 use crate::attempt::{Attempt, Cancellation, Ending};
 use crate::error::{BoxError, DecodeError};
@@ -31,6 +32,25 @@ pub(crate) struct Execution<'a> {
     pub(crate) taken: &'a CancellationToken,
 }
 
+/// How a handler's run ended.
+#[derive(Debug)]
+pub(crate) enum Handled {
+    /// With this verdict.
+    Decided(Decided),
+    /// It was taken from its handler: the lease was lost, and the task belongs to somebody else.
+    Lost,
+}
+
+/// What became of a task, as its handler decided it.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(crate) verdict: Verdict,
+    /// Whether the verdict says no more than that the handler failed. If its connection failed too, nobody
+    /// knows what the handler would have done.
+    pub(crate) is_failure: bool,
+    took: Duration,
+}
+
 /// What is left to be written about a task after an attempt.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -38,19 +58,29 @@ pub(crate) enum Ended {
     Settled,
     /// This verdict.
     Unsettled(Verdict),
+    /// That it waits again: its transaction's connection failed, or Postgres did not commit.
+    Interrupted(Interrupted),
     /// Nothing: the lease was lost, and the task belongs to somebody else.
     Lost,
 }
 
+/// An attempt that ended without a fault of its handler.
+#[derive(Debug)]
+pub(crate) struct Interrupted {
+    pub(crate) error: String,
+    /// What becomes of the task if it is interrupted too often.
+    pub(crate) charged: Verdict,
+}
+
 impl Execution<'_> {
     /// Runs the handler, in a transaction if one is given, and decides.
-    pub(crate) async fn run_handler(&self, tx: Option<&mut Tx>) -> Ended {
+    pub(crate) async fn run_handler(&self, tx: Option<&mut Tx>) -> Handled {
         // Both may have come while the task waited for a transaction.
         if self.taken.is_cancelled() {
-            return Ended::Lost;
+            return Handled::Lost;
         }
         if self.core.stop.now.is_cancelled() {
-            return Ended::Unsettled(Verdict::HandBack);
+            return Handled::Decided(Verdict::HandBack.into());
         }
         let began = Instant::now();
         let Ending(attempt) = &Ending(Arc::new(self.attempt(began)));
@@ -68,7 +98,7 @@ impl Execution<'_> {
                     error = verdict.error(),
                     "payload is invalid; the task is set aside"
                 );
-                return Ended::Unsettled(verdict);
+                return Handled::Decided(verdict.into());
             }
         };
         let handler = AssertUnwindSafe(handler).catch_unwind();
@@ -80,20 +110,23 @@ impl Execution<'_> {
                 Ok(Err(panic)) => Outcome::Failed(panic_message(&*panic).into()),
                 Err(_) => Outcome::Failed(self.timed_out()),
             },
-            () = self.taken.cancelled() => return Ended::Lost,
+            () = self.taken.cancelled() => return Handled::Lost,
             () = self.core.stop.now.cancelled() => {
                 tracing::info!("worker is stopping; the task is handed back");
-                return Ended::Unsettled(Verdict::HandBack);
+                return Handled::Decided(Verdict::HandBack.into());
             }
         };
         crash_point("after_handler");
         // An error whose text panics is a failure like any other.
         let decide = AssertUnwindSafe(|| self.decide(outcome, attempt));
-        let verdict = std::panic::catch_unwind(decide).unwrap_or_else(|panic| {
+        let (verdict, is_failure) = std::panic::catch_unwind(decide).unwrap_or_else(|panic| {
             self.decide(Outcome::Failed(panic_message(&*panic).into()), attempt)
         });
-        log(&verdict, began.elapsed());
-        Ended::Unsettled(verdict)
+        Handled::Decided(Decided {
+            verdict,
+            is_failure,
+            took: began.elapsed(),
+        })
     }
 
     // A panic while a payload is decoded must not end more than this attempt either.
@@ -107,19 +140,25 @@ impl Execution<'_> {
         })
     }
 
-    fn decide(&self, outcome: Outcome, attempt: &Attempt) -> Verdict {
+    /// Decides, and tells whether the verdict says no more than that the handler failed.
+    fn decide(&self, outcome: Outcome, attempt: &Attempt) -> (Verdict, bool) {
         let (number, max_attempts) = (attempt.number, attempt.max_attempts);
+        let wish = attempt.take_wish();
         match outcome {
-            Outcome::Completed => Verdict::of_success(attempt.take_wish(), number, max_attempts),
+            Outcome::Completed => (Verdict::of_success(wish, number, max_attempts), false),
             Outcome::Kept(result) => {
-                match Verdict::of_success(attempt.take_wish(), number, max_attempts) {
+                let verdict = match Verdict::of_success(wish, number, max_attempts) {
                     Verdict::Complete => Verdict::Keep { result },
                     wished => wished,
-                }
+                };
+                (verdict, false)
             }
             Outcome::Failed(error) => {
-                let wish = attempt.take_wish();
-                Verdict::of_failure(&error, wish, number, max_attempts, fastrand::f64())
+                let wish = wish.or_else(|| wish_of(&*error));
+                let is_failure = matches!(wish, None | Some(Wish::RetryIn(_)));
+                let verdict =
+                    Verdict::of_failure(&error, wish, number, max_attempts, fastrand::f64());
+                (verdict, is_failure)
             }
         }
     }
@@ -182,6 +221,23 @@ impl Execution<'_> {
             self.registration.declaration.timeout
         )
         .into()
+    }
+}
+
+impl Decided {
+    /// Reports the attempt's end.
+    pub(crate) fn log(&self) {
+        log(&self.verdict, self.took);
+    }
+}
+
+impl From<Verdict> for Decided {
+    fn from(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            is_failure: false,
+            took: Duration::ZERO,
+        }
     }
 }
 

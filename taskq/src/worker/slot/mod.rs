@@ -1,22 +1,25 @@
 //! One place to run a handler: it takes task after task of a queue, and makes an attempt of each.
 
 mod handler;
+pub(crate) mod returns;
 mod stray;
 mod transaction;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use self::handler::{Ended, Execution};
+use self::handler::{Ended, Execution, Handled, Interrupted, log};
 use self::transaction::Session;
 use super::claim::buffer::Buffer;
 use super::shared::Core;
-use crate::attempt::verdict::Settlement;
+use crate::attempt::verdict::{Settlement, Verdict};
 use crate::store::ClaimedTask;
 use crate::task::declaration::Delivery;
 
@@ -101,7 +104,13 @@ impl Slot {
         let session = &mut self.session;
         let attempt = AssertUnwindSafe(async {
             match registration.declaration.delivery {
-                Delivery::AtLeastOnce => execution.run_handler(None).await,
+                Delivery::AtLeastOnce => match execution.run_handler(None).await {
+                    Handled::Decided(decided) => {
+                        decided.log();
+                        Ended::Unsettled(decided.verdict)
+                    }
+                    Handled::Lost => Ended::Lost,
+                },
                 // What is rare is boxed, so that slots stay small.
                 Delivery::Transactional if core.stray_places.are_shared_in(queue) => {
                     Box::pin(stray::run(&execution)).await
@@ -110,8 +119,18 @@ impl Slot {
             }
         });
         match attempt.catch_unwind().await {
-            Ok(Ended::Settled) => None,
+            Ok(Ended::Settled) => {
+                core.returns.forget(task.task_id);
+                None
+            }
             Ok(Ended::Unsettled(verdict)) => {
+                core.returns.forget(task.task_id);
+                execution.count(&verdict);
+                Some(execution.settlement(verdict))
+            }
+            Ok(Ended::Interrupted(interrupted)) => {
+                // Boxed, so that slots stay small: it is rare.
+                let verdict = Box::pin(return_or_charge(&execution, interrupted)).await;
                 execution.count(&verdict);
                 Some(execution.settlement(verdict))
             }
@@ -128,4 +147,32 @@ impl Slot {
             }
         }
     }
+}
+
+/// Returns a task uncharged whose transaction was interrupted, after a pause: whatever happened to the
+/// connection may go on for a while. One that is interrupted again and again is charged at last.
+async fn return_or_charge(execution: &Execution<'_>, interrupted: Interrupted) -> Verdict {
+    let Interrupted { error, charged } = interrupted;
+    let core = execution.core;
+    let Some(pause) = core.returns.record(execution.task.task_id, fastrand::f64()) else {
+        tracing::warn!(
+            error,
+            "the task's transaction was interrupted {} times in a row; now the attempt counts",
+            returns::MOST + 1
+        );
+        log(&charged, Duration::ZERO);
+        return charged;
+    };
+    tracing::warn!(
+        error,
+        ?pause,
+        "the connection of the task's transaction failed; the task runs again, and this attempt does not count"
+    );
+    tokio::select! {
+        () = sleep(pause) => {}
+        () = core.stop.gently.cancelled() => {}
+        // The settlement will find the lease gone.
+        () = execution.taken.cancelled() => {}
+    }
+    Verdict::HandBack
 }

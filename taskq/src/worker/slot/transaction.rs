@@ -6,9 +6,12 @@
 //! attempt's transaction on the same connection. The lease's row comes last because a row locked early would hold up its
 //! heartbeat. It must be there to be deleted: if somebody rescued the task meanwhile, everything is
 //! rolled back, and that is the fence. A failed attempt goes back to the savepoint, and its record
-//! commits in the handler's place. Where the connection itself fails, the record takes the way of
-//! all other outcomes; it counts only if the lease is still there, so it cannot undo a commit whose
-//! answer was lost.
+//! commits in the handler's place.
+//!
+//! Where the connection itself fails, or Postgres does not commit what it had accepted, the handler is not to
+//! blame: the task waits again, uncharged (see [`returns`](super::returns)). What is written about it then takes the
+//! way of all other outcomes. It counts only if the lease is still there, so it cannot undo a commit whose answer
+//! was lost.
 
 use std::io;
 use std::pin::pin;
@@ -18,13 +21,13 @@ use sqlx::Error;
 use sqlx::error::DatabaseError;
 use tokio::time::timeout;
 
-use super::handler::{Ended, Execution, log};
+use super::handler::{Decided, Ended, Execution, Handled, Interrupted};
 use crate::attempt::tx::Tx;
 use crate::attempt::verbs::error_text;
 use crate::attempt::verdict::Verdict;
 use crate::error::BoxError;
 use crate::faults::crash_point;
-use crate::store::{self, OwnCompletions, Store};
+use crate::store::{self, CompletionError, OwnCompletions, Store};
 
 /// How long to put a task off for which no transaction could be begun.
 const NO_TRANSACTION_DELAY: Duration = Duration::from_secs(1);
@@ -92,13 +95,13 @@ pub(crate) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -
         }
     };
     let ended = match execution.run_handler(Some(&mut session.tx)).await {
-        Ended::Unsettled(verdict) if verdict.is_completion() => {
-            session.complete(execution, &verdict).await
+        Handled::Decided(decided) if decided.verdict.is_completion() => {
+            session.complete(execution, &decided).await
         }
-        Ended::Unsettled(verdict) => Box::pin(session.record(execution, verdict)).await,
-        ended => {
+        Handled::Decided(decided) => Box::pin(session.record(execution, decided)).await,
+        Handled::Lost => {
             Box::pin(session.roll_back(execution)).await;
-            return ended;
+            return Ended::Lost;
         }
     };
     // Any other session goes back to the pool, which rolls it back or finds it broken.
@@ -110,31 +113,51 @@ pub(crate) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -
 
 impl Session {
     /// Commits what the handler did, and with it the completion of its task.
-    async fn complete(&mut self, execution: &Execution<'_>, verdict: &Verdict) -> Ended {
-        let error = match self.settle(execution, verdict).await {
-            Ok(ended) => return ended,
-            Err(error) => error,
+    async fn complete(&mut self, execution: &Execution<'_>, decided: &Decided) -> Ended {
+        let failure = match self.settle(execution, &decided.verdict).await {
+            Ok(ended) => {
+                decided.log();
+                return ended;
+            }
+            Err(failure) => failure,
         };
-        if error.as_database_error().is_none() {
-            tracing::warn!(%error, "the commit was not answered; if it did not happen, the attempt counts as failed");
-            let error = format!("its transaction was not committed: {}", error_text(&error));
-            return Ended::Unsettled(execution.failed_at_end(error.into()));
+        if failure.is_interruption() {
+            let error = error_text(&failure.error);
+            let charged = format!("its transaction was not committed: {error}");
+            return Ended::Interrupted(Interrupted {
+                error,
+                charged: execution.failed_at_end(charged.into()),
+            });
         }
-        let verdict = execution.failed_at_end(unacceptable(error));
-        log(&verdict, Duration::ZERO);
-        Box::pin(self.record(execution, verdict)).await
+        let verdict = execution.failed_at_end(unacceptable(failure.error));
+        Box::pin(self.record(execution, verdict.into())).await
     }
 
     /// Undoes what the handler did, and commits in its place what becomes of the task.
-    async fn record(&mut self, execution: &Execution<'_>, verdict: Verdict) -> Ended {
+    async fn record(&mut self, execution: &Execution<'_>, decided: Decided) -> Ended {
         let undo = store::undo_attempt(&mut self.tx);
         let recorded = match stop_query(execution, self.backend, undo).await {
-            Ok(()) => self.settle(execution, &verdict).await,
-            Err(error) => Err(error),
+            Ok(()) => {
+                decided.log();
+                let recorded = self.settle(execution, &decided.verdict).await;
+                recorded.map_err(|failure| failure.error)
+            }
+            // It failed because the connection did, as far as anybody can tell.
+            Err(error) if decided.is_failure && store::is_lost(&error) => {
+                let error = decided.verdict.error().unwrap_or_default().to_owned();
+                return Ended::Interrupted(Interrupted {
+                    error,
+                    charged: decided.verdict,
+                });
+            }
+            Err(error) => {
+                decided.log();
+                Err(error)
+            }
         };
         recorded.unwrap_or_else(|error| {
             tracing::debug!(%error, "the handler's transaction is broken; recording the outcome on another connection");
-            Ended::Unsettled(verdict)
+            Ended::Unsettled(decided.verdict)
         })
     }
 
@@ -144,14 +167,18 @@ impl Session {
         &mut self,
         execution: &Execution<'_>,
         verdict: &Verdict,
-    ) -> Result<Ended, Error> {
+    ) -> Result<Ended, CompletionError> {
         let held = &execution.core.held;
         let lease_id = execution.task.lease_id;
         held.set_settling([lease_id], true);
         let settled = if verdict.is_completion() {
             self.commit_completion(execution, verdict).await
         } else {
-            Box::pin(self.commit_record(execution, verdict)).await
+            let recorded = Box::pin(self.commit_record(execution, verdict)).await;
+            recorded.map_err(|error| CompletionError {
+                error,
+                was_accepted: true,
+            })
         };
         crash_point("after_commit");
         match settled {
@@ -168,16 +195,20 @@ impl Session {
         &mut self,
         execution: &Execution<'_>,
         verdict: &Verdict,
-    ) -> Result<Ended, Error> {
+    ) -> Result<Ended, CompletionError> {
         let schema = execution.core.settings.schema;
         let kept = execution.keeps_completed().then_some(verdict);
         let completed =
             self.completions
                 .complete(&mut self.tx, schema, execution.task.lease_id, kept);
-        match step(completed).await {
-            Ok(()) => Ok(Ended::Settled),
-            Err(error) if store::is_lease_gone(&error) => Ok(Ended::Lost),
-            Err(error) => Err(error),
+        match timeout(STEP_LIMIT, completed).await {
+            Ok(Ok(())) => Ok(Ended::Settled),
+            Ok(Err(failure)) if store::is_lease_gone(&failure.error) => Ok(Ended::Lost),
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => Err(CompletionError {
+                error: no_answer(),
+                was_accepted: false,
+            }),
         }
     }
 
@@ -226,15 +257,16 @@ async fn stop_query<T>(
 }
 
 async fn step<T>(statement: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    match timeout(STEP_LIMIT, statement).await {
-        Ok(result) => result,
-        Err(_) => Err(Error::Io(io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!(
-                "no connection, or no answer, within {STEP_LIMIT:?}; does the pool allow more connections than the server?"
-            ),
-        ))),
-    }
+    timeout(STEP_LIMIT, statement)
+        .await
+        .unwrap_or_else(|_| Err(no_answer()))
+}
+
+fn no_answer() -> Error {
+    Error::Io(io::Error::new(
+        io::ErrorKind::TimedOut,
+        format!("Postgres did not answer within {STEP_LIMIT:?}"),
+    ))
 }
 
 /// Says why a transaction cannot be committed whose handler found nothing wrong.
