@@ -103,6 +103,7 @@ mod lane;
 
 mod store;
 
+mod begin;
 mod enqueue;
 
 pub mod operate;
@@ -131,6 +132,7 @@ pub use taskq_macros::{Payload, task};
 
 pub use crate::attempt::Attempt;
 pub use crate::attempt::tx::Tx;
+pub use crate::begin::begin;
 pub use crate::enqueue::{Enqueue, Enqueued, enqueue, enqueue_copy, enqueue_many};
 pub use crate::error::{EnqueueError, MigrateError, ResultError, WorkerError};
 pub use crate::operate::migrate::migrate;

@@ -25,6 +25,7 @@ mod result;
 mod retry;
 mod roles;
 mod rolling;
+mod session;
 mod sql;
 mod start;
 mod stop;

@@ -74,6 +74,8 @@ pub enum WorkerError {
         /// What it does when a task is claimed.
         action: String,
     },
+    /// The server is a standby: it can only be read.
+    Standby,
     /// The application closed the pool while the worker was running.
     PoolClosed,
     /// A background loop of the worker stopped by itself, which is a defect of taskq.
@@ -152,6 +154,9 @@ impl fmt::Display for WorkerError {
                 "the tables in schema `{schema}` have version {found}, and this program needs {needed}: run `taskq::migrate(&pool)` first"
             ),
             Self::SchemaTooNew(versions) => versions.fmt(f),
+            Self::Standby => f.write_str(
+                "this server is a standby, which can only be read: connect the pool to the primary, for instance with `target_session_attrs` of your connection pooler or by its own host name",
+            ),
             Self::ForeignKey {
                 constraint,
                 table,

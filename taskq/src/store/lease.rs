@@ -35,6 +35,16 @@ impl Store<'_> {
         extended
     }
 
+    /// Returns the tasks, each with its lease, that are left in leases of a worker which it does not hold.
+    pub(crate) async fn strays(
+        &mut self,
+        worker_id: Uuid,
+        held: &[Uuid],
+    ) -> Result<Vec<(Uuid, i64)>, Error> {
+        let query = query_as(self.schema.sql.strays).bind(worker_id).bind(held);
+        self.call(async |db| query.fetch_all(db).await).await
+    }
+
     /// Finds leases that have run out, oldest first, from where the last page ended.
     pub(crate) async fn expired(
         &mut self,

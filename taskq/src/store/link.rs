@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Error, PgConnection, PgPool, Postgres, raw_sql};
+use sqlx::{Connection, Error, PgConnection, PgPool, Postgres, raw_sql};
 use tokio::time::timeout;
 
 /// How long one call of a loop may take.
@@ -47,17 +47,31 @@ impl Link {
     ) -> Result<T, Error> {
         let mut connection = match self.connection.take() {
             Some(connection) => Borrowed(Some(connection)),
-            None => {
-                let mut fresh = Borrowed(Some(within(self.pool.acquire()).await?));
-                within(raw_sql(AFRESH).execute(fresh.get())).await?;
-                fresh
-            }
+            None => self.usable().await?,
         };
         let result = within(verb(connection.get())).await;
         if result.is_ok() {
             self.connection = connection.0.take();
         }
         result
+    }
+
+    /// Takes a connection from the pool. One that somebody has left in a transaction that failed, or in one that
+    /// sqlx takes for open, is closed, and another is taken.
+    async fn usable(&self) -> Result<Borrowed, Error> {
+        let most = self.pool.options().get_max_connections();
+        for _ in 0..most {
+            let mut fresh = Borrowed(Some(within(self.pool.acquire()).await?));
+            let answer = within(raw_sql(AFRESH).execute(fresh.get())).await;
+            let is_usable = !fresh.get().is_in_transaction();
+            match answer {
+                Ok(_) if is_usable => return Ok(fresh),
+                Ok(_) => {}
+                Err(Error::Database(refusal)) if refusal.code().as_deref() == Some("25P02") => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::PoolTimedOut)
     }
 }
 

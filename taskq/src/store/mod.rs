@@ -33,7 +33,8 @@ pub(crate) use self::refusal::{Refusal, is_too_much};
 pub use self::schema::Schema;
 pub(crate) use self::statements::in_schema;
 pub(crate) use self::transaction::{
-    BEGIN, CompletionError, OwnCompletions, commit_and_begin, is_lease_gone, is_lost, undo_attempt,
+    Committed, Completion, CompletionError, FreshSession, OwnStatements, end_backend,
+    is_lease_gone, is_lost, is_read_only, mixes_up_statements, undo_attempt,
 };
 
 /// A connection, and the schema whose tables are spoken to. Its methods are the verbs.

@@ -54,6 +54,20 @@ impl Store<'_> {
         self.call(async |db| query.fetch_one(db).await).await
     }
 
+    /// Stops the query that a handler has left running on another connection, unless that is over. Returns
+    /// whether there was one.
+    pub(crate) async fn cancel_leftover(&mut self, process_id: i32) -> Result<bool, Error> {
+        let query = query_scalar(self.schema.sql.cancel_leftover).bind(process_id);
+        let cancelled: Option<bool> = self.call(async |db| query.fetch_optional(db).await).await?;
+        Ok(cancelled.unwrap_or_default())
+    }
+
+    /// Tells whether the server is a standby.
+    pub(crate) async fn is_standby(&mut self) -> Result<bool, Error> {
+        let query = query_scalar("select pg_is_in_recovery()");
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
     /// Stops the query that another connection's backend is running.
     pub(crate) async fn cancel_backend(&mut self, process_id: i32) -> Result<(), Error> {
         let query = sqlx::query(self.schema.sql.cancel_backend).bind(process_id);

@@ -95,10 +95,10 @@ statements! {
         rescue = rescue + move,
         rescue_refused = rescue + refused + move,
     }
-    lease { heartbeat, expired, left }
+    lease { heartbeat, strays, expired, left }
     fleet { register, unregister, census, advance_ids }
     history { count, prune }
-    operate { result, schema_exists, schema_version, cancel_backend }
+    operate { result, schema_exists, schema_version, cancel_backend, cancel_leftover }
     check { check_waiting, check_last, check_running, foreign_keys }
 }
 

@@ -1,9 +1,14 @@
 //! What a session says around attempts whose handler has the transaction: begin, undo, complete and commit.
 
+use std::fmt::Write;
+
 use futures_util::StreamExt;
 use sqlx::error::DatabaseError;
-use sqlx::postgres::{PgDatabaseError, PgSeverity};
-use sqlx::{AssertSqlSafe, Error, PgConnection, raw_sql};
+use sqlx::postgres::{PgDatabaseError, PgRow, PgSeverity};
+use sqlx::{
+    AssertSqlSafe, Either, Error, PgConnection, Row, SqlSafeStr, SqlStr, query_as, query_scalar,
+    raw_sql,
+};
 use uuid::Uuid;
 
 use super::Schema;
@@ -11,26 +16,111 @@ use super::leave::storable;
 use crate::attempt::verdict::Verdict;
 use crate::faults::{self, crash_point};
 
-/// What a session has prepared for completing the tasks of its handlers' transactions.
+/// What a session is like before any handler has used it, and how it is made so again.
+///
+/// A handler may change its session in any way: settings, the role, temporary tables, locks. What it changed in
+/// the database it may keep; the next task must not see the rest of it.
+#[derive(Debug, Default)]
+pub(crate) struct FreshSession {
+    /// What the pool does to each new connection (`after_connect`), as SQL.
+    restore: String,
+    /// How many statements that is.
+    restored: usize,
+    /// How many statements are prepared by name on a new connection.
+    named: i64,
+}
+
+impl FreshSession {
+    /// Learns from a new connection of the pool what the others were like when they were new.
+    pub(crate) async fn of_new(connection: &mut PgConnection) -> Result<Self, Error> {
+        let settings: Vec<(String, String)> = query_as(CHANGED_SETTINGS)
+            .persistent(false)
+            .fetch_all(&mut *connection)
+            .await?;
+        let mut restore = String::new();
+        for (name, value) in &settings {
+            let (name, value) = (literal(Some(name)), literal(Some(value)));
+            write!(restore, "select set_config({name}, {value}, false);")
+                .expect("a string takes everything");
+        }
+        let named = query_scalar(NAMED_STATEMENTS)
+            .persistent(false)
+            .fetch_one(connection)
+            .await?;
+        Ok(Self {
+            restore,
+            restored: settings.len(),
+            named,
+        })
+    }
+
+    /// Gives the session back the role and the settings that it had.
+    fn reset(&self) -> String {
+        format!("{RESET};{}", self.restore)
+    }
+
+    /// Begins an attempt's transaction on a connection of the pool, in whatever state somebody has left it. It
+    /// fails only where an error has aborted a transaction of theirs.
+    pub(crate) fn begin(&self) -> SqlStr {
+        // Without a transaction, `rollback` alone would warn, and the server would log that.
+        let reset = self.reset();
+        AssertSqlSafe(format!(
+            "begin; rollback; begin; {reset} commit; {BEGIN_ATTEMPT}"
+        ))
+        .into_sql_str()
+    }
+}
+
+/// What a session has prepared, and what it knows of its handlers' habits.
 ///
 /// Sent as text, a statement would be planned each time, which takes as long as running it. The names
 /// are this session's alone: a connection that could not be cleared keeps what is prepared on it.
 #[derive(Debug)]
-pub(crate) struct OwnCompletions {
+pub(crate) struct OwnStatements {
     name: String,
     is_prepared: [bool; 2],
+    /// Whether a handler has made temporary tables.
+    has_temporary: bool,
 }
 
-impl OwnCompletions {
-    pub(crate) fn new() -> Self {
-        Self {
-            name: format!("taskq_complete_own_{:x}", fastrand::u64(..)),
+/// What is to be completed.
+#[derive(Debug)]
+pub(crate) struct Completion<'a> {
+    pub(crate) schema: Schema,
+    pub(crate) lease_id: Uuid,
+    /// What is kept of the task, if it is.
+    pub(crate) kept: Option<&'a Verdict>,
+    /// Whether handlers of its type deallocate what is prepared: then it is prepared each time.
+    pub(crate) deallocates: bool,
+}
+
+/// A completion that was committed.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    /// Whether the session has something left of the handler that the next task must not see.
+    pub(crate) is_dirty: bool,
+    /// Whether its prepared statements are gone, those of sqlx too: it can only be closed.
+    pub(crate) is_broken: bool,
+}
+
+impl OwnStatements {
+    /// Prepares the look at what a handler has left. Returns the process of the server that works on it.
+    pub(crate) async fn prepare(tx: &mut PgConnection) -> Result<(Self, i32), Error> {
+        let name = format!("taskq_own_{:x}", fastrand::u64(..));
+        let text =
+            format!("prepare {name}_left as {LEFT_BEHIND}; select pg_backend_pid() as backend");
+        // As text: a handler of somebody else's may have taken from sqlx what it has prepared.
+        let row = raw_sql(AssertSqlSafe(text)).fetch_one(tx).await?;
+        let own = Self {
+            name,
             is_prepared: [false; 2],
-        }
+            has_temporary: false,
+        };
+        Ok((own, row.try_get_unchecked("backend")?))
     }
 
     /// Completes the task of a handler's own transaction, commits, and begins the next transaction,
-    /// all in one round trip. Where the task is `kept`, so is what this verdict says of its result.
+    /// all in one round trip.
     ///
     /// Fails as a whole, and leaves the transaction to be rolled back, if the handler has broken a
     /// deferred constraint or ended the transaction, or if the lease is gone: see
@@ -38,13 +128,16 @@ impl OwnCompletions {
     pub(crate) async fn complete(
         &mut self,
         tx: &mut PgConnection,
-        schema: Schema,
-        lease_id: Uuid,
-        kept: Option<&Verdict>,
-    ) -> Result<(), CompletionError> {
+        fresh: &FreshSession,
+        completion: &Completion<'_>,
+    ) -> Result<Committed, CompletionError> {
+        let Completion {
+            schema,
+            lease_id,
+            kept,
+            deallocates,
+        } = *completion;
         let keep = kept.is_some();
-        let name = format!("{}_{}", self.name, u8::from(keep));
-        let is_prepared = &mut self.is_prepared[usize::from(keep)];
         let arguments = match kept {
             None => format!("'{lease_id}'"),
             Some(verdict) => format!(
@@ -53,59 +146,147 @@ impl OwnCompletions {
                 literal(verdict.error().map(storable).as_deref())
             ),
         };
-        let prepare = match (*is_prepared, keep) {
-            (true, _) => String::new(),
-            (false, false) => format!("prepare {name} as {};", schema.sql.complete_own),
-            (false, true) => format!("prepare {name} as {};", schema.sql.complete_own_kept),
+        let statement = if keep {
+            schema.sql.complete_own_kept
+        } else {
+            schema.sql.complete_own
         };
+        let mut name = format!("{}_{}", self.name, u8::from(keep));
+        let is_prepared = self.is_prepared[usize::from(keep)];
+        let (mut prepare, mut deallocate) = (String::new(), String::new());
+        if deallocates {
+            name.push_str("_once");
+            deallocate = format!("deallocate {name};");
+        }
+        if deallocates || !is_prepared {
+            prepare = format!("prepare {name} as {statement};");
+        }
+        let reset = fresh.reset();
+        let left = self.look();
         let text = format!(
-            "{ACCEPT_ATTEMPT};\n{prepare}\nexecute {name} ({arguments});\n{COMMIT_AND_BEGIN}"
+            "{ACCEPT_ATTEMPT}; {reset}\n{prepare}\nexecute {name} ({arguments}); {deallocate}\n\
+             commit; {BEGIN_ATTEMPT}; {left}"
         );
         crash_point("before_commit");
+        let mut committed = Committed {
+            is_dirty: false,
+            is_broken: false,
+        };
+        // The statement with which the attempt is committed, and which an error after it cannot undo.
+        let commit = ACCEPT_STATEMENTS
+            + RESET_STATEMENTS
+            + fresh.restored
+            + usize::from(!prepare.is_empty())
+            + 1
+            + usize::from(!deallocate.is_empty())
+            + 1;
         let mut answered = 0;
         let mut answers = raw_sql(AssertSqlSafe(text)).fetch_many(tx);
         while let Some(answer) = answers.next().await {
             match answer {
-                Ok(answer) => answered += usize::from(answer.is_left()),
+                Ok(Either::Left(_)) => answered += 1,
+                Ok(Either::Right(row)) if answered > commit => {
+                    (committed.is_dirty, self.has_temporary) = self.left_behind(&row);
+                }
+                Ok(Either::Right(_)) => {}
+                Err(error) if answered >= commit => {
+                    tracing::debug!(%error, "a session cannot be used again");
+                    committed.is_broken = true;
+                    break;
+                }
                 Err(error) => {
-                    let was_accepted = answered >= ACCEPT_ATTEMPT_STATEMENTS;
+                    let was_accepted = answered >= ACCEPT_STATEMENTS;
                     return Err(CompletionError {
-                        error,
                         was_accepted,
+                        ..CompletionError::unanswered(error)
                     });
                 }
             }
         }
         drop(answers);
-        *is_prepared = true;
-        Ok(())
+        self.is_prepared[usize::from(keep)] |= !deallocates;
+        Ok(committed)
     }
 
-    /// Takes back what was prepared.
-    pub(crate) async fn forget(self, tx: &mut PgConnection) -> Result<(), Error> {
+    /// Ends an attempt's transaction and begins the next.
+    pub(crate) async fn commit_and_begin(
+        &mut self,
+        tx: &mut PgConnection,
+    ) -> Result<Committed, Error> {
+        crash_point("before_commit");
+        let text = format!("commit; {BEGIN_ATTEMPT}; {}", self.look());
+        let row = raw_sql(AssertSqlSafe(text)).fetch_one(tx).await?;
+        let (is_dirty, has_temporary) = self.left_behind(&row);
+        self.has_temporary = has_temporary;
+        Ok(Committed {
+            is_dirty,
+            is_broken: false,
+        })
+    }
+
+    /// Looks at what a handler has left. Fails if our own statements are among what it took away.
+    fn look(&self) -> String {
+        // Whoever has made temporary tables once does so again.
+        let discard = if self.has_temporary {
+            "discard temp; "
+        } else {
+            ""
+        };
+        format!("{discard}execute {}_left", self.name)
+    }
+
+    /// Reads that, and whether there are temporary tables, or have been.
+    fn left_behind(&self, row: &PgRow) -> (bool, bool) {
+        let has = |column: &str| row.try_get_unchecked::<bool, _>(column).unwrap_or(true);
+        let has_temporary = has("has_temporary");
+        (
+            has("has_more") || has_temporary && !self.has_temporary,
+            has_temporary,
+        )
+    }
+
+    /// Undoes everything in the open transaction, makes the session as it was, and begins a transaction.
+    pub(crate) async fn clean(
+        &mut self,
+        tx: &mut PgConnection,
+        fresh: &FreshSession,
+    ) -> Result<(), Error> {
+        let reset = fresh.reset();
+        let text = format!("rollback; begin; {reset} {CLEAN}; commit; {BEGIN_ATTEMPT}");
+        raw_sql(AssertSqlSafe(text)).execute(tx).await.map(drop)
+    }
+
+    /// Takes back what was prepared too, and leaves the session as a new one. Returns whether it is.
+    pub(crate) async fn forget(
+        self,
+        tx: &mut PgConnection,
+        fresh: &FreshSession,
+    ) -> Result<bool, Error> {
+        let reset = fresh.reset();
+        let name = &self.name;
+        let mut deallocate = format!("deallocate {name}_left;");
         for keep in [0, 1] {
             if self.is_prepared[keep] {
-                let text = format!("deallocate {}_{keep}", self.name);
-                raw_sql(AssertSqlSafe(text)).execute(&mut *tx).await?;
+                write!(deallocate, "deallocate {name}_{keep};").expect("a string takes everything");
             }
         }
-        Ok(())
+        let text = format!(
+            "rollback; begin; {reset} {CLEAN}; {deallocate} commit; begin; {NAMED_STATEMENTS}"
+        );
+        let rows = raw_sql(AssertSqlSafe(text)).fetch_all(tx).await?;
+        let named = rows
+            .last()
+            .map(|row| row.try_get_unchecked::<i64, _>("named"));
+        Ok(named.transpose()? == Some(fresh.named))
     }
 }
 
-/// Why a handler's transaction was not committed.
-#[derive(Debug)]
-pub(crate) struct CompletionError {
-    pub(crate) error: Error,
-    /// Whether Postgres had accepted what the handler did. Then the error is of a statement of ours.
-    pub(crate) was_accepted: bool,
-}
-
-impl CompletionError {
-    /// Tells whether the handler has no part in it.
-    pub(crate) fn is_interruption(&self) -> bool {
-        self.was_accepted || is_interruption(&self.error)
-    }
+/// Ends the connection of a transaction, whose session can be made clean by nothing else. The pool then finds
+/// it broken.
+pub(crate) async fn end_backend(tx: &mut PgConnection) {
+    let ended = raw_sql("rollback; select pg_terminate_backend(pg_backend_pid())").execute(tx);
+    // It is never answered.
+    drop(ended.await);
 }
 
 /// Undoes the effects of a handler.
@@ -116,22 +297,75 @@ pub(crate) async fn undo_attempt(tx: &mut PgConnection) -> Result<(), Error> {
     undone
 }
 
-/// Ends an attempt's transaction and begins the next.
-pub(crate) async fn commit_and_begin(tx: &mut PgConnection) -> Result<(), Error> {
-    crash_point("before_commit");
-    raw_sql(COMMIT_AND_BEGIN).execute(tx).await.map(drop)
+/// Why a handler's transaction was not committed.
+#[derive(Debug)]
+pub(crate) struct CompletionError {
+    pub(crate) error: Error,
+    /// Whether Postgres had accepted what the handler did. Then the error is of a statement of ours.
+    pub(crate) was_accepted: bool,
+    /// Whether the handler had left a query running, which was cancelled.
+    pub(crate) is_of_leftover: bool,
+}
+
+impl CompletionError {
+    /// An error of a statement of ours.
+    pub(crate) fn ours(error: Error) -> Self {
+        Self {
+            was_accepted: true,
+            ..Self::unanswered(error)
+        }
+    }
+
+    /// An error of which nobody knows whose it is.
+    pub(crate) fn unanswered(error: Error) -> Self {
+        Self {
+            error,
+            was_accepted: false,
+            is_of_leftover: false,
+        }
+    }
+
+    pub(crate) fn of_leftover(self) -> Self {
+        Self {
+            is_of_leftover: true,
+            ..self
+        }
+    }
+
+    /// Tells whether the handler has no part in it.
+    pub(crate) fn is_interruption(&self) -> bool {
+        self.was_accepted || !self.is_of_leftover && is_interruption(&self.error)
+    }
 }
 
 /// Begins an attempt's transaction.
 // Whatever isolation the database defaults to: the statements that settle a task follow rows that
 // change beside them.
-pub(crate) const BEGIN: &str = "begin isolation level read committed; savepoint taskq_attempt";
+const BEGIN_ATTEMPT: &str = "begin isolation level read committed; savepoint taskq_attempt";
 
-const ACCEPT_ATTEMPT_STATEMENTS: usize = 2;
+const ACCEPT_STATEMENTS: usize = 2;
 const ACCEPT_ATTEMPT: &str = "set constraints all immediate; release savepoint taskq_attempt";
 
-const COMMIT_AND_BEGIN: &str =
-    "commit; begin isolation level read committed; savepoint taskq_attempt";
+/// Takes back the role and the settings that somebody has given a session. What has not changed costs nothing.
+const RESET_STATEMENTS: usize = 3;
+const RESET: &str = "reset session authorization; reset role; reset all";
+
+/// Settings that a session has changed after it was connected. The role is one that `pg_settings` does not show.
+const CHANGED_SETTINGS: &str = "select name, setting from pg_settings where source = 'session' and name <> 'role' \
+    union all select 'role', current_setting('role') where current_setting('role') <> 'none'";
+
+/// Tells what a handler has left on its session, apart from settings. Locks are simply released.
+const LEFT_BEHIND: &str = "select pg_advisory_unlock_all(), \
+    pg_my_temp_schema() <> 0 as has_temporary, \
+    exists (select from pg_listening_channels()) or exists (select from pg_cursors) as has_more";
+
+/// Takes back what a transaction leaves behind when it is over.
+const CLEAN: &str =
+    "close all; unlisten *; discard temp; discard sequences; select pg_advisory_unlock_all()";
+
+/// Counts what was prepared by name, and not by a driver.
+const NAMED_STATEMENTS: &str =
+    "select count(*) as named from pg_prepared_statements where from_sql";
 
 /// Tells whether a statement failed because the connection or the server did, or because others were in the
 /// way. What was asked makes no difference then.
@@ -155,6 +389,18 @@ pub(crate) fn is_lost(error: &Error) -> bool {
 fn ends_session(refusal: &dyn DatabaseError) -> bool {
     let refusal = refusal.try_downcast_ref::<PgDatabaseError>();
     refusal.is_some_and(|it| matches!(it.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+}
+
+/// Tells whether a statement failed because of what somebody else has prepared on its session, or deallocated.
+pub(crate) fn mixes_up_statements(error: &Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    matches!(code.as_deref(), Some("26000" | "42P05"))
+}
+
+/// Tells whether a statement failed because the server writes nothing: a standby, or one that was told so.
+pub(crate) fn is_read_only(error: &Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.as_deref() == Some("25006")
 }
 
 /// Tells whether a completion failed because the task was rescued.

@@ -152,6 +152,7 @@ impl WorkerBuilder {
         let settings = self.settings.validated(declared_queues)?;
         registry.require_states(&self.states)?;
         require_connections(&self.pool, &settings, &registry)?;
+        require_primary(&self.pool, settings.schema).await?;
         migrate::require_version(&self.pool, settings.schema).await?;
         let mut store = Store::keeping(self.pool.clone(), settings.schema);
         foreign_keys::require_harmless(&mut store).await?;
@@ -218,6 +219,16 @@ fn linked_registrations() -> Vec<Registration> {
         .into_iter()
         .copied()
         .collect()
+}
+
+/// Requires a server that can be written to. A worker goes on where its server becomes a standby later.
+async fn require_primary(pool: &PgPool, schema: Schema) -> Result<(), WorkerError> {
+    let mut store = Store::keeping(pool.clone(), schema);
+    match store.is_standby().await {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(WorkerError::Standby),
+        Err(error) => Err(WorkerError::Database(error)),
+    }
 }
 
 /// Requires a pool in which handlers do not wait for each other's connections, nor the worker for theirs.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, OnceCell};
 use tokio::time::sleep_until;
 use uuid::Uuid;
 
@@ -15,10 +16,14 @@ use super::held::Held;
 use super::places::StrayPlaces;
 use super::settings::Settings;
 use super::shutdown::Stop;
+use super::slot::deallocating::Deallocating;
 use super::slot::returns::Returns;
 use crate::attempt::state::States;
-use crate::store::{Store, WorkerRow};
+use crate::store::{FreshSession, Store, WorkerRow};
 use crate::task::registry::Registry;
+
+/// How long to wait for a new connection that is only looked at.
+const LEARN_LIMIT: Duration = Duration::from_secs(3);
 
 /// What the parts of a worker share.
 #[derive(Debug)]
@@ -34,13 +39,20 @@ pub(crate) struct Core {
     pub(crate) queue_names: Vec<Arc<str>>,
     /// One for each queue, in the order of the settings.
     pub(crate) buffers: Vec<Buffer>,
-    /// Tells the claimer that there is room.
+    /// Tells the claimer that there is room, or something else to do.
     pub(crate) room: Notify,
+    /// Whether there may be leases of this worker that it does not hold.
+    may_have_strays: AtomicBool,
+    /// Whether outcomes wait to be written.
+    pub(crate) outcomes_wait: AtomicBool,
     pub(crate) stop: Stop,
     /// For handlers with a transaction in queues that no such handler declares.
     pub(crate) stray_places: StrayPlaces,
     /// Tasks that were returned uncharged.
     pub(crate) returns: Returns,
+    /// Task types whose handlers deallocate prepared statements.
+    pub(crate) deallocating: Deallocating,
+    fresh_session: OnceCell<FreshSession>,
     /// For rescues, and for cancelling queries on other connections: neither waits for claims,
     /// heartbeats or outcomes.
     pub(crate) spare: Mutex<Store<'static>>,
@@ -70,10 +82,14 @@ impl Core {
                 .collect(),
             counters: Counters::default(),
             room: Notify::new(),
+            may_have_strays: AtomicBool::new(false),
+            outcomes_wait: AtomicBool::new(false),
             // Random for each start: a restarted process must not keep its predecessor's work alive.
             worker_id: Uuid::new_v4(),
             stop: Stop::default(),
             returns: Returns::default(),
+            deallocating: Deallocating::default(),
+            fresh_session: OnceCell::new(),
             pool,
             settings,
             registry,
@@ -84,6 +100,45 @@ impl Core {
     /// Speaks to this worker's tables on a connection of its own.
     pub(crate) fn store(&self) -> Store<'static> {
         Store::keeping(self.pool.clone(), self.settings.schema)
+    }
+
+    /// Returns what a new connection of the pool is like. The first call makes one, to look at it.
+    pub(crate) async fn fresh_session(&self) -> Result<&FreshSession, sqlx::Error> {
+        let learn = || async {
+            // A pool with the same hooks, because the pool itself may give an old connection.
+            let options = self.pool.options().clone();
+            let alone = options
+                .min_connections(0)
+                .max_connections(1)
+                .acquire_timeout(LEARN_LIMIT);
+            let alone = alone.connect_lazy_with((*self.pool.connect_options()).clone());
+            let learned = match alone.acquire().await {
+                Ok(mut connection) => FreshSession::of_new(&mut connection).await,
+                // There may be no connection to spare beside those of the pool.
+                Err(_) => FreshSession::of_new(&mut *self.pool.acquire().await?).await,
+            };
+            alone.close().await;
+            learned
+        };
+        // Boxed: it happens once.
+        self.fresh_session
+            .get_or_try_init(|| Box::pin(learn()))
+            .await
+    }
+
+    /// Has the claimer look for leases of this worker that it does not hold.
+    pub(crate) fn look_for_strays(&self) {
+        self.may_have_strays.store(true, Ordering::Relaxed);
+        self.room.notify_one();
+    }
+
+    pub(crate) fn take_may_have_strays(&self) -> bool {
+        self.may_have_strays.load(Ordering::Relaxed)
+            && self.may_have_strays.swap(false, Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_outcomes(&self) -> bool {
+        self.outcomes_wait.load(Ordering::Relaxed)
     }
 
     pub(crate) fn works_on(&self, queue: &str) -> bool {

@@ -12,12 +12,12 @@ use tokio_util::sync::CancellationToken;
 use crate::attempt::outcome::{Outcome, panic_message};
 use crate::attempt::state::Parts;
 use crate::attempt::tx::Tx;
-use crate::attempt::verbs::{Wish, wish_of};
+use crate::attempt::verbs::{Wish, chain, wish_of};
 use crate::attempt::verdict::{Settlement, Verdict};
 use crate::attempt::{Attempt, Cancellation, Ending};
 use crate::error::{BoxError, DecodeError};
 use crate::faults::crash_point;
-use crate::store::{ClaimedTask, version_of};
+use crate::store::{ClaimedTask, mixes_up_statements, version_of};
 use crate::task::declaration::{Keep, Registration};
 use crate::worker::shared::Core;
 
@@ -48,6 +48,8 @@ pub(crate) struct Decided {
     /// Whether the verdict says no more than that the handler failed. If its connection failed too, nobody
     /// knows what the handler would have done.
     pub(crate) is_failure: bool,
+    /// Whether it failed over a prepared statement that is missing, or there already.
+    pub(crate) is_mixed_up: bool,
     took: Duration,
 }
 
@@ -119,13 +121,12 @@ impl Execution<'_> {
         crash_point("after_handler");
         // An error whose text panics is a failure like any other.
         let decide = AssertUnwindSafe(|| self.decide(outcome, attempt));
-        let (verdict, is_failure) = std::panic::catch_unwind(decide).unwrap_or_else(|panic| {
+        let decided = std::panic::catch_unwind(decide).unwrap_or_else(|panic| {
             self.decide(Outcome::Failed(panic_message(&*panic).into()), attempt)
         });
         Handled::Decided(Decided {
-            verdict,
-            is_failure,
             took: began.elapsed(),
+            ..decided
         })
     }
 
@@ -140,25 +141,29 @@ impl Execution<'_> {
         })
     }
 
-    /// Decides, and tells whether the verdict says no more than that the handler failed.
-    fn decide(&self, outcome: Outcome, attempt: &Attempt) -> (Verdict, bool) {
+    fn decide(&self, outcome: Outcome, attempt: &Attempt) -> Decided {
         let (number, max_attempts) = (attempt.number, attempt.max_attempts);
         let wish = attempt.take_wish();
         match outcome {
-            Outcome::Completed => (Verdict::of_success(wish, number, max_attempts), false),
-            Outcome::Kept(result) => {
-                let verdict = match Verdict::of_success(wish, number, max_attempts) {
-                    Verdict::Complete => Verdict::Keep { result },
-                    wished => wished,
-                };
-                (verdict, false)
-            }
+            Outcome::Completed => Verdict::of_success(wish, number, max_attempts).into(),
+            Outcome::Kept(result) => match Verdict::of_success(wish, number, max_attempts) {
+                Verdict::Complete => Verdict::Keep { result }.into(),
+                wished => wished.into(),
+            },
             Outcome::Failed(error) => {
                 let wish = wish.or_else(|| wish_of(&*error));
                 let is_failure = matches!(wish, None | Some(Wish::RetryIn(_)));
+                let is_mixed_up = is_failure
+                    && chain(&*error)
+                        .filter_map(|error| error.downcast_ref())
+                        .any(mixes_up_statements);
                 let verdict =
                     Verdict::of_failure(&error, wish, number, max_attempts, fastrand::f64());
-                (verdict, is_failure)
+                Decided {
+                    is_failure,
+                    is_mixed_up,
+                    ..verdict.into()
+                }
             }
         }
     }
@@ -231,11 +236,21 @@ impl Decided {
     }
 }
 
+impl Interrupted {
+    pub(crate) fn of(charged: Verdict) -> Self {
+        Self {
+            error: charged.error().unwrap_or_default().to_owned(),
+            charged,
+        }
+    }
+}
+
 impl From<Verdict> for Decided {
     fn from(verdict: Verdict) -> Self {
         Self {
             verdict,
             is_failure: false,
+            is_mixed_up: false,
             took: Duration::ZERO,
         }
     }

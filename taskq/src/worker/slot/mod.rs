@@ -1,5 +1,6 @@
 //! One place to run a handler: it takes task after task of a queue, and makes an attempt of each.
 
+pub(crate) mod deallocating;
 mod handler;
 pub(crate) mod returns;
 mod stray;
@@ -28,7 +29,7 @@ pub(crate) async fn run(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Se
     let buffer = &core.buffers[queue];
     let queue_name = &*core.queue_names[queue];
     let mut slot = Slot::default();
-    while let Some(task) = slot.next(buffer).await {
+    while let Some(task) = slot.next(&core, buffer).await {
         // At the level of errors, so that they are never without the task that they are about.
         let span = tracing::error_span!(
             "task",
@@ -59,12 +60,12 @@ struct Slot {
 
 impl Slot {
     /// Returns the next task. While the slot waits for it, it holds no session.
-    async fn next(&mut self, buffer: &Buffer) -> Option<ClaimedTask> {
+    async fn next(&mut self, core: &Core, buffer: &Buffer) -> Option<ClaimedTask> {
         if let Some(task) = buffer.take() {
             return Some(task);
         }
         if let Some(session) = self.session.take() {
-            session.end().await;
+            session.end(core).await;
         }
         buffer.next().await
     }

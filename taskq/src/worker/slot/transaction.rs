@@ -17,17 +17,19 @@ use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
-use sqlx::Error;
 use sqlx::error::DatabaseError;
+use sqlx::{Connection, Error, PgPool, raw_sql};
 use tokio::time::timeout;
 
 use super::handler::{Decided, Ended, Execution, Handled, Interrupted};
 use crate::attempt::tx::Tx;
 use crate::attempt::verbs::error_text;
 use crate::attempt::verdict::Verdict;
+use crate::begin::begin_with;
 use crate::error::BoxError;
 use crate::faults::crash_point;
-use crate::store::{self, CompletionError, OwnCompletions, Store};
+use crate::store::{self, Committed, Completion, CompletionError, OwnStatements, Store};
+use crate::worker::shared::Core;
 
 /// How long to put a task off for which no transaction could be begun.
 const NO_TRANSACTION_DELAY: Duration = Duration::from_secs(1);
@@ -38,42 +40,97 @@ const CANCEL_AFTER: Duration = Duration::from_millis(50);
 /// How long to wait for a query to stop that was cancelled, and for any step of ours.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long a completion may go unanswered before the worker asks whether the handler has left a query running.
+const LEFTOVER_AFTER: Duration = Duration::from_secs(1);
+
 /// A connection with a transaction that has just begun, and the process of the server that works on
 /// it. A slot keeps it from task to task, so that one transaction's end and the next one's beginning
 /// are one round trip.
 pub(crate) struct Session {
     tx: Tx,
     backend: i32,
-    completions: OwnCompletions,
+    own: OwnStatements,
+    /// Whether the next task may have it.
+    is_usable: bool,
+    /// Whether the connection has failed.
+    is_lost: bool,
 }
 
 impl Session {
     async fn begin(execution: &Execution<'_>) -> Result<Self, Error> {
-        // By a task of its own, which ends when the answer has come: where this future is dropped before,
-        // sqlx would put the connection back into the pool, and it would be in a transaction there.
-        let pool = execution.core.pool.clone();
-        let begun = tokio::spawn(async move { pool.begin_with(store::BEGIN).await });
-        let transaction = begun.await.map_err(io::Error::other)??;
-        let mut tx = Tx { transaction };
-        let backend = Store::on(&mut tx, execution.core.settings.schema)
-            .backend()
-            .await?;
+        let pool = &execution.core.pool;
+        let fresh = execution.core.fresh_session().await?;
+        let mut begun = begin_with(pool, fresh.begin()).await;
+        if begun
+            .as_ref()
+            .is_err_and(|error| error.as_database_error().is_some())
+        {
+            close_unusable(pool).await;
+            begun = begin_with(pool, fresh.begin()).await;
+        }
+        let mut tx = Tx {
+            transaction: begun?,
+        };
+        let prepared = OwnStatements::prepare(&mut tx).await;
         crash_point("after_begin");
+        let (own, backend) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                store::end_backend(&mut tx).await;
+                return Err(error);
+            }
+        };
         Ok(Self {
             tx,
             backend,
-            completions: OwnCompletions::new(),
+            own,
+            is_usable: true,
+            is_lost: false,
         })
     }
 
-    /// Ends it where nothing is left to run.
-    pub(crate) async fn end(mut self) {
+    /// Ends it where nothing is left to run. The pool gets the connection as clean as a new one, or broken.
+    pub(crate) async fn end(self, core: &Core) {
+        let Self { mut tx, own, .. } = self;
         let ended = async {
-            self.completions.forget(&mut self.tx).await?;
-            self.tx.transaction.rollback().await
+            let fresh = core.fresh_session().await?;
+            if own.forget(&mut tx, fresh).await? {
+                return Ok(true);
+            }
+            tracing::debug!("a handler has prepared statements; its connection is closed");
+            Ok(false)
         };
-        if let Err(error) = step(ended).await {
+        let is_clean = step(ended).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "a connection cannot be cleared; it is closed");
+            false
+        });
+        let end = async {
+            if is_clean {
+                tx.transaction.rollback().await
+            } else {
+                store::end_backend(&mut tx).await;
+                Ok(())
+            }
+        };
+        if let Err(error) = step(end).await {
             tracing::debug!(%error, "an idle connection failed");
+        }
+    }
+}
+
+/// Closes the connections of a pool that lie idle in it and have been left in a transaction that failed, or in
+/// one that sqlx takes for open. Whoever takes one of them can do nothing with it.
+async fn close_unusable(pool: &PgPool) {
+    // Kept until the end, so that each is looked at once.
+    let mut usable = Vec::new();
+    while let Some(mut connection) = pool.try_acquire() {
+        let answered = raw_sql("begin; rollback").execute(&mut *connection);
+        let answered = step(async { answered.await.map(drop) }).await;
+        if answered.is_err() || connection.is_in_transaction() {
+            tracing::warn!("closing a connection that somebody left in an unfinished transaction");
+            drop(connection.detach());
+        } else {
+            usable.push(connection);
         }
     }
 }
@@ -83,7 +140,7 @@ pub(crate) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -
     let begun = match kept.take() {
         Some(session) => Ok(session),
         // What is rare is boxed, so that slots stay small: a worker may have thousands.
-        None => Box::pin(step(Session::begin(execution))).await,
+        None => Box::pin(begin_in_time(execution)).await,
     };
     let mut session = match begun {
         Ok(session) => session,
@@ -101,14 +158,27 @@ pub(crate) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -
         Handled::Decided(decided) => Box::pin(session.record(execution, decided)).await,
         Handled::Lost => {
             Box::pin(session.roll_back(execution)).await;
-            return Ended::Lost;
+            Ended::Lost
         }
     };
-    // Any other session goes back to the pool, which rolls it back or finds it broken.
-    if matches!(ended, Ended::Settled) {
-        *kept = Some(session);
+    match ended {
+        Ended::Settled if session.is_usable => *kept = Some(session),
+        // The pool finds out by itself that the connection is broken; asking it takes long.
+        Ended::Interrupted(_) if session.is_lost => drop(session),
+        _ => Box::pin(session.end(execution.core)).await,
     }
     ended
+}
+
+async fn begin_in_time(execution: &Execution<'_>) -> Result<Session, Error> {
+    timeout(STEP_LIMIT, Session::begin(execution)).await.unwrap_or_else(|_| {
+        Err(Error::Io(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!(
+                "no connection, or no answer, within {STEP_LIMIT:?}; does the pool allow more connections than the server?"
+            ),
+        )))
+    })
 }
 
 impl Session {
@@ -122,6 +192,7 @@ impl Session {
             Err(failure) => failure,
         };
         if failure.is_interruption() {
+            self.is_lost = store::is_lost(&failure.error);
             let error = error_text(&failure.error);
             let charged = format!("its transaction was not committed: {error}");
             return Ended::Interrupted(Interrupted {
@@ -129,7 +200,7 @@ impl Session {
                 charged: execution.failed_at_end(charged.into()),
             });
         }
-        let verdict = execution.failed_at_end(unacceptable(failure.error));
+        let verdict = execution.failed_at_end(unacceptable(failure));
         Box::pin(self.record(execution, verdict.into())).await
     }
 
@@ -137,18 +208,26 @@ impl Session {
     async fn record(&mut self, execution: &Execution<'_>, decided: Decided) -> Ended {
         let undo = store::undo_attempt(&mut self.tx);
         let recorded = match stop_query(execution, self.backend, undo).await {
+            // It failed over what somebody else has prepared on this session, or deallocated.
+            Ok(()) if decided.is_mixed_up => {
+                store::end_backend(&mut self.tx).await;
+                self.is_lost = true;
+                return Ended::Interrupted(Interrupted::of(decided.verdict));
+            }
             Ok(()) => {
                 decided.log();
-                let recorded = self.settle(execution, &decided.verdict).await;
-                recorded.map_err(|failure| failure.error)
+                match self.settle(execution, &decided.verdict).await {
+                    // The handler failed because the server writes nothing now.
+                    Err(failure) if decided.is_failure && store::is_read_only(&failure.error) => {
+                        return Ended::Interrupted(Interrupted::of(decided.verdict));
+                    }
+                    recorded => recorded.map_err(|failure| failure.error),
+                }
             }
             // It failed because the connection did, as far as anybody can tell.
             Err(error) if decided.is_failure && store::is_lost(&error) => {
-                let error = decided.verdict.error().unwrap_or_default().to_owned();
-                return Ended::Interrupted(Interrupted {
-                    error,
-                    charged: decided.verdict,
-                });
+                self.is_lost = true;
+                return Ended::Interrupted(Interrupted::of(decided.verdict));
             }
             Err(error) => {
                 decided.log();
@@ -175,10 +254,7 @@ impl Session {
             self.commit_completion(execution, verdict).await
         } else {
             let recorded = Box::pin(self.commit_record(execution, verdict)).await;
-            recorded.map_err(|error| CompletionError {
-                error,
-                was_accepted: true,
-            })
+            recorded.map_err(CompletionError::ours)
         };
         crash_point("after_commit");
         match settled {
@@ -196,19 +272,30 @@ impl Session {
         execution: &Execution<'_>,
         verdict: &Verdict,
     ) -> Result<Ended, CompletionError> {
-        let schema = execution.core.settings.schema;
-        let kept = execution.keeps_completed().then_some(verdict);
-        let completed =
-            self.completions
-                .complete(&mut self.tx, schema, execution.task.lease_id, kept);
-        match timeout(STEP_LIMIT, completed).await {
-            Ok(Ok(())) => Ok(Ended::Settled),
-            Ok(Err(failure)) if store::is_lease_gone(&failure.error) => Ok(Ended::Lost),
-            Ok(Err(failure)) => Err(failure),
-            Err(_) => Err(CompletionError {
-                error: no_answer(),
-                was_accepted: false,
-            }),
+        let core = execution.core;
+        let fresh = core.fresh_session().await.map_err(CompletionError::ours)?;
+        let task_type = execution.registration.task_type;
+        let completion = Completion {
+            schema: core.settings.schema,
+            lease_id: execution.task.lease_id,
+            kept: execution.keeps_completed().then_some(verdict),
+            deallocates: core.deallocating.contains(task_type),
+        };
+        let completed = self.own.complete(&mut self.tx, fresh, &completion);
+        match unless_left_over(execution, self.backend, completed).await {
+            Ok(committed) => {
+                if committed.is_dirty || committed.is_broken {
+                    Box::pin(self.clean_up(execution, &committed)).await;
+                }
+                Ok(Ended::Settled)
+            }
+            Err(failure) if store::is_lease_gone(&failure.error) => Ok(Ended::Lost),
+            Err(failure) => {
+                if failure.was_accepted && store::mixes_up_statements(&failure.error) {
+                    core.deallocating.insert(task_type);
+                }
+                Err(failure)
+            }
         }
     }
 
@@ -223,15 +310,30 @@ impl Session {
         if counted.is_empty() {
             return Ok(Ended::Lost);
         }
-        step(store::commit_and_begin(&mut self.tx)).await?;
+        let committed = step(self.own.commit_and_begin(&mut self.tx)).await?;
+        if committed.is_dirty {
+            self.clean_up(execution, &committed).await;
+        }
         Ok(Ended::Settled)
     }
 
     /// Undoes everything, where the task is somebody else's.
-    async fn roll_back(self, execution: &Execution<'_>) {
-        let rollback = self.tx.transaction.rollback();
-        if let Err(error) = stop_query(execution, self.backend, rollback).await {
+    async fn roll_back(&mut self, execution: &Execution<'_>) {
+        let undo = store::undo_attempt(&mut self.tx);
+        if let Err(error) = stop_query(execution, self.backend, undo).await {
             tracing::debug!(%error, "rollback failed; the connection is closed, which rolls back");
+        }
+    }
+
+    /// Makes the session clean for the next task, where a handler has left something on it.
+    async fn clean_up(&mut self, execution: &Execution<'_>, committed: &Committed) {
+        self.is_usable = !committed.is_broken;
+        if committed.is_dirty && self.is_usable {
+            let clean = async {
+                let fresh = execution.core.fresh_session().await?;
+                self.own.clean(&mut self.tx, fresh).await
+            };
+            self.is_usable = step(clean).await.is_ok();
         }
     }
 }
@@ -256,6 +358,29 @@ async fn stop_query<T>(
     step(statement).await
 }
 
+/// Waits for a completion. Where the handler has dropped a query that still runs, as after a time limit of its
+/// own, that query is cancelled, and the completion fails with it.
+async fn unless_left_over<T>(
+    execution: &Execution<'_>,
+    backend: i32,
+    completion: impl Future<Output = Result<T, CompletionError>>,
+) -> Result<T, CompletionError> {
+    let mut completion = pin!(completion);
+    if let Ok(result) = timeout(LEFTOVER_AFTER, &mut completion).await {
+        return result;
+    }
+    let mut spare = execution.core.spare.lock().await;
+    let cancelled = spare.cancel_leftover(backend).await;
+    drop(spare);
+    match timeout(STEP_LIMIT, completion).await {
+        Ok(Err(failure)) if matches!(cancelled, Ok(true)) && !failure.was_accepted => {
+            Err(failure.of_leftover())
+        }
+        Ok(result) => result,
+        Err(_) => Err(CompletionError::unanswered(no_answer())),
+    }
+}
+
 async fn step<T>(statement: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     timeout(STEP_LIMIT, statement)
         .await
@@ -270,7 +395,11 @@ fn no_answer() -> Error {
 }
 
 /// Says why a transaction cannot be committed whose handler found nothing wrong.
-fn unacceptable(error: Error) -> BoxError {
+fn unacceptable(failure: CompletionError) -> BoxError {
+    if failure.is_of_leftover {
+        return "the handler returned while a query of its transaction was running, which was cancelled: a limit around a query of `tx` must not be followed by success".into();
+    }
+    let error = failure.error;
     let code = error.as_database_error().and_then(DatabaseError::code);
     match code.as_deref() {
         Some("25P01" | "3B001") => {
