@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use self::buffer::Buffer;
 use self::queue::Queue;
+use super::held::strays::{self, Looks};
 use super::operators::Wake;
 use super::shared::{Core, sleep_until_some};
 use crate::attempt::verdict::{Settlement, Verdict};
@@ -48,6 +49,7 @@ pub(crate) struct Claimer {
     outcomes: mpsc::Sender<Settlement>,
     /// Whose turn it is.
     next_queue: usize,
+    looks: Looks,
 }
 
 /// Slots to open for the tasks of a queue.
@@ -71,6 +73,7 @@ impl Claimer {
             wakes,
             outcomes,
             next_queue: 0,
+            looks: Looks::default(),
             core,
         }
     }
@@ -80,10 +83,11 @@ impl Claimer {
     ///
     /// # Cancel safety
     ///
-    /// What a claim under way was taking stays in its lease until that runs out.
+    /// What a claim under way was taking is handed back when the worker stops, or stays in its lease until that runs out.
     pub(crate) async fn claim(&mut self) -> Option<NewSlots> {
         while !self.core.stop.gently.is_cancelled() {
             self.hand_back_stale().await;
+            self.hand_back_strays().await;
             let Some(queue) = self.take_turn() else {
                 self.wait().await;
                 continue;
@@ -105,6 +109,20 @@ impl Claimer {
             if buffer.has_stale() {
                 hand_back(buffer.take_stale(), &self.outcomes).await;
             }
+        }
+    }
+
+    /// Hands back what this worker has in the tables and does not hold, where there may be such.
+    async fn hand_back_strays(&mut self) {
+        let lease = self.core.settings.lease;
+        if self.core.take_may_have_strays() {
+            self.looks.begin(lease);
+        }
+        if !self.looks.take(lease) {
+            return;
+        }
+        if let Err(error) = strays::hand_back(&self.core, &mut self.store).await {
+            tracing::debug!(%error, "cannot hand back tasks that this worker does not hold; trying again");
         }
     }
 
@@ -137,6 +155,7 @@ impl Claimer {
             () = self.core.room.notified() => {}
             Some(wake) = self.wakes.recv() => self.record_wake(&wake),
             () = sleep_until_some(next_end) => {}
+            () = sleep_until_some(self.looks.next()) => {}
             () = sleep(STALE_PERIOD), if has_waiting => {}
         }
     }
@@ -161,6 +180,10 @@ impl Claimer {
     }
 
     fn record_failure(&mut self, at: usize, error: &Error) {
+        if error.as_database_error().is_none() {
+            // The server may have claimed, or may still be about to.
+            self.looks.begin(self.core.settings.lease);
+        }
         let queue = &mut self.queues[at];
         let pause = queue.idle.record_failure(Instant::now(), fastrand::f64());
         tracing::warn!(queue = queue.name, %error, ?pause, "claim failed; trying again");

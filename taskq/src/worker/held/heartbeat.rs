@@ -13,6 +13,7 @@ use std::time::Instant;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::strays;
 use crate::store::{Store, WorkerRow};
 use crate::worker::shared::Core;
 
@@ -42,6 +43,10 @@ pub(crate) async fn beat(core: Arc<Core>, done: CancellationToken) {
     }
     if let Err(error) = write_counters(&core, &mut store).await {
         tracing::warn!(%error, "cannot write the counters; the counts of the last seconds are lost");
+    }
+    // No claim is under way any more.
+    if let Err(error) = strays::hand_back(&core, &mut store).await {
+        tracing::warn!(%error, "cannot hand back the last tasks; they will be rescued");
     }
     if let Err(error) = store.unregister(itself.worker_id).await {
         tracing::debug!(%error, "cannot unregister this worker; its registration will expire");
@@ -97,6 +102,7 @@ pub(crate) async fn watch(core: Arc<Core>, done: CancellationToken) {
                 given_up,
                 "leases given up: no heartbeat reached Postgres in time; their handlers are stopped"
             );
+            core.look_for_strays();
         }
     }
 }

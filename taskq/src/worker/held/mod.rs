@@ -6,6 +6,7 @@
 
 pub(crate) mod heartbeat;
 mod lease;
+pub(crate) mod strays;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -98,6 +99,13 @@ impl Held {
     pub(crate) fn remaining(&self, lease_id: Uuid) -> Option<usize> {
         let table = self.lock();
         table.leases.get(&lease_id).map(|lease| lease.remaining)
+    }
+
+    /// Returns the leases that are held, and those in which handlers run although they are not held any more.
+    pub(crate) fn held_or_running(&self) -> Vec<Uuid> {
+        let table = self.lock();
+        let running = table.running.keys().map(|(lease_id, _)| lease_id);
+        table.leases.keys().chain(running).copied().collect()
     }
 
     /// Keeps heartbeats off leases while their rows are being written to.

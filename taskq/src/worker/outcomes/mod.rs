@@ -8,6 +8,7 @@
 mod gather;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sqlx::Error;
@@ -84,11 +85,14 @@ impl Writer {
                 count = outcomes.recv_many(&mut arrived, BATCH), if open => open = count > 0,
                 () = sleep_until_some(deadline) => {}
             }
+            self.core.outcomes_wait.store(true, Ordering::Relaxed);
             for settlement in arrived.drain(..) {
                 gathered.record(settlement);
             }
             let late = !open || deadline.is_some_and(|deadline| deadline <= Instant::now());
             self.write_ready(&mut gathered, late).await;
+            let some_wait = !gathered.is_empty();
+            self.core.outcomes_wait.store(some_wait, Ordering::Relaxed);
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A lease that ran out belongs to a process that was killed, that hangs, or that cannot reach the
 //! database. Its tasks wait again in their old places, charged with a crash; what each number of crashes
-//! means, up to quarantine, `lanes` says. Two workers that find the same lease do not
+//! means, up to quarantine, `lanes` says. A worker does not rescue leases of its own: it extends them or hands them
+//! back, as [`strays`](crate::worker::held::strays) tells. Two workers that find the same lease do not
 //! both rescue it, because the row is locked and its expiry looked at again. A lease that cannot be
 //! rescued is passed over and named in the log; it does not keep the others waiting. Nor does a task that
 //! Postgres refuses to take back keep its neighbours in their lease: it is set aside.
@@ -44,7 +45,12 @@ async fn rescue_expired(core: &Core) -> bool {
             }
         };
         for lease in &page {
-            rescue(core, lease).await;
+            if lease.worker_id == core.worker_id {
+                // This worker stood still, or never heard of the lease: nobody has vanished with it.
+                core.look_for_strays();
+            } else {
+                rescue(core, lease).await;
+            }
         }
         let is_last = page.len() < PAGE;
         last = page.into_iter().next_back();
