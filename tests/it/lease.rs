@@ -482,6 +482,13 @@ async fn a_task_that_keeps_killing_its_worker_is_quarantined() {
     let row = find(&pool, task_id).await.expect("kept");
     assert_eq!((row.attempts, row.crashes), (0, 5));
     assert!(row.error().contains("vanished 5 times"), "{}", row.error());
+    let errors = row.errors.as_ref().and_then(|errors| errors.as_array());
+    let errors = errors.expect("each crash leaves one");
+    assert_eq!(errors.len(), 5);
+    for error in errors {
+        let error = error["error"].as_str().expect("a text");
+        assert!(error.contains("which claimed it at 20"), "{error}");
+    }
     assert!(log.has("task quarantined"), "{}", log.text());
     assert_eq!(
         one::<i32>(&pool, "select payload_version::int from taskq.dead").await,

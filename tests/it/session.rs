@@ -10,7 +10,9 @@ use taskq::testing::Cluster;
 use taskq::{Worker, WorkerError, task};
 use tokio::time::{sleep, timeout};
 
-use crate::support::{database, drain, execute, one, states, task as find, until, while_working};
+use crate::support::{
+    Log, database, drain, execute, one, states, task as find, until, while_working,
+};
 
 /// What a handler may leave behind. Each is found by `traces`.
 const HABITS: &[&str] = &[
@@ -399,27 +401,64 @@ async fn a_transaction_whose_begin_is_abandoned_at_any_moment_is_rolled_back() {
 }
 
 #[tokio::test]
-async fn a_worker_does_not_start_on_a_standby() {
+async fn a_worker_does_not_start_on_a_standby_and_backs_off_when_its_server_becomes_one() {
+    #[task(max_attempts = 1)]
+    async fn writes(tx: &mut PgConnection, n: i64) -> sqlx::Result<()> {
+        query("insert into effect values ($1)")
+            .bind(n)
+            .execute(&mut *tx)
+            .await?;
+        query("select pg_sleep(1)").execute(tx).await.map(drop)
+    }
+
+    let log = Log::capture();
     let cluster = Cluster::private_on_disk().await.expect("a server");
     let pool = cluster.pool("postgres", 20).await.expect("a pool");
     taskq::migrate(&pool).await.expect("migrated");
+    crate::support::effects(&pool).await;
     let data: String = one(&pool, "select current_setting('data_directory')").await;
-    execute(&pool, "checkpoint").await;
-    std::fs::write(format!("{data}/standby.signal"), "").expect("written");
-    cluster.kill().await.expect("killed");
-    cluster.restart().await.expect("restarted");
-    until("reachable", async || {
-        query("select 1").execute(&pool).await.is_ok()
+    let mut db = pool.acquire().await.expect("a connection");
+    for n in 0..30 {
+        Writes::enqueue(&mut db, n).await.expect("enqueued");
+    }
+    drop(db);
+    let reachable = async || query("select 1").execute(&pool).await.is_ok();
+    let worker = Worker::builder(pool.clone()).queue("default", 5);
+    while_working(worker.only::<(Writes,)>(), async {
+        until("at work", async || {
+            one::<i64>(&pool, "select count(*) from effect").await > 0
+        })
+        .await;
+        execute(&pool, "checkpoint").await;
+        std::fs::write(format!("{data}/standby.signal"), "").expect("written");
+        cluster.kill().await.expect("killed");
+        cluster.restart().await.expect("restarted");
+        until("reachable", reachable).await;
+        let refused = Worker::builder(pool.clone()).only::<(Writes,)>();
+        let refused = refused.build().await.expect_err("refused");
+        assert!(matches!(refused, WorkerError::Standby), "{refused:?}");
+        assert!(refused.to_string().contains("primary"), "{refused}");
+        let warnings = || log.text().matches("WARN").count();
+        let before = warnings();
+        sleep(Duration::from_secs(8)).await;
+        let later = warnings() - before;
+        assert!(
+            later < 20,
+            "{later} warnings in eight seconds:\n{}",
+            log.text()
+        );
+        std::fs::remove_file(format!("{data}/standby.signal")).expect("removed");
+        cluster.kill().await.expect("killed");
+        cluster.restart().await.expect("restarted");
+        until("over", async || {
+            let left = query_scalar::<_, i64>(
+                "select count(*) from taskq.tasks where state <> 'discarded'",
+            );
+            left.fetch_one(&pool).await.is_ok_and(|left| left == 0)
+        })
+        .await;
     })
     .await;
-    #[task]
-    async fn nothing() {}
-
-    let refused = Worker::builder(pool)
-        .only::<(Nothing,)>()
-        .build()
-        .await
-        .expect_err("refused");
-    assert!(matches!(refused, WorkerError::Standby), "{refused:?}");
-    assert!(refused.to_string().contains("primary"), "{refused}");
+    assert!(states(&pool).await.is_empty(), "{:?}", states(&pool).await);
+    assert_eq!(crate::support::count_effects(&pool).await, (30, 30));
 }

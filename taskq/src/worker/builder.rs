@@ -156,6 +156,11 @@ impl WorkerBuilder {
         migrate::require_version(&self.pool, settings.schema).await?;
         let mut store = Store::keeping(self.pool.clone(), settings.schema);
         foreign_keys::require_harmless(&mut store).await?;
+        if cfg!(panic = "abort") {
+            tracing::warn!(
+                "this program is compiled with `panic = \"abort\"`: a handler that panics ends the process and everything that runs in it, and its task is charged with a crash; remove that line from the profile in Cargo.toml"
+            );
+        }
         Ok(Worker::new(self.pool, settings, self.states, registry))
     }
 

@@ -234,16 +234,9 @@ async fn stop_handlers(core: &Core, handlers: &mut JoinSet<()>) {
 
 /// Warns with the names of what runs: the longest-running first.
 fn log_running(core: &Core, message: &str) {
-    let running = core.held.running();
-    let tasks: Vec<String> = running
-        .iter()
-        .take(NAMED_IN_LOG)
-        .map(|task| {
-            let seconds = task.started.elapsed().as_secs();
-            format!("{} {} for {seconds} s", task.task_type, task.task_id)
-        })
-        .collect();
-    tracing::warn!(running = running.len(), ?tasks, "{message}");
+    let running = core.held.running().len();
+    let tasks = core.held.longest_running(NAMED_IN_LOG);
+    tracing::warn!(running, ?tasks, "{message}");
 }
 
 fn spawn(set: &mut JoinSet<()>, service: impl Future<Output = ()> + Send + 'static) {

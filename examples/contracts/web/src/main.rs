@@ -41,7 +41,7 @@ async fn signup(
     Path(usr_id): Path<i64>,
 ) -> Result<String, (StatusCode, String)> {
     let enqueued = async {
-        let mut tx = pool.begin().await?;
+        let mut tx = taskq::begin(&pool).await?;
         // Here the user would be inserted, in the same transaction.
         let task = SendEmailWelcome::enqueue(&mut tx, usr_id, None).await?;
         tx.commit().await?;

@@ -8,7 +8,7 @@
 //! handler has ended.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,12 @@ use tokio_util::sync::CancellationToken;
 use super::strays;
 use crate::store::{Store, WorkerRow};
 use crate::worker::shared::Core;
+
+/// How late the watch may be before that is worth a line.
+const LATE: Duration = Duration::from_secs(1);
+
+/// How many running tasks a line of the log names.
+const NAMED_IN_LOG: usize = 10;
 
 /// Heartbeats in the duration of a lease. Three may be missed.
 const BEATS_PER_LEASE: u32 = 4;
@@ -87,14 +93,30 @@ async fn write_counters(core: &Core, store: &mut Store<'_>) -> Result<(), sqlx::
     written
 }
 
+/// Says which handlers may have kept the threads of the runtime from everything else.
+fn warn_of_blocked_threads(core: &Core, late: Duration, began: Instant) {
+    let tasks = core.held.ran_since(began, NAMED_IN_LOG);
+    tracing::warn!(
+        ?late,
+        ?tasks,
+        "this worker stood still: its process was paused, or handlers blocked the threads of the runtime; such work belongs in `spawn_blocking`"
+    );
+}
+
 /// Gives up leases that no heartbeat has extended in time, until `done`.
 pub(crate) async fn watch(core: Arc<Core>, done: CancellationToken) {
-    let mut pace = interval(core.settings.lease / 30);
+    let period = core.settings.lease / 30;
+    let mut pace = interval(period);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let began = Instant::now();
         tokio::select! {
             () = done.cancelled() => return,
             _ = pace.tick() => {}
+        }
+        let late = began.elapsed().saturating_sub(period);
+        if late > period.max(LATE) {
+            warn_of_blocked_threads(&core, late, began);
         }
         let given_up = core.held.give_up_overdue();
         if given_up > 0 {

@@ -8,7 +8,7 @@ pub(crate) mod heartbeat;
 mod lease;
 pub(crate) mod strays;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,12 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::lease::HeldLease;
+
+/// How long a task runs that is remembered for a while after it ended.
+const LONG: Duration = Duration::from_secs(1);
+
+/// How many of them are remembered.
+const LONG_ENDED: usize = 10;
 
 /// The leases of one worker, and its running tasks.
 #[derive(Debug)]
@@ -31,6 +37,9 @@ struct Table {
     /// By lease and task. A task can run twice for a moment: under a lease that was lost, and under its
     /// successor.
     running: HashMap<(Uuid, i64), RunningTask>,
+    /// The last that ended after they had run for long: a handler that blocks its thread has ended when
+    /// somebody can notice.
+    long_ended: VecDeque<(RunningTask, Instant)>,
 }
 
 /// A task whose handler runs, or waits for its transaction.
@@ -93,6 +102,23 @@ impl Held {
         let mut running: Vec<_> = self.lock().running.values().cloned().collect();
         running.sort_unstable_by_key(|task| task.started);
         running
+    }
+
+    /// Names the tasks that have run longest, for the log.
+    pub(crate) fn longest_running(&self, most: usize) -> Vec<String> {
+        let running = self.running().into_iter().take(most);
+        running.map(|task| task.name()).collect()
+    }
+
+    /// Names the tasks that have run for long since `began`, for the log: those that ended, and those that run.
+    pub(crate) fn ran_since(&self, began: Instant, most: usize) -> Vec<String> {
+        let mut tasks: Vec<RunningTask> = self.running();
+        let table = self.lock();
+        let ended = table.long_ended.iter().filter(|(_, ended)| *ended >= began);
+        tasks.extend(ended.map(|(task, _)| task.clone()));
+        drop(table);
+        tasks.sort_unstable_by_key(|task| task.started);
+        tasks.iter().take(most).map(RunningTask::name).collect()
     }
 
     /// Returns how many tasks of a lease have not left it.
@@ -190,9 +216,25 @@ impl Table {
     }
 }
 
+impl RunningTask {
+    /// Names it and says for how long it has run.
+    fn name(&self) -> String {
+        let seconds = self.started.elapsed().as_secs();
+        format!("{} {} for {seconds} s", self.task_type, self.task_id)
+    }
+}
+
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.held.lock().running.remove(&self.key);
+        let ended = Instant::now();
+        let mut table = self.held.lock();
+        let Some(task) = table.running.remove(&self.key) else {
+            return;
+        };
+        if ended - task.started >= LONG {
+            table.long_ended.truncate(LONG_ENDED - 1);
+            table.long_ended.push_front((task, ended));
+        }
     }
 }
 

@@ -21,6 +21,9 @@ use crate::store::{ClaimedTask, mixes_up_statements, version_of};
 use crate::task::declaration::{Keep, Registration};
 use crate::worker::shared::Core;
 
+/// How far a handler may outrun its timeout before that is worth a line.
+const OVERRUN: Duration = Duration::from_secs(1);
+
 /// Everything that one attempt needs.
 pub(crate) struct Execution<'a> {
     pub(crate) core: &'a Core,
@@ -119,6 +122,14 @@ impl Execution<'_> {
             }
         };
         crash_point("after_handler");
+        let overrun = attempt.deadline.elapsed();
+        if overrun > OVERRUN {
+            tracing::warn!(
+                took = ?began.elapsed(),
+                timeout = ?self.registration.declaration.timeout,
+                "the handler outran its timeout because it blocks its thread, or its process stood still; blocking work belongs in `spawn_blocking`"
+            );
+        }
         // An error whose text panics is a failure like any other.
         let decide = AssertUnwindSafe(|| self.decide(outcome, attempt));
         let decided = std::panic::catch_unwind(decide).unwrap_or_else(|panic| {
