@@ -17,7 +17,7 @@ pub(crate) async fn run(execution: &Execution<'_>) -> Ended {
     let ended = transaction::run(execution, &mut session).await;
     // Another slot may be waiting for the place.
     if let Some(session) = session {
-        session.end().await;
+        session.end(core).await;
     }
     ended
 }
