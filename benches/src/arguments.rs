@@ -11,6 +11,8 @@ Measures taskq beside its peers and beside bare SQL, on a Postgres of its own.
   --only A,B       these groups only: drain, insert, bulk, latency, growth
   --systems A,B    these systems only, by the beginning of their names
   --rounds N       how often each measurement is taken
+  --situation S    of all these, only what has S in its name
+  --stream SECONDS how long the stream of growth lasts
   --json           a line of JSON for each measurement, in place of the tables
   --chart FILE     write the chart of the drain and the inserts there, as SVG";
 
@@ -20,6 +22,8 @@ pub struct Arguments {
     pub only: Vec<String>,
     pub systems: Vec<String>,
     pub rounds: Option<usize>,
+    pub situation: Option<String>,
+    pub stream: Option<u64>,
     pub json: bool,
     pub chart: Option<String>,
 }
@@ -40,6 +44,8 @@ impl Arguments {
                 "--only" => arguments.only = list(&value()?),
                 "--systems" => arguments.systems = list(&value()?),
                 "--rounds" => arguments.rounds = Some(value()?.parse().context("--rounds")?),
+                "--situation" => arguments.situation = Some(value()?),
+                "--stream" => arguments.stream = Some(value()?.parse().context("--stream")?),
                 "--chart" => arguments.chart = Some(value()?),
                 "--help" | "-h" => return Ok(None),
                 other => bail!("unknown argument `{other}`\n\n{HELP}"),
@@ -58,6 +64,11 @@ impl Arguments {
 
     pub fn wants_group(&self, group: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| only == group)
+    }
+
+    pub fn wants_situation(&self, mode: &str) -> bool {
+        let wanted = self.situation.as_deref();
+        wanted.is_none_or(|wanted| mode.contains(wanted))
     }
 
     pub fn wants_system(&self, name: &str) -> bool {

@@ -17,7 +17,7 @@ mod systems;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tracing::Level;
@@ -47,6 +47,8 @@ async fn main() -> Result<ExitCode> {
         false => Effort::FULL,
     };
     effort.rounds = arguments.rounds.unwrap_or(effort.rounds);
+    let streaming = arguments.stream.map(Duration::from_secs);
+    effort.streaming = streaming.unwrap_or(effort.streaming);
     if cfg!(debug_assertions) {
         eprintln!("This is a debug build; `cargo run --release` is the one to measure.");
     }
@@ -59,7 +61,7 @@ async fn main() -> Result<ExitCode> {
     let mut outcomes: Vec<Outcome> = Vec::new();
     let mut failures = 0;
     for mode in Mode::all() {
-        if !arguments.wants_group(mode.group()) {
+        if !arguments.wants_group(mode.group()) || !arguments.wants_situation(&mode.to_string()) {
             continue;
         }
         let outcome = measure(&server, &systems, mode, effort, &outcomes, &mut failures).await;

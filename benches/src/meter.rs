@@ -1,5 +1,6 @@
 //! Counts the handlers that ran: each task once, and when.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -126,9 +127,9 @@ impl Meter {
             .is_some_and(|word| word.load(Relaxed) & (1 << (number % 64)) != 0)
     }
 
-    /// Returns how long the tasks waited that ran.
-    pub fn latencies(&self) -> Vec<Duration> {
-        self.latency
+    /// Returns how long those of these tasks waited that ran.
+    pub fn latencies(&self, numbers: Range<u64>) -> Vec<Duration> {
+        self.latency[numbers.start as usize..numbers.end as usize]
             .iter()
             .map(|micros| micros.load(Relaxed))
             .filter(|micros| *micros != u32::MAX)

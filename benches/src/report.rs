@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::modes::{Effort, Mode};
-use crate::sample::{Sample, Spread};
+use crate::sample::{Sample, Spread, Stretch};
 use crate::systems::{Family, System};
 
 /// All rounds of one mode.
@@ -85,6 +85,8 @@ impl Outcome {
             wal_bytes_per_task: Option<f64>,
             commits_per_task: Option<f64>,
             dead_rows: Option<f64>,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            stretches: &'a [Stretch],
         }
         let mut lines = String::new();
         for row in &self.rows {
@@ -106,6 +108,7 @@ impl Outcome {
                 wal_bytes_per_task: median(|sample| sample.wal_bytes_per_task),
                 commits_per_task: median(|sample| sample.commits_per_task),
                 dead_rows: median(|sample| sample.dead_rows),
+                stretches: row.rounds.last().map_or(&[], |sample| &sample.stretches),
             };
             let line = serde_json::to_string(&line).expect("numbers and strings have JSON");
             lines.push_str(&line);
@@ -154,6 +157,14 @@ impl Outcome {
                 number(median(|sample| sample.commits_per_task), 3),
                 number(median(|sample| sample.dead_rows), 0),
             );
+        }
+        for row in &self.rows {
+            for sample in row.rounds.iter().filter(|it| !it.stretches.is_empty()) {
+                let _ = writeln!(text, "\n{}\n{}", row.system.name(), Stretch::HEAD);
+                for stretch in &sample.stretches {
+                    let _ = writeln!(text, "{}", stretch.line());
+                }
+            }
         }
         for (system, why) in &self.absent {
             let _ = writeln!(text, "{system:<16} - {why}");

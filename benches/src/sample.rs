@@ -1,6 +1,9 @@
 //! One measurement, and what several of them say together.
 
+use std::fmt::Write as _;
 use std::time::Duration;
+
+use serde::Serialize;
 
 use crate::server::Costs;
 
@@ -14,6 +17,60 @@ pub struct Sample {
     pub wal_bytes_per_task: Option<f64>,
     pub commits_per_task: Option<f64>,
     pub dead_rows: Option<f64>,
+    /// What a stream cost as it went on.
+    pub stretches: Vec<Stretch>,
+}
+
+/// A part of the time that a stream lasted.
+#[derive(Debug, Clone, Serialize)]
+pub struct Stretch {
+    /// How long after the beginning of the stream it ended.
+    pub end: Duration,
+    pub p50_ms: Option<f64>,
+    pub p99_ms: Option<f64>,
+    /// The claim, the scan and the completion.
+    pub statements: Vec<Statement>,
+}
+
+/// How often a statement was made, and how many pages that took.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Statement {
+    pub calls: i64,
+    pub pages: i64,
+}
+
+impl Statement {
+    pub fn since(self, then: Self) -> Self {
+        Self {
+            calls: self.calls - then.calls,
+            pages: self.pages - then.pages,
+        }
+    }
+
+    fn pages_a_call(self) -> f64 {
+        self.pages as f64 / self.calls.max(1) as f64
+    }
+}
+
+impl Stretch {
+    pub const HEAD: &str =
+        "     UNTIL s   P50 MS   P99 MS     CLAIMS  PAGES      SCANS  PAGES  COMPLETIONS  PAGES";
+
+    /// Returns its line of a table.
+    pub fn line(&self) -> String {
+        let ms = |ms: Option<f64>| ms.unwrap_or(f64::NAN);
+        let mut line = format!(
+            "{:>12.0} {:>8.1} {:>8.1}",
+            self.end.as_secs_f64(),
+            ms(self.p50_ms),
+            ms(self.p99_ms)
+        );
+        for (statement, width) in self.statements.iter().zip([10, 10, 12]) {
+            let (calls, pages) = (statement.calls, statement.pages_a_call());
+            let _ = write!(line, " {calls:>width$} {pages:>6.0}");
+        }
+        line
+    }
 }
 
 impl Sample {
@@ -43,6 +100,7 @@ impl Sample {
             p99_ms: None,
             wal_bytes_per_task: mean(|sample| sample.wal_bytes_per_task),
             commits_per_task: mean(|sample| sample.commits_per_task),
+            stretches: Vec::new(),
             dead_rows: samples.last().and_then(|sample| sample.dead_rows),
         }
     }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use taskq::testing::Cluster;
@@ -66,6 +66,29 @@ impl Server {
             .bind(name)
             .fetch_one(&self.admin)
             .await?)
+    }
+
+    /// Has the server count calls and pages of each statement from now on.
+    pub async fn count_statements(&self) -> Result<()> {
+        const LIBRARY: &str = "pg_stat_statements";
+        if self.setting("shared_preload_libraries").await? == LIBRARY {
+            return Ok(());
+        }
+        let is_there: bool = sqlx::query_scalar(
+            "select exists (select from pg_available_extensions where name = $1)",
+        )
+        .bind(LIBRARY)
+        .fetch_one(&self.admin)
+        .await?;
+        ensure!(is_there, "this Postgres has no {LIBRARY}");
+        self.execute(format!(
+            "alter system set shared_preload_libraries = '{LIBRARY}'"
+        ))
+        .await?;
+        self.checkpoint().await?;
+        self.cluster.kill().await?;
+        self.cluster.restart().await?;
+        Ok(())
     }
 
     async fn execute(&self, statement: String) -> Result<()> {

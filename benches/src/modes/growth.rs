@@ -1,4 +1,4 @@
-//! Drains among many rows, beside a transaction that is held open, and by many processes.
+//! Drains among many rows, beside a transaction that is held open, and by many processes; and a stream.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::time::sleep;
 
-use super::{Bench, drain};
+use super::{Bench, drain, stream};
 use crate::meter::Meter;
 use crate::process;
 use crate::sample::Sample;
@@ -28,6 +28,8 @@ pub enum Situation {
     FutureAndFinished,
     /// A transaction with a snapshot from before everything stays open.
     HeldTransaction,
+    /// A stream of small batches beside such a transaction.
+    Stream,
     /// So many worker processes share the work.
     Processes(usize),
 }
@@ -41,7 +43,7 @@ pub enum Count {
 }
 
 impl Situation {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Plain,
         Self::Fed,
         Self::Waiting(Count::TenThousand),
@@ -50,6 +52,7 @@ impl Situation {
         Self::BehindUnknown,
         Self::FutureAndFinished,
         Self::HeldTransaction,
+        Self::Stream,
         Self::Processes(1),
         Self::Processes(4),
         Self::Processes(16),
@@ -76,12 +79,15 @@ const REPEATS: u64 = 5;
 const CATCHING_UP: Duration = Duration::from_secs(10);
 
 pub async fn measure(bench: &Bench<'_>, situation: Situation) -> Result<Sample> {
+    if situation == Situation::Stream {
+        return stream::measure(bench).await;
+    }
     let effort = bench.effort;
     let db = bench.database().await?;
     let mut held = None;
     let mut tasks = effort.backlog;
     match situation {
-        Situation::Plain => {}
+        Situation::Plain | Situation::Stream => {}
         // Many, or it is their start that is measured.
         Situation::Processes(_) => tasks = effort.many,
         Situation::Fed => {
@@ -136,7 +142,7 @@ async fn add(bench: &Bench<'_>, db: &Database, ballast: Ballast, rows: u64) -> R
 }
 
 /// Begins a transaction and has it see the database as it is now, for as long as it lives.
-async fn hold_snapshot(db: &Database) -> Result<PgConnection> {
+pub async fn hold_snapshot(db: &Database) -> Result<PgConnection> {
     let mut held = PgConnection::connect(&db.url).await?;
     for statement in [
         "begin isolation level repeatable read",

@@ -85,7 +85,7 @@ pub async fn measure(bench: &Bench<'_>, pace: Pace) -> Result<Sample> {
     let after = db.costs().await?;
     bench.server.drop_database(db).await?;
     let mut sample = Sample::rate(tasks, enqueued_in)
-        .with_latencies(meter.latencies())
+        .with_latencies(meter.latencies(0..tasks))
         .costing(before, after);
     if pace == Pace::Idle {
         sample.per_second = None;

@@ -4,6 +4,7 @@ mod drain;
 mod growth;
 mod insert;
 mod latency;
+mod stream;
 
 use std::fmt;
 use std::time::Duration;
@@ -60,6 +61,8 @@ pub struct Effort {
     pub paced: Duration,
     /// How long a feeder keeps tasks waiting.
     pub feeding: Duration,
+    /// How long a stream lasts.
+    pub streaming: Duration,
     /// What is called many: rows that wait, are due later or are finished.
     pub many: u64,
     /// Whether growth is measured of taskq, bare SQL and one peer only.
@@ -77,6 +80,7 @@ impl Effort {
         idle_tasks: 60,
         paced: Duration::from_secs(10),
         feeding: Duration::from_secs(30),
+        streaming: Duration::from_secs(60),
         many: 1_000_000,
         few_grow: false,
     };
@@ -90,6 +94,7 @@ impl Effort {
         idle_tasks: 12,
         paced: Duration::from_secs(2),
         feeding: Duration::from_secs(4),
+        streaming: Duration::from_secs(20),
         many: 200_000,
         few_grow: true,
     };
@@ -98,6 +103,9 @@ impl Effort {
 impl Effort {
     /// Says why a system is not measured, although it could be.
     pub fn leaves_out(&self, mode: &Mode, system: &dyn System) -> Option<&'static str> {
+        if *mode == Mode::Growth(Situation::Stream) && system.name() != "taskq" {
+            return Some("the pages of taskq's own statements are counted");
+        }
         let grows = system.family() != Family::Peer || system.name() == "graphile_worker";
         (self.few_grow && matches!(mode, Mode::Growth(_)) && !grows)
             .then_some("left out by --quick")
@@ -186,6 +194,13 @@ impl Mode {
                 "a feeder beside the worker keeps {FED} tasks waiting, for {} s",
                 effort.feeding.as_secs()
             ),
+            Self::Growth(Situation::Stream) => format!(
+                "{} tasks a second in batches of {} for {} s, one worker of 64, beside a transaction \
+                 that is open since before they came",
+                stream::RATE,
+                stream::BATCH,
+                effort.streaming.as_secs()
+            ),
             Self::Growth(situation) => {
                 let what = match situation {
                     Situation::Waiting(Count::TenThousand) => "10,000 tasks, five times".to_owned(),
@@ -218,11 +233,13 @@ impl Mode {
     /// Returns how good a measurement is: more is better.
     pub fn goodness(&self, sample: &Sample) -> Option<f64> {
         match self {
+            Self::Growth(Situation::Stream) | Self::Latency(Pace::Idle) => {
+                sample.p50_ms.map(|ms| 1.0 / ms)
+            }
+            Self::Latency(_) => sample.p99_ms.map(|ms| 1.0 / ms),
             Self::Drain(_) | Self::Insert { .. } | Self::Bulk | Self::Growth(_) => {
                 sample.per_second
             }
-            Self::Latency(Pace::Idle) => sample.p50_ms.map(|ms| 1.0 / ms),
-            Self::Latency(_) => sample.p99_ms.map(|ms| 1.0 / ms),
         }
     }
 
@@ -270,6 +287,7 @@ impl fmt::Display for Mode {
                 Situation::BehindUnknown => write!(f, "growth, behind {UNKNOWN} unknown"),
                 Situation::FutureAndFinished => f.write_str("growth, many future and finished"),
                 Situation::HeldTransaction => f.write_str("growth, transaction held open"),
+                Situation::Stream => f.write_str("growth, stream beside a transaction held open"),
                 Situation::Processes(1) => f.write_str("growth, 1 process"),
                 Situation::Processes(count) => write!(f, "growth, {count} processes"),
             },

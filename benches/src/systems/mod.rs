@@ -8,6 +8,7 @@ mod sqlxmq;
 mod taskq;
 mod underway;
 
+pub use self::taskq::Taskq;
 use std::ops::Range;
 use std::sync::Arc;
 

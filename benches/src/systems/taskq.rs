@@ -46,6 +46,10 @@ impl Taskq {
         variant: Variant::Tuned,
         concurrency: 2_000,
     };
+    pub const STREAM: Self = Self {
+        variant: Variant::Defaults,
+        concurrency: 64,
+    };
     pub const KEEP: Self = Self {
         variant: Variant::Keep,
         concurrency: 200,
