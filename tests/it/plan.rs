@@ -31,8 +31,10 @@ const CLAIM_ARGUMENTS: &str = "gen_random_uuid(), gen_random_uuid(), 30, 'defaul
 const RESERVE_ARGUMENTS: &str = "'default', array['type_1'], array[1]::smallint[],
     array[0]::smallint[], array[now() - interval '2 hours'], array[0]::bigint[], array[1000]";
 
+/// Looks into all lanes from their heads.
 const SCAN_ARGUMENTS: &str =
-    "'default', array['type_1', 'type_2', 'type_3'], array[1, 1, 1]::smallint[], gen_random_uuid()";
+    "'default', array['type_1', 'type_2', 'type_3'], array[1, 1, 1]::smallint[],
+    gen_random_uuid(), '{}', '{}', '{}', '{}', '{}', true";
 
 /// A page of a check, from the middle of the table.
 const CHECK_ARGUMENTS: &str = "1000000, 9000000000, 250, 4194304";

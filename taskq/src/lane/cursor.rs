@@ -1,43 +1,64 @@
-//! How far into a lane this worker has claimed, and when a scan sends it back to the lane's head.
+//! How far into a lane this worker has claimed, and when a scan sends it back.
 //!
-//! Postgres walks over rows that were deleted lately, so a claim begins where the last one ended. But it must
-//! come back for tasks that were left behind: those that another worker reserved and did not claim, those that
-//! committed late, those that were handed back.
+//! Postgres walks over rows that were deleted lately, so a claim begins where the last one ended, or at the first
+//! task that a scan found. But it must come back for tasks that were left behind: those that another worker
+//! reserved and did not claim, those that committed late, those that were handed back.
 
 use super::Place;
 
 /// How far this worker believes a lane to be claimed: a hint, never a matter of correctness.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Cursor {
-    /// Where this worker's last claim from the lane ended, if there was one.
-    place: Option<Place>,
-    /// Where the cursor stood at the last scan, or after the first claim since.
+    /// The next claim begins behind it.
+    place: Place,
+    /// Where the cursor stood at the last scan, or after the first claim since; absent before the first claim.
     at_last_scan: Option<Place>,
 }
 
 impl Cursor {
-    /// Returns the place behind which the next claim begins; the lane's head if there is none.
-    pub(super) fn place(self) -> Option<Place> {
+    /// Returns the cursor of a lane whose first task stands at `head`.
+    pub(super) fn at(head: Place) -> Self {
+        Self {
+            place: head.before(),
+            at_last_scan: None,
+        }
+    }
+
+    /// Returns the place behind which the next claim begins.
+    pub(super) fn place(self) -> Place {
         self.place
     }
 
-    /// Records how far a claim has come.
-    pub(super) fn record_claimed(&mut self, place: Option<Place>) {
-        self.place = place;
-        self.at_last_scan = self.at_last_scan.or(place);
+    /// Returns where this worker's last claim ended, if there was one.
+    pub(super) fn claimed(self) -> Option<Place> {
+        self.at_last_scan.map(|_| self.place)
     }
 
-    /// Returns the cursor after a scan that found the lane's first task at `head`; `None` if the lane must be
-    /// claimed from its head again.
+    /// Records how far a claim has come.
+    pub(super) fn record_claimed(&mut self, place: Place) {
+        self.place = place;
+        self.at_last_scan = self.at_last_scan.or(Some(place));
+    }
+
+    /// Records that a claim found nothing behind the cursor. Then whatever a scan finds before it was left behind.
+    pub(super) fn record_exhausted(&mut self) {
+        self.at_last_scan = Some(self.place);
+    }
+
+    /// Records that a scan found the lane's first task at `head`, and tells whether that was left behind, so that
+    /// claims begin there again.
     ///
     /// What stands before the cursor of the last scan should long be gone: if a task is left there, the worker
     /// goes back for it. What stands between that place and the present one may be in the middle of a claim.
-    pub(super) fn after_scan(self, head: Place) -> Option<Self> {
+    pub(super) fn record_scan(&mut self, head: Place) -> bool {
         let has_left_none = self.at_last_scan.is_some_and(|place| head > place);
-        has_left_none.then_some(Self {
-            at_last_scan: self.place,
-            ..self
-        })
+        if has_left_none {
+            self.place = self.place.max(head.before());
+            self.at_last_scan = Some(self.place);
+        } else {
+            *self = Self::at(head);
+        }
+        !has_left_none
     }
 }
 
@@ -48,17 +69,32 @@ mod tests {
 
     #[test]
     fn a_scan_goes_back_only_for_what_was_left_behind() {
-        let mut cursor = Cursor::default();
-        cursor.record_claimed(Some(place(5)));
-        cursor.record_claimed(Some(place(8)));
-        let cursor = cursor.after_scan(place(6)).expect("6 is being claimed");
-        assert_eq!(cursor.place(), Some(place(8)));
-        assert!(cursor.after_scan(place(7)).is_none(), "7 should be gone");
-        assert!(cursor.after_scan(place(9)).is_some());
+        let mut cursor = Cursor::at(place(1));
+        cursor.record_claimed(place(5));
+        cursor.record_claimed(place(8));
+        assert!(!cursor.record_scan(place(6)), "6 is being claimed");
+        assert_eq!(cursor.place(), place(8));
+        let mut later = cursor;
+        assert!(!later.record_scan(place(12)));
+        assert_eq!(later.place(), place(11), "nothing stands before 12");
+        assert!(cursor.record_scan(place(7)), "7 should be gone");
+        assert_eq!(cursor.place(), place(6));
+    }
+
+    #[test]
+    fn what_stands_before_the_cursor_of_an_exhausted_lane_was_left_behind() {
+        let mut cursor = Cursor::at(place(1));
+        cursor.record_claimed(place(5));
+        cursor.record_claimed(place(8));
+        cursor.record_exhausted();
+        assert!(cursor.record_scan(place(6)));
     }
 
     #[test]
     fn a_lane_that_was_not_claimed_from_begins_at_its_head() {
-        assert!(Cursor::default().after_scan(place(6)).is_none());
+        let mut cursor = Cursor::at(place(6));
+        assert_eq!(cursor.claimed(), None);
+        assert!(cursor.record_scan(place(9)));
+        assert_eq!(cursor.place(), place(8));
     }
 }

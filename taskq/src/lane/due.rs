@@ -1,28 +1,35 @@
-//! The lanes of one queue in which a worker believes something to be due.
+//! The lanes of one queue, as a worker knows them.
 //!
-//! A scan of the table tells it which; after that each claim tells how far it came, and which lanes are exhausted.
+//! A scan of the table tells in which of them something is due; after that each claim tells how far it came, and
+//! which lanes are exhausted.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::cursor::Cursor;
+use super::mark::{Mark, MarkedLane, Reach};
 use super::range::RangeRequest;
-use super::share::{self, Share};
+use super::share::{self, Candidate, Share};
 use super::suspects::Claimable;
 use super::{Lane, LaneHead, LaneKey, Place};
 
-/// The lanes of one queue in which this worker believes something to be due.
+/// The lanes of one queue, and in which of them this worker believes something to be due.
 #[derive(Debug, Default)]
 pub(crate) struct DueLanes {
-    lanes: Vec<DueLane>,
-    next_due_in: Option<Duration>,
+    lanes: Vec<KnownLane>,
 }
 
-/// A lane whose first task was due at the last scan, and that was not exhausted since.
+/// A lane that held something at some time.
 #[derive(Debug)]
-struct DueLane {
+struct KnownLane {
     lane: Lane,
+    /// Whether its first task was due at the last scan, and the lane was not exhausted since.
+    is_due: bool,
+    /// When its first task is due, if it was not at the last scan.
+    due_later: Option<Instant>,
     cursor: Cursor,
+    /// From where a scan may look. Suspects have none: they are few, and wait for nobody's scan from the heads.
+    mark: Option<Mark>,
     /// How far the lane was reserved when this worker began to claim at its head.
     frontier: Option<Place>,
     /// Whether other workers claimed from it at the last scan.
@@ -32,50 +39,89 @@ struct DueLane {
 impl DueLanes {
     /// Tells whether nothing of this kind is due.
     pub(crate) fn have_no(&self, claimable: Claimable) -> bool {
-        !self.lanes.iter().any(|due| claimable.includes(&due.lane))
+        !self.due().any(|known| claimable.includes(&known.lane))
     }
 
-    /// Returns how long after the last scan the next task is due, if any was waiting for its time.
-    pub(crate) fn next_due_in(&self) -> Option<Duration> {
-        self.next_due_in
+    /// Returns how long until the next task is due, if any is waiting for its time.
+    pub(crate) fn next_due_in(&self, now: Instant) -> Option<Duration> {
+        let later = self.lanes.iter().filter_map(|known| known.due_later);
+        later.min().map(|when| when.saturating_duration_since(now))
+    }
+
+    /// Returns from where a scan is to look into the lanes that are marked.
+    pub(crate) fn marked(&self) -> Vec<MarkedLane<'_>> {
+        let marked = self.lanes.iter().filter_map(|known| {
+            Some(MarkedLane {
+                lane: &known.lane,
+                place: known.looked_into_from()?,
+            })
+        });
+        marked.collect()
     }
 
     /// Returns which of the shares are worth a range of their own: of lanes from which other workers claim too.
     pub(crate) fn worth_reserving<'a>(&self, shares: &'a [Share]) -> Vec<RangeRequest<'a>> {
+        // A claim may be full before the turn of another priority comes.
+        let best = shares.first().map(|share| share.lane.priority);
         shares
             .iter()
-            .filter_map(|Share { lane, limit, .. }| {
-                let mut shared = self.lanes.iter().filter(|due| due.is_shared);
-                let due = shared.find(|due| due.lane == *lane)?;
-                RangeRequest::if_worth_it(lane, *limit, due.cursor.place(), due.frontier)
-            })
+            .filter(|share| Some(share.lane.priority) == best)
+            .filter_map(
+                |Share {
+                     lane, limit, at, ..
+                 }| {
+                    let known = self.lanes.get(*at).filter(|known| known.is_shared)?;
+                    RangeRequest::if_worth_it(lane, *limit, known.cursor.claimed(), known.frontier)
+                },
+            )
             .collect()
     }
 
-    /// Divides a claim of `limit` tasks among the lanes of the best priority.
+    /// Divides a claim of `limit` tasks among the lanes.
     pub(crate) fn divide(&mut self, claimable: Claimable, limit: usize) -> Vec<Share> {
-        // Where there are more lanes than room, chance decides which of them are served now.
-        fastrand::shuffle(&mut self.lanes);
-        let lanes = self.lanes.iter().map(|due| (&due.lane, due.cursor.place()));
-        share::divide(lanes, claimable, limit)
-    }
-
-    /// Records which lanes a scan found.
-    pub(crate) fn record_scan(&mut self, heads: Vec<LaneHead>) {
-        let later = heads.iter().map(|head| head.due_in);
-        self.next_due_in = later.filter(|due_in| !due_in.is_zero()).min();
-        let mut before = std::mem::take(&mut self.lanes);
-        self.lanes = heads
-            .into_iter()
-            .filter(|head| head.due_in.is_zero())
-            .map(|head| {
-                let known = before.iter().position(|due| due.lane == head.lane);
-                match known {
-                    Some(at) => before.swap_remove(at).scanned_again(head),
-                    None => DueLane::at_its_head(head),
-                }
+        let due = self.lanes.iter().enumerate();
+        let due = due.filter(|(_, known)| known.is_due);
+        let mut candidates: Vec<_> = due
+            .map(|(at, known)| Candidate {
+                lane: &known.lane,
+                cursor: known.cursor.place(),
+                at,
             })
             .collect();
+        // Where there are more lanes than room, chance decides which of them are served now.
+        fastrand::shuffle(&mut candidates);
+        share::divide(candidates, claimable, limit)
+    }
+
+    /// Records what a scan found that ended now.
+    pub(crate) fn record_scan(&mut self, reach: Reach, heads: Vec<LaneHead>, now: Instant) {
+        let heads = heads.into_iter().map(|head| (head.lane.clone(), head));
+        let mut heads: HashMap<Lane, LaneHead> = heads.collect();
+        for known in &mut self.lanes {
+            match heads.remove(&known.lane) {
+                Some(head) => known.record_scan(&head, now),
+                None if reach == Reach::Marks => {}
+                None => known.record_empty(),
+            }
+        }
+        let unknown = heads.into_values();
+        self.lanes
+            .extend(unknown.map(|head| KnownLane::new(head, now)));
+        self.lanes
+            .retain(|known| known.is_due || known.due_later.is_some() || known.mark.is_some());
+    }
+
+    /// Has nothing claimed from some lanes until the next scan.
+    pub(crate) fn close(&mut self, is_closed: impl Fn(&Lane) -> bool) {
+        for known in self.lanes.iter_mut().filter(|it| it.is_due) {
+            known.is_due = !is_closed(&known.lane);
+        }
+    }
+
+    /// Forgets the lanes that hold nothing: to look into all of them from their heads takes no time.
+    pub(crate) fn forget_empty(&mut self) {
+        self.lanes
+            .retain(|known| known.is_due || known.due_later.is_some());
     }
 
     /// Records what a claim of `limit` tasks brought: the lane and the place of each task.
@@ -88,41 +134,87 @@ impl DueLanes {
         limit: usize,
         tasks: &[(LaneKey<'_>, Place)],
     ) {
-        let is_full = tasks.len() >= limit;
         let by_lane = counted_by_lane(tasks);
-        for share in shares {
-            let (count, last) = match by_lane.get(&share.lane.key()) {
-                Some((count, last)) => (*count, Some(*last)),
-                None => (0, None),
+        let given = |share: &Share| by_lane.get(&share.lane.key()).copied();
+        // Lanes have their turns in order, and all had theirs before the last that gave something.
+        let turns = match tasks.len() >= limit {
+            true => shares.iter().rposition(|it| given(it).is_some()),
+            false => Some(shares.len()),
+        };
+        for (turn, share) in shares.iter().enumerate() {
+            let Some(known) = self.lanes.get_mut(share.at) else {
+                continue;
             };
-            if count < share.limit && !is_full && share.range_end.is_none() {
-                self.lanes.retain(|due| due.lane != share.lane);
-            } else if let Some(due) = self.lanes.iter_mut().find(|due| due.lane == share.lane) {
-                due.cursor.record_claimed(share.cursor.max(last));
+            let (count, last) = given(share).unzip();
+            let has_whole_lane = share.range_end.is_none();
+            let is_exhausted = has_whole_lane
+                && turns.is_some_and(|turns| turn < turns)
+                && count.unwrap_or(0) < share.limit;
+            if last.is_some() || !has_whole_lane {
+                let from = Some(share.cursor);
+                known
+                    .cursor
+                    .record_claimed(from.max(last).unwrap_or(share.cursor));
+            }
+            if is_exhausted {
+                known.cursor.record_exhausted();
+                known.is_due = false;
             }
         }
     }
+
+    fn due(&self) -> impl Iterator<Item = &KnownLane> {
+        self.lanes.iter().filter(|known| known.is_due)
+    }
 }
 
-impl DueLane {
-    fn at_its_head(head: LaneHead) -> Self {
-        Self {
-            lane: head.lane,
-            cursor: Cursor::default(),
+impl KnownLane {
+    fn new(head: LaneHead, now: Instant) -> Self {
+        let cleared = head.cleared();
+        let mut known = Self {
+            is_due: false,
+            due_later: None,
+            cursor: Cursor::at(head.first.unwrap_or(cleared)),
+            mark: (!head.lane.holds_suspects()).then(|| Mark::new(now, cleared)),
             frontier: head.frontier,
             is_shared: head.is_shared,
+            lane: head.lane,
+        };
+        known.record_due(head.first, head.due_in, now);
+        known
+    }
+
+    /// Returns the place behind which a scan is to look: that of its mark, unless claims went back before it.
+    fn looked_into_from(&self) -> Option<Place> {
+        let mark = self.mark?.place();
+        Some(match self.is_due {
+            true => mark.min(self.cursor.place()),
+            false => mark,
+        })
+    }
+
+    fn record_scan(&mut self, head: &LaneHead, now: Instant) {
+        if let Some(mark) = &mut self.mark {
+            mark.record(now, head.cleared());
+        }
+        self.is_shared = head.is_shared;
+        self.record_due(head.first, head.due_in, now);
+        if let Some(first) = head.due()
+            && self.cursor.record_scan(first)
+        {
+            self.frontier = head.frontier;
         }
     }
 
-    fn scanned_again(self, head: LaneHead) -> Self {
-        match self.cursor.after_scan(head.place) {
-            Some(cursor) => Self {
-                cursor,
-                is_shared: head.is_shared,
-                ..self
-            },
-            None => Self::at_its_head(head),
-        }
+    fn record_due(&mut self, first: Option<Place>, due_in: Duration, now: Instant) {
+        self.is_due = first.is_some() && due_in.is_zero();
+        let is_later = first.is_some() && !due_in.is_zero();
+        self.due_later = is_later.then(|| now + due_in);
+    }
+
+    fn record_empty(&mut self) {
+        self.is_due = false;
+        self.due_later = None;
     }
 }
 
@@ -139,6 +231,8 @@ fn counted_by_lane<'a>(tasks: &[(LaneKey<'a>, Place)]) -> HashMap<LaneKey<'a>, (
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
     use crate::lane::LaneRange;
     use crate::lane::fixtures::{lane, place};
@@ -148,25 +242,33 @@ mod tests {
     fn scanned(found: &[(Lane, u64)]) -> DueLanes {
         let mut lanes = DueLanes::default();
         let head = |(lane, due_in): &(Lane, u64)| LaneHead {
-            lane: lane.clone(),
-            place: place(0),
             due_in: Duration::from_secs(*due_in),
-            frontier: None,
-            is_shared: false,
+            ..head(lane.clone(), 0)
         };
-        lanes.record_scan(found.iter().map(head).collect());
+        let heads = found.iter().map(head).collect();
+        lanes.record_scan(Reach::Heads, heads, Instant::now());
         lanes
     }
 
-    /// What a scan finds of a lane from which others claim too.
-    fn shared(first: i64, frontier: Option<i64>) -> Vec<LaneHead> {
-        vec![LaneHead {
-            lane: lane("a", 0, 0),
-            place: place(first),
+    fn head(lane: Lane, first: i64) -> LaneHead {
+        LaneHead {
+            lane,
+            first: Some(place(first)),
             due_in: Duration::ZERO,
+            scanned_at: DateTime::UNIX_EPOCH,
+            frontier: None,
+            is_shared: false,
+        }
+    }
+
+    /// Scans a lane from which others claim too.
+    fn scan_shared(lanes: &mut DueLanes, first: i64, frontier: Option<i64>) {
+        let head = LaneHead {
             frontier: frontier.map(place),
             is_shared: true,
-        }]
+            ..head(lane("a", 0, 0), first)
+        };
+        lanes.record_scan(Reach::Heads, vec![head], Instant::now());
     }
 
     fn task(task_type: &str, task_id: i64) -> (LaneKey<'_>, Place) {
@@ -193,8 +295,13 @@ mod tests {
             (lane("c", 0, 5), 0),
         ]);
         let shares = lanes.divide(FRESH, 10);
-        assert_eq!(shares.len(), 1);
-        lanes.record_claimed(&shares, 10, &[task("b", 1)]);
+        let limits: Vec<_> = shares.iter().map(|share| share.limit).collect();
+        assert_eq!(limits, [10, 5, 5], "b has the whole claim");
+        let ten: Vec<_> = (1..=10).map(|n| task("b", n)).collect();
+        lanes.record_claimed(&shares, 10, &ten);
+        let shares = lanes.divide(FRESH, 10);
+        assert_eq!(shares[0].lane.task_type, "b", "it may have more");
+        lanes.record_claimed(&shares[..1], 10, &[]);
         assert_eq!(lanes.divide(FRESH, 10).len(), 2);
     }
 
@@ -205,14 +312,14 @@ mod tests {
         lanes.record_claimed(&shares, 4, &[task("a", 7), task("a", 9), task("b", 3)]);
         let shares = lanes.divide(FRESH, 4);
         assert_eq!(shares.len(), 1);
-        assert_eq!(shares[0].cursor, Some(place(9)));
+        assert_eq!(shares[0].cursor, place(9));
     }
 
     #[test]
     fn a_lane_whose_turn_did_not_come_is_not_exhausted() {
         let mut lanes = scanned(&[(lane("a", 0, 0), 0), (lane("b", 0, 0), 0)]);
         let shares = lanes.divide(FRESH, 1);
-        lanes.record_claimed(&shares, 1, &[task("a", 7)]);
+        lanes.record_claimed(&shares, 1, &[task(&shares[0].lane.task_type, 7)]);
         assert_eq!(lanes.divide(FRESH, 2).len(), 2);
     }
 
@@ -224,7 +331,7 @@ mod tests {
             let requests = lanes.worth_reserving(&shares);
             requests.first().map(|request| request.cursor.task_id)
         };
-        lanes.record_scan(shared(1, Some(6)));
+        scan_shared(&mut lanes, 1, Some(6));
         assert_eq!(
             reserved_from(&mut lanes, 500),
             None,
@@ -235,25 +342,24 @@ mod tests {
         claim_up_to(&mut lanes, 7);
         assert_eq!(reserved_from(&mut lanes, 500), Some(7));
         assert_eq!(reserved_from(&mut lanes, 50), None, "it is over soon");
-        lanes.record_scan(shared(9, Some(20)));
-        assert_eq!(reserved_from(&mut lanes, 500), Some(7), "nothing was left");
-        lanes.record_scan(shared(3, Some(20)));
+        scan_shared(&mut lanes, 9, Some(20));
+        assert_eq!(reserved_from(&mut lanes, 500), Some(8), "nothing was left");
+        scan_shared(&mut lanes, 3, Some(20));
         claim_up_to(&mut lanes, 12);
         assert_eq!(
             reserved_from(&mut lanes, 500),
             None,
             "more may have been left"
         );
-        let mut alone = shared(30, Some(20));
-        alone[0].is_shared = false;
-        lanes.record_scan(alone);
+        let alone = vec![head(lane("a", 0, 0), 30)];
+        lanes.record_scan(Reach::Heads, alone, Instant::now());
         assert_eq!(reserved_from(&mut lanes, 500), None, "there is nobody else");
     }
 
     #[test]
     fn a_range_that_others_have_taken_does_not_exhaust_the_lane() {
         let mut lanes = DueLanes::default();
-        lanes.record_scan(shared(1, None));
+        scan_shared(&mut lanes, 1, None);
         claim_up_to(&mut lanes, 1);
         let mut shares = lanes.divide(FRESH, 500);
         shares[0].keep_to(&LaneRange {
@@ -262,7 +368,7 @@ mod tests {
             end: place(600),
         });
         lanes.record_claimed(&shares, 500, &[task("a", 300)]);
-        assert_eq!(lanes.divide(FRESH, 1)[0].cursor, Some(place(300)));
+        assert_eq!(lanes.divide(FRESH, 1)[0].cursor, place(300));
         let shares = lanes.divide(FRESH, 500);
         lanes.record_claimed(&shares, 500, &[]);
         assert!(lanes.have_no(FRESH));
@@ -273,6 +379,63 @@ mod tests {
         let mut lanes = scanned(&[(lane("a", 0, 0), 30), (lane("b", 0, 0), 10)]);
         assert!(lanes.have_no(FRESH));
         assert!(lanes.divide(FRESH, 5).is_empty());
-        assert_eq!(lanes.next_due_in(), Some(Duration::from_secs(10)));
+        let next = lanes.next_due_in(Instant::now()).expect("later");
+        assert!(next > Duration::from_secs(9) && next <= Duration::from_secs(10));
+    }
+
+    #[test]
+    fn lanes_that_a_full_claim_passed_by_are_exhausted() {
+        let mut lanes = scanned(&[
+            (lane("a", 0, 1), 0),
+            (lane("b", 0, 2), 0),
+            (lane("c", 0, 3), 0),
+        ]);
+        let shares = lanes.divide(FRESH, 2);
+        assert_eq!(shares.len(), 3);
+        let two = [task("a", 1), task("b", 1)].map(|(key, place)| {
+            let priority = if key.task_type == "a" { 1 } else { 2 };
+            (LaneKey { priority, ..key }, place)
+        });
+        lanes.record_claimed(&shares, 2, &two);
+        let left = lanes.divide(FRESH, 5);
+        let left: Vec<_> = left.iter().map(|share| share.lane.priority).collect();
+        assert_eq!(left, [2, 3], "b may have more, and c had no turn");
+    }
+
+    #[test]
+    fn an_exhausted_lane_is_looked_into_from_its_mark() {
+        let mut lanes = DueLanes::default();
+        let began = Instant::now();
+        let after = |seconds| began + Duration::from_secs(seconds);
+        lanes.record_scan(Reach::Heads, vec![head(lane("a", 0, 0), 10)], began);
+        claim_up_to(&mut lanes, 20);
+        let shares = lanes.divide(FRESH, 5);
+        lanes.record_claimed(&shares, 5, &[]);
+        assert!(lanes.have_no(FRESH));
+        let looked_from = |lanes: &DueLanes| lanes.marked()[0].place;
+        lanes.record_scan(Reach::Marks, vec![head(lane("a", 0, 0), 30)], after(1));
+        assert_eq!(looked_from(&lanes), place(9), "nothing stood before 10");
+        assert_eq!(lanes.divide(FRESH, 5)[0].cursor, place(29));
+        lanes.record_scan(Reach::Marks, vec![head(lane("a", 0, 0), 40)], after(2));
+        assert_eq!(looked_from(&lanes), place(29));
+        lanes.record_scan(Reach::Heads, vec![head(lane("a", 0, 0), 5)], after(3));
+        assert_eq!(looked_from(&lanes), place(4), "claims went back there");
+    }
+
+    #[test]
+    fn a_scan_of_the_marked_lanes_says_nothing_of_the_others() {
+        let mut lanes = scanned(&[(lane("a", 0, 0), 0), (lane("a", 1, 0), 0)]);
+        let suspects = Claimable::Suspects { alone: 1 };
+        let nothing = LaneHead {
+            first: None,
+            ..head(lane("a", 0, 0), 0)
+        };
+        lanes.record_scan(Reach::Marks, vec![nothing], Instant::now());
+        assert!(lanes.have_no(FRESH) && !lanes.have_no(suspects));
+        lanes.record_scan(Reach::Lanes, Vec::new(), Instant::now());
+        assert!(lanes.have_no(suspects));
+        assert_eq!(lanes.marked().len(), 1, "it is known");
+        lanes.forget_empty();
+        assert!(lanes.marked().is_empty());
     }
 }

@@ -6,6 +6,7 @@
 
 mod cursor;
 mod due;
+mod mark;
 mod range;
 mod refused;
 mod share;
@@ -13,15 +14,16 @@ pub(crate) mod suspects;
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 pub(crate) use self::due::DueLanes;
+pub(crate) use self::mark::{MarkedLane, Reach};
 pub(crate) use self::range::{LaneRange, RangeRequest};
 pub(crate) use self::refused::RefusedLanes;
 pub(crate) use self::share::Share;
 
 /// What tells the lanes of a queue apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Lane {
     pub(crate) task_type: String,
     pub(crate) payload_version: i16,
@@ -49,14 +51,45 @@ pub(crate) struct Place {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LaneHead {
     pub(crate) lane: Lane,
-    /// Where its first task stands.
-    pub(crate) place: Place,
+    /// Where its first task stands; absent where a marked lane has none.
+    pub(crate) first: Option<Place>,
     /// How long until that task is due; zero if it is.
     pub(crate) due_in: Duration,
+    /// When the scan began, by Postgres's clock.
+    pub(crate) scanned_at: DateTime<Utc>,
     /// How far the lane is reserved, if any claim ever reserved a range of it.
     pub(crate) frontier: Option<Place>,
     /// Whether other workers claim from it too.
     pub(crate) is_shared: bool,
+}
+
+impl Place {
+    /// Returns the place just before this one.
+    fn before(self) -> Self {
+        match self.task_id.checked_sub(1) {
+            Some(task_id) => Self { task_id, ..self },
+            None => Self {
+                run_at: self.run_at - TimeDelta::microseconds(1),
+                task_id: i64::MAX,
+            },
+        }
+    }
+}
+
+impl LaneHead {
+    /// Returns the lane's first task, if that is due.
+    fn due(&self) -> Option<Place> {
+        self.first.filter(|_| self.due_in.is_zero())
+    }
+
+    /// Returns the place before which nothing stands, as far as the scan could see.
+    fn cleared(&self) -> Place {
+        let beginning = Place {
+            run_at: self.scanned_at,
+            task_id: i64::MIN,
+        };
+        self.due().map_or(beginning, Place::before)
+    }
 }
 
 impl Lane {

@@ -104,14 +104,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::lane::fixtures::lane;
+    use crate::lane::fixtures::{lane, place};
 
     fn shares(names: &[&str], limit: usize) -> Vec<Share> {
         let share = |name: &&str| Share {
             lane: lane(name, 0, 0),
-            cursor: None,
+            cursor: place(0),
             range_end: None,
             limit,
+            at: 0,
         };
         names.iter().map(share).collect()
     }

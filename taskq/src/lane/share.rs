@@ -1,6 +1,8 @@
-//! Dividing a claim among lanes: those of the best priority only, in equal shares.
+//! Dividing a claim among lanes: by priority, and within one in equal shares.
 //!
-//! Priorities are strict, and within one no task type can block another.
+//! Priorities are strict, and within one no task type can block another. So a claim goes on to the next priority
+//! where a single lane has the whole claim: Postgres comes to the next lane only when that one is exhausted.
+//! Lanes that share a claim may have more than their shares, so it ends with them.
 
 use super::range::is_worth_reserving;
 use super::suspects::{self, Claimable};
@@ -10,43 +12,62 @@ use super::{Lane, LaneRange, Place};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Share {
     pub(crate) lane: Lane,
-    /// The claim begins behind it, or at the lane's head if there is none.
-    pub(crate) cursor: Option<Place>,
+    /// The claim begins behind it.
+    pub(crate) cursor: Place,
     /// The end of the reserved range, if there is one: what lies behind is reserved for others.
     pub(crate) range_end: Option<Place>,
     pub(crate) limit: usize,
+    /// Where the lanes of the queue have it.
+    pub(super) at: usize,
 }
 
 impl Share {
     /// Keeps the share to a range that was reserved for it.
     pub(crate) fn keep_to(&mut self, range: &LaneRange) {
-        self.cursor = Some(range.start);
+        self.cursor = range.start;
         self.range_end = Some(range.end);
     }
 }
 
-/// Divides a claim of `limit` tasks among lanes, each given with its cursor, in the order of their turns.
-pub(super) fn divide<'a>(
-    lanes: impl Iterator<Item = (&'a Lane, Option<Place>)>,
+/// A claim of fewer tasks than this asks so many lanes nevertheless: others may have what was in them.
+const FEW_LANES: usize = 20;
+
+/// A lane that a claim may take from.
+pub(super) struct Candidate<'a> {
+    pub(super) lane: &'a Lane,
+    pub(super) cursor: Place,
+    pub(super) at: usize,
+}
+
+/// Divides a claim of `limit` tasks among lanes, given in the order of their turns.
+pub(super) fn divide(
+    mut lanes: Vec<Candidate<'_>>,
     claimable: Claimable,
     limit: usize,
 ) -> Vec<Share> {
-    let mut lanes: Vec<_> = lanes.filter(|(lane, _)| claimable.includes(lane)).collect();
-    let Some(best) = lanes.iter().map(|(lane, _)| lane.priority).min() else {
-        return Vec::new();
-    };
-    lanes.retain(|(lane, _)| lane.priority == best);
-    suspects::retain_one_alone(&mut lanes, |(lane, _)| lane);
-    let share = share_of(limit, lanes.len());
-    lanes
-        .into_iter()
-        .map(|(lane, cursor)| Share {
-            lane: lane.clone(),
-            cursor,
+    lanes.retain(|it| claimable.includes(it.lane));
+    lanes.sort_by_key(|it| it.lane.priority);
+    // Each should have a task at least.
+    let most_lanes = limit.max(FEW_LANES);
+    let mut shares = Vec::new();
+    for group in lanes.chunk_by(|one, other| one.lane.priority == other.lane.priority) {
+        let mut group: Vec<_> = group.iter().collect();
+        let has_whole_claim = group.len() == 1 && claimable == Claimable::Fresh;
+        suspects::retain_one_alone(&mut group, |it| it.lane);
+        group.truncate(most_lanes);
+        let share = share_of(limit, group.len());
+        shares.extend(group.iter().map(|it| Share {
+            lane: it.lane.clone(),
+            cursor: it.cursor,
             range_end: None,
-            limit: claimable.limit(lane, share),
-        })
-        .collect()
+            limit: claimable.limit(it.lane, share),
+            at: it.at,
+        }));
+        if !has_whole_claim || shares.len() >= most_lanes {
+            break;
+        }
+    }
+    shares
 }
 
 /// Returns how much of a claim one of so many lanes gets.
@@ -63,11 +84,17 @@ fn share_of(limit: usize, lanes: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lane::fixtures::lane;
+    use crate::lane::fixtures::{lane, place};
 
     /// Returns the type and the limit of each share.
     fn divided(lanes: &[Lane], claimable: Claimable, limit: usize) -> Vec<(&str, usize)> {
-        let shares = divide(lanes.iter().map(|lane| (lane, None)), claimable, limit);
+        let candidate = |(at, lane)| Candidate {
+            lane,
+            cursor: place(0),
+            at,
+        };
+        let candidates = lanes.iter().enumerate().map(candidate).collect();
+        let shares = divide(candidates, claimable, limit);
         let limit_of = |lane: &Lane| {
             let share = shares.iter().find(|share| share.lane == *lane);
             share.map(|share| share.limit)
@@ -80,8 +107,33 @@ mod tests {
 
     #[test]
     fn the_best_priority_has_the_whole_claim() {
-        let lanes = [lane("a", 0, 5), lane("b", 0, -1), lane("c", 0, 5)];
-        assert_eq!(divided(&lanes, Claimable::Fresh, 10), [("b", 10)]);
+        let lanes = [lane("a", 0, -1), lane("b", 0, 5), lane("c", 0, -1)];
+        assert_eq!(
+            divided(&lanes, Claimable::Fresh, 10),
+            [("a", 5), ("c", 5)],
+            "each may have more than its share"
+        );
+    }
+
+    #[test]
+    fn a_claim_goes_on_to_the_next_priority_behind_a_lane_that_has_it_whole() {
+        let priorities = |limit| {
+            let mut priorities: Vec<i16> = (1..=30).collect();
+            priorities.reverse();
+            let lanes = priorities.into_iter();
+            let lanes: Vec<_> = lanes.map(|priority| lane("a", 0, priority)).collect();
+            let candidates = lanes.iter().enumerate().map(|(at, lane)| Candidate {
+                lane,
+                cursor: place(0),
+                at,
+            });
+            let shares = divide(candidates.collect(), Claimable::Fresh, limit);
+            let shares = shares.iter().map(|it| (it.lane.priority, it.limit));
+            shares.collect::<Vec<_>>()
+        };
+        let asked = |lanes: i16, limit| (1..=lanes).map(|it| (it, limit)).collect::<Vec<_>>();
+        assert_eq!(priorities(25), asked(25, 25));
+        assert_eq!(priorities(2), asked(20, 2));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{Store, column, saturating_i16, saturating_i32, saturating_i64};
 use crate::error::AttemptError;
 use crate::faults::crash_point;
-use crate::lane::{Lane, LaneHead, LaneKey, LaneRange, Place, RangeRequest, Share};
+use crate::lane::{Lane, LaneHead, LaneKey, LaneRange, MarkedLane, Place, RangeRequest, Share};
 use crate::task::metadata::Metadata;
 
 /// What a claim asks for.
@@ -93,18 +93,26 @@ impl ClaimedTask {
 
 impl Store<'_> {
     /// Finds the lanes of a queue that hold tasks of the given types, in versions up to the newest
-    /// known of each.
+    /// known of each. Looks into the marked lanes from their marks on, and into the others if that is asked for.
     pub(crate) async fn scan(
         &mut self,
         queue: &str,
         known: &[(String, u16)],
         worker_id: Uuid,
+        marked: &[MarkedLane<'_>],
+        into_others: bool,
     ) -> Result<Vec<LaneHead>, Error> {
         let query = query_as(self.schema.sql.scan)
             .bind(queue)
             .bind(column(known, |(task_type, _)| task_type.as_str()))
             .bind(column(known, |(_, newest)| saturating_i16(*newest)))
-            .bind(worker_id);
+            .bind(worker_id)
+            .bind(column(marked, |it| it.lane.task_type.as_str()))
+            .bind(column(marked, |it| it.lane.payload_version))
+            .bind(column(marked, |it| it.lane.priority))
+            .bind(column(marked, |it| it.place.run_at))
+            .bind(column(marked, |it| it.place.task_id))
+            .bind(into_others);
         self.call(async |db| query.fetch_all(db).await).await
     }
 
@@ -145,12 +153,8 @@ impl Store<'_> {
             .bind(column(shares, |share| share.lane.payload_version))
             .bind(column(shares, |share| share.lane.crashes))
             .bind(column(shares, |share| share.lane.priority))
-            .bind(column(shares, |share| {
-                share.cursor.map(|cursor| cursor.run_at)
-            }))
-            .bind(column(shares, |share| {
-                share.cursor.map_or(i64::MIN, |cursor| cursor.task_id)
-            }))
+            .bind(column(shares, |share| share.cursor.run_at))
+            .bind(column(shares, |share| share.cursor.task_id))
             .bind(column(shares, |share| {
                 share.range_end.map(|range_end| range_end.run_at)
             }))
@@ -180,8 +184,8 @@ impl Store<'_> {
             .bind(share.lane.payload_version)
             .bind(share.lane.crashes)
             .bind(share.lane.priority)
-            .bind(share.cursor.map(|cursor| cursor.run_at))
-            .bind(share.cursor.map_or(i64::MIN, |cursor| cursor.task_id))
+            .bind(share.cursor.run_at)
+            .bind(share.cursor.task_id)
             .bind(delay.as_secs_f64());
         self.call(async |db| query.fetch_optional(db).await).await
     }
@@ -217,6 +221,7 @@ pub(crate) fn version_of(payload_version: i16) -> Option<u16> {
 
 impl<'r> FromRow<'r, PgRow> for LaneHead {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        let first: Option<DateTime<Utc>> = row.try_get("run_at")?;
         let frontier: Option<DateTime<Utc>> = row.try_get("frontier_run_at")?;
         Ok(Self {
             lane: Lane {
@@ -225,8 +230,9 @@ impl<'r> FromRow<'r, PgRow> for LaneHead {
                 crashes: row.try_get("crashes")?,
                 priority: row.try_get("priority")?,
             },
-            place: place(row, "run_at", "task_id")?,
-            due_in: Duration::from_secs_f64(row.try_get("due_in")?),
+            first: first.map(|_| place(row, "run_at", "task_id")).transpose()?,
+            due_in: Duration::from_secs_f64(row.try_get::<Option<_>, _>("due_in")?.unwrap_or(0.0)),
+            scanned_at: row.try_get("scanned_at")?,
             frontier: frontier
                 .map(|_| place(row, "frontier_run_at", "frontier_task_id"))
                 .transpose()?,

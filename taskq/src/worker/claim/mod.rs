@@ -24,8 +24,8 @@ use super::held::strays::{self, Looks};
 use super::operators::Wake;
 use super::shared::{Core, sleep_until_some};
 use crate::attempt::verdict::{Settlement, Verdict};
-use crate::lane::Share;
 use crate::lane::suspects::Claimable;
+use crate::lane::{Reach, Share};
 use crate::store::{ClaimRequest, ClaimedLease, ClaimedTask, Refusal, Store};
 
 /// How often the claimer asks whether prefetched tasks have waited too long.
@@ -171,6 +171,7 @@ impl Claimer {
             }
             Wake::AllQueues => {
                 for queue in &mut self.queues {
+                    queue.pace.allow_scan_from_heads();
                     // A server that crashed has forgotten its waiting listeners.
                     queue.idle.record_not_listening();
                     queue.idle.record_notified();
@@ -194,8 +195,8 @@ impl Claimer {
         if self.queues[at].idle.should_stop_listening() {
             self.stop_listening(at).await?;
         }
-        if self.queues[at].should_scan() {
-            self.scan(at).await?;
+        if let Some(reach) = self.queues[at].next_scan() {
+            self.scan(at, reach).await?;
         }
         let claimable = self.next_claimable(at);
         let queue = &mut self.queues[at];
@@ -223,12 +224,23 @@ impl Claimer {
     }
 
     /// Finds the lanes in which tasks are due.
-    async fn scan(&mut self, at: usize) -> Result<(), Error> {
+    async fn scan(&mut self, at: usize, reach: Reach) -> Result<(), Error> {
         let queue = &mut self.queues[at];
-        let worker_id = self.core.worker_id;
+        let marked = match reach {
+            Reach::Heads => Vec::new(),
+            Reach::Lanes | Reach::Marks => queue.lanes.marked(),
+        };
+        let into_others = reach != Reach::Marks;
         let began = Instant::now();
-        let heads = self.store.scan(&queue.name, &self.known, worker_id).await?;
-        queue.record_scan(heads, began.elapsed());
+        let scan = self.store.scan(
+            &queue.name,
+            &self.known,
+            self.core.worker_id,
+            &marked,
+            into_others,
+        );
+        let heads = scan.await?;
+        queue.record_scan(reach, heads, began.elapsed());
         Ok(())
     }
 
@@ -286,7 +298,7 @@ impl Claimer {
             tracing::debug!(queue = queue.name, claimed = tasks.len(), "claimed");
         }
         queue.record_claimed(&shares, limit, &tasks);
-        tasks.sort_unstable_by_key(ClaimedTask::place);
+        tasks.sort_unstable_by_key(|task| (task.priority, task.place()));
         Ok(tasks)
     }
 
@@ -368,8 +380,8 @@ impl Claimer {
                 queue.idle.record_listening(now + duration);
             }
             _ => {
-                let due_in = queue.lanes.next_due_in().unwrap_or(longest);
-                queue.idle.record_pause(now, longest, due_in);
+                let next_scan_in = queue.next_scan_in(now).unwrap_or(longest);
+                queue.idle.record_pause(now, longest, next_scan_in);
             }
         }
         Ok(())

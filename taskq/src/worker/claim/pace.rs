@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::lane::Reach;
+
 /// The most tasks that one claim takes. Larger ones are no faster.
 const MOST_AT_ONCE: usize = 2_000;
 
@@ -13,8 +15,7 @@ const MOST_BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
 const FIRST_CLAIM: usize = 100;
 
 /// Scans take no more than a hundredth of the time… Under load a scan walks over the rows that were deleted
-/// lately, and so does the claim after it, which begins without cursors. The more workers there are, the longer
-/// each scan takes, and the more of them scan.
+/// lately. The more workers there are, the longer each scan takes, and the more of them scan.
 const SCAN_SHARE: u32 = 100;
 
 /// … but a worker believes a scan for at least so long…
@@ -23,6 +24,13 @@ const SHORTEST_SCAN_PAUSE: Duration = Duration::from_millis(100);
 /// … and at most for so long.
 const LONGEST_SCAN_PAUSE: Duration = Duration::from_secs(2);
 
+/// A thorough scan that takes less than this walks over nothing that is worth a thought, and is made whenever lanes
+/// are empty. One that takes longer keeps to [`SCAN_SHARE`] of the time…
+const QUICK_SCAN: Duration = Duration::from_millis(2);
+
+/// … but is made after so long at the latest.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
 /// The pace at which a queue is claimed from.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -30,6 +38,11 @@ pub(super) struct Pace {
     most_at_once: usize,
     scanned: Instant,
     scan_pause: Duration,
+    /// Whether the last scan looked from the heads.
+    was_from_heads: bool,
+    /// When scans from the heads are allowed again, and scans of all lanes.
+    heads_allowed: Instant,
+    lanes_allowed: Instant,
 }
 
 impl Pace {
@@ -38,6 +51,9 @@ impl Pace {
             most_at_once: FIRST_CLAIM,
             scanned: now,
             scan_pause: Duration::ZERO,
+            was_from_heads: false,
+            heads_allowed: now,
+            lanes_allowed: now,
         }
     }
 
@@ -51,13 +67,48 @@ impl Pace {
         now.saturating_duration_since(self.scanned) >= self.scan_pause
     }
 
-    /// Records a scan that ended now and took so long.
-    pub(super) fn record_scan(&mut self, now: Instant, took: Duration) {
-        self.scanned = now;
-        self.scan_pause = (took * SCAN_SHARE).clamp(SHORTEST_SCAN_PAUSE, LONGEST_SCAN_PAUSE);
+    /// Returns how thorough a scan may be now.
+    pub(super) fn reach(&self, now: Instant) -> Reach {
+        if now >= self.heads_allowed {
+            Reach::Heads
+        } else if now >= self.lanes_allowed {
+            Reach::Lanes
+        } else {
+            Reach::Marks
+        }
     }
 
-    /// Records how large so many claimed payloads are together.
+    /// Returns how long until a scan from the heads is allowed, if the last scan was none.
+    pub(super) fn scan_from_heads_missing(&self, now: Instant) -> Option<Duration> {
+        let wait = self.heads_allowed.saturating_duration_since(now);
+        (!self.was_from_heads).then_some(wait)
+    }
+
+    /// Has the next scan look from the heads.
+    pub(super) fn allow_scan_from_heads(&mut self) {
+        self.heads_allowed = self.scanned;
+    }
+
+    /// Records a scan that ended now and took so long, and tells whether it looked from the heads and took no time.
+    pub(super) fn record_scan(&mut self, now: Instant, reach: Reach, took: Duration) -> bool {
+        let pause = took * SCAN_SHARE;
+        self.scanned = now;
+        self.scan_pause = pause.clamp(SHORTEST_SCAN_PAUSE, LONGEST_SCAN_PAUSE);
+        self.was_from_heads = reach == Reach::Heads;
+        let is_quick = took < QUICK_SCAN;
+        let next = match is_quick {
+            true => now,
+            false => now + pause.min(LONGEST_WAIT),
+        };
+        match reach {
+            Reach::Heads => self.heads_allowed = next,
+            Reach::Lanes => self.lanes_allowed = next,
+            Reach::Marks => {}
+        }
+        is_quick && self.was_from_heads
+    }
+
+    /// Records how large so many claimed tasks are together, with all that travels with them.
     pub(super) fn record_claimed(&mut self, tasks: usize, bytes: usize) {
         if tasks > 0 {
             let fitting = MOST_BYTES_AT_ONCE * tasks / bytes.max(1);
@@ -97,7 +148,7 @@ mod tests {
         let mut pace = Pace::new(now);
         assert!(pace.is_scan_due(now), "there was none yet");
         let mut pause_after = |took| {
-            pace.record_scan(now, took);
+            pace.record_scan(now, Reach::Heads, took);
             let pause = (0..=3_000).map(Duration::from_millis);
             let mut due = pause.filter(|pause| pace.is_scan_due(now + *pause));
             due.next().expect("a scan is due some time")
@@ -106,5 +157,29 @@ mod tests {
         let pause = Duration::from_millis(500);
         assert_eq!(pause_after(pause / SCAN_SHARE), pause);
         assert_eq!(pause_after(Duration::from_secs(1)), LONGEST_SCAN_PAUSE);
+    }
+
+    #[test]
+    fn thorough_scans_that_take_long_are_rare() {
+        let now = Instant::now();
+        let after = |milliseconds| now + Duration::from_millis(milliseconds);
+        let mut pace = Pace::new(now);
+        assert_eq!(pace.reach(now), Reach::Heads);
+        assert!(pace.record_scan(now, Reach::Heads, Duration::from_millis(1)));
+        assert_eq!(pace.reach(now), Reach::Heads, "it took no time");
+        assert!(!pace.record_scan(now, Reach::Heads, Duration::from_millis(50)));
+        assert_eq!(pace.scan_from_heads_missing(now), None);
+        assert_eq!(pace.reach(now), Reach::Lanes);
+        pace.record_scan(now, Reach::Lanes, Duration::from_millis(3));
+        let wait = pace.scan_from_heads_missing(now);
+        assert_eq!(wait, Some(Duration::from_secs(5)));
+        assert_eq!(pace.reach(after(299)), Reach::Marks);
+        assert_eq!(pace.reach(after(300)), Reach::Lanes);
+        assert_eq!(pace.reach(after(5_000)), Reach::Heads);
+        pace.record_scan(now, Reach::Heads, Duration::from_secs(3));
+        assert_eq!(pace.reach(after(59_999)), Reach::Lanes);
+        assert_eq!(pace.reach(now + LONGEST_WAIT), Reach::Heads);
+        pace.allow_scan_from_heads();
+        assert_eq!(pace.reach(now), Reach::Heads);
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::idle::{Idle, LONGEST_WITH_SUSPECTS};
 use super::pace::Pace;
 use crate::lane::suspects::Claimable;
-use crate::lane::{DueLanes, LaneHead, RefusedLanes, Share};
+use crate::lane::{DueLanes, LaneHead, Reach, RefusedLanes, Share};
 use crate::store::ClaimedTask;
 
 /// One queue, as its worker sees it.
@@ -32,8 +32,11 @@ impl Queue {
         }
     }
 
-    pub(super) fn should_scan(&self) -> bool {
-        self.lanes.have_no(Claimable::Fresh) || self.pace.is_scan_due(Instant::now())
+    /// Returns how thoroughly to scan before the next claim, if at all.
+    pub(super) fn next_scan(&self) -> Option<Reach> {
+        let now = Instant::now();
+        let is_due = self.lanes.have_no(Claimable::Fresh) || self.pace.is_scan_due(now);
+        is_due.then(|| self.pace.reach(now))
     }
 
     /// Tells whether the next claim is one for suspects: there is one after each scan.
@@ -50,11 +53,21 @@ impl Queue {
         }
     }
 
-    pub(super) fn record_scan(&mut self, mut heads: Vec<LaneHead>, took: Duration) {
+    /// Returns how long until there is a reason to scan again: until the next task is due, or until the scan
+    /// from the heads that was not allowed.
+    pub(super) fn next_scan_in(&self, now: Instant) -> Option<Duration> {
+        let next_due_in = self.lanes.next_due_in(now);
+        let missing = self.pace.scan_from_heads_missing(now);
+        next_due_in.into_iter().chain(missing).min()
+    }
+
+    pub(super) fn record_scan(&mut self, reach: Reach, heads: Vec<LaneHead>, took: Duration) {
         let now = Instant::now();
-        heads.retain(|head| !self.refused.is_closed(&head.lane, now));
-        self.lanes.record_scan(heads);
-        self.pace.record_scan(now, took);
+        self.lanes.record_scan(reach, heads, now);
+        self.lanes.close(|lane| self.refused.is_closed(lane, now));
+        if self.pace.record_scan(now, reach, took) {
+            self.lanes.forget_empty();
+        }
         self.has_asked_for_suspects = false;
     }
 

@@ -1,24 +1,67 @@
 -- Finds the lanes of a queue that hold tasks which this worker can decode: where each begins, how long until
 -- its first task is due, where its frontier stands, and whether other workers claim from it.
 -- $1 queue, $2 task types, $3 the newest known payload version of each, $4 worker_id
--- Index task_lane: two probes for each lane, however many tasks it holds; frontier_pkey. Locks: none.
+-- $5 task types, $6 payload versions, $7 priorities: lanes without crashes that the worker has marked;
+-- $8 and $9 the marks (run_at, task_id), before which it does not look
+-- $10 whether to look for lanes that are not marked
+-- Index task_lane: a probe for each marked lane, and one for each lane and each gap between marked ones, however
+-- many tasks they hold; frontier_pkey. Locks: none.
 --
--- The parameters stand in subqueries so that Postgres plans once: see claim.
-with recursive lane as (
-    select known.task_type, known.newest, head.*
-    from unnest((select $2::text[]), (select $3::smallint[])) as known (task_type, newest)
+-- A marked lane is returned even if it holds nothing: without a place. A probe walks over the rows that died
+-- lately and that no vacuum has taken away. The parameters stand in subqueries so that Postgres plans once: see
+-- claim.
+with recursive marked as materialized (
+    select *
+    from unnest(
+        (select $5::text[]),
+        (select $6::smallint[]),
+        (select $7::smallint[]),
+        (select $8::timestamptz[]),
+        (select $9::bigint[])
+    ) as marked (task_type, payload_version, priority, run_at, task_id)
+),
+gap as materialized (
+    select
+        task_type,
+        newest,
+        payload_version,
+        crashes,
+        priority,
+        lead(payload_version, 1, newest + 1) over lanes as end_version,
+        lead(crashes, 1, -1) over lanes as end_crashes,
+        lead(priority, 1, 0) over lanes as end_priority
+    from (
+        select known.task_type, known.newest, start.*
+        from unnest((select $2::text[]), (select $3::smallint[])) as known (task_type, newest)
+        cross join lateral (
+            select -1, -1, 0
+            union all
+            select marked.payload_version, 0, marked.priority
+            from marked
+            where marked.task_type = known.task_type
+        ) as start (payload_version, crashes, priority)
+    ) as start
+    window lanes as (partition by task_type order by payload_version, crashes, priority)
+),
+unmarked as (
+    select gap.task_type, gap.newest, gap.end_version, gap.end_crashes, gap.end_priority, head.*
+    from gap
     cross join lateral (
         select task.payload_version, task.crashes, task.priority, task.run_at, task.task_id
         from taskq.task
         where task.queue = $1
-          and task.task_type = known.task_type
-          and task.payload_version <= known.newest
+          and task.task_type = gap.task_type
+          and (task.payload_version, task.crashes, task.priority)
+            > (gap.payload_version, gap.crashes, gap.priority)
+          and (task.payload_version, task.crashes, task.priority)
+            < (gap.end_version, gap.end_crashes, gap.end_priority)
         order by task.payload_version, task.crashes, task.priority, task.run_at, task.task_id
         limit 1
     ) as head
+    where (select $10::boolean)
     union all
-    select lane.task_type, lane.newest, head.*
-    from lane
+    select lane.task_type, lane.newest, lane.end_version, lane.end_crashes, lane.end_priority, head.*
+    from unmarked as lane
     cross join lateral (
         select task.payload_version, task.crashes, task.priority, task.run_at, task.task_id
         from taskq.task
@@ -26,10 +69,30 @@ with recursive lane as (
           and task.task_type = lane.task_type
           and (task.payload_version, task.crashes, task.priority)
             > (lane.payload_version, lane.crashes, lane.priority)
-          and task.payload_version <= lane.newest
+          and (task.payload_version, task.crashes, task.priority)
+            < (lane.end_version, lane.end_crashes, lane.end_priority)
         order by task.payload_version, task.crashes, task.priority, task.run_at, task.task_id
         limit 1
     ) as head
+),
+lane as (
+    select task_type, payload_version, crashes, priority, run_at, task_id
+    from unmarked
+    union all
+    select marked.task_type, marked.payload_version, 0, marked.priority, head.run_at, head.task_id
+    from marked
+    left join lateral (
+        select task.run_at, task.task_id
+        from taskq.task
+        where task.queue = $1
+          and task.task_type = marked.task_type
+          and task.payload_version = marked.payload_version
+          and task.crashes = 0
+          and task.priority = marked.priority
+          and (task.run_at, task.task_id) > (marked.run_at, marked.task_id)
+        order by task.run_at, task.task_id
+        limit 1
+    ) as head on true
 )
 select
     lane.task_type,
@@ -38,6 +101,7 @@ select
     lane.priority,
     lane.run_at,
     lane.task_id,
+    now() as scanned_at,
     extract(epoch from greatest(lane.run_at - now(), interval '0'))::float8 as due_in,
     frontier.run_at as frontier_run_at,
     frontier.task_id as frontier_task_id,
