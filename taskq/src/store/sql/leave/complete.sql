@@ -3,15 +3,23 @@
 -- Index lease_pkey. Locks: the leases, in the order of their ids.
 --
 -- The fence: a lease that was rescued is not there; one from which somebody took a task counts
--- differently, and goes the long way, through settle. Returns the leases completed.
-with whole as (
-    select lease.lease_id
-    from unnest($1::uuid[], $2::integer[]) as given (lease_id, remaining)
-    join taskq.lease
-      on lease.lease_id = given.lease_id
-     and cardinality(lease.task_ids) - cardinality(lease.done) = given.remaining
-    order by lease.lease_id
-    for update of lease
+-- differently, and goes the long way, through settle. Returns the leases completed. Each lease is looked up by
+-- itself: planned as a join while the table is almost empty, this would read the whole table.
+with whole as materialized (
+    select given.lease_id
+    from (
+        select given.lease_id, given.remaining
+        from unnest($1::uuid[], $2::integer[]) as given (lease_id, remaining)
+        order by given.lease_id
+    ) as given
+    cross join lateral (
+        select cardinality(lease.task_ids) - cardinality(lease.done) as remaining
+        from taskq.lease
+        where lease.lease_id = given.lease_id
+        for update
+        offset 0
+    ) as held
+    where held.remaining = given.remaining
 )
 delete from taskq.lease
 using whole
