@@ -95,14 +95,21 @@ fn tracked<'de, T>(
 ) -> Result<T, DecodeError> {
     let mut reader = Reader::from_str(raw.get());
     let mut track = Track::new();
-    match read(serde_path_to_error::Deserializer::new(
+    let read = read(serde_path_to_error::Deserializer::new(
         &mut reader,
         &mut track,
-    )) {
-        Ok(value) => Ok(value),
+    ));
+    match read {
+        Ok(value) => match reader.end() {
+            Ok(()) => Ok(value),
+            Err(_) => Err(DecodeError::new(".", NOT_WHOLE)),
+        },
         Err(error) => Err(misfit(track.path().to_string(), &error)),
     }
 }
+
+// serde_json reads an integer of 128 bits up to its point, and leaves the rest to what comes next.
+const NOT_WHOLE: &str = "invalid type: floating point, expected an integer";
 
 fn misfit(path: String, error: &serde_json::Error) -> DecodeError {
     let mut text = error.to_string();
@@ -180,9 +187,10 @@ impl<'de> MapAccess<'de> for Entries<'de> {
 
     // Nearly all values fit, and then nobody asks where a mistake is.
     fn next_value<V: Deserialize<'de>>(&mut self) -> Result<V, DecodeError> {
-        match V::deserialize(&mut Reader::from_str(self.value().get())) {
-            Ok(value) => Ok(value),
-            Err(_) => self.next_value_seed(PhantomData),
+        let mut reader = Reader::from_str(self.value().get());
+        match V::deserialize(&mut reader) {
+            Ok(value) if reader.end().is_ok() => Ok(value),
+            _ => self.next_value_seed(PhantomData),
         }
     }
 
@@ -256,6 +264,8 @@ mod tests {
         note: Option<String>,
         lines: Vec<Line>,
         #[serde(default)]
+        wide: i128,
+        #[serde(default)]
         extra: Option<Box<RawValueText>>,
     }
 
@@ -309,6 +319,7 @@ mod tests {
                 id: u64::MAX,
                 note: None,
                 lines: vec![Line { count: Count(2) }],
+                wide: 0,
                 extra: Some(Box::new(RawValueText(extra))),
             }
         );
@@ -341,7 +352,11 @@ mod tests {
             ),
             (
                 r#"{"nr": 1}"#,
-                "nr: unknown field `nr`, expected one of `no`, `number`, `note`, `lines`, `extra`",
+                "nr: unknown field `nr`, expected one of `no`, `number`, `note`, `lines`, `wide`, `extra`",
+            ),
+            (
+                r#"{"no": 1, "lines": [], "wide": 1.5}"#,
+                "wide: invalid type: floating point, expected an integer",
             ),
             ("null", ".: invalid type: null, expected struct Order"),
             (
@@ -357,6 +372,8 @@ mod tests {
     fn what_is_no_struct_is_read_as_a_whole() {
         assert_eq!(read::<Vec<i32>>("[1, 2]"), Ok(vec![1, 2]));
         assert_eq!(read::<Option<Count>>("null"), Ok(None));
+        assert_eq!(read::<u128>(" 7 "), Ok(7));
+        assert!(read::<u128>("7e3").is_err());
         let error = read::<std::collections::BTreeMap<i64, Line>>(r#"{"7": {"count": -1}}"#);
         assert_eq!(error, Err("7.count: none is too few".into()));
     }
