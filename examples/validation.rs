@@ -2,16 +2,13 @@
 //!
 //! ```text
 //! $ cargo run --example validation
-//! refused: the payload of `invite` has values that its task type refuses
-//!   because: `seats`: lower than 1
+//! refused: the payload of `invite` has values that its task type refuses: `seats`: lower than 1
 //! invited ada@example.com to 2 seats
 //! set aside: the payload has values that its task type refuses: `email`: does not contain "@"
 //! ```
 //!
 //! It needs the feature `garde`. The example `verification` shows types that cannot be wrong, which
 //! need no feature.
-
-use std::error::Error as _;
 
 use taskq::Worker;
 use taskq::testing::Database;
@@ -34,9 +31,6 @@ async fn main() -> anyhow::Result<()> {
     // Refused before anything is sent to Postgres, so the transaction goes on.
     if let Err(error) = Invite::enqueue(&mut tx, "grace@example.com".to_owned(), 0).await {
         println!("refused: {error}");
-        if let Some(source) = error.source() {
-            println!("  because: {source}");
-        }
     }
     tx.commit().await?;
 

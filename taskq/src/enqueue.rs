@@ -13,13 +13,14 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
-use crate::error::{EncodeError, EnqueueError};
+use crate::error::EnqueueError;
+use crate::json::MAX_STORED_SIZE;
 use crate::store::{Copy, Schema, Store};
 use crate::task::options::{EnqueueOptions, Start};
-use crate::task::payload::{Payload, TaskType};
+use crate::task::payload::{Payload, TaskType, Unwritable, write};
 
 /// The most tasks that one statement inserts. More are inserted by further statements.
-const ENQUEUE_MANY_CHUNK: usize = 10_000;
+const MAX_TASKS_AT_ONCE: usize = 10_000;
 
 /// Enqueues a task in the caller's transaction.
 ///
@@ -43,9 +44,9 @@ const ENQUEUE_MANY_CHUNK: usize = 10_000;
 ///
 /// # Errors
 ///
-/// The await gives [`EnqueueError`]: an option out of range, a payload that has no JSON or is refused
-/// by its own [`validate`](Payload::validate), or what Postgres said. After an error of Postgres the
-/// caller's transaction is aborted, as after any statement that fails.
+/// The await gives [`EnqueueError`]: an option out of range; a payload that a worker could not read back
+/// as it is, that is too large, or that is refused by its own [`validate`](Payload::validate); or what Postgres
+/// said. After an error of Postgres the caller's transaction is aborted, as after any statement that fails.
 ///
 /// # Cancel safety
 ///
@@ -53,7 +54,7 @@ const ENQUEUE_MANY_CHUNK: usize = 10_000;
 /// transaction, so roll that back.
 pub fn enqueue<'c, P: Payload>(conn: &'c mut PgConnection, payload: P) -> Enqueue<'c, P> {
     Enqueue {
-        state: State::building(conn, const { TaskType::of::<P>() }, encode(payload)),
+        state: State::building(conn, const { TaskType::of::<P>() }, encode(payload, None)),
         payload: PhantomData,
     }
 }
@@ -242,7 +243,8 @@ impl<P> fmt::Debug for Enqueue<'_, P> {
 ///
 /// # Errors
 ///
-/// As [`enqueue`]. A payload that is refused or has no JSON is found before anything is inserted.
+/// As [`enqueue`]. A payload that is refused is found before anything is inserted, and the error has its
+/// index.
 ///
 /// # Cancel safety
 ///
@@ -270,7 +272,7 @@ pub fn enqueue_many<P: Payload, I: IntoIterator<Item = P>>(
 ///
 /// # Errors
 ///
-/// As [`enqueue`]. A payload that has no JSON ends the copy, and nothing of it is inserted.
+/// As [`enqueue_many`]. A payload that is refused ends the copy, and nothing of it is inserted.
 ///
 /// # Cancel safety
 ///
@@ -317,13 +319,14 @@ impl Schema {
         // Encoded here and now, so that the iterator need not be `Send`.
         let payloads = payloads
             .into_iter()
-            .map(encode)
+            .enumerate()
+            .map(|(index, payload)| encode(payload, Some(index)))
             .collect::<Result<Vec<_>, _>>();
         async move {
             let mut store = Store::on(conn, self);
             let task_type = TaskType::of::<P>();
             let mut enqueued = Vec::new();
-            for chunk in payloads?.chunks(ENQUEUE_MANY_CHUNK) {
+            for chunk in payloads?.chunks(MAX_TASKS_AT_ONCE) {
                 let task_ids = store.enqueue_many(&task_type, chunk).await?;
                 let task_ids = task_ids.into_iter();
                 enqueued.extend(task_ids.map(|task_id| Enqueued::new((task_id, self))));
@@ -352,8 +355,8 @@ impl Schema {
         let task_type = TaskType::of::<P>();
         let payloads = payloads.into_iter();
         let mut copy = Copy::begin(conn, self).await?;
-        for payload in payloads {
-            match encode(payload) {
+        for (index, payload) in payloads.enumerate() {
+            match encode(payload, Some(index)) {
                 Ok(payload) => copy.send(&task_type, &payload).await?,
                 Err(error) => {
                     copy.abort(&error.to_string()).await?;
@@ -365,21 +368,28 @@ impl Schema {
     }
 }
 
-fn encode<P: Payload>(payload: P) -> Result<Box<RawValue>, EnqueueError> {
-    if P::HAS_VALIDATION
-        && let Err(source) = payload.validate()
-    {
-        return Err(EnqueueError::Invalid {
-            task_type: P::TASK_TYPE,
-            source,
-        });
-    }
-    encoded(P::TASK_TYPE, payload.encode())
+/// Writes a payload, or says of which of many payloads what is wrong with it.
+fn encode<P: Payload>(payload: P, index: Option<usize>) -> Result<Box<RawValue>, EnqueueError> {
+    write(&payload).map_err(|error| refused(P::TASK_TYPE, index, error))
 }
 
-fn encoded(
-    task_type: &'static str,
-    payload: Result<Box<RawValue>, EncodeError>,
-) -> Result<Box<RawValue>, EnqueueError> {
-    payload.map_err(|source| EnqueueError::Encode { task_type, source })
+fn refused(task_type: &'static str, index: Option<usize>, error: Unwritable) -> EnqueueError {
+    match error {
+        Unwritable::Invalid(source) => EnqueueError::Invalid {
+            task_type,
+            index,
+            source,
+        },
+        Unwritable::Encode(source) => EnqueueError::Encode {
+            task_type,
+            index,
+            source,
+        },
+        Unwritable::TooLarge { size } => EnqueueError::TooLarge {
+            task_type,
+            index,
+            size,
+            limit: MAX_STORED_SIZE,
+        },
+    }
 }

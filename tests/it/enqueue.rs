@@ -164,9 +164,8 @@ async fn a_payload_without_json_is_an_error_of_the_caller() {
         .expect_err("keys are no strings");
     assert_eq!(
         error.to_string(),
-        "the payload of `keyed` cannot be written as JSON"
+        "the payload of `keyed` would not come back from Postgres as it is: `map`: a key must be a string"
     );
-    assert!(std::error::Error::source(&error).is_some());
 }
 
 #[tokio::test]
@@ -361,7 +360,10 @@ async fn a_copy_with_a_payload_that_has_no_json_inserts_nothing() {
     let error = taskq::enqueue_copy(&mut db, payloads)
         .await
         .expect_err("no JSON");
-    assert!(matches!(error, EnqueueError::Encode { .. }), "{error}");
+    assert!(
+        matches!(error, EnqueueError::Encode { index: Some(1), .. }),
+        "{error}"
+    );
     assert!(states(&pool).await.is_empty());
     // The connection is of use still.
     let none: [Keyed; 0] = [];

@@ -156,6 +156,7 @@ pub(super) fn implementation(
         impl #private::Payload for #payload {
             const TASK_TYPE: &'static #private::str = #name;
             #options
+            const IS_EXACT: #private::bool = true;
 
             fn encode(
                 &self,

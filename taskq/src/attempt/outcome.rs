@@ -3,11 +3,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{BoxError, EncodeError};
-use crate::json;
-
-/// The longest result that is kept, in bytes of JSON. As long as a payload may be.
-const MAX_RESULT_LENGTH: usize = 1024 * 1024;
+use crate::error::{BoxError, Count, EncodeError};
+use crate::json::{self, MAX_STORED_SIZE};
 
 /// How one attempt ended, as its handler tells it.
 #[derive(Debug)]
@@ -84,9 +81,16 @@ impl Kept {
     // What cannot be kept does not undo the work that it tells of, and would not be kept the next time
     // either. So the task completes, and says what is missing.
     fn of(encoded: Result<Box<json::RawValue>, EncodeError>) -> Self {
-        let json = match encoded {
-            Ok(raw) => problem(raw.get()).map_or_else(|| Ok(raw.get().to_owned()), Err),
-            Err(error) => Err(format!("the result cannot be written as JSON: {error}")),
+        let json = match encoded.and_then(|raw| Ok((json::oversize(&raw)?, raw))) {
+            Ok((None, raw)) => Ok(raw.get().to_owned()),
+            Ok((Some(size), _)) => Err(format!(
+                "the result is about {} bytes long as Postgres stores it, and may have {}",
+                Count(size),
+                Count(MAX_STORED_SIZE)
+            )),
+            Err(error) => Err(format!(
+                "the result would not come back from Postgres as it is: {error}"
+            )),
         };
         Self { json }
     }
@@ -109,25 +113,6 @@ impl Kept {
     pub(crate) fn problem(&self) -> Option<&str> {
         self.json.as_ref().err().map(String::as_str)
     }
-}
-
-fn problem(json: &str) -> Option<String> {
-    if json.len() > MAX_RESULT_LENGTH {
-        return Some(format!(
-            "the result is {} bytes long as JSON, and at most {MAX_RESULT_LENGTH} are kept",
-            json.len()
-        ));
-    }
-    has_zero_character(json)
-        .then(|| "the result has a text with a zero character, which Postgres cannot store".into())
-}
-
-// serde_json writes it as an escape, and a backslash as two.
-fn has_zero_character(json: &str) -> bool {
-    json.match_indices("\\u0000").any(|(at, _)| {
-        let before = json[..at].bytes().rev();
-        before.take_while(|byte| *byte == b'\\').count() % 2 == 0
-    })
 }
 
 /// Returns what a panic said.
@@ -162,19 +147,23 @@ mod tests {
     #[test]
     fn a_result_that_cannot_be_kept_says_why() {
         let no_strings = BTreeMap::from([(vec![1], 1)]);
-        let long = "x".repeat(MAX_RESULT_LENGTH);
+        let long = "x".repeat(MAX_STORED_SIZE);
         for (kept, expected) in [
             (
                 kept(no_strings),
-                "the result cannot be written as JSON: key must be a string",
+                "the result would not come back from Postgres as it is: `.`: a key must be a string",
             ),
             (
                 kept(long),
-                "the result is 1048578 bytes long as JSON, and at most 1048576 are kept",
+                "the result is about 1,048,592 bytes long as Postgres stores it, and may have 1,048,576",
             ),
             (
                 kept("a\0b".to_owned()),
-                "the result has a text with a zero character, which Postgres cannot store",
+                "the result would not come back from Postgres as it is: `.`: Postgres cannot store a text with a zero character",
+            ),
+            (
+                kept(vec![Some(1.5), Some(f64::NAN)]),
+                "the result would not come back from Postgres as it is: `[1]`: NaN has no JSON",
             ),
         ] {
             assert_eq!((kept.json(), kept.problem()), (None, Some(expected)));

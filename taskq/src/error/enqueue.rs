@@ -3,25 +3,43 @@
 use std::error::Error;
 use std::fmt;
 
+use super::database::Said;
 use super::{EncodeError, InvalidPayload, missing_table};
 
 /// A task could not be enqueued. The caller's transaction decides what becomes of the rest.
+///
+/// The text says all of it, and so there is no further [`source`](Error::source).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum EnqueueError {
-    /// The payload cannot be written as JSON, such as a map whose keys are no strings.
+    /// The payload has no JSON from which a worker would read the same payload.
     Encode {
         /// The task type.
         task_type: &'static str,
-        /// What serde_json says.
+        /// Which of many payloads it is, counted from zero.
+        index: Option<usize>,
+        /// Where in the payload, and why.
         source: EncodeError,
     },
     /// The payload has values that its task type refuses.
     Invalid {
         /// The task type.
         task_type: &'static str,
+        /// Which of many payloads it is, counted from zero.
+        index: Option<usize>,
         /// Which values, and why.
         source: InvalidPayload,
+    },
+    /// The payload is too large.
+    TooLarge {
+        /// The task type.
+        task_type: &'static str,
+        /// Which of many payloads it is, counted from zero.
+        index: Option<usize>,
+        /// How many bytes Postgres would need for it as `jsonb`, before it compresses them.
+        size: usize,
+        /// How many there may be.
+        limit: usize,
     },
     /// An option of the enqueue is out of its range.
     Option {
@@ -37,35 +55,96 @@ pub enum EnqueueError {
 impl fmt::Display for EnqueueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Encode { task_type, .. } => {
-                write!(f, "the payload of `{task_type}` cannot be written as JSON")
-            }
-            Self::Invalid { task_type, .. } => write!(
+            Self::Encode {
+                task_type,
+                index,
+                source,
+            } => write!(
                 f,
-                "the payload of `{task_type}` has values that its task type refuses"
+                "{} would not come back from Postgres as it is: {source}",
+                Subject(task_type, *index)
+            ),
+            Self::Invalid {
+                task_type,
+                index,
+                source,
+            } => write!(
+                f,
+                "{} has values that its task type refuses: {source}",
+                Subject(task_type, *index)
+            ),
+            Self::TooLarge {
+                task_type,
+                index,
+                size,
+                limit,
+            } => write!(
+                f,
+                "{} is about {} bytes long as Postgres stores it, and may have {}: keep it in a table of your own, and enqueue its key",
+                Subject(task_type, *index),
+                Count(*size),
+                Count(*limit)
             ),
             Self::Option { option, problem } => write!(f, "`{option}` {problem}"),
             Self::Database(error) if missing_table(error) => {
                 f.write_str("this database has no task tables: run `taskq::migrate(&pool)` first")
             }
-            Self::Database(_) => f.write_str("cannot insert the task"),
+            Self::Database(error) => write!(f, "cannot insert the task: {}", Said(error)),
         }
     }
 }
 
-impl Error for EnqueueError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Encode { source, .. } => Some(source),
-            Self::Invalid { source, .. } => Some(source),
-            Self::Option { .. } => None,
-            Self::Database(source) => Some(source),
+/// Names a payload.
+struct Subject<'a>(&'a str, Option<usize>);
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(task_type, index) = self;
+        write!(f, "the payload of `{task_type}`")?;
+        match index {
+            Some(index) => write!(f, " at index {index} of those given"),
+            None => Ok(()),
         }
     }
 }
+
+/// A number that people read: 1,048,576.
+pub(crate) struct Count(pub(crate) usize);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (at, digit) in digits.chars().enumerate() {
+            if at > 0 && (digits.len() - at).is_multiple_of(3) {
+                f.write_str(",")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for EnqueueError {}
 
 impl From<sqlx::Error> for EnqueueError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_is_written_for_people() {
+        for (count, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_048_576, "1,048,576"),
+        ] {
+            assert_eq!(Count(count).to_string(), text);
+        }
     }
 }

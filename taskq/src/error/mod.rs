@@ -1,6 +1,7 @@
 //! What can go wrong, at each boundary, and what to do about it.
 
 mod attempt;
+mod database;
 mod enqueue;
 mod migrate;
 mod payload;
@@ -11,16 +12,14 @@ mod worker;
 use std::error::Error;
 
 pub use self::attempt::AttemptError;
+pub(crate) use self::enqueue::Count;
 pub use self::enqueue::EnqueueError;
 pub(crate) use self::migrate::missing_table;
 pub use self::migrate::{MigrateError, SchemaTooNew};
-pub use self::payload::{DecodeError, InvalidPayload};
+pub use self::payload::{DecodeError, EncodeError, InvalidPayload};
 pub use self::result::ResultError;
 pub use self::schema::InvalidSchemaName;
 pub use self::worker::{MissingState, WorkerError};
 
 /// Any error, as a handler returns it.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
-
-/// Why a payload cannot be written as JSON.
-pub use serde_json::Error as EncodeError;

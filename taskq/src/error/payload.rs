@@ -5,6 +5,73 @@ use std::fmt;
 
 use super::BoxError;
 
+/// A value has no JSON from which it could be read again.
+// In a box: it is returned, or not, for each field that is written.
+pub struct EncodeError(Box<Unwritten>);
+
+struct Unwritten {
+    path: String,
+    problem: BoxError,
+}
+
+impl EncodeError {
+    /// Says that what stands at `path`, such as `user.email`, cannot be written; `.` is the whole.
+    pub fn new(path: impl Into<String>, problem: impl Into<BoxError>) -> Self {
+        Self(Box::new(Unwritten {
+            path: path.into(),
+            problem: problem.into(),
+        }))
+    }
+
+    /// Says that what was written cannot be read.
+    pub(crate) fn unreadable(error: DecodeError) -> Self {
+        let path = error.path().to_owned();
+        let cause = error.into_cause();
+        Self::new(path, format!("could not be read again: {cause}"))
+    }
+
+    /// Says where that is of which serde said what is wrong.
+    pub(crate) fn at(mut self, path: &str) -> Self {
+        self.0.path = path.into();
+        self
+    }
+
+    /// Returns where in the value the first mistake is, such as `user.email`; `.` is the whole.
+    pub fn path(&self) -> &str {
+        &self.0.path
+    }
+}
+
+impl fmt::Debug for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EncodeError")
+            .field("path", &self.0.path)
+            .field("problem", &self.0.problem)
+            .finish()
+    }
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`: {}", self.0.path, self.0.problem)
+    }
+}
+
+impl Error for EncodeError {}
+
+/// Says of the whole value what serde finds wrong with it.
+impl serde::ser::Error for EncodeError {
+    fn custom<T: fmt::Display>(problem: T) -> Self {
+        Self::new(".", problem.to_string())
+    }
+}
+
+impl From<serde_json::Error> for EncodeError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::new(".", error)
+    }
+}
+
 /// A payload in a row does not fit its task type.
 #[derive(Debug)]
 pub struct DecodeError {

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use super::database::Said;
 use super::{BoxError, DecodeError};
 
 /// A task's result could not be read.
@@ -40,7 +41,7 @@ impl fmt::Display for ResultError {
             Self::Decode {
                 task_type, path, ..
             } => write!(f, "the result of `{task_type}` does not decode at `{path}`"),
-            Self::Database(_) => f.write_str("cannot read the result"),
+            Self::Database(error) => write!(f, "cannot read the result: {}", Said(error)),
         }
     }
 }
@@ -49,7 +50,8 @@ impl Error for ResultError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Decode { source, .. } => Some(&**source),
-            Self::Database(source) => Some(source),
+            // Its text says all of it.
+            Self::Database(_) => None,
         }
     }
 }

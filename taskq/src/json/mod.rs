@@ -1,8 +1,14 @@
 //! Payloads as JSON, for an `impl Payload` by hand.
 
+mod exact;
 mod fields;
+mod number;
+mod path;
+mod scan;
 #[cfg(feature = "schemars")]
 pub(crate) mod schema;
+mod tree;
+mod write;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,38 +17,37 @@ pub use serde_json::value::RawValue;
 use self::fields::Fields;
 use crate::error::{DecodeError, EncodeError};
 
-/// Room for the payloads that most tasks have.
-const USUAL_LENGTH: usize = 128;
+/// The largest payload, and the largest result that is kept, in bytes of `jsonb` before Postgres compresses it.
+/// The tables have the same limit for payloads.
+pub(crate) const MAX_STORED_SIZE: usize = 1024 * 1024;
 
-/// Writes a value as JSON.
+/// Writes a value as JSON from which [`decode`] reads the same value, after Postgres has stored it.
 ///
 /// # Errors
 ///
-/// The value cannot be written as JSON: for example, a map whose keys are no strings.
-pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Box<RawValue>, EncodeError> {
-    written(&value)
+/// The value has no such JSON, and the error names where: a float that is not finite, `Some(None)`, a text
+/// with a zero character, an integer of 128 bits where serde cannot read it, two values of one name, a
+/// map whose keys are no strings, or a type that does not read what it writes.
+pub fn encode<T: Serialize + DeserializeOwned>(value: &T) -> Result<Box<RawValue>, EncodeError> {
+    exact::encode(&value)
 }
 
-type Writer<'a> = serde_json::Serializer<&'a mut Vec<u8>>;
-
-/// A value of any type, for code that the compiler makes once.
-trait Write {
-    fn write(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError>;
-}
-
-impl<T: Serialize + ?Sized> Write for &T {
-    fn write(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        (**self).serialize(writer)
+/// Looks at JSON that [`encode`] has written, and returns its size if it is too large to be stored.
+pub(crate) fn oversize(raw: &RawValue) -> Result<Option<usize>, EncodeError> {
+    if scan::is_surely_within(raw.get(), MAX_STORED_SIZE) {
+        return Ok(None);
     }
+    oversize_of_any(raw)
 }
 
-// Not `to_raw_value`: the compiler makes a copy of it, and of all that it calls, for each type of value.
-// Reading the text once more costs as much as a few allocations.
-fn written(value: &dyn Write) -> Result<Box<RawValue>, EncodeError> {
-    let mut text = Vec::with_capacity(USUAL_LENGTH);
-    value.write(&mut Writer::new(&mut text))?;
-    let text = String::from_utf8(text).map_err(serde::ser::Error::custom)?;
-    RawValue::from_string(text)
+/// Looks at JSON that anybody has written, as [`oversize`] does.
+///
+/// # Errors
+///
+/// Postgres could not store it.
+pub(crate) fn oversize_of_any(raw: &RawValue) -> Result<Option<usize>, EncodeError> {
+    let size = scan::scan(raw.get())?;
+    Ok((size > MAX_STORED_SIZE).then_some(size))
 }
 
 /// Reads a value, naming the path of what does not fit.

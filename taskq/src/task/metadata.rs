@@ -1,6 +1,9 @@
 //! What an enqueue says of a task beside its payload.
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+
+use crate::json;
 
 /// How large the metadata of a task may be, as JSON, in bytes. The tables allow twice as much, because
 /// Postgres writes JSON with spaces.
@@ -21,8 +24,8 @@ impl Metadata {
     }
 
     /// Returns the values as they are stored: not at all where there are none.
-    pub(crate) fn stored(&self) -> Option<&Map<String, Value>> {
-        self.0.as_deref()
+    pub(crate) fn stored(&self) -> Option<Box<RawValue>> {
+        json::encode(self.0.as_deref()?).ok()
     }
 
     /// Reads what is stored. The tables allow objects only.
@@ -35,7 +38,10 @@ impl Metadata {
 
     /// Says what is wrong with it, if anything.
     pub(crate) fn problem(&self) -> Option<String> {
-        let size = serde_json::to_string(self.stored()?).map_or(0, |json| json.len());
+        let size = match json::encode(self.0.as_deref()?) {
+            Ok(raw) => raw.get().len(),
+            Err(error) => return Some(format!("cannot be stored: {error}")),
+        };
         (size > MAX_METADATA_SIZE).then(|| {
             format!("must be at most {MAX_METADATA_SIZE} bytes of JSON in all, not {size}")
         })

@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use crate::error::{DecodeError, EncodeError, InvalidPayload};
+use crate::json;
 use crate::task::options::TaskOptions;
 
 /// The data of one task type, and what an enqueue writes beside it.
@@ -55,11 +56,16 @@ pub trait Payload: Sized + Send + 'static {
     #[doc(hidden)]
     const HAS_VALIDATION: bool = true;
 
+    /// Whether [`encode`](Self::encode) makes sure that [`decode`](Self::decode) reads what it writes, as that
+    /// of the macros does.
+    #[doc(hidden)]
+    const IS_EXACT: bool = false;
+
     /// Writes the value as JSON.
     ///
     /// # Errors
     ///
-    /// The value cannot be written, such as a map whose keys are no strings.
+    /// The value cannot be written, such as one with a float that is `NaN`: see [`json::encode`](crate::json::encode).
     fn encode(&self) -> Result<Box<RawValue>, EncodeError>;
 
     /// Reads a value of the given version. A row without one, from a bare insert, may be of any.
@@ -107,6 +113,43 @@ impl TaskType {
             name: P::TASK_TYPE,
             options: P::OPTIONS,
         }
+    }
+}
+
+/// Writes a payload as an enqueue does: validates it, and makes sure that a worker can read it.
+pub(crate) fn write<P: Payload>(payload: &P) -> Result<Box<RawValue>, Unwritable> {
+    if P::HAS_VALIDATION
+        && let Err(invalid) = payload.validate()
+    {
+        return Err(Unwritable::Invalid(invalid));
+    }
+    let raw = payload.encode()?;
+    let oversize = match P::IS_EXACT {
+        true => json::oversize(&raw)?,
+        false => json::oversize_of_any(&raw)?,
+    };
+    if let Some(size) = oversize {
+        return Err(Unwritable::TooLarge { size });
+    }
+    if !P::IS_EXACT
+        && let Err(error) = P::decode(&raw, Some(P::OPTIONS.version))
+    {
+        return Err(EncodeError::unreadable(error).into());
+    }
+    Ok(raw)
+}
+
+/// Why a payload is not enqueued.
+#[derive(Debug)]
+pub(crate) enum Unwritable {
+    Invalid(InvalidPayload),
+    Encode(EncodeError),
+    TooLarge { size: usize },
+}
+
+impl From<EncodeError> for Unwritable {
+    fn from(error: EncodeError) -> Self {
+        Self::Encode(error)
     }
 }
 
