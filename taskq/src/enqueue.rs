@@ -22,6 +22,10 @@ use crate::task::payload::{Payload, TaskType, Unwritable, write};
 /// The most tasks that one statement inserts. More are inserted by further statements.
 const MAX_TASKS_AT_ONCE: usize = 10_000;
 
+/// How many bytes of JSON one statement inserts, unless a single payload is longer. A message to Postgres may
+/// have a gigabyte, and both sides hold all of it.
+const MAX_BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
+
 /// Enqueues a task in the caller's transaction.
 ///
 /// Nothing happens until the returned builder is awaited, and nothing is visible to workers until
@@ -231,7 +235,7 @@ impl<P> fmt::Debug for Enqueue<'_, P> {
 }
 
 /// Enqueues many tasks of one type in the caller's transaction, in one round trip for each ten
-/// thousand, and returns them in the order given.
+/// thousand or 8 MiB of JSON, and returns them in the order given.
 ///
 /// ```no_run
 /// # #[taskq::task] async fn send_email_welcome(usr_id: i64, locale: Option<String>) {}
@@ -326,7 +330,7 @@ impl Schema {
             let mut store = Store::on(conn, self);
             let task_type = TaskType::of::<P>();
             let mut enqueued = Vec::new();
-            for chunk in payloads?.chunks(MAX_TASKS_AT_ONCE) {
+            for chunk in chunks(&payloads?) {
                 let task_ids = store.enqueue_many(&task_type, chunk).await?;
                 let task_ids = task_ids.into_iter();
                 enqueued.extend(task_ids.map(|task_id| Enqueued::new((task_id, self))));
@@ -368,6 +372,22 @@ impl Schema {
     }
 }
 
+/// Divides payloads into what is sent at once.
+fn chunks(mut payloads: &[Box<RawValue>]) -> impl Iterator<Item = &[Box<RawValue>]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let lengths = payloads.iter().map(|payload| payload.get().len());
+        let fitting = lengths.take(MAX_TASKS_AT_ONCE).take_while(|length| {
+            bytes += length;
+            bytes <= MAX_BYTES_AT_ONCE
+        });
+        let count = fitting.count().max(1).min(payloads.len());
+        let (chunk, rest) = payloads.split_at(count);
+        payloads = rest;
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
 /// Writes a payload, or says of which of many payloads what is wrong with it.
 fn encode<P: Payload>(payload: P, index: Option<usize>) -> Result<Box<RawValue>, EnqueueError> {
     write(&payload).map_err(|error| refused(P::TASK_TYPE, index, error))
@@ -391,5 +411,30 @@ fn refused(task_type: &'static str, index: Option<usize>, error: Unwritable) -> 
             size,
             limit: MAX_STORED_SIZE,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payload(length: usize) -> Box<RawValue> {
+        let text = format!("\"{}\"", "x".repeat(length - 2));
+        RawValue::from_string(text).expect("JSON")
+    }
+
+    fn lengths(payloads: &[Box<RawValue>]) -> Vec<usize> {
+        chunks(payloads).map(<[_]>::len).collect()
+    }
+
+    #[test]
+    fn many_payloads_are_sent_in_messages_of_a_bounded_size() {
+        assert!(lengths(&[]).is_empty());
+        let small: Vec<_> = (0..25_000).map(|_| payload(2)).collect();
+        assert_eq!(lengths(&small), [10_000, 10_000, 5_000]);
+        let large: Vec<_> = (0..20).map(|_| payload(1024 * 1024)).collect();
+        assert_eq!(lengths(&large), [8, 8, 4]);
+        let huge: Vec<_> = (0..2).map(|_| payload(9 * 1024 * 1024)).collect();
+        assert_eq!(lengths(&huge), [1, 1]);
     }
 }
