@@ -177,6 +177,11 @@ async fn too_much_metadata_is_refused_and_named() {
         "{error}"
     );
     assert!(error.to_string().contains("at most 65536 bytes"), "{error}");
+    let error = Other::enqueue(&mut db).metadata("a", "b\0").await;
+    assert_eq!(
+        error.expect_err("no text").to_string(),
+        "`metadata` cannot be stored: `a`: Postgres cannot store a text with a zero character"
+    );
     // Written with spaces by Postgres, and full of them, it still goes in.
     let most: Value = (0..32_000).map(|_| 1).collect();
     Other::enqueue(&mut db)

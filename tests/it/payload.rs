@@ -279,7 +279,7 @@ async fn what_would_not_come_back_is_refused_with_its_path() {
 
     let (_database, pool) = database().await;
     let mut db = pool.acquire().await.expect("a connection");
-    let deep = (0..130).fold(Measure::default(), |inner, _| Measure {
+    let deep = (0..3_000).fold(Measure::default(), |inner, _| Measure {
         nested: Some(Box::new(inner)),
         ..Measure::default()
     });

@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+/// How much of a path is shown, in bytes.
+const LONGEST: usize = 300;
+
 /// What leads from an array or object to what stands in it.
 enum Step {
     Index(usize),
@@ -47,10 +50,14 @@ pub(super) fn path_at(text: &[u8], at: usize) -> String {
             }
         };
     }
-    match path.is_empty() {
-        true => ".".into(),
-        false => path,
+    if path.is_empty() {
+        return ".".into();
     }
+    if path.len() > LONGEST {
+        path.truncate(path.floor_char_boundary(LONGEST));
+        path.push('…');
+    }
+    path
 }
 
 /// Reads a name, or any string, without its quotes and escapes.

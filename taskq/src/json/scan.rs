@@ -8,7 +8,10 @@ use super::path::{name, path_at, string_end};
 use crate::error::EncodeError;
 
 /// How deep arrays and objects may stand in each other: as deep as serde_json reads them.
-pub(crate) const MAX_DEPTH: usize = 127;
+pub(super) const MAX_DEPTH: usize = 127;
+
+pub(super) const TOO_DEEP: &str =
+    "nothing is read that stands more than 127 arrays and objects deep";
 
 /// Up to this many names of an object are compared with each other.
 const FEW_NAMES: usize = 16;
@@ -40,9 +43,7 @@ pub(crate) fn scan(text: &str) -> Result<usize, EncodeError> {
     match scan.value(0) {
         // Some texts are far longer than what is stored: spaces, escapes, zeros behind the point.
         Ok(()) => Ok(scan.size.max(text.len() / MOST_FOR_A_BYTE)),
-        Err(Found { at, problem }) => {
-            Err(EncodeError::new(path_at(scan.text, at), problem.as_ref()))
-        }
+        Err(Found { at, problem }) => Err(EncodeError::new(path_at(scan.text, at), problem)),
     }
 }
 
@@ -72,7 +73,11 @@ struct Scan<'a> {
 
 struct Found {
     at: usize,
-    problem: Cow<'static, str>,
+    problem: &'static str,
+}
+
+fn found(at: usize, problem: &'static str) -> Found {
+    Found { at, problem }
 }
 
 impl Scan<'_> {
@@ -84,11 +89,6 @@ impl Scan<'_> {
             }
         }
         b' '
-    }
-
-    fn found(&self, at: usize, problem: impl Into<Cow<'static, str>>) -> Found {
-        let problem = problem.into();
-        Found { at, problem }
     }
 
     fn align(&mut self) {
@@ -122,12 +122,7 @@ impl Scan<'_> {
 
     fn open(&mut self, depth: usize) -> Result<(), Found> {
         if depth > MAX_DEPTH {
-            return Err(self.found(
-                self.at,
-                format!(
-                    "nothing is read that stands more than {MAX_DEPTH} arrays and objects deep"
-                ),
-            ));
+            return Err(found(self.at, TOO_DEEP));
         }
         self.align();
         self.size += ENTRY;
@@ -169,7 +164,7 @@ impl Scan<'_> {
                     .iter()
                     .any(|&(from, to)| &self.text[from..to] == name)
                 {
-                    return Err(self.found(to, TWICE));
+                    return Err(found(to, TWICE));
                 }
             }
             self.names.push((from, to));
@@ -200,7 +195,7 @@ impl Scan<'_> {
                 false => quoted[1..quoted.len() - 1].into(),
             };
             if !names.insert(name) {
-                return Err(self.found(to, TWICE));
+                return Err(found(to, TWICE));
             }
         }
         Ok(())
@@ -231,7 +226,7 @@ impl Scan<'_> {
             };
             at += 6;
             length += match unit {
-                0 => return Err(self.found(from, ZERO)),
+                0 => return Err(found(from, ZERO)),
                 0x1..0x80 => 1,
                 0x80..0x800 => 2,
                 0xd800..0xdc00 => match unit_at(inner, at) {
@@ -239,9 +234,9 @@ impl Scan<'_> {
                         at += 6;
                         4
                     }
-                    _ => return Err(self.found(from, HALF)),
+                    _ => return Err(found(from, HALF)),
                 },
-                0xdc00..0xe000 => return Err(self.found(from, HALF)),
+                0xdc00..0xe000 => return Err(found(from, HALF)),
                 _ => 3,
             };
         }
@@ -262,7 +257,10 @@ impl Scan<'_> {
                 self.size += size;
                 Ok(())
             }
-            None => Err(self.found(from, "Postgres cannot store a number with so many digits")),
+            None => Err(found(
+                from,
+                "Postgres cannot store a number with so many digits",
+            )),
         }
     }
 }

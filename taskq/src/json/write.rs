@@ -10,6 +10,7 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
+use super::scan::{MAX_DEPTH, TOO_DEEP};
 use crate::error::EncodeError;
 
 /// Room for the payloads that most tasks have.
@@ -33,6 +34,8 @@ const VERBATIM: [&str; 2] = [
 pub(super) struct Writer {
     pub(super) text: Vec<u8>,
     pub(super) doubts: Vec<Doubt>,
+    /// How many arrays and objects are open.
+    depth: usize,
     /// Whether the next string is JSON already.
     is_verbatim: bool,
 }
@@ -69,6 +72,7 @@ impl Writer {
         Self {
             text: Vec::with_capacity(USUAL_LENGTH),
             doubts: Vec::new(),
+            depth: 0,
             is_verbatim: false,
         }
     }
@@ -144,8 +148,17 @@ impl Writer {
         self.push(b':')
     }
 
+    /// Begins an array or object, unless it would be too deep: before the stack is.
+    fn open(&mut self, open: u8) -> Written {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(EncodeError::new(".", TOO_DEEP));
+        }
+        self.push(open)
+    }
+
     fn begin(&mut self, open: u8, close: &'static [u8]) -> Result<Compound<'_>, EncodeError> {
-        self.text.push(open);
+        self.open(open)?;
         Ok(Compound {
             writer: self,
             is_first: true,
@@ -159,7 +172,7 @@ impl Writer {
         open: u8,
         close: &'static [u8],
     ) -> Result<Compound<'_>, EncodeError> {
-        self.text.push(b'{');
+        self.open(b'{')?;
         self.name(variant)?;
         self.begin(open, close)
     }
@@ -208,6 +221,7 @@ impl Compound<'_> {
 
     fn finish(self) -> Written {
         self.writer.is_verbatim = false;
+        self.writer.depth -= self.close.len();
         self.writer.push_all(self.close)
     }
 }
@@ -343,9 +357,10 @@ impl<'a> Serializer for &'a mut Writer {
         variant: &'static str,
         value: &T,
     ) -> Written {
-        self.text.push(b'{');
+        self.open(b'{')?;
         self.name(variant)?;
         value.serialize(&mut *self)?;
+        self.depth -= 1;
         self.push(b'}')
     }
 
