@@ -2,6 +2,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod outcome;
+pub(crate) mod panics;
 pub(crate) mod state;
 pub(crate) mod tx;
 pub(crate) mod verbs;

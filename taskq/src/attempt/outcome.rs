@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::attempt::panics;
 use crate::error::{BoxError, Count, EncodeError};
 use crate::json::{self, MAX_STORED_SIZE};
 
@@ -115,14 +116,9 @@ impl Kept {
     }
 }
 
-/// Returns what a panic said.
+/// Returns what a panic said, and where.
 pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let message = panic
-        .downcast_ref::<&str>()
-        .map(|message| (*message).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "with a value that is no text".to_owned());
-    format!("panicked: {message}")
+    panics::message(panic)
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(crate) enum Verdict {
     /// It was not run, or not to its end, and waits again in its old place.
     HandBack,
     /// It is given up: no attempt is left, or its handler said so.
-    Discard { error: String },
+    Discard { error: String, is_wished: bool },
     /// Its handler found that it is no longer wanted.
     Cancel { error: String },
     /// Its payload does not decode.
@@ -63,11 +63,15 @@ impl Verdict {
             },
             Some(Wish::Discard(why)) => Self::Discard {
                 error: mention(text, why),
+                is_wished: true,
             },
             Some(Wish::Cancel(why)) => Self::Cancel {
                 error: mention(text, why),
             },
-            _ if is_last => Self::Discard { error: text },
+            _ if is_last => Self::Discard {
+                error: text,
+                is_wished: false,
+            },
             Some(Wish::RetryIn(delay)) => Self::Retry {
                 delay: delay.min(MAX_DELAY),
                 error: text,
@@ -128,7 +132,7 @@ impl Verdict {
     pub(crate) fn error(&self) -> Option<&str> {
         match self {
             Self::Retry { error, .. }
-            | Self::Discard { error }
+            | Self::Discard { error, .. }
             | Self::Cancel { error }
             | Self::Invalid { error } => Some(error),
             Self::Keep { result } => result.problem(),
@@ -145,7 +149,10 @@ impl Verdict {
                 delay: *delay,
                 error,
             },
-            Self::Discard { .. } => Self::Discard { error },
+            Self::Discard { is_wished, .. } => Self::Discard {
+                error,
+                is_wished: *is_wished,
+            },
             Self::Cancel { .. } => Self::Cancel { error },
             Self::Invalid { .. } => Self::Invalid { error },
             Self::Keep { .. } => Self::Keep {
@@ -202,7 +209,13 @@ mod tests {
     fn a_failure_is_retried_until_its_attempts_are_used_up() {
         assert!(matches!(of("no", 1), Verdict::Retry { .. }));
         assert!(matches!(of("no", 2), Verdict::Retry { .. }));
-        assert_eq!(of("no", 3), Verdict::Discard { error: "no".into() });
+        assert_eq!(
+            of("no", 3),
+            Verdict::Discard {
+                error: "no".into(),
+                is_wished: false
+            }
+        );
     }
 
     #[test]

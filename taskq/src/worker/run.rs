@@ -20,6 +20,7 @@ use super::operators::Wake;
 use super::shared::Core;
 use super::shutdown::StopNow;
 use super::{outcomes, slot, upkeep};
+use crate::attempt::panics;
 use crate::attempt::verdict::Settlement;
 use crate::error::WorkerError;
 use crate::faults::crash_point;
@@ -47,6 +48,7 @@ pub(crate) async fn run<S: StopNow>(
     core: Arc<Core>,
     stop: impl Future<Output = S>,
 ) -> Result<(), WorkerError> {
+    panics::note_places();
     announce(&core);
     let (outcome_sender, outcomes) = mpsc::channel(OUTCOMES_WAITING);
     let (wake_sender, wakes) = mpsc::unbounded_channel();

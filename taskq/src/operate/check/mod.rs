@@ -13,6 +13,7 @@ use sqlx::PgPool;
 use self::report::Findings;
 pub use self::report::{CheckReport, Finding, Stranded};
 use crate::attempt::outcome::panic_message;
+use crate::attempt::panics;
 use crate::attempt::verbs::error_text;
 use crate::error::WorkerError;
 use crate::operate::migrate;
@@ -32,6 +33,7 @@ pub(crate) async fn check(
     schema: Schema,
     registry: &Registry,
 ) -> Result<CheckReport, WorkerError> {
+    panics::note_places();
     migrate::require_version(pool, schema).await?;
     let mut store = Store::keeping(pool.clone(), schema);
     let mut findings = Findings::default();

@@ -280,7 +280,13 @@ pub(crate) fn log(verdict: &Verdict, took: Duration) {
         Verdict::Retry { delay, error } => {
             tracing::warn!(?took, error, retry_in = ?delay, "attempt failed; will retry");
         }
-        Verdict::Discard { error } => tracing::error!(?took, error, "task discarded"),
+        Verdict::Discard {
+            error,
+            is_wished: true,
+        } => tracing::warn!(?took, error, "task discarded by its handler"),
+        Verdict::Discard { error, .. } => {
+            tracing::error!(?took, error, "task discarded: no attempt is left");
+        }
         Verdict::Cancel { error } => tracing::info!(?took, error, "task cancelled by its handler"),
         Verdict::Snooze { delay } => tracing::debug!(?took, ?delay, "snoozed"),
         Verdict::HandBack | Verdict::Invalid { .. } => {}
