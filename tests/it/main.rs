@@ -31,5 +31,6 @@ mod start;
 mod stop;
 mod support;
 mod transaction;
+mod trouble;
 mod typed;
 mod unknown;

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+pub(crate) use crate::error::{chain, error_text};
+
 /// What a handler wants done with its task instead of an ordinary retry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wish {
@@ -124,25 +126,6 @@ pub(crate) fn wish_of(error: &(dyn Error + 'static)) -> Option<Wish> {
     chain(error)
         .find_map(|error| error.downcast_ref::<Marker>())
         .map(|marker| marker.wish.clone())
-}
-
-/// Writes an error and its sources in one line, as they are kept in the error history.
-pub(crate) fn error_text(error: &(dyn Error + 'static)) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    for text in chain(error).map(ToString::to_string) {
-        // Many errors repeat their source in their own text.
-        if !parts.iter().any(|part| part.contains(&text)) {
-            parts.push(text);
-        }
-    }
-    parts.join(": ")
-}
-
-/// Returns an error and its sources.
-pub(crate) fn chain<'a>(
-    error: &'a (dyn Error + 'static),
-) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
 }
 
 #[cfg(test)]

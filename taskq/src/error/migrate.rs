@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use super::{advice, cause};
+
 /// Tells whether Postgres does not know a table or schema that a statement names.
 pub(crate) fn missing_table(error: &sqlx::Error) -> bool {
     error
@@ -57,7 +59,9 @@ impl fmt::Display for MigrateError {
                 migration: Some(name),
                 ..
             } => write!(f, "migration `{name}` failed, and nothing was changed"),
-            Self::Database { .. } => f.write_str("cannot run the migrations"),
+            Self::Database { source, .. } => {
+                write!(f, "cannot run the migrations{}", advice(source))
+            }
             Self::TooNew(versions) => versions.fmt(f),
         }
     }
@@ -66,7 +70,7 @@ impl fmt::Display for MigrateError {
 impl Error for MigrateError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Database { source, .. } => Some(source),
+            Self::Database { source, .. } => cause(source),
             Self::TooNew(_) => None,
         }
     }

@@ -7,6 +7,7 @@ mod migrate;
 mod payload;
 mod result;
 mod schema;
+mod text;
 mod worker;
 
 use std::error::Error;
@@ -19,6 +20,8 @@ pub use self::migrate::{MigrateError, SchemaTooNew};
 pub use self::payload::{DecodeError, EncodeError, InvalidPayload};
 pub use self::result::ResultError;
 pub use self::schema::InvalidSchemaName;
+use self::text::{advice, cause};
+pub(crate) use self::text::{chain, error_text};
 pub use self::worker::{MissingState, WorkerError};
 
 /// Any error, as a handler returns it.

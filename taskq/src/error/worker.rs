@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use super::SchemaTooNew;
+use super::{SchemaTooNew, advice, cause};
 
 /// A worker refused to start, or cannot go on.
 ///
@@ -171,7 +171,7 @@ impl fmt::Display for WorkerError {
             Self::PartEnded => f.write_str(
                 "internal error: a background loop of the worker stopped; please report this with the log",
             ),
-            Self::Database(_) => f.write_str("cannot read the task tables"),
+            Self::Database(error) => write!(f, "cannot read the task tables{}", advice(error)),
         }
     }
 }
@@ -179,7 +179,7 @@ impl fmt::Display for WorkerError {
 impl Error for WorkerError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Database(source) => Some(source),
+            Self::Database(error) => cause(error),
             _ => None,
         }
     }

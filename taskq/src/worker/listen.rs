@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::operators::{self, Wake};
 use super::shared::Core;
+use super::trouble::Said;
 
 /// How long to wait before connecting anew after a failure.
 const RECONNECT: Duration = Duration::from_secs(1);
@@ -30,7 +31,9 @@ pub(crate) async fn listen(
             () = done.cancelled() => return,
             result = listen_once(&core, &wakes) => {
                 let Err(error) = result;
-                tracing::warn!(%error, "cannot listen for notifications; polling meanwhile");
+                if let Some(Said { error, again }) = core.trouble("listen", &error) {
+                    tracing::warn!(error, "cannot listen for notifications; polling meanwhile{again}");
+                }
             }
         }
         tokio::select! {

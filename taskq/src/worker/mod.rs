@@ -13,6 +13,7 @@ mod settings;
 mod shared;
 mod shutdown;
 mod slot;
+mod trouble;
 mod upkeep;
 
 use std::sync::Arc;

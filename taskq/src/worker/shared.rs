@@ -18,6 +18,7 @@ use super::settings::Settings;
 use super::shutdown::Stop;
 use super::slot::deallocating::Deallocating;
 use super::slot::returns::Returns;
+use super::trouble::{Said, Troubles};
 use crate::attempt::state::States;
 use crate::store::{FreshSession, Store, WorkerRow};
 use crate::task::registry::Registry;
@@ -35,6 +36,7 @@ pub(crate) struct Core {
     pub(crate) worker_id: Uuid,
     pub(crate) held: Held,
     pub(crate) counters: Counters,
+    pub(crate) troubles: Troubles,
     /// In the order of the settings, for attempts to share.
     pub(crate) queue_names: Vec<Arc<str>>,
     /// One for each queue, in the order of the settings.
@@ -81,6 +83,7 @@ impl Core {
                 .map(|(_, concurrency)| Buffer::new(*concurrency))
                 .collect(),
             counters: Counters::default(),
+            troubles: Troubles::default(),
             room: Notify::new(),
             may_have_strays: AtomicBool::new(false),
             outcomes_wait: AtomicBool::new(false),
@@ -155,6 +158,11 @@ impl Core {
             }
         }
         unserved
+    }
+
+    /// Notes that `what` failed, and returns what to log of it, if it is time to.
+    pub(crate) fn trouble(&self, what: &'static str, error: &sqlx::Error) -> Option<Said> {
+        self.troubles.record(what, error, Instant::now())
     }
 
     /// What this worker says of itself to the others.

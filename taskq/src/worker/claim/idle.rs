@@ -74,12 +74,12 @@ impl Idle {
     /// Records that nothing is due.
     pub(super) fn record_empty(&mut self) {
         self.claims = 0;
-        self.failures = 0;
     }
 
     /// Records that the queue pauses from now on: for the next of [`PAUSES`], but no longer than `longest`, and not
     /// past the moment when the next task is due.
     pub(super) fn record_pause(&mut self, now: Instant, longest: Duration, due_in: Duration) {
+        self.failures = 0;
         let pause = PAUSES.get(self.pauses).copied().unwrap_or(longest);
         self.pauses += 1;
         self.paused_until = Some(now + pause.min(longest).min(due_in));
@@ -88,6 +88,7 @@ impl Idle {
     /// Records a registration as a waiting listener. One more scan follows at once: it finds what was committed
     /// before.
     pub(super) fn record_listening(&mut self, until: Instant) {
+        self.failures = 0;
         self.listening_until = Some(until);
         self.paused_until = None;
     }
@@ -194,6 +195,11 @@ mod tests {
         let much_later = (0..40).map(|_| failed(1.0)).last();
         assert_eq!(much_later, Some(LONGEST_RETRY));
         idle.record_claim(false);
+        assert_eq!(idle.record_failure(now, 1.0), milliseconds(100));
+        // A standby answers the scan, and refuses the registration.
+        idle.record_empty();
+        assert_eq!(idle.record_failure(now, 1.0), milliseconds(200));
+        found_empty(&mut idle, now);
         assert_eq!(idle.record_failure(now, 1.0), milliseconds(100));
     }
 }

@@ -23,6 +23,7 @@ use self::queue::Queue;
 use super::held::strays::{self, Looks};
 use super::operators::Wake;
 use super::shared::{Core, sleep_until_some};
+use super::trouble::Said;
 use crate::attempt::verdict::{Settlement, Verdict};
 use crate::lane::suspects::Claimable;
 use crate::lane::{Reach, Share};
@@ -187,7 +188,14 @@ impl Claimer {
         }
         let queue = &mut self.queues[at];
         let pause = queue.idle.record_failure(Instant::now(), fastrand::f64());
-        tracing::warn!(queue = queue.name, %error, ?pause, "claim failed; trying again");
+        if let Some(Said { error, again }) = self.core.trouble("claim", error) {
+            tracing::warn!(
+                queue = queue.name,
+                error,
+                ?pause,
+                "claim failed; trying again{again}"
+            );
+        }
     }
 
     // The claim is the last call that may fail: its tasks must run.

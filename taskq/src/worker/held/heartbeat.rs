@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::strays;
 use crate::store::{Store, WorkerRow};
 use crate::worker::shared::Core;
+use crate::worker::trouble::Said;
 
 /// How late the watch may be before that is worth a line.
 const LATE: Duration = Duration::from_secs(1);
@@ -40,7 +41,9 @@ pub(crate) async fn beat(core: Arc<Core>, done: CancellationToken) {
         }
         // The first tick is at once, and registers the worker.
         if let Err(error) = beat_once(&core, &itself, &mut store).await {
-            tracing::warn!(%error, "heartbeat failed; trying again");
+            if let Some(Said { error, again }) = core.trouble("heartbeat", &error) {
+                tracing::warn!(error, "heartbeat failed; trying again{again}");
+            }
             tokio::select! {
                 () = done.cancelled() => break,
                 () = sleep(period / 4) => pace.reset_immediately(),

@@ -19,8 +19,10 @@ use uuid::Uuid;
 
 use self::gather::{Completed, Gathered};
 use super::shared::{Core, sleep_until_some};
+use super::trouble::Said;
 use crate::attempt::outcome::Kept;
 use crate::attempt::verdict::{Settlement, Verdict};
+use crate::error::error_text;
 use crate::store::{Refusal, Store, is_too_much};
 
 /// The most outcomes that are written at once.
@@ -153,7 +155,7 @@ impl Writer {
                 Ok(completed) => return completed,
                 Err(error) => {
                     self.core.held.set_settling(lease_ids(), false);
-                    pauses.after(&error).await;
+                    pauses.after(&self.core, &error).await;
                 }
             }
         }
@@ -212,7 +214,7 @@ impl Writer {
                 None if settlements.len() > 1 && is_too_much(&error) => {
                     return Err(Refused::TooMany);
                 }
-                None => pauses.after(&error).await,
+                None => pauses.after(&self.core, &error).await,
             }
         }
     }
@@ -229,7 +231,7 @@ impl Writer {
             Err(error) => tracing::error!(
                 task_id,
                 outcome,
-                %error,
+                error = error_text(&error),
                 "Postgres refuses an outcome, and its task could not be set aside; it will be rescued: {refusal}"
             ),
         }
@@ -289,10 +291,12 @@ impl Pauses {
         Self { next: FIRST_PAUSE }
     }
 
-    async fn after(&mut self, error: &Error) {
+    async fn after(&mut self, core: &Core, error: &Error) {
         let pause = self.next.mul_f64(0.5 + 0.5 * fastrand::f64());
         self.next = (self.next * 2).min(LONGEST_PAUSE);
-        tracing::warn!(%error, ?pause, "cannot write outcomes; trying again");
+        if let Some(Said { error, again }) = core.trouble("outcomes", error) {
+            tracing::warn!(error, ?pause, "cannot write outcomes; trying again{again}");
+        }
         sleep(pause).await;
     }
 }

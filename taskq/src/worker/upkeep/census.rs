@@ -37,7 +37,10 @@ async fn take(core: &Core) -> bool {
             "ids of tasks would have come again, as after a restore: the sequence is moved past those that are taken"
         ),
         Ok(None) => {}
-        Err(error) => tracing::warn!(%error, "cannot look whether ids of tasks come again"),
+        Err(error) => tracing::warn!(
+            error = error_text(&error),
+            "cannot look whether ids of tasks come again"
+        ),
     }
     match store.census(COUNT_LIMIT, KIND_LIMIT).await {
         Ok(kinds) => {
@@ -46,7 +49,10 @@ async fn take(core: &Core) -> bool {
             true
         }
         Err(error) => {
-            tracing::warn!(%error, "cannot count waiting tasks; trying again at the next census");
+            tracing::warn!(
+                error = error_text(&error),
+                "cannot count waiting tasks; trying again at the next census"
+            );
             false
         }
     }

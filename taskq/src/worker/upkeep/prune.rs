@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::duty::Duty;
+use crate::error::error_text;
 use crate::worker::shared::Core;
 
 pub(crate) const DUTY: Duty = Duty {
@@ -32,7 +33,10 @@ async fn prune_history(core: &Core) -> bool {
                 tracing::info!(partition, "made or dropped a day of the history")
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot prune the history; trying again soon");
+                tracing::warn!(
+                    error = error_text(&error),
+                    "cannot prune the history; trying again soon"
+                );
                 return false;
             }
         }

@@ -14,9 +14,11 @@ use futures_util::FutureExt;
 use sqlx::Error;
 
 use super::duty::Duty;
+use crate::error::error_text;
 use crate::lane::suspects::QUARANTINE_AFTER;
 use crate::store::{ExpiredRow, Refusal, RescuedRow, is_too_much};
 use crate::worker::shared::Core;
+use crate::worker::trouble::Said;
 
 pub(crate) const DUTY: Duty = Duty {
     name: "rescue",
@@ -40,7 +42,12 @@ async fn rescue_expired(core: &Core) -> bool {
         let page = match page {
             Ok(page) => page,
             Err(error) => {
-                tracing::warn!(%error, "cannot search for expired leases; trying again later");
+                if let Some(Said { error, again }) = core.trouble("rescue", &error) {
+                    tracing::warn!(
+                        error,
+                        "cannot search for expired leases; trying again later{again}"
+                    );
+                }
                 return false;
             }
         };
@@ -135,7 +142,7 @@ fn log_failure(lease: &ExpiredRow, error: &Error) {
     tracing::error!(
         lease_id = %lease.lease_id,
         tasks = lease.remaining,
-        %error,
+        error = error_text(error),
         "cannot rescue a lease; skipping it until the next round"
     );
 }

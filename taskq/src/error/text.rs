@@ -1,0 +1,84 @@
+//! What is written of an error, in rows and in the log.
+
+use std::error::Error;
+
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
+
+/// Writes an error and its sources in one line, each level once.
+///
+/// Of an error of Postgres it gives the detail, the constraint and the hint too, and not the line of its own
+/// source at which it found the mistake, which sqlx writes.
+pub(crate) fn error_text(error: &(dyn Error + 'static)) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for error in chain(error) {
+        let plain = error.to_string();
+        let text = of_database(error).unwrap_or_else(|| plain.clone());
+        // Many errors repeat their source in their own text.
+        let repeats = |part: &&mut String| part.contains(&plain) || part.contains(&text);
+        match parts.iter_mut().find(repeats) {
+            Some(part) if !part.contains(&text) => *part = part.replace(&plain, &text),
+            Some(_) => {}
+            None => parts.push(text),
+        }
+    }
+    parts.join(": ")
+}
+
+/// Returns an error and its sources.
+pub(crate) fn chain<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// What to look at where the pool gave no connection. sqlx tries again and again to connect, and says only that
+/// its time was over.
+const NO_CONNECTION: &str = "no connection within the `acquire_timeout` of the pool: is the server there, are host and port right, and does the pool have connections enough?";
+
+/// Returns the cause below an error of sqlx that stands behind a text of ours, such that nothing is said twice:
+/// sqlx writes the cause into its own text. Where it says too little, ours is to have [`advice`].
+pub(crate) fn cause(error: &sqlx::Error) -> Option<&(dyn Error + 'static)> {
+    match error {
+        sqlx::Error::PoolTimedOut => None,
+        error => error.source().or(Some(error)),
+    }
+}
+
+/// Returns what is to be added to a text of ours, where sqlx says too little.
+pub(crate) fn advice(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::PoolTimedOut => format!(": {NO_CONNECTION}"),
+        _ => String::new(),
+    }
+}
+
+fn of_database(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<sqlx::Error>() {
+        return match error {
+            sqlx::Error::Database(error) => error.try_downcast_ref().map(of_postgres),
+            sqlx::Error::PoolTimedOut => Some(NO_CONNECTION.to_owned()),
+            _ => None,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<Box<dyn DatabaseError>>() {
+        return error.try_downcast_ref().map(of_postgres);
+    }
+    error.downcast_ref().map(of_postgres)
+}
+
+fn of_postgres(error: &PgDatabaseError) -> String {
+    let mut text = error.message().to_owned();
+    if let Some(detail) = error.detail() {
+        text = format!("{text}: {detail}");
+    }
+    if let Some(constraint) = error.constraint()
+        && !text.contains(constraint)
+    {
+        text = format!("{text} (constraint `{constraint}`)");
+    }
+    if let Some(hint) = error.hint() {
+        text = format!("{text} (hint: {hint})");
+    }
+    text
+}
