@@ -367,7 +367,9 @@ async fn a_handler_that_blocks_its_thread_is_named() {
     })
     .await;
     let line = log.text();
-    let line = line.lines().find(|line| line.contains("this worker stood still"));
+    let line = line
+        .lines()
+        .find(|line| line.contains("this worker stood still"));
     let line = line.expect("a line");
     assert!(line.contains("blocks 1 for"), "{line}");
 }

@@ -435,6 +435,6 @@ async fn what_postgres_says_is_said_once_and_in_full() {
     let error = taskq::enqueue(&mut db, card()).await.expect_err("a twin");
     assert_eq!(
         format!("{:#}", anyhow::Error::from(error)),
-        "cannot insert the task: duplicate key value violates unique constraint \"one_card\" (Key ((payload ->> 'to'::text))=(Ada) already exists)"
+        "cannot insert the task: duplicate key value violates unique constraint \"one_card\": Key ((payload ->> 'to'::text))=(Ada) already exists."
     );
 }

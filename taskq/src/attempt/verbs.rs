@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-pub(crate) use crate::error::{chain, error_text};
+use crate::error::chain;
 
 /// What a handler wants done with its task instead of an ordinary retry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +131,7 @@ pub(crate) fn wish_of(error: &(dyn Error + 'static)) -> Option<Wish> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::error_text;
 
     #[derive(Debug)]
     struct Wrapper(Box<dyn Error + Send + Sync>);

@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use crate::attempt::backoff::backoff;
 use crate::attempt::outcome::Kept;
-use crate::attempt::verbs::{Wish, error_text, wish_of};
+use crate::attempt::verbs::{Wish, wish_of};
 use crate::error::BoxError;
+use crate::error::error_text;
 
 /// The longest error text that is kept, in bytes. An attempt's history is read by people.
 const MAX_ERROR_LENGTH: usize = 4_000;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::attempt::verbs::error_text;
 use crate::error::BoxError;
+use crate::error::error_text;
 use crate::operate::check::{CheckReport, Finding, Stranded};
 use crate::worker::WorkerBuilder;
 

@@ -49,8 +49,8 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
-use crate::attempt::verbs::error_text;
 use crate::error::BoxError;
+use crate::error::error_text;
 use crate::worker::{WorkerBuilder, shutdown_signal};
 
 /// Does what the program's arguments say, with the worker that `builder` describes.

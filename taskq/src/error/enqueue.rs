@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use super::database::Said;
+use super::text::Said;
 use super::{EncodeError, InvalidPayload, missing_table};
 
 /// A task could not be enqueued. The caller's transaction decides what becomes of the rest.

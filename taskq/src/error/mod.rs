@@ -1,7 +1,6 @@
 //! What can go wrong, at each boundary, and what to do about it.
 
 mod attempt;
-mod database;
 mod enqueue;
 mod migrate;
 mod payload;

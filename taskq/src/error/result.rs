@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use super::database::Said;
+use super::text::Said;
 use super::{BoxError, DecodeError};
 
 /// A task's result could not be read.

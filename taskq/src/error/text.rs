@@ -1,6 +1,7 @@
 //! What is written of an error, in rows and in the log.
 
 use std::error::Error;
+use std::fmt;
 
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
@@ -50,6 +51,19 @@ pub(crate) fn advice(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::PoolTimedOut => format!(": {NO_CONNECTION}"),
         _ => String::new(),
+    }
+}
+
+/// What Postgres said, in one text that says nothing twice.
+pub(crate) struct Said<'a>(pub(crate) &'a sqlx::Error);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match of_database(self.0) {
+            Some(text) => f.write_str(&text),
+            // It mentions its sources itself.
+            None => self.0.fmt(f),
+        }
     }
 }
 

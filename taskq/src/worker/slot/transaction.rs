@@ -23,10 +23,10 @@ use tokio::time::timeout;
 
 use super::handler::{Decided, Ended, Execution, Handled, Interrupted};
 use crate::attempt::tx::Tx;
-use crate::attempt::verbs::error_text;
 use crate::attempt::verdict::Verdict;
 use crate::begin::begin_with;
 use crate::error::BoxError;
+use crate::error::error_text;
 use crate::faults::crash_point;
 use crate::store::{self, Committed, Completion, CompletionError, OwnStatements, Store};
 use crate::worker::shared::Core;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::duty::Duty;
-use crate::attempt::verbs::error_text;
+use crate::error::error_text;
 use crate::operate::foreign_keys;
 use crate::store::CensusRow;
 use crate::worker::shared::Core;
