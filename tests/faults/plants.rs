@@ -110,12 +110,20 @@ pub(crate) const OUTCOME_TWICE: Plant = Plant {
     )],
 };
 
-/// Heartbeats extend what belongs to the worker, not what it holds in memory.
+/// Heartbeats extend what belongs to the worker, not what it holds in memory. And it does not look for what it does
+/// not hold, which would mend that.
 pub(crate) const BEAT_BY_WORKER: Plant = Plant {
     name: "beat_by_worker",
-    edits: &[edit(
-        "heartbeat",
-        "where lease.lease_id = any ($1::uuid[])",
-        "where lease.worker_id in (select mine.worker_id from taskq.lease as mine where mine.lease_id = any ($1::uuid[]))",
-    )],
+    edits: &[
+        edit(
+            "heartbeat",
+            "where lease.lease_id = any ($1::uuid[])",
+            "where lease.worker_id in (select mine.worker_id from taskq.lease as mine where mine.lease_id = any ($1::uuid[]))",
+        ),
+        edit(
+            "strays",
+            "where lease.worker_id = $1",
+            "where lease.worker_id = $1 and false",
+        ),
+    ],
 };

@@ -167,7 +167,7 @@ async fn return_or_charge(execution: &Execution<'_>, interrupted: Interrupted) -
     tracing::warn!(
         error,
         ?pause,
-        "the connection of the task's transaction failed; the task runs again, and this attempt does not count"
+        "the task's transaction was interrupted, not by its handler; the task runs again, and this attempt does not count"
     );
     tokio::select! {
         () = sleep(pause) => {}

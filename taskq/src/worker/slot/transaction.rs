@@ -214,26 +214,21 @@ impl Session {
                 self.is_lost = true;
                 return Ended::Interrupted(Interrupted::of(decided.verdict));
             }
-            Ok(()) => {
-                decided.log();
-                match self.settle(execution, &decided.verdict).await {
-                    // The handler failed because the server writes nothing now.
-                    Err(failure) if decided.is_failure && store::is_read_only(&failure.error) => {
-                        return Ended::Interrupted(Interrupted::of(decided.verdict));
-                    }
-                    recorded => recorded.map_err(|failure| failure.error),
+            Ok(()) => match self.settle(execution, &decided.verdict).await {
+                // The handler failed because the server writes nothing now.
+                Err(failure) if decided.is_failure && store::is_read_only(&failure.error) => {
+                    return Ended::Interrupted(Interrupted::of(decided.verdict));
                 }
-            }
+                recorded => recorded.map_err(|failure| failure.error),
+            },
             // It failed because the connection did, as far as anybody can tell.
             Err(error) if decided.is_failure && store::is_lost(&error) => {
                 self.is_lost = true;
                 return Ended::Interrupted(Interrupted::of(decided.verdict));
             }
-            Err(error) => {
-                decided.log();
-                Err(error)
-            }
+            Err(error) => Err(error),
         };
+        decided.log();
         recorded.unwrap_or_else(|error| {
             tracing::debug!(%error, "the handler's transaction is broken; recording the outcome on another connection");
             Ended::Unsettled(decided.verdict)
