@@ -36,6 +36,11 @@ impl Metadata {
         }
     }
 
+    /// Returns how large it is as JSON.
+    pub(crate) fn size(&self) -> usize {
+        self.stored().map_or(0, |raw| raw.get().len())
+    }
+
     /// Says what is wrong with it, if anything.
     pub(crate) fn problem(&self) -> Option<String> {
         let size = match json::encode(self.0.as_deref()?) {

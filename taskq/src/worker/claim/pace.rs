@@ -7,12 +7,16 @@ use crate::lane::Reach;
 /// The most tasks that one claim takes. Larger ones are no faster.
 const MOST_AT_ONCE: usize = 2_000;
 
-/// The most bytes of payloads that a claim is meant to take, by the mean of those before. A row of
-/// leases cannot hold more than a gigabyte, and a worker has to hold them all.
+/// The most bytes of payloads, errors and metadata that a claim is meant to take, by the mean of the last one. A row
+/// of leases cannot hold more than a gigabyte, and a worker has to hold them all.
 const MOST_BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
 
 /// How many tasks a queue's first claim takes, before their size is known.
 const FIRST_CLAIM: usize = 100;
+
+/// A claim takes at most so many times as many tasks as the size of the last one allowed. Fifty errors of four
+/// kilobytes each are a task of 200 kB, and such tasks come among small ones.
+const GROWTH: usize = 4;
 
 /// Scans take no more than a hundredth of the time… Under load a scan walks over the rows that were deleted
 /// lately. The more workers there are, the longer each scan takes, and the more of them scan.
@@ -112,7 +116,8 @@ impl Pace {
     pub(super) fn record_claimed(&mut self, tasks: usize, bytes: usize) {
         if tasks > 0 {
             let fitting = MOST_BYTES_AT_ONCE * tasks / bytes.max(1);
-            self.most_at_once = fitting.clamp(1, MOST_AT_ONCE);
+            let most = MOST_AT_ONCE.min(self.most_at_once * GROWTH);
+            self.most_at_once = fitting.clamp(1, most);
         }
     }
 
@@ -134,6 +139,8 @@ mod tests {
         assert_eq!(pace.most_at_once(), 160);
         pace.record_claimed(0, 0);
         assert_eq!(pace.most_at_once(), 160);
+        pace.record_claimed(100, 200);
+        assert_eq!(pace.most_at_once(), 640, "larger step by step");
         pace.record_claimed(100, 200);
         assert_eq!(pace.most_at_once(), MOST_AT_ONCE);
         pace.record_failed(160);

@@ -83,7 +83,7 @@ impl Queue {
             .collect();
         self.lanes.record_claimed(shares, limit, &places);
         self.refused.record_claimed(shares);
-        let bytes = tasks.iter().map(|task| task.payload.get().len()).sum();
+        let bytes = tasks.iter().map(ClaimedTask::size).sum();
         self.pace.record_claimed(tasks.len(), bytes);
     }
 }
