@@ -258,3 +258,137 @@ async fn a_connection_that_was_left_in_a_transaction_is_not_worked_in() {
     });
     while_working(worker(&left).only::<(WorkedOn,)>(), seen_by_others).await;
 }
+
+/// Enqueues one task and waits until it has run.
+async fn run_one_more(pool: &sqlx::PgPool, count: &AtomicUsize) {
+    let before = count.load(Ordering::SeqCst);
+    execute(
+        pool,
+        "insert into taskq.task (task_type) values ('streamed')",
+    )
+    .await;
+    until("run", async || count.load(Ordering::SeqCst) > before).await;
+}
+
+#[task]
+async fn streamed(count: &AtomicUsize) {
+    count.fetch_add(1, Ordering::SeqCst);
+}
+
+/// Begins a transaction beside which nothing that dies may be taken away, and lets many rows die.
+async fn held_beside_dead_rows(pool: &sqlx::PgPool) -> sqlx::pool::PoolConnection<sqlx::Postgres> {
+    let mut held = pool.acquire().await.expect("a connection");
+    sqlx::raw_sql("begin; select txid_current()")
+        .execute(&mut *held)
+        .await
+        .expect("a transaction is held");
+    execute(
+        pool,
+        "insert into taskq.task (task_type, run_at)
+         select 'streamed', now() - interval '1 hour' from generate_series(1, 100000);
+         delete from taskq.task",
+    )
+    .await;
+    held
+}
+
+#[tokio::test]
+async fn a_stream_does_not_walk_over_what_died_beside_a_held_transaction() {
+    let (_database, pool) = database().await;
+    let _held = held_beside_dead_rows(&pool).await;
+    let count = std::sync::Arc::new(AtomicUsize::new(0));
+    let worker = worker(&pool).only::<(Streamed,)>().state_arc(count.clone());
+    let read = "select idx_tup_read from pg_stat_user_indexes where indexrelname = 'task_lane'";
+    while_working(worker, async {
+        for _ in 0..20 {
+            run_one_more(&pool, &count).await;
+        }
+        // Sessions tell what they read when they have been idle for a second.
+        sleep(Duration::from_secs(2)).await;
+        let before: i64 = one(&pool, read).await;
+        for _ in 0..100 {
+            run_one_more(&pool, &count).await;
+        }
+        sleep(Duration::from_secs(2)).await;
+        let read = one::<i64>(&pool, read).await - before;
+        // One scan in a hundred parts of the time may begin at the head.
+        assert!(
+            read < 100_000 * 20,
+            "{read} entries of the index read for 100 tasks"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_commits_late_is_found_behind_the_marks_beside_a_held_transaction() {
+    let (_database, pool) = database().await;
+    let _held = held_beside_dead_rows(&pool).await;
+    let count = std::sync::Arc::new(AtomicUsize::new(0));
+    let worker = worker(&pool).only::<(Streamed,)>().state_arc(count.clone());
+    while_working(worker, async {
+        run_one_more(&pool, &count).await;
+        let mut late = pool.begin().await.expect("a transaction");
+        sqlx::query("select now()")
+            .execute(&mut *late)
+            .await
+            .expect("begun");
+        // The marks come to stand behind the beginning of that transaction.
+        let began = tokio::time::Instant::now();
+        while began.elapsed() < Duration::from_secs(3) {
+            run_one_more(&pool, &count).await;
+        }
+        let before = count.load(Ordering::SeqCst);
+        sqlx::query("insert into taskq.task (task_type) values ('streamed')")
+            .execute(&mut *late)
+            .await
+            .expect("inserted");
+        late.commit().await.expect("committed");
+        until("the late task has run", async || {
+            count.load(Ordering::SeqCst) > before
+        })
+        .await;
+        // As from another system, or handed back.
+        execute(
+            &pool,
+            "insert into taskq.task (task_type, run_at) values ('streamed', '2020-01-01 00:00+00')",
+        )
+        .await;
+        until("the old task has run", async || {
+            count.load(Ordering::SeqCst) > before + 1
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_claim_takes_tasks_of_many_priorities() {
+    #[task]
+    async fn ranked() {}
+
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.task (task_type, priority)
+         select 'ranked', n - 1500 from generate_series(1, 3000) as n",
+    )
+    .await;
+    let worker = Worker::builder(pool.clone())
+        .queue("default", 200)
+        .only::<(Ranked,)>()
+        .keep_completed(true);
+    while_working(
+        worker,
+        until("all completed", async || {
+            one::<i64>(&pool, "select count(*) from taskq.history").await == 3_000
+        }),
+    )
+    .await;
+    let claims: i64 = one(
+        &pool,
+        "select count(distinct claimed_at) from taskq.history",
+    )
+    .await;
+    assert!(claims < 100, "{claims} claims for 3,000 tasks");
+}

@@ -10,7 +10,10 @@
 /// Which queues to scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wake {
+    /// It has new tasks.
     Queue(String),
+    /// Its tasks may stand anywhere in its lanes.
+    WholeQueue(String),
     AllQueues,
 }
 
@@ -25,7 +28,7 @@ enum Message {
 /// Takes in what an operator said, and returns which queues to scan for it, if any.
 pub(crate) fn hear(said: &str) -> Option<Wake> {
     match Message::parse(said) {
-        Some(Message::Scan { queue: Some(queue) }) => Some(Wake::Queue(queue)),
+        Some(Message::Scan { queue: Some(queue) }) => Some(Wake::WholeQueue(queue)),
         Some(Message::Scan { queue: None }) => Some(Wake::AllQueues),
         None => {
             tracing::warn!(
@@ -56,10 +59,10 @@ mod tests {
 
     #[test]
     fn a_queue_is_scanned_when_an_operator_says_so() {
-        assert_eq!(hear("scan mail"), Some(Wake::Queue("mail".into())));
+        assert_eq!(hear("scan mail"), Some(Wake::WholeQueue("mail".into())));
         assert_eq!(
             hear(" scan  my queue "),
-            Some(Wake::Queue("my queue".into()))
+            Some(Wake::WholeQueue("my queue".into()))
         );
         assert_eq!(hear("scan"), Some(Wake::AllQueues));
     }

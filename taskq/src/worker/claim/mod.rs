@@ -163,10 +163,12 @@ impl Claimer {
 
     fn record_wake(&mut self, wake: &Wake) {
         match wake {
-            Wake::Queue(name) => {
-                for queue in &mut self.queues {
-                    if queue.name == *name {
-                        queue.idle.record_notified();
+            Wake::Queue(name) | Wake::WholeQueue(name) => {
+                let named = self.queues.iter_mut().filter(|queue| queue.name == *name);
+                for queue in named {
+                    queue.idle.record_notified();
+                    if matches!(wake, Wake::WholeQueue(_)) {
+                        queue.pace.allow_scan_from_heads();
                     }
                 }
             }
