@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sqlx::PgPool;
+use rustix::process::{Pid, Signal, kill_process};
+use sqlx::{Connection, PgConnection, PgPool};
+use taskq::testing::Cluster;
 use taskq::{WorkerBuilder, task};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use crate::support::{LIMIT, database, execute, one, until, while_working, worker};
+use crate::support::{LIMIT, Log, database, execute, one, until, while_working, worker};
 
 #[task]
 async fn heard(count: &AtomicUsize) {
@@ -178,6 +180,64 @@ async fn an_operator_has_a_queue_scanned_now() {
         assert_eq!(count.load(Ordering::SeqCst), 0, "that is another queue");
         execute(&pool, "select pg_notify('taskq.operator', 'scan default')").await;
         until("run", async || count.load(Ordering::SeqCst) == 1).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_listener_that_the_network_has_swallowed_is_noticed() {
+    if std::env::var_os("DATABASE_URL").is_some() {
+        eprintln!("skipped: the server may be on another machine");
+        return;
+    }
+    let log = Log::capture();
+    let (_database, pool) = database().await;
+    let count = Arc::new(AtomicUsize::new(0));
+    let listeners = "select count(*) from pg_stat_activity where datname = current_database() and query ilike 'listen%'";
+    while_working(listener(&pool, &count), async {
+        idle(&pool).await;
+        let backend: i32 = one(
+            &pool,
+            "select pid from pg_stat_activity where datname = current_database() and query ilike 'listen%'",
+        )
+        .await;
+        let backend = Pid::from_raw(backend).expect("a process");
+        // It is there, and answers nothing.
+        kill_process(backend, Signal::STOP).expect("stopped");
+        until("noticed", async || log.has("did not answer")).await;
+        until("listening again", async || one::<i64>(&pool, listeners).await == 2).await;
+        sleep(Duration::from_secs(1)).await;
+        execute(&pool, "insert into taskq.task (task_type) values ('heard')").await;
+        until("run", async || count.load(Ordering::SeqCst) == 1).await;
+        kill_process(backend, Signal::CONT).expect("goes on");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_worker_works_within_two_seconds_of_the_return_of_postgres() {
+    let cluster = Cluster::private().await.expect("a server");
+    let pool = cluster.pool("postgres", 20).await.expect("a pool");
+    taskq::migrate(&pool).await.expect("migrated");
+    let count = Arc::new(AtomicUsize::new(0));
+    while_working(listener(&pool, &count), async {
+        execute(&pool, "insert into taskq.task (task_type) values ('heard')").await;
+        until("run", async || count.load(Ordering::SeqCst) == 1).await;
+        cluster.kill().await.expect("killed");
+        // The pool tries after ever longer pauses: the next would be two and a half seconds from here.
+        sleep(Duration::from_millis(2_700)).await;
+        cluster.restart().await.expect("restarted");
+        let returned = Instant::now();
+        let mut client = PgConnection::connect(&cluster.url("postgres"))
+            .await
+            .expect("a connection");
+        sqlx::query("insert into taskq.task (task_type) values ('heard')")
+            .execute(&mut client)
+            .await
+            .expect("enqueued");
+        until("run", async || count.load(Ordering::SeqCst) == 2).await;
+        let took = returned.elapsed();
+        assert!(took < Duration::from_secs(2), "{took:?}");
     })
     .await;
 }

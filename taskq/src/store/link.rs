@@ -2,7 +2,7 @@
 //! connection up, so that the next one begins with a fresh one.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Error, PgConnection, PgPool, Postgres, raw_sql};
@@ -20,11 +20,35 @@ const CALL_LIMIT: Duration = Duration::from_secs(15);
 /// client hangs up; and what a loop does on such a connection would never be committed.
 const AFRESH: &str = "begin; rollback";
 
+/// How long to wait for a server that was down: shorter than the pauses after which a host repeats what was not
+/// answered, so that the server's return is noticed within two seconds.
+const KNOCK_LIMIT: Duration = Duration::from_secs(4);
+
+/// How old plans may get on a new connection; then twice as old each time, up to [`LONGEST_PLANNED`].
+const FIRST_PLANNED: Duration = Duration::from_secs(1);
+
+/// Postgres plans a statement for the size that its tables have then, and a table of a few pages is read whole. It
+/// plans anew when a vacuum has come, and between two of them a small table of taskq can grow a thousandfold.
+const LONGEST_PLANNED: Duration = Duration::from_secs(60);
+
+/// Has Postgres plan all statements of a session anew.
+const PLAN_ANEW: &str = "discard plans";
+
 /// One connection of the pool, held for as long as it works.
 #[derive(Debug)]
 pub(crate) struct Link {
     pool: PgPool,
     connection: Option<PoolConnection<Postgres>>,
+    plans: Plans,
+    /// Whether the last call failed, so that the server may be down.
+    is_in_doubt: bool,
+}
+
+/// How old the plans of a connection are.
+#[derive(Debug)]
+struct Plans {
+    made: Instant,
+    may_last: Duration,
 }
 
 impl Link {
@@ -32,6 +56,8 @@ impl Link {
         Self {
             pool,
             connection: None,
+            plans: Plans::new(Instant::now()),
+            is_in_doubt: false,
         }
     }
 
@@ -45,12 +71,17 @@ impl Link {
         &mut self,
         verb: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        let was_in_doubt = std::mem::replace(&mut self.is_in_doubt, true);
         let mut connection = match self.connection.take() {
             Some(connection) => Borrowed(Some(connection)),
-            None => self.usable().await?,
+            None => self.connect(was_in_doubt).await?,
         };
+        if self.plans.are_old(Instant::now()) {
+            within(raw_sql(PLAN_ANEW).execute(connection.get())).await?;
+        }
         let result = within(verb(connection.get())).await;
         if result.is_ok() {
+            self.is_in_doubt = false;
             self.connection = connection.0.take();
         }
         result
@@ -73,6 +104,64 @@ impl Link {
         }
         Err(Error::PoolTimedOut)
     }
+
+    async fn connect(&mut self, is_in_doubt: bool) -> Result<Borrowed, Error> {
+        if is_in_doubt && let Err(error) = knock(&self.pool).await {
+            // Where a connection takes that long, only the pool has the patience.
+            self.is_in_doubt = !is_timeout(&error);
+            return Err(error);
+        }
+        let fresh = self.usable().await?;
+        self.plans = Plans::new(Instant::now());
+        Ok(fresh)
+    }
+}
+
+impl Plans {
+    fn new(now: Instant) -> Self {
+        Self {
+            made: now,
+            may_last: FIRST_PLANNED,
+        }
+    }
+
+    /// Tells whether the plans are to be made anew, which then counts as done.
+    fn are_old(&mut self, now: Instant) -> bool {
+        let are_old = now.saturating_duration_since(self.made) >= self.may_last;
+        if are_old {
+            self.made = now;
+            self.may_last = (self.may_last * 2).min(LONGEST_PLANNED);
+        }
+        are_old
+    }
+}
+
+/// Fails if the server cannot be reached, at once where nobody listens there.
+///
+/// The pool would go on trying by itself, after ever longer pauses, and a server that is back would wait for it.
+pub(crate) async fn knock(pool: &PgPool) -> Result<(), Error> {
+    let options = pool.connect_options();
+    match within_limit(KNOCK_LIMIT, PgConnection::connect_with(&options)).await {
+        Ok(connection) => {
+            // Whatever becomes of it.
+            let _ = within_limit(KNOCK_LIMIT, connection.close()).await;
+            Ok(())
+        }
+        Err(error) if is_down(&error) => Err(error),
+        // The pool may have a connection that works.
+        Err(_) => Ok(()),
+    }
+}
+
+/// Tells whether a server is not there, or not yet ready.
+fn is_down(error: &Error) -> bool {
+    const CANNOT_CONNECT_NOW: &str = "57P03";
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(error, Error::Io(_)) || code.as_deref() == Some(CANNOT_CONNECT_NOW)
+}
+
+fn is_timeout(error: &Error) -> bool {
+    matches!(error, Error::Io(error) if error.kind() == io::ErrorKind::TimedOut)
 }
 
 /// A connection in the middle of a call, which closes it if it does not come back.
@@ -94,11 +183,32 @@ impl Drop for Borrowed {
 }
 
 async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    match timeout(CALL_LIMIT, call).await {
+    within_limit(CALL_LIMIT, call).await
+}
+
+async fn within_limit<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    match timeout(limit, call).await {
         Ok(result) => result,
         Err(_) => Err(Error::Io(io::Error::new(
             io::ErrorKind::TimedOut,
-            format!("Postgres did not answer within {CALL_LIMIT:?}"),
+            format!("Postgres did not answer within {limit:?}"),
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_are_made_anew_ever_less_often() {
+        let began = Instant::now();
+        let mut plans = Plans::new(began);
+        let anew = (0..=400).filter(|second| plans.are_old(began + Duration::from_secs(*second)));
+        let anew: Vec<_> = anew.collect();
+        assert_eq!(anew, [1, 3, 7, 15, 31, 63, 123, 183, 243, 303, 363]);
     }
 }

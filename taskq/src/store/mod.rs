@@ -26,6 +26,7 @@ pub(crate) use self::fleet::{CensusRow, WorkerRow};
 pub(crate) use self::lease::ExpiredRow;
 pub(crate) use self::leave::RescuedRow;
 use self::link::Link;
+pub(crate) use self::link::knock;
 pub(crate) use self::operate::ResultRow;
 #[cfg(feature = "testing")]
 pub(crate) use self::operate::TaskOfType;

@@ -4,21 +4,33 @@
 //! queues that have new tasks; what comes on the other, [`operators`] understands. Both carry hints: what
 //! is missed, because the connection was down or the race described in `claim` was lost, polling finds.
 //! After a reconnect the worker scans all queues, since the notifications of that time are gone.
+//!
+//! A connection that only listens sends nothing. A network that has swallowed it, as a firewall does with what
+//! was silent for long, would never be noticed. So it asks for an answer whenever it has heard nothing for a while.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Executor;
 use sqlx::postgres::{PgListener, PgNotification};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::operators::{self, Wake};
 use super::shared::Core;
 use super::trouble::Said;
+use crate::store::knock;
 
 /// How long to wait before connecting anew after a failure.
 const RECONNECT: Duration = Duration::from_secs(1);
+
+/// After so much silence the connection is asked whether it is still there…
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// … and has so long to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Passes notifications on until `done`.
 pub(crate) async fn listen(
@@ -26,11 +38,13 @@ pub(crate) async fn listen(
     wakes: mpsc::UnboundedSender<Wake>,
     done: CancellationToken,
 ) {
+    let mut has_failed = false;
     loop {
         tokio::select! {
             () = done.cancelled() => return,
-            result = listen_once(&core, &wakes) => {
+            result = listen_once(&core, &wakes, has_failed) => {
                 let Err(error) = result;
+                has_failed = true;
                 if let Some(Said { error, again }) = core.trouble("listen", &error) {
                     tracing::warn!(error, "cannot listen for notifications; polling meanwhile{again}");
                 }
@@ -46,9 +60,13 @@ pub(crate) async fn listen(
 async fn listen_once(
     core: &Core,
     wakes: &mpsc::UnboundedSender<Wake>,
+    has_failed: bool,
 ) -> Result<std::convert::Infallible, sqlx::Error> {
     let schema = core.settings.schema;
     let operators = schema.operators_channel();
+    if has_failed {
+        knock(&core.pool).await?;
+    }
     let mut listener = PgListener::connect_with(&core.pool).await?;
     listener.listen_all([schema.name, &operators]).await?;
     let mut wake = Some(Wake::AllQueues);
@@ -57,13 +75,29 @@ async fn listen_once(
             // The receiver is gone only when the worker is stopping.
             let _ = wakes.send(wake);
         }
-        wake = match listener.try_recv().await? {
-            Some(notification) => route(&notification, &operators),
-            None => {
+        wake = match timeout(SILENCE, listener.try_recv()).await {
+            Ok(Ok(Some(notification))) => route(&notification, &operators),
+            Ok(Ok(None)) => {
                 tracing::debug!("listener reconnected; scanning all queues");
                 Some(Wake::AllQueues)
             }
+            Ok(Err(error)) => return Err(error),
+            Err(_) => {
+                check(&mut listener).await?;
+                None
+            }
         };
+    }
+}
+
+/// Fails if the connection does not answer.
+async fn check(listener: &mut PgListener) -> Result<(), sqlx::Error> {
+    match timeout(ANSWER_LIMIT, listener.execute("select 1")).await {
+        Ok(answer) => answer.map(drop),
+        Err(_) => Err(sqlx::Error::Io(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("the connection that listens did not answer within {ANSWER_LIMIT:?}"),
+        ))),
     }
 }
 

@@ -26,7 +26,8 @@ const BUSY_FROM: u32 = 2;
 
 /// How long to wait after the first failure of the database; doubled with each further one.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LONGEST_RETRY: Duration = Duration::from_secs(5);
+/// Postgres restarts within seconds, and a worker should not be what is waited for.
+const LONGEST_RETRY: Duration = Duration::from_secs(1);
 
 /// Whether a queue is idle, and until when.
 #[derive(Debug, Default)]
