@@ -117,8 +117,14 @@ pub(crate) const BEAT_BY_WORKER: Plant = Plant {
     edits: &[
         edit(
             "heartbeat",
-            "where lease.lease_id = any ($1::uuid[])",
-            "where lease.worker_id in (select mine.worker_id from taskq.lease as mine where mine.lease_id = any ($1::uuid[]))",
+            "from unnest($1::uuid[]) as given (lease_id)",
+            "from (
+                 select lease.lease_id
+                 from taskq.lease
+                 join taskq.lease as mine using (worker_id)
+                 where mine.lease_id = any ($1::uuid[])
+                 group by lease.lease_id
+             ) as given (lease_id)",
         ),
         edit(
             "strays",

@@ -29,5 +29,5 @@ held as materialized (
 update taskq.lease
 set done = lease.done || held.task_ids
 from held
-where lease.lease_id = held.lease_id
+where lease.lease_id = any (array[held.lease_id])
 returning lease.lease_id

@@ -33,14 +33,14 @@ progress as materialized (
 emptied as (
     delete from taskq.lease
     using progress
-    where lease.lease_id = progress.lease_id
+    where lease.lease_id = any (array[progress.lease_id])
       and progress.empty
 ),
 marked as (
     update taskq.lease
     set done = lease.done || progress.task_ids
     from progress
-    where lease.lease_id = progress.lease_id
+    where lease.lease_id = any (array[progress.lease_id])
       and not progress.empty
 ),
 waiting as (

@@ -31,11 +31,19 @@ with given as materialized (
     ) as given (lease_id, task_id, outcome, delay, error, keep, result)
 ),
 held as materialized (
-    select *
-    from taskq.lease
-    where lease.lease_id in (select distinct given.lease_id from given)
-    order by lease.lease_id
-    for update
+    select lease.*
+    from (
+        select distinct given.lease_id
+        from given
+        order by given.lease_id
+    ) as given
+    cross join lateral (
+        select *
+        from taskq.lease
+        where lease.lease_id = given.lease_id
+        for update
+        offset 0
+    ) as lease
 ),
 settled as materialized (
     select *
