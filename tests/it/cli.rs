@@ -255,6 +255,31 @@ async fn migrate_makes_the_tables_and_run_works() {
 }
 
 #[tokio::test]
+async fn run_ends_though_a_handler_blocks_a_thread_that_nobody_can_stop() {
+    let (database, pool) = database().await;
+    crate::support::execute(
+        &pool,
+        r#"insert into taskq.task (task_type, queue, payload)
+           values ('send_card', 'mail', '{"usr_id": 7, "lang": "slow"}')"#,
+    )
+    .await;
+    let mut running = program(&["run"])
+        .env("DATABASE_URL", database.url())
+        .env("NO_GRACE", "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut lines = BufReader::new(running.stdout.take().expect("its output")).lines();
+    let line = timeout(LIMIT, lines.next_line()).await.expect("in time");
+    assert!(line.expect("readable").is_some());
+    terminate(&running);
+    let ended = timeout(LIMIT, running.wait()).await.expect("in time");
+    assert!(ended.expect("it ended").success());
+    let left: String = one(&pool, "select state || ' ' || attempts from taskq.tasks").await;
+    assert_eq!(left, "waiting 0");
+}
+
+#[tokio::test]
 async fn run_says_what_is_wrong() {
     let (database, pool) = database().await;
     crate::support::execute(&pool, "drop schema taskq cascade").await;

@@ -27,7 +27,7 @@
 //!
 //! | command | does |
 //! | --- | --- |
-//! | `run` | works until SIGINT or SIGTERM |
+//! | `run` | works until SIGINT or SIGTERM, and ends the process at most 3 seconds after its worker has stopped |
 //! | `migrate` | makes the tables, or brings them up to date |
 //! | `check` | decodes every waiting and running task with this program, changes nothing, and says which it would not run; `--json` for machines |
 //! | `tasks` | lists the declared task types, with their options, their versions and, with the feature `schemars`, the JSON Schema of their payloads |
@@ -43,20 +43,23 @@
 mod check;
 #[cfg(feature = "schemars")]
 mod lock;
+mod run;
 mod tasks;
 
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
-use crate::error::BoxError;
-use crate::error::error_text;
-use crate::worker::{WorkerBuilder, shutdown_signal};
+use crate::error::{BoxError, error_text};
+use crate::worker::WorkerBuilder;
 
 /// Does what the program's arguments say, with the worker that `builder` describes.
 ///
 /// Writes errors to standard error. The exit code is 1 if the command failed, and 2 if the arguments make
 /// no sense or a `check` could not read the tables.
+///
+/// After `run` the program has 3 seconds to end by itself. Then the process is ended, since a runtime waits
+/// for threads of `spawn_blocking` for as long as they run.
 ///
 /// # Cancel safety
 ///
@@ -93,7 +96,7 @@ fn command() -> Command {
 
 async fn execute(builder: WorkerBuilder, matches: &ArgMatches) -> Result<ExitCode, BoxError> {
     match matches.subcommand() {
-        Some(("run", _)) => builder.build().await?.run_until(shutdown_signal()).await?,
+        Some(("run", _)) => return run::execute(builder).await,
         Some(("migrate", _)) => builder.tables().migrate(builder.pool()).await?,
         Some(("check", matches)) => return check::execute(&builder, matches).await,
         Some(("tasks", matches)) => return tasks::execute(&builder.registry()?, matches),

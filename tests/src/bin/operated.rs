@@ -1,6 +1,7 @@
 //! A worker's binary with its command line, for the tests to use.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use sqlx::postgres::PgPoolOptions;
 use taskq::{Worker, task};
@@ -11,6 +12,11 @@ async fn send_card(
     #[serde(default, alias = "lang")] locale: Option<String>,
 ) -> Result<(), String> {
     println!("card to {usr_id} in {locale:?}");
+    if locale.as_deref() == Some("slow") {
+        let slow = || std::thread::sleep(Duration::from_secs(600));
+        let slow = tokio::task::spawn_blocking(slow).await;
+        slow.map_err(|error| error.to_string())?;
+    }
     Ok(())
 }
 
@@ -30,7 +36,10 @@ async fn main() -> ExitCode {
         .max_connections(30)
         .connect_lazy(&url)
         .expect("a URL");
-    let worker = Worker::builder(pool).queue("mail", 2);
+    let mut worker = Worker::builder(pool).queue("mail", 2);
+    if std::env::var_os("NO_GRACE").is_some() {
+        worker = worker.grace_period(Duration::ZERO);
+    }
     let code = taskq::cli::main(worker.only::<(SendCard, Purge)>()).await;
     if std::env::var_os("REPORT_PEAK").is_some() {
         eprint!("{}", peak());
