@@ -18,6 +18,7 @@
 //! # on_one_thread! {
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // Here `tracing_subscriber::fmt::init();` shows what the worker tells.
 //!     let url = std::env::var("DATABASE_URL")?;
 //!     let pool = PgPoolOptions::new().max_connections(20).connect(&url).await?;
 //!     taskq::migrate(&pool).await?;
