@@ -1,6 +1,7 @@
 //! What a handler can know of the attempt it is making.
 
 pub(crate) mod backoff;
+pub(crate) mod metadata;
 pub(crate) mod outcome;
 pub(crate) mod panics;
 pub(crate) mod state;
@@ -15,9 +16,9 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::attempt::metadata::Metadata;
 use crate::attempt::verbs::Wish;
 use crate::error::AttemptError;
-use crate::task::metadata::Metadata;
 
 /// One execution of a task. A handler asks for it with an argument of the type `&Attempt`.
 #[derive(Debug)]

@@ -11,10 +11,10 @@ use sqlx::{Decode, Error, FromRow, Postgres, Row, Type, query_as};
 use uuid::Uuid;
 
 use super::{Store, column, saturating_i16, saturating_i32, saturating_i64};
+use crate::attempt::metadata::Metadata;
 use crate::error::AttemptError;
 use crate::faults::crash_point;
 use crate::lane::{Lane, LaneHead, LaneKey, LaneRange, MarkedLane, Place, RangeRequest, Share};
-use crate::task::metadata::Metadata;
 
 /// What a claim asks for.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! What a task type declares: its handler, its payload, its options, and the payloads it once had.
 
 pub(crate) mod declaration;
-pub(crate) mod metadata;
 pub(crate) mod options;
 pub(crate) mod payload;
 pub(crate) mod registry;

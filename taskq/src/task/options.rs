@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::attempt::metadata::Metadata;
 use crate::defaults;
 use crate::error::EnqueueError;
-use crate::task::metadata::Metadata;
 
 /// The longest name of a queue or a task type, in bytes. The tables have the same limit.
 pub(crate) const MAX_NAME_LENGTH: usize = 200;

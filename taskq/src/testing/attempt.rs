@@ -8,11 +8,11 @@ use serde::Serialize;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use crate::attempt::metadata::Metadata;
 use crate::attempt::tx::Tx;
 use crate::attempt::{Attempt, Cancellation};
 use crate::defaults;
 use crate::error::AttemptError;
-use crate::task::metadata::Metadata;
 
 /// Makes an [`Attempt`], for a test that calls a handler with `attempt: &Attempt`.
 ///

@@ -209,7 +209,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::task::metadata::Metadata;
+    use crate::attempt::metadata::Metadata;
 
     fn claimed(count: i64) -> Vec<ClaimedTask> {
         let task = |task_id| ClaimedTask {
