@@ -151,7 +151,7 @@ mod tests {
             ),
             (
                 kept(long),
-                "the result is about 1,048,592 bytes long as Postgres stores it, and may have 1,048,576",
+                "the result is about 1,048,588 bytes long as Postgres stores it, and may have 1,048,576",
             ),
             (
                 kept("a\0b".to_owned()),
