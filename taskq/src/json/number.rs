@@ -68,6 +68,7 @@ fn length(digits: &[u8]) -> i64 {
 
 /// Returns how many bytes Postgres needs for a number; `None` if it cannot hold it.
 pub(super) fn stored_size(text: &[u8]) -> Option<usize> {
+    // Most numbers.
     if text.len() <= 4 && text.iter().all(u8::is_ascii_digit) {
         return Some(8);
     }

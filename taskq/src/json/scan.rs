@@ -34,7 +34,7 @@ pub(crate) fn scan(text: &str) -> Result<usize, EncodeError> {
         size: ROOT,
         is_loose: false,
         aligned: 0,
-        names: Vec::new(),
+        names: Vec::with_capacity(FEW_NAMES),
     };
     // A lone value stands in an array.
     if !matches!(scan.peek(), b'{' | b'[') {
@@ -204,12 +204,15 @@ impl Scan<'_> {
     /// Passes over a string, and returns how long it is without quotes and escapes.
     fn string(&mut self) -> Result<usize, Found> {
         let from = self.at;
-        self.at = string_end(self.text, from);
-        let inner = &self.text[from + 1..self.at - 1];
-        match inner.contains(&b'\\') {
-            false => Ok(inner.len()),
-            true => self.escaped(from, inner),
+        let rest = &self.text[from + 1..];
+        let special = |byte: &u8| matches!(byte, b'"' | b'\\');
+        let plain = rest.iter().position(special).unwrap_or(rest.len());
+        if rest.get(plain) == Some(&b'"') {
+            self.at = from + 1 + plain + 1;
+            return Ok(plain);
         }
+        self.at = string_end(self.text, from);
+        self.escaped(from, &self.text[from + 1..self.at - 1])
     }
 
     fn escaped(&self, from: usize, inner: &[u8]) -> Result<usize, Found> {

@@ -191,6 +191,17 @@ impl fmt::Write for Text<'_> {
         self.0.extend_from_slice(text.as_bytes());
         Ok(())
     }
+
+    // Times are written character by character.
+    fn write_char(&mut self, char: char) -> fmt::Result {
+        match char.is_ascii() {
+            true => self.0.push(char as u8),
+            false => self
+                .0
+                .extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+        Ok(())
+    }
 }
 
 /// An array or object that is being written.
