@@ -224,9 +224,9 @@ async fn an_outcome_for_a_task_that_has_left_its_lease_is_found() {
             ..REPEATABLE
         };
         // Three in one lease: the first lets the statement be prepared, the second's outcome is
-        // sent twice, and the third fails later.
+        // sent twice, before the worker asks for new plans, and the third fails later.
         stage.enqueue(REPEATABLE, 1, 100).await;
-        stage.enqueue(REPEATABLE, 1, 1_000).await;
+        stage.enqueue(REPEATABLE, 1, 400).await;
         stage.enqueue(fails_once, 1, 4_000).await;
         let worker = stage
             .worker()
