@@ -127,7 +127,7 @@ pub mod guide;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-/// The crate whose times are in the interface: `run_at(chrono::Utc::now())`.
+/// The crate whose times are in the interface: `run_at` takes a `chrono::DateTime`.
 pub use chrono;
 pub use taskq_macros::{Payload, task};
 

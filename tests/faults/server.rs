@@ -290,8 +290,8 @@ async fn leases_are_given_up_in_time_while_an_outcome_waits_for_the_server() {
     assert_eq!(ends, [How::Succeeded, How::Dropped]);
 }
 
-/// A row that Postgres refuses to take back does not hold up the outcomes beside it, and its task
-/// is rescued and run again when it no longer does.
+/// A row that Postgres refuses to take back does not hold up the outcomes beside it. Its task is set aside, and
+/// runs again when it is taken back.
 #[tokio::test]
 async fn an_outcome_that_postgres_refuses_stands_in_nobodys_way() {
     let stage = Stage::shared().await;
@@ -313,18 +313,24 @@ async fn an_outcome_that_postgres_refuses_stands_in_nobodys_way() {
         stage.count("select count(*) from taskq.tasks").await == 1
     })
     .await;
-    // Once more by itself.
-    stage.at_least(7).await;
+    until("it is set aside", async || {
+        stage.count("select count(*) from taskq.refused").await == 1
+    })
+    .await;
     stage
-        .execute("alter table taskq.dead drop constraint refused")
+        .execute(
+            "alter table taskq.dead drop constraint refused;
+             update taskq.refused set attempts = 2;
+             select taskq.take_back(task_id) from taskq.refused",
+        )
         .await;
     stage.ends_well().await;
     drop(worker);
 }
 
-/// Pages of leases that cannot be rescued lie before one that can.
+/// Pages of leases whose tasks Postgres refuses to take back lie before one that it takes.
 #[tokio::test]
-async fn the_rescuer_gets_past_pages_of_leases_that_it_cannot_rescue() {
+async fn the_rescuer_gets_past_pages_of_leases_that_postgres_refuses_to_take_back() {
     let stage = Stage::shared().await;
     // Transactional tasks have a lease each.
     stage.enqueue(ONCE, 251, 0).await;
@@ -354,8 +360,14 @@ async fn the_rescuer_gets_past_pages_of_leases_that_it_cannot_rescue() {
         stage.count("select count(*) from effect").await == 1
     })
     .await;
-    assert_eq!(stage.count("select count(*) from taskq.lease").await, 250);
-    stage.execute("drop trigger refuse on taskq.task").await;
+    assert_eq!(stage.count("select count(*) from taskq.lease").await, 0);
+    assert_eq!(stage.count("select count(*) from taskq.refused").await, 250);
+    stage
+        .execute(
+            "drop trigger refuse on taskq.task;
+             select taskq.take_back(task_id) from taskq.refused",
+        )
+        .await;
     stage.ends_well().await;
 }
 
