@@ -154,9 +154,11 @@ fn too_new(
 }
 
 /// Requires tables of a version that this program works with.
-pub(crate) async fn require_version(pool: &PgPool, schema: Schema) -> Result<(), WorkerError> {
-    let mut connection = pool.acquire().await.map_err(WorkerError::Database)?;
-    let found = match Store::on(&mut connection, schema).schema_version().await {
+pub(crate) async fn require_version(
+    store: &mut Store<'_>,
+    schema: Schema,
+) -> Result<(), WorkerError> {
+    let found = match store.schema_version().await {
         Ok(found) => found,
         Err(error) if missing_table(&error) => {
             return Err(WorkerError::NoSchema {

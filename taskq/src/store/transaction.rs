@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use futures_util::StreamExt;
 use sqlx::error::DatabaseError;
-use sqlx::postgres::{PgDatabaseError, PgRow, PgSeverity};
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::{
     AssertSqlSafe, Either, Error, PgConnection, Row, SqlSafeStr, SqlStr, query_as, query_scalar,
     raw_sql,
@@ -65,7 +65,7 @@ impl FreshSession {
         // Without a transaction, `rollback` alone would warn, and the server would log that.
         let reset = self.reset();
         AssertSqlSafe(format!(
-            "begin; rollback; begin; {reset} commit; {BEGIN_ATTEMPT}"
+            "begin; rollback; begin; {reset} commit; {BEGIN}; {SAVEPOINT}"
         ))
         .into_sql_str()
     }
@@ -104,16 +104,22 @@ pub(crate) struct Committed {
 }
 
 impl OwnStatements {
-    /// Prepares the look at what a handler has left. Returns the process of the server that works on it.
-    pub(crate) async fn prepare(tx: &mut PgConnection) -> Result<(Self, i32), Error> {
+    /// Prepares how most tasks complete: where that is gone later, a handler has taken away what is prepared. Returns
+    /// the process of the server that works on the session too.
+    pub(crate) async fn prepare(
+        tx: &mut PgConnection,
+        schema: Schema,
+    ) -> Result<(Self, i32), Error> {
         let name = format!("taskq_own_{:x}", fastrand::u64(..));
-        let text =
-            format!("prepare {name}_left as {LEFT_BEHIND}; select pg_backend_pid() as backend");
+        let text = format!(
+            "prepare {name}_0 as {}; select pg_backend_pid() as backend",
+            schema.sql.complete_own
+        );
         // As text: a handler of somebody else's may have taken from sqlx what it has prepared.
         let row = raw_sql(AssertSqlSafe(text)).fetch_one(tx).await?;
         let own = Self {
             name,
-            is_prepared: [false; 2],
+            is_prepared: [true, false],
             has_temporary: false,
         };
         Ok((own, row.try_get_unchecked("backend")?))
@@ -162,15 +168,15 @@ impl OwnStatements {
             prepare = format!("prepare {name} as {statement};");
         }
         let reset = fresh.reset();
-        let left = self.look();
+        let next = self.commit_and_next();
         let text = format!(
-            "{ACCEPT_ATTEMPT}; {reset}\n{prepare}\nexecute {name} ({arguments}); {deallocate}\n\
-             commit; {BEGIN_ATTEMPT}; {left}"
+            "{ACCEPT_ATTEMPT}; {reset}\n{prepare}\nexecute {name} ({arguments}); {deallocate}\n{next}"
         );
         crash_point("before_commit");
         let mut committed = Committed {
             is_dirty: false,
-            is_broken: false,
+            // Those of sqlx are gone too.
+            is_broken: deallocates,
         };
         // The statement with which the attempt is committed, and which an error after it cannot undo.
         let commit = ACCEPT_STATEMENTS
@@ -185,10 +191,12 @@ impl OwnStatements {
         while let Some(answer) = answers.next().await {
             match answer {
                 Ok(Either::Left(_)) => answered += 1,
-                Ok(Either::Right(row)) if answered > commit => {
-                    (committed.is_dirty, self.has_temporary) = self.left_behind(&row);
+                // A setting that is restored has a row as well.
+                Ok(Either::Right(row)) => {
+                    if let Ok(has_temporary) = row.try_get_unchecked("has_temporary") {
+                        committed.is_dirty = self.record_temporary(has_temporary);
+                    }
                 }
-                Ok(Either::Right(_)) => {}
                 Err(error) if answered >= commit => {
                     tracing::debug!(%error, "a session cannot be used again");
                     committed.is_broken = true;
@@ -214,31 +222,29 @@ impl OwnStatements {
         tx: &mut PgConnection,
     ) -> Result<Committed, Error> {
         crash_point("before_commit");
-        let text = format!("commit; {BEGIN_ATTEMPT}; {}", self.look());
+        let text = format!("{LEFT_BEHIND}; {}", self.commit_and_next());
         let row = raw_sql(AssertSqlSafe(text)).fetch_one(tx).await?;
-        let (is_dirty, has_temporary) = self.left_behind(&row);
-        self.has_temporary = has_temporary;
+        let has_temporary = row.try_get_unchecked("has_temporary")?;
         Ok(Committed {
-            is_dirty,
+            is_dirty: self.record_temporary(has_temporary),
             is_broken: false,
         })
     }
 
-    /// Looks at what a handler has left. Fails if our own statements are among what it took away.
-    fn look(&self) -> String {
+    /// Commits, and begins the next attempt's transaction.
+    fn commit_and_next(&self) -> String {
         // Whoever has made temporary tables once does so again.
         let discard = if self.has_temporary {
             "discard temp; "
         } else {
             ""
         };
-        format!("{discard}execute {}_left", self.name)
+        format!("commit; {BEGIN}; {discard}{SAVEPOINT}")
     }
 
-    /// Reads whether there are temporary tables, or have been, and whether they have to be discarded now.
-    fn left_behind(&self, row: &PgRow) -> (bool, bool) {
-        let has_temporary = row.try_get_unchecked("has_temporary").unwrap_or(true);
-        (has_temporary && !self.has_temporary, has_temporary)
+    /// Records whether the session has, or has had, temporary tables. Returns whether they are still to be discarded.
+    fn record_temporary(&mut self, has_temporary: bool) -> bool {
+        has_temporary && !std::mem::replace(&mut self.has_temporary, has_temporary)
     }
 
     /// Undoes everything in the open transaction, makes the session as it was, and begins a transaction.
@@ -248,7 +254,7 @@ impl OwnStatements {
         fresh: &FreshSession,
     ) -> Result<(), Error> {
         let reset = fresh.reset();
-        let text = format!("rollback; begin; {reset} {CLEAN}; commit; {BEGIN_ATTEMPT}");
+        let text = format!("rollback; begin; {reset} {CLEAN}; commit; {BEGIN}; {SAVEPOINT}");
         raw_sql(AssertSqlSafe(text)).execute(tx).await.map(drop)
     }
 
@@ -260,7 +266,7 @@ impl OwnStatements {
     ) -> Result<bool, Error> {
         let reset = fresh.reset();
         let name = &self.name;
-        let mut deallocate = format!("deallocate {name}_left;");
+        let mut deallocate = String::new();
         for keep in [0, 1] {
             if self.is_prepared[keep] {
                 write!(deallocate, "deallocate {name}_{keep};").expect("a string takes everything");
@@ -337,13 +343,14 @@ impl CompletionError {
 /// Begins an attempt's transaction.
 // Whatever isolation the database defaults to: the statements that settle a task follow rows that
 // change beside them.
-const BEGIN_ATTEMPT: &str = "begin isolation level read committed; savepoint taskq_attempt";
+const BEGIN: &str = "begin isolation level read committed";
+const SAVEPOINT: &str = "savepoint taskq_attempt";
 
 const ACCEPT_STATEMENTS: usize = 2;
 const ACCEPT_ATTEMPT: &str = "set constraints all immediate; release savepoint taskq_attempt";
 
-/// Takes back the role and the settings that somebody has given a session, and what else outlives a commit. Where
-/// nothing has changed, all five together take three microseconds; a look at the cursors and channels alone takes ten.
+/// Takes back the role and the settings that somebody has given a session, and closes what outlives a commit. Where
+/// nothing has changed, each takes the server about a microsecond; a look at cursors and channels would take ten.
 const RESET_STATEMENTS: usize = 5;
 const RESET: &str = "reset session authorization; reset role; reset all; close all; unlisten *";
 
@@ -351,9 +358,9 @@ const RESET: &str = "reset session authorization; reset role; reset all; close a
 const CHANGED_SETTINGS: &str = "select name, setting from pg_settings where source = 'session' and name <> 'role' \
     union all select 'role', current_setting('role') where current_setting('role') <> 'none'";
 
-/// Tells what a handler has left on its session, apart from settings. Locks are simply released.
-const LEFT_BEHIND: &str = "select pg_advisory_unlock_all(), \
-    pg_my_temp_schema() <> 0 as has_temporary";
+/// Releases the locks of a session, and tells whether it has had temporary tables, as the completions do.
+const LEFT_BEHIND: &str =
+    "select pg_advisory_unlock_all(), pg_my_temp_schema() <> 0 as has_temporary";
 
 /// Takes back what a transaction leaves behind when it is over.
 const CLEAN: &str = "discard temp; discard sequences; select pg_advisory_unlock_all()";

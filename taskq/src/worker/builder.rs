@@ -152,16 +152,15 @@ impl WorkerBuilder {
         let settings = self.settings.validated(declared_queues)?;
         registry.require_states(&self.states)?;
         require_connections(&self.pool, &settings, &registry)?;
-        require_primary(&self.pool, settings.schema).await?;
-        migrate::require_version(&self.pool, settings.schema).await?;
-        let mut store = Store::keeping(self.pool.clone(), settings.schema);
-        foreign_keys::require_harmless(&mut store).await?;
+        require_tables(&self.pool, settings.schema).await?;
         if cfg!(panic = "abort") {
             tracing::warn!(
                 "this program is compiled with `panic = \"abort\"`: a handler that panics ends the process and everything that runs in it, and its task is charged with a crash; remove that line from the profile in Cargo.toml"
             );
         }
-        Ok(Worker::new(self.pool, settings, self.states, registry))
+        let worker = Worker::new(self.pool, settings, self.states, registry);
+        worker.prepare().await;
+        Ok(worker)
     }
 
     /// Asks, before a deploy, which of the tasks in the tables this worker would not run.
@@ -226,14 +225,30 @@ fn linked_registrations() -> Vec<Registration> {
         .collect()
 }
 
-/// Requires a server that can be written to. A worker goes on where its server becomes a standby later.
-async fn require_primary(pool: &PgPool, schema: Schema) -> Result<(), WorkerError> {
+/// Requires a server that can be written to, and tables that this worker can work with. A worker goes on where
+/// its server becomes a standby later.
+async fn require_tables(pool: &PgPool, schema: Schema) -> Result<(), WorkerError> {
     let mut store = Store::keeping(pool.clone(), schema);
-    match store.is_standby().await {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(WorkerError::Standby),
-        Err(error) => Err(WorkerError::Database(error)),
+    let mut answer = require_tables_once(&mut store, schema).await;
+    // Somebody may have spoiled a connection that lies in the pool, as by `set role`. It is closed with its first
+    // error, and at last there is a new one.
+    for _ in 0..pool.size() {
+        match answer {
+            Err(WorkerError::Database(sqlx::Error::Database(_))) => {
+                answer = require_tables_once(&mut store, schema).await;
+            }
+            _ => break,
+        }
     }
+    answer
+}
+
+async fn require_tables_once(store: &mut Store<'_>, schema: Schema) -> Result<(), WorkerError> {
+    if store.is_standby().await.map_err(WorkerError::Database)? {
+        return Err(WorkerError::Standby);
+    }
+    migrate::require_version(store, schema).await?;
+    foreign_keys::require_harmless(store).await
 }
 
 /// Requires a pool in which handlers do not wait for each other's connections, nor the worker for theirs.

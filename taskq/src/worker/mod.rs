@@ -71,6 +71,18 @@ impl Worker {
         }
     }
 
+    /// Learns what handlers with a transaction need to know of new connections, so that the first of them need not
+    /// wait for that. It is tried again where that fails.
+    pub(crate) async fn prepare(&self) {
+        let core = &self.core;
+        if core.registry.transactional_names().is_empty() {
+            return;
+        }
+        if let Err(error) = core.fresh_session().await {
+            tracing::debug!(%error, "cannot look at a new connection yet");
+        }
+    }
+
     /// Returns the id of this worker, made anew for each.
     pub fn id(&self) -> Uuid {
         self.core.worker_id

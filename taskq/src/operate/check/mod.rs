@@ -34,8 +34,8 @@ pub(crate) async fn check(
     registry: &Registry,
 ) -> Result<CheckReport, WorkerError> {
     panics::note_places();
-    migrate::require_version(pool, schema).await?;
     let mut store = Store::keeping(pool.clone(), schema);
+    migrate::require_version(&mut store, schema).await?;
     let mut findings = Findings::default();
     // Waiting tasks first: a claim moves a task from waiting to running, and the task is then seen twice
     // at worst. The other way round it would not be seen.

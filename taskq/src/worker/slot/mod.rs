@@ -8,7 +8,7 @@ mod transaction;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
@@ -20,7 +20,9 @@ use self::handler::{Ended, Execution, Handled, Interrupted, log};
 use self::transaction::Session;
 use super::claim::buffer::Buffer;
 use super::shared::Core;
+use super::trouble::Said;
 use crate::attempt::verdict::{Settlement, Verdict};
+use crate::error::BoxError;
 use crate::store::ClaimedTask;
 use crate::task::declaration::Delivery;
 
@@ -164,11 +166,17 @@ async fn return_or_charge(execution: &Execution<'_>, interrupted: Interrupted) -
         log(&charged, Duration::ZERO);
         return charged;
     };
-    tracing::warn!(
-        error,
-        ?pause,
-        "the task's transaction was interrupted, not by its handler; the task runs again, and this attempt does not count"
-    );
+    // One line for all tasks that are interrupted by the same.
+    if let Some(Said { error, again }) =
+        core.troubles
+            .record("transaction", &*BoxError::from(error), Instant::now())
+    {
+        tracing::warn!(
+            error,
+            ?pause,
+            "the task's transaction was interrupted, not by its handler; the task runs again, and this attempt does not count{again}"
+        );
+    }
     tokio::select! {
         () = sleep(pause) => {}
         () = core.stop.gently.cancelled() => {}

@@ -30,6 +30,7 @@ use crate::error::error_text;
 use crate::faults::crash_point;
 use crate::store::{self, Committed, Completion, CompletionError, OwnStatements, Store};
 use crate::worker::shared::Core;
+use crate::worker::trouble::Said;
 
 /// How long to put a task off for which no transaction could be begun.
 const NO_TRANSACTION_DELAY: Duration = Duration::from_secs(1);
@@ -71,7 +72,7 @@ impl Session {
         let mut tx = Tx {
             transaction: begun?,
         };
-        let prepared = OwnStatements::prepare(&mut tx).await;
+        let prepared = OwnStatements::prepare(&mut tx, execution.core.settings.schema).await;
         crash_point("after_begin");
         let (own, backend) = match prepared {
             Ok(prepared) => prepared,
@@ -145,7 +146,12 @@ pub(crate) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -
     let mut session = match begun {
         Ok(session) => session,
         Err(error) => {
-            tracing::warn!(%error, "cannot begin a transaction; the task is put off");
+            if let Some(Said { error, again }) = execution.core.trouble("begin", &error) {
+                tracing::warn!(
+                    error,
+                    "cannot begin a transaction; the task is put off{again}"
+                );
+            }
             return Ended::Unsettled(Verdict::Snooze {
                 delay: NO_TRANSACTION_DELAY,
             });

@@ -39,5 +39,7 @@ kept as (
     cross join lateral taskq.left_in(completed::taskq.lease) as task
 )
 select
-    cast(case count(*) when 1 then '1' else 'the lease of this task is gone' end as integer) as completed
+    cast(case count(*) when 1 then '1' else 'the lease of this task is gone' end as integer) as completed,
+    pg_advisory_unlock_all() as unlocked,
+    pg_my_temp_schema() <> 0 as has_temporary
 from completed
