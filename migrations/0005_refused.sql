@@ -155,7 +155,8 @@ declare
     last bigint;
     taken bigint;
 begin
-    execute format('select last_value from %s', ids) into last;
+    perform pg_advisory_xact_lock(hashtextextended('taskq ids taskq', 0));
+    -- Before the sequence is read: it is past every id that was seen, unless it was set back.
     select max(place.task_id) into taken
     from (
         (select task_id from taskq.task order by task_id desc limit 1)
@@ -168,8 +169,11 @@ begin
         union all
         select max(held.task_id) from taskq.lease cross join unnest(lease.task_ids) as held (task_id)
     ) as place;
+    execute format('select case when is_called then last_value else last_value - 1 end from %s', ids)
+    into last;
     if taken > last then
-        perform setval(ids, taken);
+        -- With room for what others insert at this moment: the sequence must not be set back.
+        perform setval(ids, taken + 1000);
         return taken;
     end if;
     return null;

@@ -592,3 +592,32 @@ async fn ids_that_come_again_stop_nobody_and_find_no_other_result() {
     let next = Kept::enqueue(&mut db, 9).await.expect("enqueued");
     assert!(next.task_id > 21, "{}", next.task_id);
 }
+
+#[tokio::test]
+async fn ids_that_are_handed_out_meanwhile_are_not_taken_for_ids_that_come_again() {
+    let (_database, pool) = database().await;
+    let enqueue = async || {
+        for _ in 0..150 {
+            execute(
+                &pool,
+                "insert into taskq.task (task_type) select 'unknown' from generate_series(1, 20)",
+            )
+            .await;
+        }
+    };
+    let look = async || {
+        for _ in 0..150 {
+            let advanced = "select taskq.advance_ids() is not null";
+            assert!(!one::<bool>(&pool, advanced).await, "nothing was set back");
+        }
+    };
+    tokio::join!(enqueue(), enqueue(), look(), look());
+    // A sequence that was made anew and has handed out nothing.
+    execute(&pool, "delete from taskq.task where task_id > 1; alter table taskq.task alter column task_id restart with 1").await;
+    assert!(one::<bool>(&pool, "select taskq.advance_ids() > 0").await);
+    execute(
+        &pool,
+        "insert into taskq.task (task_type) values ('unknown')",
+    )
+    .await;
+}
