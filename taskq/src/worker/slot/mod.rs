@@ -67,7 +67,8 @@ impl Slot {
             return Some(task);
         }
         if let Some(session) = self.session.take() {
-            session.end(core).await;
+            // Boxed, as all that is rare, so that slots stay small.
+            Box::pin(session.end(core)).await;
         }
         buffer.next().await
     }
@@ -184,4 +185,23 @@ async fn return_or_charge(execution: &Execution<'_>, interrupted: Interrupted) -
         () = execution.taken.cancelled() => {}
     }
     Verdict::HandBack
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<F: Future>(
+        _: impl FnOnce(Arc<Core>, mpsc::Sender<Settlement>) -> F,
+    ) -> usize {
+        size_of::<F>()
+    }
+
+    /// A worker may have thousands of slots, and moves each when it is opened. What is rare in an attempt is
+    /// boxed for that reason.
+    #[test]
+    fn a_slot_is_small() {
+        let size = size_of_future(|core, outcomes| run(core, 0, outcomes));
+        assert!(size < 3_000, "{size} bytes");
+    }
 }

@@ -370,9 +370,12 @@ async fn unless_left_over<T>(
     if let Ok(result) = timeout(LEFTOVER_AFTER, &mut completion).await {
         return result;
     }
-    let mut spare = execution.core.spare.lock().await;
-    let cancelled = spare.cancel_leftover(backend).await;
-    drop(spare);
+    // Boxed: it is rare.
+    let cancel = Box::pin(async {
+        let mut spare = execution.core.spare.lock().await;
+        spare.cancel_leftover(backend).await
+    });
+    let cancelled = cancel.await;
     match timeout(STEP_LIMIT, completion).await {
         Ok(Err(failure)) if matches!(cancelled, Ok(true)) && !failure.was_accepted => {
             Err(failure.of_leftover())
