@@ -34,7 +34,7 @@ pub(crate) use self::refusal::{Refusal, is_too_much};
 pub use self::schema::Schema;
 pub(crate) use self::statements::in_schema;
 pub(crate) use self::transaction::{
-    Committed, Completion, CompletionError, FreshSession, OwnStatements, end_backend,
+    Committed, Completion, CompletionError, FreshSession, Habits, OwnStatements, end_backend,
     is_lease_gone, is_lost, is_read_only, mixes_up_statements, undo_attempt,
 };
 

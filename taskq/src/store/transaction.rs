@@ -28,6 +28,9 @@ pub(crate) struct FreshSession {
     restored: usize,
     /// How many statements are prepared by name on a new connection.
     named: i64,
+    /// Its user and its role, as literals.
+    user: String,
+    role: String,
 }
 
 impl FreshSession {
@@ -45,18 +48,32 @@ impl FreshSession {
         }
         let named = query_scalar(NAMED_STATEMENTS)
             .persistent(false)
-            .fetch_one(connection)
+            .fetch_one(&mut *connection)
             .await?;
+        let (user, role): (String, String) =
+            query_as("select session_user::text, current_user::text")
+                .persistent(false)
+                .fetch_one(connection)
+                .await?;
         Ok(Self {
             restore,
             restored: settings.len(),
             named,
+            user: literal(Some(&user)),
+            role: literal(Some(&role)),
         })
     }
 
-    /// Gives the session back the role and the settings that it had.
+    /// Gives the session back the user, the role and the settings that it had.
     fn reset(&self) -> String {
-        format!("{RESET};{}", self.restore)
+        format!("{RESET}; {RESET_USER}; {}", self.restore)
+    }
+
+    /// Writes into the text of a completion what sessions were like. A parameter would be read each time.
+    fn completion(&self, statement: &str) -> String {
+        statement
+            .replace("'taskq_user'", &self.user)
+            .replace("'taskq_role'", &self.role)
     }
 
     /// Begins an attempt's transaction on a connection of the pool, in whatever state somebody has left it. It
@@ -81,6 +98,8 @@ pub(crate) struct OwnStatements {
     is_prepared: [bool; 2],
     /// Whether a handler has made temporary tables.
     has_temporary: bool,
+    /// How to begin the next transaction.
+    begin: &'static str,
 }
 
 /// What is to be completed.
@@ -90,15 +109,34 @@ pub(crate) struct Completion<'a> {
     pub(crate) lease_id: Uuid,
     /// What is kept of the task, if it is.
     pub(crate) kept: Option<&'a Verdict>,
-    /// Whether handlers of its type deallocate what is prepared: then it is prepared each time.
-    pub(crate) deallocates: bool,
+    /// Of the handlers of its type.
+    pub(crate) habits: Habits,
+}
+
+/// What handlers do to their session that a completion must be prepared for. One that was not tells.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Habits {
+    /// They deallocate what others have prepared: it is prepared for each task anew.
+    deallocates: bool,
+    /// They change the role: it is taken back before the completion, which another role may not do.
+    changes_role: bool,
+}
+
+impl Habits {
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            deallocates: self.deallocates || other.deallocates,
+            changes_role: self.changes_role || other.changes_role,
+        }
+    }
 }
 
 /// A completion that was committed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Committed {
     /// Whether the session has something left of the handler that the next task must not see.
     pub(crate) is_dirty: bool,
+    pub(crate) habits: Habits,
     /// Whether its prepared statements are gone, those of sqlx too: it can only be closed.
     pub(crate) is_broken: bool,
 }
@@ -108,19 +146,24 @@ impl OwnStatements {
     /// the process of the server that works on the session too.
     pub(crate) async fn prepare(
         tx: &mut PgConnection,
+        fresh: &FreshSession,
         schema: Schema,
     ) -> Result<(Self, i32), Error> {
         let name = format!("taskq_own_{:x}", fastrand::u64(..));
         let text = format!(
-            "prepare {name}_0 as {}; select pg_backend_pid() as backend",
-            schema.sql.complete_own
+            "prepare {name}_0 as {}; select pg_backend_pid() as backend,
+             current_setting('default_transaction_isolation') = 'read committed' as is_default",
+            fresh.completion(schema.sql.complete_own)
         );
         // As text: a handler of somebody else's may have taken from sqlx what it has prepared.
         let row = raw_sql(AssertSqlSafe(text)).fetch_one(tx).await?;
+        let is_default: bool = row.try_get_unchecked("is_default")?;
         let own = Self {
             name,
             is_prepared: [true, false],
             has_temporary: false,
+            // Saying what is so anyway takes as long as all else that begins a transaction.
+            begin: if is_default { "begin" } else { BEGIN },
         };
         Ok((own, row.try_get_unchecked("backend")?))
     }
@@ -141,7 +184,7 @@ impl OwnStatements {
             schema,
             lease_id,
             kept,
-            deallocates,
+            habits,
         } = *completion;
         let keep = kept.is_some();
         let arguments = match kept {
@@ -159,28 +202,32 @@ impl OwnStatements {
         };
         let mut name = format!("{}_{}", self.name, u8::from(keep));
         let is_prepared = self.is_prepared[usize::from(keep)];
-        let (mut prepare, mut deallocate) = (String::new(), String::new());
-        if deallocates {
+        let (mut prepare, mut deallocate, mut reset_user) = (String::new(), String::new(), "");
+        if habits.deallocates {
             name.push_str("_once");
             deallocate = format!("deallocate {name};");
         }
-        if deallocates || !is_prepared {
-            prepare = format!("prepare {name} as {statement};");
+        if habits.deallocates || !is_prepared {
+            prepare = format!("prepare {name} as {};", fresh.completion(statement));
         }
-        let reset = fresh.reset();
+        if habits.changes_role {
+            reset_user = RESET_USER;
+        }
+        let restore = &fresh.restore;
         let next = self.commit_and_next();
         let text = format!(
-            "{ACCEPT_ATTEMPT}; {reset}\n{prepare}\nexecute {name} ({arguments}); {deallocate}\n{next}"
+            "{ACCEPT_ATTEMPT}; {RESET}; {reset_user}; {restore}\n{prepare}\nexecute {name} ({arguments}); {deallocate}\n{next}"
         );
         crash_point("before_commit");
         let mut committed = Committed {
-            is_dirty: false,
             // Those of sqlx are gone too.
-            is_broken: deallocates,
+            is_broken: habits.deallocates,
+            ..Committed::default()
         };
         // The statement with which the attempt is committed, and which an error after it cannot undo.
         let commit = ACCEPT_STATEMENTS
             + RESET_STATEMENTS
+            + usize::from(habits.changes_role) * RESET_USER_STATEMENTS
             + fresh.restored
             + usize::from(!prepare.is_empty())
             + 1
@@ -193,8 +240,8 @@ impl OwnStatements {
                 Ok(Either::Left(_)) => answered += 1,
                 // A setting that is restored has a row as well.
                 Ok(Either::Right(row)) => {
-                    if let Ok(has_temporary) = row.try_get_unchecked("has_temporary") {
-                        committed.is_dirty = self.record_temporary(has_temporary);
+                    if let Ok(left) = row.try_get_unchecked("left_behind") {
+                        self.record_left(left, &mut committed);
                     }
                 }
                 Err(error) if answered >= commit => {
@@ -212,7 +259,7 @@ impl OwnStatements {
             }
         }
         drop(answers);
-        self.is_prepared[usize::from(keep)] |= !deallocates;
+        self.is_prepared[usize::from(keep)] |= !habits.deallocates;
         Ok(committed)
     }
 
@@ -224,11 +271,9 @@ impl OwnStatements {
         crash_point("before_commit");
         let text = format!("{LEFT_BEHIND}; {}", self.commit_and_next());
         let row = raw_sql(AssertSqlSafe(text)).fetch_one(tx).await?;
-        let has_temporary = row.try_get_unchecked("has_temporary")?;
-        Ok(Committed {
-            is_dirty: self.record_temporary(has_temporary),
-            is_broken: false,
-        })
+        let mut committed = Committed::default();
+        self.record_left(row.try_get_unchecked("left_behind")?, &mut committed);
+        Ok(committed)
     }
 
     /// Commits, and begins the next attempt's transaction.
@@ -239,12 +284,15 @@ impl OwnStatements {
         } else {
             ""
         };
-        format!("commit; {BEGIN}; {discard}{SAVEPOINT}")
+        format!("commit; {}; {discard}{SAVEPOINT}", self.begin)
     }
 
-    /// Records whether the session has, or has had, temporary tables. Returns whether they are still to be discarded.
-    fn record_temporary(&mut self, has_temporary: bool) -> bool {
-        has_temporary && !std::mem::replace(&mut self.has_temporary, has_temporary)
+    /// Records what a handler has left on the session.
+    fn record_left(&mut self, left: i32, committed: &mut Committed) {
+        committed.habits.changes_role = left & LEFT_ROLE != 0;
+        let had_temporary = self.has_temporary;
+        self.has_temporary = left & LEFT_TEMPORARY != 0;
+        committed.is_dirty = committed.habits.changes_role || self.has_temporary && !had_temporary;
     }
 
     /// Undoes everything in the open transaction, makes the session as it was, and begins a transaction.
@@ -327,6 +375,14 @@ impl CompletionError {
         }
     }
 
+    /// Tells for what the completion was not prepared.
+    pub(crate) fn habits(&self) -> Habits {
+        Habits {
+            deallocates: self.was_accepted && mixes_up_statements(&self.error),
+            changes_role: self.was_accepted && is_forbidden(&self.error),
+        }
+    }
+
     pub(crate) fn of_leftover(self) -> Self {
         Self {
             is_of_leftover: true,
@@ -349,18 +405,26 @@ const SAVEPOINT: &str = "savepoint taskq_attempt";
 const ACCEPT_STATEMENTS: usize = 2;
 const ACCEPT_ATTEMPT: &str = "set constraints all immediate; release savepoint taskq_attempt";
 
-/// Takes back the role and the settings that somebody has given a session, and closes what outlives a commit. Where
-/// nothing has changed, each takes the server about a microsecond; a look at cursors and channels would take ten.
-const RESET_STATEMENTS: usize = 5;
-const RESET: &str = "reset session authorization; reset role; reset all; close all; unlisten *";
+/// Takes back the settings that somebody has given a session, and closes what outlives a commit. Where nothing has
+/// changed, each takes the server one microsecond or two; a look at cursors and channels would take ten.
+const RESET_STATEMENTS: usize = 3;
+const RESET: &str = "reset all; close all; unlisten *";
+
+/// Takes back the role. This takes longer than the above, so a completion looks first whether it must.
+const RESET_USER_STATEMENTS: usize = 2;
+const RESET_USER: &str = "reset session authorization; reset role";
 
 /// Settings that a session has changed after it was connected. The role is one that `pg_settings` does not show.
 const CHANGED_SETTINGS: &str = "select name, setting from pg_settings where source = 'session' and name <> 'role' \
     union all select 'role', current_setting('role') where current_setting('role') <> 'none'";
 
-/// Releases the locks of a session, and tells whether it has had temporary tables, as the completions do.
+/// What is left on a session when its task is completed, as the completions tell it.
+const LEFT_TEMPORARY: i32 = 1;
+const LEFT_ROLE: i32 = 2;
+
+/// Releases the locks of a session, and tells what is left of a handler whose effects were undone.
 const LEFT_BEHIND: &str =
-    "select pg_advisory_unlock_all(), pg_my_temp_schema() <> 0 as has_temporary";
+    "select pg_advisory_unlock_all(), (pg_my_temp_schema() <> 0)::integer as left_behind";
 
 /// Takes back what a transaction leaves behind when it is over.
 const CLEAN: &str = "discard temp; discard sequences; select pg_advisory_unlock_all()";
@@ -403,6 +467,12 @@ pub(crate) fn mixes_up_statements(error: &Error) -> bool {
 pub(crate) fn is_read_only(error: &Error) -> bool {
     let code = error.as_database_error().and_then(DatabaseError::code);
     code.as_deref() == Some("25006")
+}
+
+/// Tells whether a statement failed because the role must not do that.
+fn is_forbidden(error: &Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.as_deref() == Some("42501")
 }
 
 /// Tells whether a completion failed because the task was rescued.

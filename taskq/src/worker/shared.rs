@@ -16,7 +16,7 @@ use super::held::Held;
 use super::places::StrayPlaces;
 use super::settings::Settings;
 use super::shutdown::Stop;
-use super::slot::deallocating::Deallocating;
+use super::slot::habits::KnownHabits;
 use super::slot::returns::Returns;
 use super::trouble::{Said, Troubles};
 use crate::attempt::state::States;
@@ -52,8 +52,7 @@ pub(crate) struct Core {
     pub(crate) stray_places: StrayPlaces,
     /// Tasks that were returned uncharged.
     pub(crate) returns: Returns,
-    /// Task types whose handlers deallocate prepared statements.
-    pub(crate) deallocating: Deallocating,
+    pub(crate) habits: KnownHabits,
     fresh_session: OnceCell<FreshSession>,
     /// For rescues, and for cancelling queries on other connections: neither waits for claims,
     /// heartbeats or outcomes.
@@ -91,7 +90,7 @@ impl Core {
             worker_id: Uuid::new_v4(),
             stop: Stop::default(),
             returns: Returns::default(),
-            deallocating: Deallocating::default(),
+            habits: KnownHabits::default(),
             fresh_session: OnceCell::new(),
             pool,
             settings,

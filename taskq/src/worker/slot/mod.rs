@@ -1,6 +1,6 @@
 //! One place to run a handler: it takes task after task of a queue, and makes an attempt of each.
 
-pub(crate) mod deallocating;
+pub(crate) mod habits;
 mod handler;
 pub(crate) mod returns;
 mod stray;

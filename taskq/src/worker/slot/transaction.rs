@@ -72,7 +72,7 @@ impl Session {
         let mut tx = Tx {
             transaction: begun?,
         };
-        let prepared = OwnStatements::prepare(&mut tx, execution.core.settings.schema).await;
+        let prepared = OwnStatements::prepare(&mut tx, fresh, execution.core.settings.schema).await;
         crash_point("after_begin");
         let (own, backend) = match prepared {
             Ok(prepared) => prepared,
@@ -280,11 +280,12 @@ impl Session {
             schema: core.settings.schema,
             lease_id: execution.task.lease_id,
             kept: execution.keeps_completed().then_some(verdict),
-            deallocates: core.deallocating.contains(task_type),
+            habits: core.habits.of(task_type),
         };
         let completed = self.own.complete(&mut self.tx, fresh, &completion);
         match unless_left_over(execution, self.backend, completed).await {
             Ok(committed) => {
+                core.habits.learn(task_type, committed.habits);
                 if committed.is_dirty || committed.is_broken {
                     Box::pin(self.clean_up(execution, &committed)).await;
                 }
@@ -292,9 +293,7 @@ impl Session {
             }
             Err(failure) if store::is_lease_gone(&failure.error) => Ok(Ended::Lost),
             Err(failure) => {
-                if failure.was_accepted && store::mixes_up_statements(&failure.error) {
-                    core.deallocating.insert(task_type);
-                }
+                core.habits.learn(task_type, failure.habits());
                 Err(failure)
             }
         }

@@ -39,7 +39,13 @@ kept as (
     cross join lateral taskq.left_in(completed::taskq.lease) as task
 )
 select
-    cast(case count(*) when 1 then '1' else 'the lease of this task is gone' end as integer) as completed,
-    pg_advisory_unlock_all() as unlocked,
-    pg_my_temp_schema() <> 0 as has_temporary
+    cast(
+        case
+            when count(*) = 0 then 'the lease of this task is gone'
+            when pg_advisory_unlock_all() is null or pg_my_temp_schema() = 0 then '0'
+            else '1'
+        end as integer
+    )
+    + case when session_user <> 'taskq_user' or current_user <> 'taskq_role' then 2 else 0 end
+        as left_behind
 from completed
