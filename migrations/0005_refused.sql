@@ -152,25 +152,29 @@ set search_path = pg_catalog, pg_temp
 as $advance_ids$
 declare
     ids text := pg_get_serial_sequence('taskq.task', 'task_id');
+    read_last text;
     last bigint;
     taken bigint;
 begin
     perform pg_advisory_xact_lock(hashtextextended('taskq ids taskq', 0));
-    -- Before the sequence is read: it is past every id that was seen, unless it was set back.
+    read_last := format('select case when is_called then last_value else last_value - 1 end from %s', ids);
+    execute read_last into last;
+    -- Only what the sequence has not come to: the newest id of all is behind every entry of the index that has died
+    -- since the last vacuum.
     select max(place.task_id) into taken
     from (
-        (select task_id from taskq.task order by task_id desc limit 1)
+        (select task_id from taskq.task where task_id > last order by task_id desc limit 1)
         union all
-        (select task_id from taskq.dead order by task_id desc limit 1)
+        (select task_id from taskq.dead where task_id > last order by task_id desc limit 1)
         union all
-        (select task_id from taskq.history order by task_id desc limit 1)
+        (select task_id from taskq.history where task_id > last order by task_id desc limit 1)
         union all
-        (select task_id from taskq.refused order by task_id desc limit 1)
+        (select task_id from taskq.refused where task_id > last order by task_id desc limit 1)
         union all
         select max(held.task_id) from taskq.lease cross join unnest(lease.task_ids) as held (task_id)
     ) as place;
-    execute format('select case when is_called then last_value else last_value - 1 end from %s', ids)
-    into last;
+    -- Again: it is past every id that was seen, unless it was set back.
+    execute read_last into last;
     if taken > last then
         -- With room for what others insert at this moment: the sequence must not be set back.
         perform setval(ids, taken + 1000);
