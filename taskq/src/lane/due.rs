@@ -112,7 +112,7 @@ impl DueLanes {
     }
 
     /// Has nothing claimed from some lanes until the next scan.
-    pub(crate) fn close(&mut self, is_closed: impl Fn(&Lane) -> bool) {
+    pub(crate) fn close(&mut self, mut is_closed: impl FnMut(&Lane) -> bool) {
         for known in self.lanes.iter_mut().filter(|it| it.is_due) {
             known.is_due = !is_closed(&known.lane);
         }

@@ -6,6 +6,7 @@
 
 mod cursor;
 mod due;
+mod invalid;
 mod mark;
 mod range;
 mod refused;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub(crate) use self::due::DueLanes;
+pub(crate) use self::invalid::{BRAKED_AFTER, Brakes, Undecoded};
 pub(crate) use self::mark::{MarkedLane, Reach};
 pub(crate) use self::range::{LaneRange, RangeRequest};
 pub(crate) use self::refused::RefusedLanes;

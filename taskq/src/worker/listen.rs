@@ -10,7 +10,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::Executor;
 use sqlx::postgres::{PgListener, PgNotification};
@@ -76,7 +76,7 @@ async fn listen_once(
             let _ = wakes.send(wake);
         }
         wake = match timeout(SILENCE, listener.try_recv()).await {
-            Ok(Ok(Some(notification))) => route(&notification, &operators),
+            Ok(Ok(Some(notification))) => route(core, &notification, &operators),
             Ok(Ok(None)) => {
                 tracing::debug!("listener reconnected; scanning all queues");
                 Some(Wake::AllQueues)
@@ -101,10 +101,13 @@ async fn check(listener: &mut PgListener) -> Result<(), sqlx::Error> {
     }
 }
 
-fn route(notification: &PgNotification, operators: &str) -> Option<Wake> {
-    if notification.channel() == operators {
-        operators::hear(notification.payload())
-    } else {
-        Some(Wake::Queue(notification.payload().to_owned()))
+fn route(core: &Core, notification: &PgNotification, operators: &str) -> Option<Wake> {
+    if notification.channel() != operators {
+        return Some(Wake::Queue(notification.payload().to_owned()));
     }
+    let wake = operators::hear(notification.payload());
+    if wake.is_some() {
+        core.brakes.probe_now(Instant::now());
+    }
+    wake
 }

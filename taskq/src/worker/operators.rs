@@ -21,7 +21,7 @@ pub(crate) enum Wake {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Message {
     /// `scan`, `scan mail`: look for tasks now, in one queue or in all. Nothing else tells an idle worker of
-    /// a task whose `run_at` was moved.
+    /// a task whose `run_at` was moved. Brakes have a probe claimed at once.
     Scan { queue: Option<String> },
 }
 

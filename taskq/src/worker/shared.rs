@@ -20,6 +20,7 @@ use super::slot::habits::KnownHabits;
 use super::slot::returns::Returns;
 use super::trouble::{Said, Troubles};
 use crate::attempt::state::States;
+use crate::lane::Brakes;
 use crate::store::{FreshSession, Store, WorkerRow};
 use crate::task::registry::Registry;
 
@@ -53,6 +54,8 @@ pub(crate) struct Core {
     /// Tasks that were returned uncharged.
     pub(crate) returns: Returns,
     pub(crate) habits: KnownHabits,
+    /// Task types whose payloads suddenly do not decode.
+    pub(crate) brakes: Brakes,
     fresh_session: OnceCell<FreshSession>,
     /// For rescues, and for cancelling queries on other connections: neither waits for claims,
     /// heartbeats or outcomes.
@@ -91,6 +94,7 @@ impl Core {
             stop: Stop::default(),
             returns: Returns::default(),
             habits: KnownHabits::default(),
+            brakes: Brakes::default(),
             fresh_session: OnceCell::new(),
             pool,
             settings,

@@ -208,6 +208,7 @@ impl Claimer {
         if let Some(reach) = self.queues[at].next_scan() {
             self.scan(at, reach).await?;
         }
+        self.queues[at].close_braked(&self.core.brakes);
         let claimable = self.next_claimable(at);
         let queue = &mut self.queues[at];
         queue.record_turn(claimable);
@@ -281,6 +282,10 @@ impl Claimer {
         }
         let mut shares = queue.lanes.divide(claimable, limit);
         queue.refused.narrow(&mut shares);
+        queue.keep_braked_out(&self.core.brakes, &mut shares);
+        if shares.is_empty() {
+            return Ok(Vec::new());
+        }
         self.reserve(at, &mut shares).await?;
         let queue = &mut self.queues[at];
         let request = ClaimRequest {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::idle::{Idle, LONGEST_WITH_SUSPECTS};
 use super::pace::Pace;
 use crate::lane::suspects::Claimable;
-use crate::lane::{DueLanes, LaneHead, Reach, RefusedLanes, Share};
+use crate::lane::{Brakes, DueLanes, LaneHead, Reach, RefusedLanes, Share};
 use crate::store::ClaimedTask;
 
 /// One queue, as its worker sees it.
@@ -16,6 +16,8 @@ pub(super) struct Queue {
     pub(super) refused: RefusedLanes,
     pub(super) pace: Pace,
     pub(super) idle: Idle,
+    /// When the next of the lanes that brakes have closed is worth a probe.
+    next_probe: Option<Instant>,
     /// Whether a claim has asked for suspects since the last scan.
     has_asked_for_suspects: bool,
 }
@@ -28,6 +30,7 @@ impl Queue {
             refused: RefusedLanes::default(),
             pace: Pace::new(Instant::now()),
             idle: Idle::default(),
+            next_probe: None,
             has_asked_for_suspects: false,
         }
     }
@@ -53,12 +56,13 @@ impl Queue {
         }
     }
 
-    /// Returns how long until there is a reason to scan again: until the next task is due, or until the scan
-    /// from the heads that was not allowed.
+    /// Returns how long until there is a reason to scan again: until the next task is due, until the scan
+    /// from the heads that was not allowed, or until the next probe.
     pub(super) fn next_scan_in(&self, now: Instant) -> Option<Duration> {
         let next_due_in = self.lanes.next_due_in(now);
         let missing = self.pace.scan_from_heads_missing(now);
-        next_due_in.into_iter().chain(missing).min()
+        let probe = (self.next_probe).map(|probe| probe.saturating_duration_since(now));
+        next_due_in.into_iter().chain(missing).chain(probe).min()
     }
 
     pub(super) fn record_scan(&mut self, reach: Reach, heads: Vec<LaneHead>, took: Duration) {
@@ -69,6 +73,27 @@ impl Queue {
             self.lanes.forget_empty();
         }
         self.has_asked_for_suspects = false;
+    }
+
+    /// Has nothing claimed from lanes that brakes have closed.
+    pub(super) fn close_braked(&mut self, brakes: &Brakes) {
+        self.next_probe = None;
+        if !brakes.has_some() {
+            return;
+        }
+        let now = Instant::now();
+        let next_probe = &mut self.next_probe;
+        self.lanes.close(|lane| {
+            let until = brakes.closed_until(lane, now);
+            *next_probe = (*next_probe).into_iter().chain(until).min();
+            until.is_some()
+        });
+    }
+
+    /// Leaves of a claim's shares those of lanes that no brake has closed, and one for a probe if it is time.
+    pub(super) fn keep_braked_out(&mut self, brakes: &Brakes, shares: &mut Vec<Share>) {
+        let next_probe = brakes.narrow(shares, Instant::now());
+        self.next_probe = self.next_probe.into_iter().chain(next_probe).min();
     }
 
     pub(super) fn record_turn(&mut self, claimable: Claimable) {

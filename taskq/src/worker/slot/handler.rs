@@ -98,15 +98,9 @@ impl Execution<'_> {
         crash_point("before_handler");
         let handler = match self.start_handler(parts) {
             Ok(handler) => handler,
-            Err(error) => {
-                let verdict = Verdict::invalid(&error);
-                tracing::error!(
-                    error = verdict.error(),
-                    "payload is invalid; the task is set aside"
-                );
-                return Handled::Decided(verdict.into());
-            }
+            Err(error) => return Handled::Decided(self.refuse(&error, began).into()),
         };
+        self.record_decoded(began);
         let handler = AssertUnwindSafe(handler).catch_unwind();
         let outcome = tokio::select! {
             // The handler first: most end at once, and then nothing else need be waited for.

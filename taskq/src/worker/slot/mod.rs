@@ -2,6 +2,7 @@
 
 pub(crate) mod habits;
 mod handler;
+mod invalid;
 pub(crate) mod returns;
 mod stray;
 mod transaction;
