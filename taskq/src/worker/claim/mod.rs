@@ -1,14 +1,15 @@
 //! Claiming tasks: from which queue, which of them, and what to do where nothing is due.
 //!
 //! The worker's main loop runs the [`Claimer`]. It serves one queue after the other on one connection. While a
-//! queue's buffer has room and its claims bring tasks, it claims without a pause. [`pace`] decides how large claims
-//! are and how often it scans, [`idle`] what follows when nothing is due.
+//! queue's buffer has room and its claims bring tasks, it claims without a pause. [`take`] makes one claim. [`pace`]
+//! decides how large claims are and how often it scans, [`idle`] what follows when nothing is due.
 
 pub(crate) mod buffer;
 mod idle;
 mod pace;
 mod prefetch;
 mod queue;
+mod take;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +17,6 @@ use std::time::{Duration, Instant};
 use sqlx::Error;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
-use uuid::Uuid;
 
 use self::buffer::Buffer;
 use self::queue::Queue;
@@ -25,18 +25,12 @@ use super::operators::Wake;
 use super::shared::{Core, sleep_until_some};
 use super::trouble::Said;
 use crate::attempt::verdict::{Settlement, Verdict};
+use crate::lane::Reach;
 use crate::lane::suspects::Claimable;
-use crate::lane::{Reach, Share};
-use crate::store::{ClaimRequest, ClaimedLease, ClaimedTask, Refusal, Store};
+use crate::store::{ClaimedTask, Store};
 
 /// How often the claimer asks whether prefetched tasks have waited too long.
 const STALE_PERIOD: Duration = Duration::from_millis(250);
-
-/// How long a task is put off that Postgres does not let a claim take.
-const PUT_OFF: Duration = Duration::from_secs(5 * 60);
-
-/// How long a lane is closed that has a task which can be neither claimed nor put off.
-const CLOSED_FOR: Duration = Duration::from_secs(5);
 
 /// Claims for all queues of a worker.
 pub(crate) struct Claimer {
@@ -267,118 +261,6 @@ impl Claimer {
         }
     }
 
-    /// Makes one claim, and holds the leases that it brought.
-    async fn claim_tasks(
-        &mut self,
-        at: usize,
-        claimable: Claimable,
-    ) -> Result<Vec<ClaimedTask>, Error> {
-        let room = self.room_for(at, claimable);
-        let queue = &mut self.queues[at];
-        let limit = room.min(queue.pace.most_at_once());
-        if limit == 0 {
-            // Handlers have slowed down since there was room.
-            return Ok(Vec::new());
-        }
-        let mut shares = queue.lanes.divide(claimable, limit);
-        queue.refused.narrow(&mut shares);
-        queue.keep_braked_out(&self.core.brakes, &mut shares);
-        if shares.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.reserve(at, &mut shares).await?;
-        let queue = &mut self.queues[at];
-        let request = ClaimRequest {
-            lease_id: Uuid::new_v4(),
-            worker_id: self.core.worker_id,
-            lease_duration: self.core.settings.lease,
-            queue: &queue.name,
-            limit,
-            shares: &shares,
-            transactional: &self.transactional,
-            is_durable: claimable.must_be_durable(),
-        };
-        let began = Instant::now();
-        let claim = self.store.claim(&request).await;
-        let leases = match claim {
-            Ok(leases) => leases,
-            Err(error) => {
-                queue.pace.record_failed(limit);
-                self.pass_over(at, &shares, error).await?;
-                return Ok(Vec::new());
-            }
-        };
-        let mut tasks = hold(&self.core, leases, began);
-        if !tasks.is_empty() {
-            tracing::debug!(queue = queue.name, claimed = tasks.len(), "claimed");
-        }
-        queue.record_claimed(&shares, limit, &tasks);
-        tasks.sort_unstable_by_key(|task| (task.priority, task.place()));
-        Ok(tasks)
-    }
-
-    /// Finds the task that Postgres does not let a claim take, by claims of less and less, and puts it off.
-    async fn pass_over(&mut self, at: usize, shares: &[Share], error: Error) -> Result<(), Error> {
-        if !Refusal::of(&error).is_some_and(|refusal| refusal.is_about_a_row()) {
-            return Err(error);
-        }
-        let queue = &mut self.queues[at];
-        let Some(share) = queue.refused.record_refused(shares) else {
-            return Ok(());
-        };
-        let Some(head) = self.store.put_off(&queue.name, share, PUT_OFF).await? else {
-            // Another worker has it, or what was in the way is something else.
-            return Err(error);
-        };
-        let (task_id, refusal) = (head.place.task_id, head.refusal);
-        let task_type = &share.lane.task_type;
-        if head.is_put_off {
-            tracing::error!(
-                task_id,
-                task_type,
-                "task put off for {PUT_OFF:?}: Postgres does not let it be claimed: {refusal}"
-            );
-        } else {
-            tracing::error!(
-                task_id,
-                task_type,
-                "task passed over: Postgres lets it be neither claimed nor put off: {refusal}"
-            );
-            let opens = Instant::now() + CLOSED_FOR;
-            queue.refused.close(&share.lane, opens);
-            let passed = [(share.lane.key(), head.place)];
-            queue.lanes.record_claimed(shares, share.limit, &passed);
-        }
-        Ok(())
-    }
-
-    fn room_for(&self, at: usize, claimable: Claimable) -> usize {
-        let buffer = &self.core.buffers[at];
-        match claimable {
-            Claimable::Fresh => {
-                buffer.adjust_prefetch();
-                buffer.room()
-            }
-            Claimable::Suspects { .. } => buffer.room_to_run(),
-        }
-    }
-
-    /// Reserves ranges for those shares that are worth it.
-    async fn reserve(&mut self, at: usize, shares: &mut [Share]) -> Result<(), Error> {
-        let queue = &self.queues[at];
-        let requests = queue.lanes.worth_reserving(shares);
-        if requests.is_empty() {
-            return Ok(());
-        }
-        let ranges = self.store.reserve(&queue.name, &requests).await?;
-        for share in shares {
-            if let Some(range) = ranges.iter().find(|range| range.lane == share.lane) {
-                share.keep_to(range);
-            }
-        }
-        Ok(())
-    }
-
     /// Nothing is due: registers as a waiting listener, or pauses.
     async fn idle(&mut self, at: usize) -> Result<(), Error> {
         let settings = &self.core.settings;
@@ -401,17 +283,6 @@ impl Claimer {
         }
         Ok(())
     }
-}
-
-/// Adds claimed leases to those that this worker holds, and returns their tasks.
-fn hold(core: &Core, leases: Vec<ClaimedLease>, claimed: Instant) -> Vec<ClaimedTask> {
-    let mut tasks = Vec::with_capacity(leases.iter().map(|lease| lease.tasks.len()).sum());
-    for lease in leases {
-        core.held
-            .record_claimed(lease.lease_id, lease.tasks.len(), claimed);
-        tasks.extend(lease.tasks);
-    }
-    tasks
 }
 
 /// Gives tasks back that have not started.

@@ -106,52 +106,57 @@ impl Slot {
             task,
             taken: &self.token,
         };
-        let session = &mut self.session;
-        let attempt = AssertUnwindSafe(async {
-            match registration.declaration.delivery {
-                Delivery::AtLeastOnce => match execution.run_handler(None).await {
-                    Handled::Decided(decided) => {
-                        decided.log();
-                        Ended::Unsettled(decided.verdict)
-                    }
-                    Handled::Lost => Ended::Lost,
-                },
-                // What is rare is boxed, so that slots stay small.
-                Delivery::Transactional if core.stray_places.are_shared_in(queue) => {
-                    Box::pin(stray::run(&execution)).await
-                }
-                Delivery::Transactional => transaction::run(&execution, session).await,
-            }
-        });
-        match attempt.catch_unwind().await {
-            Ok(Ended::Settled) => {
-                core.returns.forget(task.task_id);
-                None
-            }
-            Ok(Ended::Unsettled(verdict)) => {
-                core.returns.forget(task.task_id);
-                execution.count(&verdict);
-                Some(execution.settlement(verdict))
-            }
-            Ok(Ended::Interrupted(interrupted)) => {
-                // Boxed, so that slots stay small: it is rare.
-                let verdict = Box::pin(return_or_charge(&execution, interrupted)).await;
-                execution.count(&verdict);
-                Some(execution.settlement(verdict))
-            }
-            Ok(Ended::Lost) => {
-                tracing::warn!("lease lost; this attempt does not count");
-                None
-            }
-            Err(_) => {
-                tracing::error!(
-                    "internal error: the worker panicked while it ended an attempt; the task will be rescued"
-                );
-                core.held.record_settled(task.lease_id, 1);
-                None
-            }
-        }
+        let attempt = AssertUnwindSafe(deliver(&execution, &mut self.session));
+        let Ok(ended) = attempt.catch_unwind().await else {
+            tracing::error!(
+                "internal error: the worker panicked while it ended an attempt; the task will be rescued"
+            );
+            core.held.record_settled(task.lease_id, 1);
+            return None;
+        };
+        left_to_write(&execution, ended).await
     }
+}
+
+/// Runs the handler, with a transaction if it has one.
+async fn deliver(execution: &Execution<'_>, session: &mut Option<Session>) -> Ended {
+    match execution.registration.declaration.delivery {
+        Delivery::AtLeastOnce => match execution.run_handler(None).await {
+            Handled::Decided(decided) => {
+                decided.log();
+                Ended::Unsettled(decided.verdict)
+            }
+            Handled::Lost => Ended::Lost,
+        },
+        // What is rare is boxed, so that slots stay small.
+        Delivery::Transactional if execution.core.stray_places.are_shared_in(execution.queue) => {
+            Box::pin(stray::run(execution)).await
+        }
+        Delivery::Transactional => transaction::run(execution, session).await,
+    }
+}
+
+/// Returns what is left to be written about a task whose attempt has ended, if anything is.
+async fn left_to_write(execution: &Execution<'_>, ended: Ended) -> Option<Settlement> {
+    let returns = &execution.core.returns;
+    let verdict = match ended {
+        Ended::Settled => {
+            returns.forget(execution.task.task_id);
+            return None;
+        }
+        Ended::Lost => {
+            tracing::warn!("lease lost; this attempt does not count");
+            return None;
+        }
+        Ended::Unsettled(verdict) => {
+            returns.forget(execution.task.task_id);
+            verdict
+        }
+        // Boxed, so that slots stay small: it is rare.
+        Ended::Interrupted(interrupted) => Box::pin(return_or_charge(execution, interrupted)).await,
+    };
+    execution.count(&verdict);
+    Some(execution.settlement(verdict))
 }
 
 /// Returns a task uncharged whose transaction was interrupted, after a pause: whatever happened to the
