@@ -1,13 +1,15 @@
 //! A handler may do anything to its session: our statements go on, and neither the next task nor the pool sees it.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, query, query_scalar, raw_sql};
 use taskq::testing::Cluster;
-use taskq::{Worker, WorkerError, task};
+use taskq::{EnqueueError, Worker, WorkerError, task};
 use tokio::time::{sleep, timeout};
 
 use crate::support::{
@@ -213,6 +215,30 @@ async fn handlers_that_deallocate_or_prepare_statements_disturb_nobody() {
     drain(worker, &pool).await;
     assert!(states(&pool).await.is_empty(), "{:?}", states(&pool).await);
     assert_eq!(traces_in(&pool).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_enqueue_whose_statement_somebody_deallocated_is_not_charged() {
+    #[task]
+    async fn child() {}
+    #[task(max_attempts = 1)]
+    async fn parent(tx: &mut PgConnection, runs: &AtomicUsize) -> Result<(), EnqueueError> {
+        Child::enqueue(tx).await?;
+        if runs.fetch_add(1, Ordering::SeqCst) == 0 {
+            raw_sql("deallocate all").execute(&mut *tx).await?;
+        }
+        Child::enqueue(tx).await.map(drop)
+    }
+
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    Parent::enqueue(&mut db).await.expect("enqueued");
+    drop(db);
+    let runs = Arc::new(AtomicUsize::new(0));
+    let worker = alone(&pool).only::<(Parent, Child)>();
+    drain(worker.state_arc(runs.clone()), &pool).await;
+    assert!(states(&pool).await.is_empty(), "{:?}", states(&pool).await);
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]

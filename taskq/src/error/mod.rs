@@ -1,6 +1,7 @@
 //! What can go wrong, at each boundary, and what to do about it.
 
 mod attempt;
+mod database;
 mod enqueue;
 mod migrate;
 mod payload;
@@ -12,6 +13,7 @@ mod worker;
 use std::error::Error;
 
 pub use self::attempt::AttemptError;
+pub(crate) use self::database::of_database;
 pub(crate) use self::enqueue::Count;
 pub use self::enqueue::EnqueueError;
 pub(crate) use self::migrate::missing_table;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::Schema;
 use super::leave::storable;
 use crate::attempt::verdict::Verdict;
+use crate::error::of_database;
 use crate::faults::{self, crash_point};
 
 /// What a session is like before any handler has used it, and how it is made so again.
@@ -378,7 +379,7 @@ impl CompletionError {
     /// Tells for what the completion was not prepared.
     pub(crate) fn habits(&self) -> Habits {
         Habits {
-            deallocates: self.was_accepted && mixes_up_statements(&self.error),
+            deallocates: self.was_accepted && of_database(&self.error).any(mixes_up_statements),
             changes_role: self.was_accepted && is_forbidden(&self.error),
         }
     }
@@ -458,9 +459,8 @@ fn ends_session(refusal: &dyn DatabaseError) -> bool {
 }
 
 /// Tells whether a statement failed because of what somebody else has prepared on its session, or deallocated.
-pub(crate) fn mixes_up_statements(error: &Error) -> bool {
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    matches!(code.as_deref(), Some("26000" | "42P05"))
+pub(crate) fn mixes_up_statements(refusal: &dyn DatabaseError) -> bool {
+    matches!(refusal.code().as_deref(), Some("26000" | "42P05"))
 }
 
 /// Tells whether a statement failed because the server writes nothing: a standby, or one that was told so.

@@ -15,8 +15,7 @@ use crate::attempt::tx::Tx;
 use crate::attempt::verbs::{Wish, wish_of};
 use crate::attempt::verdict::{Settlement, Verdict};
 use crate::attempt::{Attempt, Cancellation, Ending};
-use crate::error::chain;
-use crate::error::{BoxError, DecodeError};
+use crate::error::{BoxError, DecodeError, of_database};
 use crate::faults::crash_point;
 use crate::store::{ClaimedTask, mixes_up_statements, version_of};
 use crate::task::declaration::{Keep, Registration};
@@ -159,10 +158,7 @@ impl Execution<'_> {
             Outcome::Failed(error) => {
                 let wish = wish.or_else(|| wish_of(&*error));
                 let is_failure = matches!(wish, None | Some(Wish::RetryIn(_)));
-                let is_mixed_up = is_failure
-                    && chain(&*error)
-                        .filter_map(|error| error.downcast_ref())
-                        .any(mixes_up_statements);
+                let is_mixed_up = is_failure && of_database(&*error).any(mixes_up_statements);
                 let verdict =
                     Verdict::of_failure(&error, wish, number, max_attempts, fastrand::f64());
                 Decided {
