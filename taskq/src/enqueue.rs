@@ -14,8 +14,8 @@ use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
 use crate::error::EnqueueError;
-use crate::json::MAX_STORED_SIZE;
-use crate::store::{Copy, Schema, Store};
+use crate::json::{self, MAX_STORED_SIZE};
+use crate::store::{Copy, Schema, Store, is_too_large, refused_row};
 use crate::task::options::{EnqueueOptions, Start};
 use crate::task::payload::{Payload, TaskType, Unwritable, write};
 
@@ -197,8 +197,13 @@ async fn insert(
 ) -> Result<(i64, Schema), EnqueueError> {
     options.check(&task_type.options)?;
     let mut store = Store::on(conn, schema);
-    let task_id = store.enqueue(&task_type, &options, &payload?).await?;
-    Ok((task_id, schema))
+    let payload = payload?;
+    match store.enqueue(&task_type, &options, &payload).await {
+        Ok(task_id) => Ok((task_id, schema)),
+        Err(error) => Err(refused_by_table(task_type.name, error, || {
+            (None, json::stored_size(&payload))
+        })),
+    }
 }
 
 /// A task that an enqueue inserted.
@@ -331,7 +336,10 @@ impl Schema {
             let task_type = TaskType::of::<P>();
             let mut enqueued = Vec::new();
             for chunk in chunks(&payloads?) {
-                let task_ids = store.enqueue_many(&task_type, chunk).await?;
+                let inserted = store.enqueue_many(&task_type, chunk).await;
+                let task_ids = inserted.map_err(|error| {
+                    refused_by_table(task_type.name, error, || largest(enqueued.len(), chunk))
+                })?;
                 let task_ids = task_ids.into_iter();
                 enqueued.extend(task_ids.map(|task_id| Enqueued::new((task_id, self))));
             }
@@ -358,17 +366,22 @@ impl Schema {
     {
         let task_type = TaskType::of::<P>();
         let payloads = payloads.into_iter();
+        let refused = |error| {
+            let row = refused_row(&error);
+            // Its payload is gone by now.
+            refused_by_table(task_type.name, error, || (row, MAX_STORED_SIZE + 1))
+        };
         let mut copy = Copy::begin(conn, self).await?;
         for (index, payload) in payloads.enumerate() {
             match encode(payload, Some(index)) {
-                Ok(payload) => copy.send(&task_type, &payload).await?,
+                Ok(payload) => copy.send(&task_type, &payload).await.map_err(refused)?,
                 Err(error) => {
                     copy.abort(&error.to_string()).await?;
                     return Err(error);
                 }
             }
         }
-        Ok(copy.finish().await?)
+        copy.finish().await.map_err(refused)
     }
 }
 
@@ -412,6 +425,33 @@ fn refused(task_type: &'static str, index: Option<usize>, error: Unwritable) -> 
             limit: MAX_STORED_SIZE,
         },
     }
+}
+
+/// Says what Postgres refused. The table measures payloads too, and may have found one too large that is not: a
+/// trigger may have changed it. Then `which` tells its index and its size.
+fn refused_by_table(
+    task_type: &'static str,
+    error: sqlx::Error,
+    which: impl FnOnce() -> (Option<usize>, usize),
+) -> EnqueueError {
+    if !is_too_large(&error) {
+        return error.into();
+    }
+    let (index, size) = which();
+    EnqueueError::TooLarge {
+        task_type,
+        index,
+        size,
+        limit: MAX_STORED_SIZE,
+    }
+}
+
+/// Returns the index and the size of the largest of some payloads, before which others were inserted.
+fn largest(before: usize, payloads: &[Box<RawValue>]) -> (Option<usize>, usize) {
+    let sizes = payloads.iter().map(|payload| json::stored_size(payload));
+    let largest = sizes.enumerate().max_by_key(|(_, size)| *size);
+    let (index, size) = largest.unzip();
+    (index.map(|index| before + index), size.unwrap_or(0))
 }
 
 #[cfg(test)]

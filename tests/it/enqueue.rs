@@ -369,3 +369,42 @@ async fn a_copy_with_a_payload_that_has_no_json_inserts_nothing() {
     let none: [Keyed; 0] = [];
     assert_eq!(taskq::enqueue_copy(&mut db, none).await.expect("copied"), 0);
 }
+
+#[tokio::test]
+async fn a_payload_that_the_table_finds_too_large_is_named() {
+    #[task]
+    async fn note(text: String) {
+        let _ = text;
+    }
+
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "create function pad() returns trigger language plpgsql as $$
+         begin
+             new.payload := new.payload || jsonb_build_object('pad', repeat('x', 1100000));
+             return new;
+         end $$;
+         create trigger pad before insert on taskq.task
+         for each row when (length(new.payload ->> 'text') > 1000) execute function pad()",
+    )
+    .await;
+    let notes = || [1, 1, 2_000, 1].map(|length| "x".repeat(length));
+    let payloads = || notes().map(|text| Note { text });
+    let mut db = pool.acquire().await.expect("a connection");
+    let [_, _, long, _] = notes();
+    let one = Note::enqueue(&mut db, long).await.map(drop);
+    let many = taskq::enqueue_many(&mut db, payloads()).await.map(drop);
+    let copied = taskq::enqueue_copy(&mut db, payloads()).await.map(drop);
+    for (enqueued, place) in [(one, None), (many, Some(2)), (copied, Some(2))] {
+        let error = enqueued.expect_err("refused");
+        let EnqueueError::TooLarge { index, limit, .. } = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!((index, limit), (place, 1_048_576));
+    }
+    let error = Note::enqueue(&mut db, "x".repeat(2_000)).await;
+    let text = error.expect_err("refused").to_string();
+    let expected = "the payload of `note` is about 2,020 bytes long, and the table does not take it though it may have 1,048,576: the constraint `task_payload_size` was changed, or a trigger makes it larger";
+    assert_eq!(text, expected);
+}

@@ -36,7 +36,8 @@ pub enum EnqueueError {
         task_type: &'static str,
         /// Which of many payloads it is, counted from zero.
         index: Option<usize>,
-        /// How many bytes Postgres would need for it as `jsonb`, before it compresses them.
+        /// How many bytes Postgres would need for it as `jsonb`, before it compresses them; one more than the limit
+        /// where the table refused it in the middle of a copy.
         size: usize,
         /// How many there may be.
         limit: usize,
@@ -72,6 +73,18 @@ impl fmt::Display for EnqueueError {
                 f,
                 "{} has values that its task type refuses: {source}",
                 Subject(task_type, *index)
+            ),
+            Self::TooLarge {
+                task_type,
+                index,
+                size,
+                limit,
+            } if size <= limit => write!(
+                f,
+                "{} is about {} bytes long, and the table does not take it though it may have {}: the constraint `task_payload_size` was changed, or a trigger makes it larger",
+                Subject(task_type, *index),
+                Count(*size),
+                Count(*limit)
             ),
             Self::TooLarge {
                 task_type,

@@ -50,6 +50,11 @@ pub(crate) fn oversize_of_any(raw: &RawValue) -> Result<Option<usize>, EncodeErr
     Ok((size > MAX_STORED_SIZE).then_some(size))
 }
 
+/// Returns how many bytes Postgres needs about to store JSON.
+pub(crate) fn stored_size(raw: &RawValue) -> usize {
+    scan::scan(raw.get()).unwrap_or(raw.get().len())
+}
+
 /// Reads a value, naming the path of what does not fit.
 ///
 /// A struct is read from an object, and not from an array of its fields in order.

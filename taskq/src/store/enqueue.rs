@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use serde_json::value::RawValue;
-use sqlx::postgres::PgCopyIn;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgCopyIn, PgDatabaseError};
 use sqlx::types::Json;
 use sqlx::{Error, PgConnection, query_scalar};
 
@@ -110,6 +111,23 @@ impl<'c> Copy<'c> {
     pub(crate) async fn abort(self, why: &str) -> Result<(), Error> {
         self.copy.abort(why).await
     }
+}
+
+/// Tells whether the table refused a payload because of its size.
+pub(crate) fn is_too_large(error: &Error) -> bool {
+    let constraint = error
+        .as_database_error()
+        .and_then(DatabaseError::constraint);
+    constraint == Some("task_payload_size")
+}
+
+/// Returns the row of a `COPY` that was refused, counted from zero, where Postgres says it in English.
+pub(crate) fn refused_row(error: &Error) -> Option<usize> {
+    let error: &PgDatabaseError = error.as_database_error()?.try_downcast_ref()?;
+    let (_, line) = error.r#where()?.split_once(", line ")?;
+    let end = line.find(|it: char| !it.is_ascii_digit());
+    let line: usize = line[..end.unwrap_or(line.len())].parse().ok()?;
+    line.checked_sub(1)
 }
 
 /// Writes a value in the text format of `COPY`.
