@@ -54,8 +54,22 @@ pub enum Event {
     },
     /// The server is about to be killed.
     ServerKilled,
-    /// Something else was done to the system.
+    /// Something else was done to the system, by which a worker may seem to vanish.
     Fault(String),
+    /// Something was done to the system by which no worker vanishes.
+    Trouble(String),
+    /// An attempt found its session other than a new one.
+    Trace {
+        /// The task, by the number in its payload.
+        n: i64,
+        /// What it found.
+        what: String,
+    },
+    /// A task that was taken back waits under another id.
+    Renumbered {
+        /// The task, by the number in its payload.
+        n: i64,
+    },
 }
 
 /// How an attempt ended.

@@ -191,11 +191,11 @@ impl Stage {
             .await;
     }
 
-    /// Counts the faults of this run, by what they were.
+    /// Counts the faults and troubles of this run, by what they were.
     pub(crate) fn faults(&self) -> BTreeMap<String, usize> {
         let mut faults = BTreeMap::new();
         for entry in self.read_history().into_iter().flatten() {
-            if let Event::Fault(fault) = entry.event {
+            if let Event::Fault(fault) | Event::Trouble(fault) = entry.event {
                 *faults.entry(fault).or_default() += 1;
             }
         }

@@ -27,9 +27,13 @@ pub(super) async fn read(pool: &PgPool) -> Tables {
     .fetch_all(pool)
     .await
     .expect("dead tasks");
+    let refused: Vec<i64> = query_scalar("select (payload ->> 'n')::bigint from taskq.refused")
+        .fetch_all(pool)
+        .await
+        .expect("refused tasks");
     let left: Vec<i64> = query_scalar(
         "select (payload ->> 'n')::bigint from taskq.tasks
-             where state not in ('completed', 'discarded', 'quarantined')",
+             where state not in ('completed', 'discarded', 'quarantined', 'refused')",
     )
     .fetch_all(pool)
     .await
@@ -42,6 +46,7 @@ pub(super) async fn read(pool: &PgPool) -> Tables {
             .map(|(n, attempts)| (n, u16::try_from(attempts).unwrap_or(u16::MAX)))
             .collect::<HashMap<_, _>>(),
         quarantined: quarantined.into_iter().collect(),
+        refused: refused.into_iter().collect(),
         left: left.into_iter().collect(),
     }
 }

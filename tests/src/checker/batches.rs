@@ -116,6 +116,7 @@ fn faults(processes: &[Process]) -> Vec<Moment> {
 fn ran_uncommitted(n: i64, attempts: &[Attempt], tables: &Tables) -> Option<Violation> {
     let has_left_a_trace = !attempts.is_empty()
         || tables.left.contains(&n)
+        || tables.refused.contains(&n)
         || tables.effects.contains_key(&n)
         || tables.discarded.contains_key(&n);
     has_left_a_trace.then_some(Violation::Uncommitted(n))
@@ -134,10 +135,19 @@ fn judge_committed(
     tables: &Tables,
     found: &mut Vec<Violation>,
 ) {
-    if let Some(attempt) = attempts.iter().map(|attempt| attempt.number).max()
+    let last = attempts.iter().map(|attempt| attempt.number).max();
+    if let Some(attempt) = last
         && attempt > plan.max_attempts
     {
         found.push(Violation::TooManyAttempts { n, attempt });
+    } else if let Some(attempt) = last
+        && attempt > plan.failures + 1
+    {
+        found.push(Violation::Charged {
+            n,
+            attempt,
+            failures: plan.failures,
+        });
     }
     let planned = i64::from(plan.once && plan.succeeds());
     let effects = tables.effects.get(&n).copied().unwrap_or_default();
@@ -150,6 +160,10 @@ fn judge_committed(
     }
     if tables.left.contains(&n) {
         found.push(Violation::Left(n));
+        return;
+    }
+    if tables.refused.contains(&n) {
+        found.push(Violation::Refused(n));
         return;
     }
     match (tables.discarded.get(&n), plan.succeeds()) {
@@ -177,6 +191,7 @@ fn strangers(
     tables: &Tables,
 ) -> impl Iterator<Item = Violation> {
     let traces = attempts.keys().chain(&tables.left);
+    let traces = traces.chain(&tables.refused);
     let traces = traces.chain(tables.effects.keys());
     let strangers: HashSet<i64> = traces.filter(|n| !enqueued.contains(n)).copied().collect();
     strangers.into_iter().map(Violation::Uncommitted)

@@ -7,7 +7,9 @@
 //! - No two attempts of a task are live at once. An attempt lives from its first to its last moment,
 //!   less what is excused, because no lease can forbid it: a process that is dead or did not run,
 //!   and claims that a killed server forgot.
-//! - Attempts never exceed their maximum.
+//! - Attempts never exceed their maximum, and nobody is charged for what his handler did not do.
+//! - No attempt sees what another has left on its session.
+//! - A task that Postgres refused is set aside in `refused`, and there until it is taken back.
 //! - No task is quarantined that its workers had no occasion to vanish with.
 
 mod attempts;
@@ -17,12 +19,13 @@ mod tables;
 mod tests;
 mod violation;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 pub use self::batches::Summary;
 pub use self::tables::Tables;
 pub use self::violation::Violation;
-use crate::history::Process;
+use crate::history::{Event, Process, events};
 
 /// Judges a run. `margin` is how long a process may stand still without being excused.
 pub fn verify(
@@ -33,9 +36,22 @@ pub fn verify(
     let attempts = attempts::by_task(processes, margin);
     let mut found = Vec::new();
     let mut summary = batches::judge(processes, tables, &attempts, &mut found);
+    let mut renumbered = HashSet::new();
+    for (_, event) in events(processes) {
+        match event {
+            Event::Renumbered { n } => drop(renumbered.insert(*n)),
+            Event::Trace { n, what } => found.push(Violation::Trace {
+                n: *n,
+                what: what.clone(),
+            }),
+            _ => {}
+        }
+    }
     for (n, attempts) in &attempts {
         found.extend(attempts::two_live_at_once(*n, attempts));
-        found.extend(attempts::two_rows(*n, attempts));
+        if !renumbered.contains(n) {
+            found.extend(attempts::two_rows(*n, attempts));
+        }
         summary.attempts += attempts.len();
         summary.unfinished += attempts.iter().filter(|it| it.is_unfinished()).count();
     }

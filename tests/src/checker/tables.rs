@@ -13,6 +13,8 @@ pub struct Tables {
     pub discarded: HashMap<i64, u16>,
     /// Tasks that were quarantined.
     pub quarantined: HashSet<i64>,
-    /// Tasks that still wait, run, or were set aside as something else than discarded.
+    /// Tasks that Postgres refused, and that nobody has taken back.
+    pub refused: HashSet<i64>,
+    /// Tasks that still wait, run, or were set aside as something else.
     pub left: HashSet<i64>,
 }

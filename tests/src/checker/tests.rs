@@ -187,6 +187,57 @@ fn attempts_must_not_exceed_their_maximum() {
     );
 }
 
+#[test]
+fn a_task_must_not_be_charged_for_what_its_handler_did_not_do() {
+    let (mut processes, mut tables) = good();
+    processes[1][0] = at(2, started(0, 2));
+    assert_eq!(
+        found(&processes, &tables),
+        [Violation::Charged {
+            n: 7,
+            attempt: 2,
+            failures: 0
+        }]
+    );
+    let fails_once = Plan {
+        failures: 1,
+        ..ONCE
+    };
+    processes[0][0] = at(0, intended(fails_once));
+    tables.effects.insert(7, 1);
+    assert_eq!(found(&processes, &tables), []);
+}
+
+#[test]
+fn an_attempt_must_not_see_what_another_has_left_on_its_session() {
+    let (mut processes, tables) = good();
+    let what = "role".to_owned();
+    processes[1].push(at(
+        3,
+        Event::Trace {
+            n: 7,
+            what: what.clone(),
+        },
+    ));
+    assert_eq!(
+        found(&processes, &tables),
+        [Violation::Trace { n: 7, what }]
+    );
+}
+
+#[test]
+fn a_task_that_was_refused_must_be_taken_back() {
+    let (mut processes, mut tables) = good();
+    processes.pop();
+    tables.effects.clear();
+    tables.refused.insert(7);
+    assert_eq!(found(&processes, &tables), [Violation::Refused(7)]);
+    // And one that was rolled back is not there either.
+    processes[0][1] = at(1, Event::RolledBack { first: 7 });
+    tables.committed.clear();
+    assert_eq!(found(&processes, &tables), [Violation::Uncommitted(7)]);
+}
+
 /// Two processes that work on the same task at once, from 2 to 2,000 and from 1,000 to 1,500.
 fn doubled() -> (Vec<Process>, Tables) {
     let (mut processes, tables) = good();
@@ -251,6 +302,9 @@ fn a_task_is_quarantined_only_if_its_workers_may_have_vanished_often_enough() {
     tables.effects.clear();
     tables.quarantined.insert(7);
     assert_eq!(found(&processes, &tables), [Violation::Quarantined(7)]);
+    let troubles = (0..5).map(|ms| at(10 + ms, Event::Trouble("a constraint".to_owned())));
+    processes[0].extend(troubles);
+    assert_eq!(found(&processes, &tables), [Violation::Quarantined(7)]);
     let faults = (0..5).map(|ms| at(10 + ms, Event::Fault("kill".to_owned())));
     processes[0].extend(faults);
     assert_eq!(found(&processes, &tables), []);
@@ -270,4 +324,7 @@ fn one_task_must_not_stand_in_two_rows() {
     ));
     processes[1].push(at(21, ended(1, How::Succeeded)));
     assert_eq!(found(&processes, &tables), [Violation::TwoRows(7)]);
+    // But one whose id another had meanwhile.
+    processes[0].push(at(15, Event::Renumbered { n: 7 }));
+    assert_eq!(found(&processes, &tables), []);
 }

@@ -10,6 +10,8 @@ pub enum Violation {
     Lost(i64),
     /// A committed task is still there though all should be over.
     Left(i64),
+    /// A committed task lies in `refused` though what was in its way is gone.
+    Refused(i64),
     /// A task ran or was kept that no transaction has committed.
     Uncommitted(i64),
     /// A transaction was reported as committed and is not, or the other way round.
@@ -37,6 +39,22 @@ pub enum Violation {
         /// The number of the attempt.
         attempt: u16,
     },
+    /// An attempt was counted that no failure of its handler has used.
+    Charged {
+        /// The task.
+        n: i64,
+        /// The number of the attempt.
+        attempt: u16,
+        /// How many of its attempts were to fail.
+        failures: u16,
+    },
+    /// An attempt saw what somebody else has left on its session.
+    Trace {
+        /// The task.
+        n: i64,
+        /// What it saw.
+        what: String,
+    },
     /// A task was discarded that was to succeed, or before its attempts were used up.
     Discarded {
         /// The task.
@@ -55,6 +73,7 @@ impl fmt::Display for Violation {
         match self {
             Self::Lost(n) => write!(f, "task {n} was committed, and is lost"),
             Self::Left(n) => write!(f, "task {n} is not over"),
+            Self::Refused(n) => write!(f, "task {n} was refused, and nobody has taken it back"),
             Self::Uncommitted(n) => write!(f, "task {n} was never committed, and ran"),
             Self::Misreported(n) => write!(f, "what was said of the commit of {n} is not true"),
             Self::Effects { n, planned, found } => {
@@ -66,6 +85,15 @@ impl fmt::Display for Violation {
             Self::TooManyAttempts { n, attempt } => {
                 write!(f, "task {n} was attempted {attempt} times")
             }
+            Self::Charged {
+                n,
+                attempt,
+                failures,
+            } => write!(
+                f,
+                "task {n} got to attempt {attempt}, and only {failures} were to fail"
+            ),
+            Self::Trace { n, what } => write!(f, "task {n} found on its session: {what}"),
             Self::Discarded { n, attempts } => {
                 write!(f, "task {n} was discarded after {attempts} attempts")
             }
