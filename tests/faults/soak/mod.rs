@@ -1,21 +1,21 @@
 //! All faults at once, for a few seconds, or for as many as `TASKQ_SOAK_SECONDS` says.
 
+mod enqueuer;
+mod roads;
+
 use std::env;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use sqlx::{Connection, PgConnection};
 use taskq_tests::history::Event;
-use taskq_tests::proxy::{Proxy, Weather};
-use tokio::time::{sleep, timeout};
+use taskq_tests::proxy::Weather;
+use tokio::time::sleep;
 
-use crate::bouncer::Bouncer;
-use crate::clock::faketime;
-use crate::kill::any_plan;
-use crate::namespace::Namespace;
+use self::enqueuer::enqueue;
+use self::roads::Roads;
 use crate::server::{Disk, end_connections, limited, set_read_only};
-use crate::stage::{Finale, Running, Stage, seed, skip};
+use crate::stage::{Running, Stage, seed, skip};
 
 /// How long a soak takes unless said otherwise.
 const SECONDS: u64 = 8;
@@ -32,15 +32,6 @@ const LONGEST_BACKLOG: i64 = 20_000;
 
 /// How many connections the workers may have together, in ordinary times.
 const CONNECTIONS: u32 = 150;
-
-/// The ways in which a worker reaches its database.
-struct Roads {
-    direct: String,
-    proxy: Proxy,
-    through_proxy: String,
-    namespace: Option<(Namespace, Proxy)>,
-    bouncer: Option<Bouncer>,
-}
 
 /// Everything that faults are done to.
 struct World<'a> {
@@ -113,117 +104,7 @@ async fn all_is_well_with_all_faults_at_once() {
     }
 }
 
-/// Enqueues in transactions of all sizes, and rolls some back.
-async fn enqueue(stage: &Stage, url: &str, backlog: i64, is_over: &AtomicBool) {
-    let mut connection = None;
-    while !is_over.load(Ordering::Relaxed) {
-        let waiting = async {
-            let mut db = match connection.take() {
-                Some(db) => db,
-                None => PgConnection::connect(url).await?,
-            };
-            let waiting: i64 = sqlx::query_scalar("select count(*) from taskq.task")
-                .fetch_one(&mut db)
-                .await?;
-            Ok::<_, sqlx::Error>((db, waiting))
-        };
-        let Ok(Ok((mut db, waiting))) = timeout(Duration::from_secs(5), waiting).await else {
-            sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        for _ in 0..5 {
-            if waiting > backlog {
-                sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-            let plan = any_plan(0.2);
-            let count = if plan.succeeds() {
-                fastrand::i64(1..=300)
-            } else {
-                fastrand::i64(1..=10)
-            };
-            let takes_ms = match fastrand::u8(..20) {
-                0 => fastrand::u64(300..3_000),
-                _ => fastrand::u64(..10),
-            };
-            // Few of those that take long.
-            let count = if takes_ms > 10 { count / 10 + 1 } else { count };
-            let finale = match fastrand::u8(..20) {
-                0 => Finale::RollBack,
-                _ => Finale::Commit,
-            };
-            let enqueued = stage.enqueue_on(&mut db, plan, count, takes_ms, finale);
-            if !matches!(timeout(Duration::from_secs(5), enqueued).await, Ok(Ok(()))) {
-                sleep(Duration::from_millis(100)).await;
-                break;
-            }
-            sleep(Duration::from_millis(fastrand::u64(..30))).await;
-        }
-        if db.ping().await.is_ok() {
-            connection = Some(db);
-        }
-    }
-}
-
-impl Roads {
-    async fn make(stage: &Stage, direct: String) -> Self {
-        let proxy = Proxy::start(stage.socket()).await.expect("a proxy");
-        let limited = |proxy: &Proxy| {
-            let url = stage.url_through(proxy);
-            url.replace("postgres@", "limited@")
-        };
-        let namespace = match Namespace::make() {
-            Ok(namespace) => {
-                let door = Proxy::start_at(namespace.address(), stage.socket()).await;
-                Some((namespace, door.expect("a proxy")))
-            }
-            Err(why) => {
-                skip(&why);
-                None
-            }
-        };
-        let bouncer = Bouncer::start(stage, "limited").await;
-        Self {
-            bouncer: bouncer.map_err(|why| skip(&why)).ok(),
-            through_proxy: limited(&proxy),
-            direct,
-            proxy,
-            namespace,
-        }
-    }
-}
-
 impl World<'_> {
-    /// Starts the worker of this place, each on its own road, some with a wrong clock.
-    fn worker(&self, at: usize) -> Running {
-        let worker = self.stage.worker().set("CONCURRENCY", 25);
-        let worker = match faketime() {
-            Some(faketime) if fastrand::bool() => {
-                let offset = fastrand::choice(["+1h", "-1h"]).unwrap_or_default();
-                worker.with_clock(&faketime, offset)
-            }
-            _ => worker,
-        };
-        let roads = &self.roads;
-        match (at, &roads.namespace, &roads.bouncer) {
-            (0, ..) => worker.set("DATABASE_URL", &roads.direct).start(),
-            (1, Some((namespace, door)), _) => {
-                let url = self
-                    .stage
-                    .url_through(door)
-                    .replace("postgres@", "limited@");
-                worker
-                    .set("DATABASE_URL", url)
-                    .start_through(&namespace.prefix())
-            }
-            (2, _, Some(bouncer)) => worker
-                .set("DATABASE_URL", bouncer.url())
-                .set("LISTEN", false)
-                .start(),
-            _ => worker.set("DATABASE_URL", &roads.through_proxy).start(),
-        }
-    }
-
     async fn do_harm(&mut self) {
         let stage = self.stage;
         let victim = fastrand::usize(..self.workers.len());
