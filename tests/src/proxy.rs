@@ -19,6 +19,8 @@ pub enum Weather {
     Fair,
     /// They arrive so much later.
     Slow(Duration),
+    /// What the server answers arrives so much later.
+    AnswersLate(Duration),
     /// None arrives, in either direction; nobody is told. What was sent arrives when it is fair again.
     Hanging,
     /// What the server answers never arrives.
@@ -136,6 +138,7 @@ async fn forward(
         }
         match now {
             Weather::AnswersLost if is_answer => continue,
+            Weather::AnswersLate(delay) if is_answer => sleep(delay).await,
             Weather::Slow(delay) => sleep(delay).await,
             _ => {}
         }

@@ -1,6 +1,8 @@
 //! All faults at once, for a few seconds, or for as many as `TASKQ_SOAK_SECONDS` says.
 
 mod enqueuer;
+mod obstacles;
+mod operator;
 mod roads;
 
 use std::env;
@@ -13,9 +15,11 @@ use taskq_tests::proxy::Weather;
 use tokio::time::sleep;
 
 use self::enqueuer::enqueue;
+use self::obstacles::Obstacle;
+use self::operator::{all_over, set_ids_back, take_back};
 use self::roads::Roads;
 use crate::server::{Disk, end_connections, limited, set_read_only};
-use crate::stage::{Running, Stage, seed, skip};
+use crate::stage::{LEASE, Running, Stage, seed, skip};
 
 /// How long a soak takes unless said otherwise.
 const SECONDS: u64 = 8;
@@ -30,6 +34,10 @@ const BACKLOG: i64 = 400;
 /// Tasks that wait at the most in a long soak.
 const LONGEST_BACKLOG: i64 = 20_000;
 
+/// By how many the sequence of ids is set back at the most: an application that enqueues needs so many
+/// attempts at the most until it is past what waits.
+const MOST_IDS: i64 = 500;
+
 /// How many connections the workers may have together, in ordinary times.
 const CONNECTIONS: u32 = 150;
 
@@ -39,6 +47,8 @@ struct World<'a> {
     roads: Roads,
     disk: Option<Disk>,
     workers: Vec<Running>,
+    /// What refuses rows, and for how many further faults.
+    obstacle: Option<(Obstacle, u8)>,
 }
 
 #[tokio::test]
@@ -62,6 +72,7 @@ async fn all_is_well_with_all_faults_at_once() {
         stage: &stage,
         disk,
         workers: Vec::new(),
+        obstacle: None,
     };
     world.set_connection_limit(CONNECTIONS).await;
     for at in 0..4 {
@@ -82,16 +93,27 @@ async fn all_is_well_with_all_faults_at_once() {
         while Instant::now() < end {
             sleep(Duration::from_millis(fastrand::u64(50..700))).await;
             world.do_harm().await;
+            world.let_obstacle_go().await;
             done.fetch_add(1, Ordering::Relaxed);
         }
         is_over.store(true, Ordering::Relaxed);
+        if let Some((obstacle, _)) = world.obstacle.take() {
+            obstacle.remove(&stage).await;
+        }
     };
     let began = Instant::now();
     tokio::join!(faults, first, second, third);
     // What a client has given up may still be under way.
     world.roads.proxy.cut();
     sleep(Duration::from_millis(500)).await;
-    stage.over_within(AFTERWARDS).await;
+    all_over(&stage, AFTERWARDS).await;
+    for worker in &mut world.workers {
+        let ended = worker.has_ended();
+        assert!(
+            ended.is_none(),
+            "a worker ended by itself: {ended:?}\n{stage}"
+        );
+    }
     world.workers.clear();
     let summary = stage.is_well().await;
     println!(
@@ -108,7 +130,7 @@ impl World<'_> {
     async fn do_harm(&mut self) {
         let stage = self.stage;
         let victim = fastrand::usize(..self.workers.len());
-        match fastrand::u8(..21) {
+        match fastrand::u8(..30) {
             0..=3 => {
                 stage.fault("a worker is killed");
                 self.workers[victim].kill();
@@ -178,6 +200,43 @@ impl World<'_> {
                     bouncer.restart();
                 }
             }
+            20..=23 => {
+                if self.obstacle.is_none()
+                    && let Some(obstacle) = Obstacle::raise(stage).await
+                {
+                    self.obstacle = Some((obstacle, fastrand::u8(1..=6)));
+                    some_time(200, 2_000).await;
+                }
+            }
+            24..=25 => set_ids_back(stage, MOST_IDS).await,
+            26 => {
+                stage.fault("all workers are paused");
+                self.workers.iter().for_each(|it| it.signal(Signal::STOP));
+                some_time(200, 4_500).await;
+                self.workers.iter().for_each(|it| it.signal(Signal::CONT));
+            }
+            27 => {
+                stage.fault("a worker is paused between a claim and its tasks");
+                let late = stage.worker().set("TASKQ_PAUSE_AT", "after_claim:2");
+                self.workers[victim] = self.start(victim, late);
+                let began = Instant::now();
+                while began.elapsed() < LEASE && !self.workers[victim].is_stopped() {
+                    sleep(Duration::from_millis(20)).await;
+                }
+                if self.workers[victim].is_stopped() {
+                    sleep(LEASE + LEASE / 4).await;
+                    self.workers[victim].signal(Signal::CONT);
+                } else {
+                    // It would stand still later, and nobody would wake it.
+                    self.workers[victim].kill();
+                    self.workers[victim] = self.worker(victim);
+                }
+            }
+            28 => {
+                stage.fault("answers come when leases are over");
+                self.weather(Weather::AnswersLate(LEASE + LEASE / 4), 6_000)
+                    .await;
+            }
             _ => {
                 stage.history.record(Event::ServerKilled);
                 stage.fault("Postgres is killed");
@@ -185,6 +244,20 @@ impl World<'_> {
                 some_time(0, 3_500).await;
                 stage.cluster().restart().await.expect("restarted");
             }
+        }
+    }
+
+    /// Takes away what refuses rows, when it is time, and takes back what it refused.
+    async fn let_obstacle_go(&mut self) {
+        match self.obstacle {
+            Some((obstacle, 0)) => {
+                obstacle.remove(self.stage).await;
+                self.obstacle = None;
+                // Otherwise in the end.
+                let _ = take_back(self.stage).await;
+            }
+            Some((_, faults)) => self.obstacle = self.obstacle.map(|(it, _)| (it, faults - 1)),
+            None => {}
         }
     }
 

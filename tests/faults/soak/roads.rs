@@ -6,7 +6,7 @@ use super::World;
 use crate::bouncer::Bouncer;
 use crate::clock::faketime;
 use crate::namespace::Namespace;
-use crate::stage::{Running, Stage, skip};
+use crate::stage::{Actor, Running, Stage, skip};
 
 /// The ways in which a worker reaches its database.
 pub(super) struct Roads {
@@ -48,7 +48,11 @@ impl Roads {
 impl World<'_> {
     /// Starts the worker of this place, each on its own road, some with a wrong clock.
     pub(super) fn worker(&self, at: usize) -> Running {
-        let worker = self.stage.worker().set("CONCURRENCY", 25);
+        self.start(at, self.stage.worker())
+    }
+
+    pub(super) fn start(&self, at: usize, worker: Actor) -> Running {
+        let worker = worker.set("CONCURRENCY", 25);
         let worker = match faketime() {
             Some(faketime) if fastrand::bool() => {
                 let offset = fastrand::choice(["+1h", "-1h"]).unwrap_or_default();

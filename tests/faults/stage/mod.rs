@@ -154,6 +154,11 @@ impl Stage {
         format!("postgres://postgres@{}/{database}", proxy.address())
     }
 
+    /// Records a trouble by which no worker vanishes.
+    pub(crate) fn trouble(&self, what: impl Into<String>) {
+        self.history.record(Event::Trouble(what.into()));
+    }
+
     /// Records a fault in the history.
     pub(crate) fn fault(&self, what: impl Into<String>) {
         self.history.record(Event::Fault(what.into()));

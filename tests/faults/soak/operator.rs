@@ -1,0 +1,85 @@
+//! What a person does for the tasks that something was in the way of, and with the sequence of ids.
+
+use std::time::{Duration, Instant};
+
+use sqlx::{query, query_as, query_scalar};
+use taskq_tests::history::Event;
+use tokio::time::sleep;
+
+use crate::stage::Stage;
+
+/// Has tasks wait again that Postgres has refused, or not let be claimed, as far as nothing is in their way.
+pub(super) async fn take_back(stage: &Stage) -> sqlx::Result<()> {
+    // They were put off for minutes, which a soak has no time for.
+    query(
+        "update taskq.task set run_at = now()
+         where run_at > now()
+           and errors -> -1 ->> 'error' like 'Postgres does not let it be claimed%'",
+    )
+    .execute(&stage.pool)
+    .await?;
+    let refused: Vec<(i64, i64)> = query_as(
+        "select task_id, (payload ->> 'n')::bigint from taskq.refused order by task_id, refused_at",
+    )
+    .fetch_all(&stage.pool)
+    .await?;
+    for (task_id, n) in refused {
+        let mut tx = taskq::begin(&stage.pool).await?;
+        // A task that has used its attempts has its last one again, so that it is discarded as planned.
+        query(
+            "update taskq.refused
+             set attempts = attempts - 1, refusal = refusal || '{\"outcome\": \"once more\"}'
+             where task_id = $1
+               and refusal ->> 'outcome' = 'discarded'",
+        )
+        .bind(task_id)
+        .execute(&mut *tx)
+        .await?;
+        let waits = query_scalar::<_, Option<i64>>("select taskq.take_back($1)").bind(task_id);
+        match waits.fetch_one(&mut *tx).await {
+            Ok(Some(id)) => {
+                tx.commit().await?;
+                stage.trouble("a refused task is taken back");
+                if id != task_id {
+                    stage.history.record(Event::Renumbered { n });
+                }
+            }
+            Ok(None) => {}
+            // Still refused: the next round tries again.
+            Err(error) => eprintln!("task {task_id} stays refused for now: {error}"),
+        }
+    }
+    Ok(())
+}
+
+/// Takes tasks back until none waits, runs or is refused, for a while.
+pub(super) async fn all_over(stage: &Stage, limit: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < limit {
+        let left = async {
+            take_back(stage).await?;
+            query_scalar::<_, i64>(
+                "select count(*) from taskq.tasks where state in ('waiting', 'running', 'refused')",
+            )
+            .fetch_one(&stage.pool)
+            .await
+        };
+        if matches!(left.await, Ok(0)) {
+            return;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Sets the sequence of ids back, as a restore of it does, by at the most so many.
+pub(super) async fn set_ids_back(stage: &Stage, most: i64) {
+    let set_back = query(
+        "select setval(
+             pg_get_serial_sequence('taskq.task', 'task_id'),
+             greatest(1, nextval(pg_get_serial_sequence('taskq.task', 'task_id')) - $1)
+         )",
+    )
+    .bind(fastrand::i64(1..=most));
+    set_back.execute(&stage.pool).await.expect("set back");
+    stage.trouble("the sequence of ids is set back");
+}
