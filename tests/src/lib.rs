@@ -34,4 +34,5 @@ pub mod checker;
 pub mod history;
 pub mod proxy;
 pub mod release;
+pub mod sessions;
 pub mod tasks;

@@ -8,6 +8,7 @@ use taskq::{Attempt, task};
 use tokio::time::sleep;
 
 use crate::history::{How, Recorder};
+use crate::sessions::Sessions;
 
 /// How long to wait before another attempt: the tests have no time for more.
 const RETRY: Duration = Duration::from_millis(50);
@@ -32,30 +33,43 @@ pub async fn repeatable(
     Ok(())
 }
 
-/// Leaves its effect in the transaction of its task: exactly once. Each second failure is one of
-/// Postgres, which aborts the transaction.
+/// Leaves its effect in the transaction of its task: exactly once. A failure is an error,
+/// one of Postgres, which aborts the transaction, the same error swallowed, or a transaction that was ended.
 #[task(timeout = "10m")]
 pub async fn once(
     tx: &mut PgConnection,
     history: &Recorder,
+    sessions: &Sessions,
     attempt: &Attempt,
     n: i64,
     failures: u16,
     takes_ms: u64,
 ) -> Result<(), BoxError> {
     let running = history.started(n, attempt.task_id(), attempt.number());
+    sessions.look(tx, history, n).await?;
     sqlx::query("insert into effect (n) values ($1)")
         .bind(n)
         .execute(&mut *tx)
         .await?;
+    sessions.leave(tx, history, n).await?;
     sleep(Duration::from_millis(takes_ms)).await;
     if attempt.number() <= failures {
         attempt.retry_in(RETRY);
         running.ends(How::Failed);
-        if n % 2 == 0 {
-            sqlx::query("select 1 / 0").execute(&mut *tx).await?;
+        match n % 4 {
+            0 => {
+                sqlx::query("select 1 / 0").execute(&mut *tx).await?;
+            }
+            1 => {
+                sessions.record(history, "a handler swallows an error");
+                let _swallowed = sqlx::query("select 1 / 0").execute(&mut *tx).await;
+            }
+            2 => {
+                sessions.record(history, "a handler ends its transaction");
+                sqlx::raw_sql("rollback").execute(&mut *tx).await?;
+            }
+            _ => Err("as planned")?,
         }
-        Err("as planned")?;
     } else {
         running.ends(How::Succeeded);
     }

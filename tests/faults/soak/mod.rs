@@ -67,6 +67,9 @@ async fn all_is_well_with_all_faults_at_once() {
         disk.hold_tasks(&stage).await;
     }
     let url = limited(&stage).await;
+    stage
+        .execute("create role bystander; grant bystander to limited")
+        .await;
     let mut world = World {
         roads: Roads::make(&stage, url).await,
         stage: &stage,

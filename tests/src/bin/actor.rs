@@ -11,6 +11,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use taskq::Worker;
 use taskq_tests::history::{Event, Recorder, now};
+use taskq_tests::sessions::{self, Sessions};
 use taskq_tests::tasks::{Once, Repeatable};
 use tokio::time::sleep;
 
@@ -36,12 +37,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .max_connections(u32::try_from(concurrency)? + 6)
         .acquire_timeout(Duration::from_secs(5))
         .connect_lazy_with(options);
+    let sessions = Sessions {
+        are_tried: setting("SESSIONS")?.unwrap_or_default(),
+    };
+    if sessions.are_tried {
+        let (pool, history) = (pool.clone(), history.clone());
+        tokio::spawn(async move { sessions::spoil(pool, &history).await });
+    }
     let queue = env::var("QUEUE").unwrap_or_else(|_| "default".to_owned());
     let milliseconds = |name| setting(name).map(|it| it.map(Duration::from_millis));
     let worker = || {
         Ok::<_, Box<dyn Error>>(
             Worker::builder(pool.clone())
                 .state_arc(history.clone())
+                .state(sessions)
                 .only::<(Once, Repeatable)>()
                 .queue(&queue, concurrency)
                 .lease(milliseconds("LEASE_MS")?.unwrap_or(Duration::from_secs(2)))
