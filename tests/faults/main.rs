@@ -10,7 +10,6 @@ mod namespace;
 mod part;
 mod pause;
 mod planted;
-mod plants;
 mod server;
 mod soak;
 mod stage;

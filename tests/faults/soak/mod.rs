@@ -16,7 +16,8 @@ use tokio::time::sleep;
 
 use self::enqueuer::enqueue;
 use self::obstacles::Obstacle;
-use self::operator::{all_over, set_ids_back, take_back};
+pub(crate) use self::operator::take_back;
+use self::operator::{all_over, set_ids_back};
 use self::roads::Roads;
 use crate::server::{Disk, end_connections, limited, set_read_only};
 use crate::stage::{LEASE, Running, Stage, seed, skip};

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use crate::stage::Stage;
 
 /// Has tasks wait again that Postgres has refused, or not let be claimed, as far as nothing is in their way.
-pub(super) async fn take_back(stage: &Stage) -> sqlx::Result<()> {
+pub(crate) async fn take_back(stage: &Stage) -> sqlx::Result<()> {
     // They were put off for minutes, which a soak has no time for.
     query(
         "update taskq.task set run_at = now()

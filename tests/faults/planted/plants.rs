@@ -34,6 +34,9 @@ pub(crate) const ALL: &[Plant] = &[
     RESERVED_IS_CLAIMED,
     OUTCOME_TWICE,
     BEAT_BY_WORKER,
+    REFUSED_IS_LOST,
+    LOCKS_STAY,
+    HAND_BACK_CHARGED,
 ];
 
 /// A completion counts whether or not the lease is still there.
@@ -132,4 +135,34 @@ pub(crate) const BEAT_BY_WORKER: Plant = Plant {
             "where lease.worker_id = $1 and false",
         ),
     ],
+};
+
+/// A task that Postgres refuses leaves its lease, and goes nowhere.
+pub(crate) const REFUSED_IS_LOST: Plant = Plant {
+    name: "refused_is_lost",
+    edits: &[edit(
+        "settle_refused",
+        "where outcome = 'refused'",
+        "where false",
+    )],
+};
+
+/// The locks that a handler has taken for its session stay when its task is completed.
+pub(crate) const LOCKS_STAY: Plant = Plant {
+    name: "locks_stay",
+    edits: &[edit(
+        "complete_own",
+        "pg_advisory_unlock_all() as unlocked",
+        "null as unlocked",
+    )],
+};
+
+/// A task that a worker hands back has used an attempt.
+pub(crate) const HAND_BACK_CHARGED: Plant = Plant {
+    name: "hand_back_charged",
+    edits: &[edit(
+        "settle",
+        "attempts + (outcome = 'retry')::integer",
+        "attempts + (outcome in ('retry', 'hand_back'))::integer",
+    )],
 };
