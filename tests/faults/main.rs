@@ -1,5 +1,6 @@
 //! taskq when things go wrong: processes and servers that are killed, connections that hang, disks
-//! that are full. Workers are processes of their own; a history is kept outside of them and checked.
+//! that are full, constraints of users that refuse rows. Workers are processes of their own; a history is
+//! kept outside of them and checked.
 
 mod bouncer;
 mod clock;
@@ -7,6 +8,8 @@ mod crash_points;
 mod hang;
 mod kill;
 mod namespace;
+mod obstacles;
+mod operator;
 mod part;
 mod pause;
 mod planted;

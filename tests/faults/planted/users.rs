@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use taskq_tests::history::Plan;
 
 use super::{is_found, plants};
-use crate::soak::take_back;
+use crate::operator::take_back;
 use crate::stage::{ONCE, REPEATABLE, Stage, until};
 
 /// A check of a user's refuses tasks that have failed.

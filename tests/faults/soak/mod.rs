@@ -1,8 +1,6 @@
 //! All faults at once, for a few seconds, or for as many as `TASKQ_SOAK_SECONDS` says.
 
 mod enqueuer;
-mod obstacles;
-mod operator;
 mod roads;
 
 use std::env;
@@ -15,10 +13,9 @@ use taskq_tests::proxy::Weather;
 use tokio::time::sleep;
 
 use self::enqueuer::enqueue;
-use self::obstacles::Obstacle;
-pub(crate) use self::operator::take_back;
-use self::operator::{all_over, set_ids_back};
 use self::roads::Roads;
+use crate::obstacles::Obstacle;
+use crate::operator::{all_over, set_ids_back, take_back};
 use crate::server::{Disk, end_connections, limited, set_read_only};
 use crate::stage::{LEASE, Running, Stage, seed, skip};
 

@@ -1,12 +1,13 @@
 //! What a person does for the tasks that something was in the way of, and with the sequence of ids.
 
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use sqlx::{query, query_as, query_scalar};
-use taskq_tests::history::Event;
+use taskq_tests::history::{Event, Plan};
 use tokio::time::sleep;
 
-use crate::stage::Stage;
+use crate::stage::{Finale, LIMIT, ONCE, REPEATABLE, Stage, seed, until};
 
 /// Has tasks wait again that Postgres has refused, or not let be claimed, as far as nothing is in their way.
 pub(crate) async fn take_back(stage: &Stage) -> sqlx::Result<()> {
@@ -53,7 +54,7 @@ pub(crate) async fn take_back(stage: &Stage) -> sqlx::Result<()> {
 }
 
 /// Takes tasks back until none waits, runs or is refused, for a while.
-pub(super) async fn all_over(stage: &Stage, limit: Duration) {
+pub(crate) async fn all_over(stage: &Stage, limit: Duration) {
     let began = Instant::now();
     while began.elapsed() < limit {
         let left = async {
@@ -72,7 +73,7 @@ pub(super) async fn all_over(stage: &Stage, limit: Duration) {
 }
 
 /// Sets the sequence of ids back, as a restore of it does, by at the most so many.
-pub(super) async fn set_ids_back(stage: &Stage, most: i64) {
+pub(crate) async fn set_ids_back(stage: &Stage, most: i64) {
     let set_back = query(
         "select setval(
              pg_get_serial_sequence('taskq.task', 'task_id'),
@@ -82,4 +83,42 @@ pub(super) async fn set_ids_back(stage: &Stage, most: i64) {
     .bind(fastrand::i64(1..=most));
     set_back.execute(&stage.pool).await.expect("set back");
     stage.trouble("the sequence of ids is set back");
+}
+
+#[tokio::test]
+async fn all_is_well_while_the_sequence_of_ids_is_set_back() {
+    seed();
+    let stage = Stage::shared().await;
+    let _workers = Vec::from_iter((0..2).map(|_| stage.worker().start()));
+    let fails_once = Plan {
+        failures: 1,
+        ..REPEATABLE
+    };
+    let mut db = stage.pool.acquire().await.expect("a connection");
+    for _ in 0..10 {
+        for plan in [fails_once, ONCE, REPEATABLE] {
+            // Refused where the next id still waits; the application tries again.
+            while stage
+                .enqueue_on(&mut db, plan, 5, 300, Finale::Commit)
+                .await
+                .is_err()
+            {}
+        }
+        // Their ids are free, and they may come back.
+        until("claimed", async || {
+            stage.count("select count(*) from taskq.task").await == 0
+        })
+        .await;
+        set_ids_back(&stage, 30).await;
+    }
+    all_over(&stage, LIMIT).await;
+    stage.is_well().await;
+    let mut tasks = HashMap::<i64, HashSet<i64>>::new();
+    for entry in stage.read_history().iter().flatten() {
+        if let Event::Started { n, task_id, .. } = entry.event {
+            tasks.entry(task_id).or_default().insert(n);
+        }
+    }
+    let came_again = tasks.values().filter(|it| it.len() > 1).count();
+    assert!(came_again > 0, "no id came again: {stage}");
 }

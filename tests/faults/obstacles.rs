@@ -1,13 +1,18 @@
 //! What users put on taskq's tables, and take away again: foreign keys, unique indexes, checks and triggers
 //! that refuse some rows. None keeps an application from enqueuing, unless it says so.
 
-use sqlx::raw_sql;
+use std::time::Duration;
 
-use crate::stage::{Stage, until};
+use sqlx::raw_sql;
+use tokio::time::sleep;
+
+use crate::kill::enqueue_a_mixture;
+use crate::operator::all_over;
+use crate::stage::{LIMIT, Stage, seed, until};
 
 /// Something that refuses rows while it stands.
 #[derive(Clone, Copy)]
-pub(super) struct Obstacle {
+pub(crate) struct Obstacle {
     name: &'static str,
     raise: &'static str,
     remove: &'static str,
@@ -94,26 +99,49 @@ const OBSTACLES: &[Obstacle] = &[
 
 impl Obstacle {
     /// Puts one up, unless something is in the way of that.
-    pub(super) async fn raise(stage: &Stage) -> Option<Self> {
-        let obstacle = fastrand::choice(OBSTACLES).copied()?;
+    pub(crate) async fn raise(stage: &Stage) -> Option<Self> {
+        fastrand::choice(OBSTACLES)?.put_up(stage).await
+    }
+
+    async fn put_up(self, stage: &Stage) -> Option<Self> {
         // All or nothing, and nobody waits long behind it.
         let mut tx = taskq::begin(&stage.pool).await.ok()?;
         raw_sql("set local lock_timeout = '2s'")
             .execute(&mut *tx)
             .await
             .ok()?;
-        raw_sql(obstacle.raise).execute(&mut *tx).await.ok()?;
+        raw_sql(self.raise).execute(&mut *tx).await.ok()?;
         tx.commit().await.ok()?;
-        stage.trouble(format!("{} comes and goes", obstacle.name));
-        Some(obstacle)
+        stage.trouble(format!("{} comes and goes", self.name));
+        Some(self)
     }
 
     /// Takes it away.
-    pub(super) async fn remove(self, stage: &Stage) {
+    pub(crate) async fn remove(self, stage: &Stage) {
         until(self.name, async || {
             let removed = raw_sql(self.remove).execute(&stage.pool).await;
             removed.is_ok()
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn all_is_well_while_each_constraint_of_a_user_comes_and_goes() {
+    seed();
+    let stage = Stage::shared().await;
+    let _workers = Vec::from_iter((0..2).map(|_| stage.worker().start()));
+    for obstacle in OBSTACLES {
+        enqueue_a_mixture(&stage, 20, 20).await;
+        until(obstacle.name, async || {
+            obstacle.put_up(&stage).await.is_some()
+        })
+        .await;
+        sleep(Duration::from_millis(700)).await;
+        obstacle.remove(&stage).await;
+    }
+    all_over(&stage, LIMIT).await;
+    stage.is_well().await;
+    let is_refused = "a refused task is taken back";
+    assert!(stage.faults().contains_key(is_refused), "{stage}");
 }
