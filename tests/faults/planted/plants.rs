@@ -152,8 +152,8 @@ pub(crate) const LOCKS_STAY: Plant = Plant {
     name: "locks_stay",
     edits: &[edit(
         "complete_own",
-        "pg_advisory_unlock_all() as unlocked",
-        "null as unlocked",
+        "pg_advisory_unlock_all() is null or",
+        "",
     )],
 };
 
