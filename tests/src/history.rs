@@ -79,7 +79,10 @@ pub enum How {
     Succeeded,
     /// The handler returned an error.
     Failed,
-    /// The handler was dropped.
+    /// The handler returned what Postgres said of a statement of its own that was right: there was no room, or the
+    /// server was read-only. Like each error of a handler's statements, it uses an attempt.
+    Refused,
+    /// The handler was dropped, or returned the error of a connection that was lost.
     Dropped,
 }
 

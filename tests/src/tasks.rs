@@ -46,12 +46,18 @@ pub async fn once(
     takes_ms: u64,
 ) -> Result<(), BoxError> {
     let running = history.started(n, attempt.task_id(), attempt.number());
-    sessions.look(tx, history, n).await?;
-    sqlx::query("insert into effect (n) values ($1)")
-        .bind(n)
-        .execute(&mut *tx)
-        .await?;
-    sessions.leave(tx, history, n).await?;
+    let worked = async {
+        sessions.look(tx, history, n).await?;
+        let effect = sqlx::query("insert into effect (n) values ($1)").bind(n);
+        effect.execute(&mut *tx).await?;
+        sessions.leave(tx, history, n).await
+    };
+    if let Err(error) = worked.await {
+        if is_refusal(&error) {
+            running.ends(How::Refused);
+        }
+        return Err(error.into());
+    }
     sleep(Duration::from_millis(takes_ms)).await;
     if attempt.number() <= failures {
         attempt.retry_in(RETRY);
@@ -74,4 +80,10 @@ pub async fn once(
         running.ends(How::Succeeded);
     }
     Ok(())
+}
+
+/// Tells whether Postgres has no room for what a handler writes, or writes nothing.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("53100" | "25006"))
 }

@@ -135,13 +135,17 @@ fn judge_committed(
     tables: &Tables,
     found: &mut Vec<Violation>,
 ) {
+    let refused = attempts
+        .iter()
+        .filter(|attempt| attempt.how == Some(How::Refused))
+        .count();
     let last = attempts.iter().map(|attempt| attempt.number).max();
     if let Some(attempt) = last
         && attempt > plan.max_attempts
     {
         found.push(Violation::TooManyAttempts { n, attempt });
     } else if let Some(attempt) = last
-        && attempt > plan.failures + 1
+        && usize::from(attempt) > usize::from(plan.failures) + refused + 1
     {
         found.push(Violation::Charged {
             n,

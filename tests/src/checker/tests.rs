@@ -199,6 +199,10 @@ fn a_task_must_not_be_charged_for_what_its_handler_did_not_do() {
             failures: 0
         }]
     );
+    let by_itself = [at(0, started(1, 1)), at(1, ended(1, How::Refused))];
+    processes.push(by_itself.to_vec());
+    assert_eq!(found(&processes, &tables), []);
+    processes.pop();
     let fails_once = Plan {
         failures: 1,
         ..ONCE
