@@ -6,12 +6,14 @@ mod claim;
 mod enqueue;
 mod fleet;
 mod history;
+mod interruption;
 mod lease;
 mod leave;
 mod link;
 mod operate;
 mod refusal;
 mod schema;
+mod session;
 mod statements;
 mod transaction;
 
@@ -23,6 +25,7 @@ pub(crate) use self::check::{CheckedRow, ForeignKey, Page};
 pub(crate) use self::claim::{ClaimRequest, ClaimedLease, ClaimedTask, version_of};
 pub(crate) use self::enqueue::{Copy, is_too_large, refused_row};
 pub(crate) use self::fleet::{CensusRow, WorkerRow};
+pub(crate) use self::interruption::{is_lost, is_read_only, mixes_up_statements};
 pub(crate) use self::lease::ExpiredRow;
 pub(crate) use self::leave::RescuedRow;
 use self::link::Link;
@@ -32,10 +35,10 @@ pub(crate) use self::operate::ResultRow;
 pub(crate) use self::operate::TaskOfType;
 pub(crate) use self::refusal::{Refusal, is_too_much};
 pub use self::schema::Schema;
+pub(crate) use self::session::{FreshSession, Habits, end_backend};
 pub(crate) use self::statements::in_schema;
 pub(crate) use self::transaction::{
-    Committed, Completion, CompletionError, FreshSession, Habits, OwnStatements, end_backend,
-    is_lease_gone, is_lost, is_read_only, mixes_up_statements, undo_attempt,
+    Committed, Completion, CompletionError, OwnStatements, is_lease_gone, undo_attempt,
 };
 
 /// A connection, and the schema whose tables are spoken to. Its methods are the verbs.

@@ -3,91 +3,19 @@
 use std::fmt::Write;
 
 use futures_util::StreamExt;
-use sqlx::error::DatabaseError;
-use sqlx::postgres::{PgDatabaseError, PgSeverity};
-use sqlx::{
-    AssertSqlSafe, Either, Error, PgConnection, Row, SqlSafeStr, SqlStr, query_as, query_scalar,
-    raw_sql,
-};
+use sqlx::{AssertSqlSafe, Either, Error, PgConnection, Row, raw_sql};
 use uuid::Uuid;
 
 use super::Schema;
+use super::interruption::{is_forbidden, is_interruption, mixes_up_statements};
 use super::leave::storable;
+use super::session::{
+    BEGIN, CLEAN, FreshSession, Habits, NAMED_STATEMENTS, RESET, RESET_STATEMENTS, RESET_USER,
+    RESET_USER_STATEMENTS, SAVEPOINT, literal,
+};
 use crate::attempt::verdict::Verdict;
 use crate::error::of_database;
 use crate::faults::{self, crash_point};
-
-/// What a session is like before any handler has used it, and how it is made so again.
-///
-/// A handler may change its session in any way: settings, the role, temporary tables, locks. What it changed in
-/// the database it may keep; the next task must not see the rest of it.
-#[derive(Debug, Default)]
-pub(crate) struct FreshSession {
-    /// What the pool does to each new connection (`after_connect`), as SQL.
-    restore: String,
-    /// How many statements that is.
-    restored: usize,
-    /// How many statements are prepared by name on a new connection.
-    named: i64,
-    /// Its user and its role, as literals.
-    user: String,
-    role: String,
-}
-
-impl FreshSession {
-    /// Learns from a new connection of the pool what the others were like when they were new.
-    pub(crate) async fn of_new(connection: &mut PgConnection) -> Result<Self, Error> {
-        let settings: Vec<(String, String)> = query_as(CHANGED_SETTINGS)
-            .persistent(false)
-            .fetch_all(&mut *connection)
-            .await?;
-        let mut restore = String::new();
-        for (name, value) in &settings {
-            let (name, value) = (literal(Some(name)), literal(Some(value)));
-            write!(restore, "select set_config({name}, {value}, false);")
-                .expect("a string takes everything");
-        }
-        let named = query_scalar(NAMED_STATEMENTS)
-            .persistent(false)
-            .fetch_one(&mut *connection)
-            .await?;
-        let (user, role): (String, String) =
-            query_as("select session_user::text, current_user::text")
-                .persistent(false)
-                .fetch_one(connection)
-                .await?;
-        Ok(Self {
-            restore,
-            restored: settings.len(),
-            named,
-            user: literal(Some(&user)),
-            role: literal(Some(&role)),
-        })
-    }
-
-    /// Gives the session back the user, the role and the settings that it had.
-    fn reset(&self) -> String {
-        format!("{RESET}; {RESET_USER}; {}", self.restore)
-    }
-
-    /// Writes into the text of a completion what sessions were like. A parameter would be read each time.
-    fn completion(&self, statement: &str) -> String {
-        statement
-            .replace("'taskq_user'", &self.user)
-            .replace("'taskq_role'", &self.role)
-    }
-
-    /// Begins an attempt's transaction on a connection of the pool, in whatever state somebody has left it. It
-    /// fails only where an error has aborted a transaction of theirs.
-    pub(crate) fn begin(&self) -> SqlStr {
-        // Without a transaction, `rollback` alone would warn, and the server would log that.
-        let reset = self.reset();
-        AssertSqlSafe(format!(
-            "begin; rollback; begin; {reset} commit; {BEGIN}; {SAVEPOINT}"
-        ))
-        .into_sql_str()
-    }
-}
 
 /// What a session has prepared, and what it knows of its handlers' habits.
 ///
@@ -112,24 +40,6 @@ pub(crate) struct Completion<'a> {
     pub(crate) kept: Option<&'a Verdict>,
     /// Of the handlers of its type.
     pub(crate) habits: Habits,
-}
-
-/// What handlers do to their session that a completion must be prepared for. One that was not tells.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Habits {
-    /// They deallocate what others have prepared: it is prepared for each task anew.
-    deallocates: bool,
-    /// They change the role: it is taken back before the completion, which another role may not do.
-    changes_role: bool,
-}
-
-impl Habits {
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self {
-            deallocates: self.deallocates || other.deallocates,
-            changes_role: self.changes_role || other.changes_role,
-        }
-    }
 }
 
 /// A completion that was committed.
@@ -332,14 +242,6 @@ impl OwnStatements {
     }
 }
 
-/// Ends the connection of a transaction, whose session can be made clean by nothing else. The pool then finds
-/// it broken.
-pub(crate) async fn end_backend(tx: &mut PgConnection) {
-    let ended = raw_sql("rollback; select pg_terminate_backend(pg_backend_pid())").execute(tx);
-    // It is never answered.
-    drop(ended.await);
-}
-
 /// Undoes the effects of a handler.
 pub(crate) async fn undo_attempt(tx: &mut PgConnection) -> Result<(), Error> {
     let undo = faults::statement("undo", "rollback to savepoint taskq_attempt");
@@ -397,27 +299,8 @@ impl CompletionError {
     }
 }
 
-/// Begins an attempt's transaction.
-// Whatever isolation the database defaults to: the statements that settle a task follow rows that
-// change beside them.
-const BEGIN: &str = "begin isolation level read committed";
-const SAVEPOINT: &str = "savepoint taskq_attempt";
-
 const ACCEPT_STATEMENTS: usize = 2;
 const ACCEPT_ATTEMPT: &str = "set constraints all immediate; release savepoint taskq_attempt";
-
-/// Takes back the settings that somebody has given a session, and closes what outlives a commit. Where nothing has
-/// changed, each takes the server one microsecond or two; a look at cursors and channels would take ten.
-const RESET_STATEMENTS: usize = 3;
-const RESET: &str = "reset all; close all; unlisten *";
-
-/// Takes back the role. This takes longer than the above, so a completion looks first whether it must.
-const RESET_USER_STATEMENTS: usize = 2;
-const RESET_USER: &str = "reset session authorization; reset role";
-
-/// Settings that a session has changed after it was connected. The role is one that `pg_settings` does not show.
-const CHANGED_SETTINGS: &str = "select name, setting from pg_settings where source = 'session' and name <> 'role' \
-    union all select 'role', current_setting('role') where current_setting('role') <> 'none'";
 
 /// What is left on a session when its task is completed, as the completions tell it.
 const LEFT_TEMPORARY: i32 = 1;
@@ -427,71 +310,9 @@ const LEFT_ROLE: i32 = 2;
 const LEFT_BEHIND: &str =
     "select pg_advisory_unlock_all(), (pg_my_temp_schema() <> 0)::integer as left_behind";
 
-/// Takes back what a transaction leaves behind when it is over.
-const CLEAN: &str = "discard temp; discard sequences; select pg_advisory_unlock_all()";
-
-/// Counts what was prepared by name, and not by a driver.
-const NAMED_STATEMENTS: &str =
-    "select count(*) as named from pg_prepared_statements where from_sql";
-
-/// Tells whether a statement failed because the connection or the server did, or because others were in the
-/// way. What was asked makes no difference then.
-pub(crate) fn is_interruption(error: &Error) -> bool {
-    let Some(refusal) = error.as_database_error() else {
-        return true;
-    };
-    let code = refusal.code();
-    let code = code.as_deref().unwrap_or_default();
-    // Connection, serialization and deadlocks, resources, an operator's intervention, system. But a limit that
-    // cancels a query is mostly one that somebody has set for it.
-    matches!(code.get(..2), Some("08" | "40" | "53" | "57" | "58")) && code != "57014"
-        || ends_session(refusal)
-}
-
-/// Tells whether a connection of which a statement failed so can be used no more.
-pub(crate) fn is_lost(error: &Error) -> bool {
-    error.as_database_error().is_none_or(ends_session)
-}
-
-fn ends_session(refusal: &dyn DatabaseError) -> bool {
-    let refusal = refusal.try_downcast_ref::<PgDatabaseError>();
-    refusal.is_some_and(|it| matches!(it.severity(), PgSeverity::Fatal | PgSeverity::Panic))
-}
-
-/// Tells whether a statement failed because of what somebody else has prepared on its session, or deallocated.
-pub(crate) fn mixes_up_statements(refusal: &dyn DatabaseError) -> bool {
-    matches!(refusal.code().as_deref(), Some("26000" | "42P05"))
-}
-
-/// Tells whether a statement failed because the server writes nothing: a standby, or one that was told so.
-pub(crate) fn is_read_only(error: &Error) -> bool {
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    code.as_deref() == Some("25006")
-}
-
-/// Tells whether a statement failed because the role must not do that.
-fn is_forbidden(error: &Error) -> bool {
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    code.as_deref() == Some("42501")
-}
-
 /// Tells whether a completion failed because the task was rescued.
 pub(crate) fn is_lease_gone(error: &Error) -> bool {
     error
         .as_database_error()
         .is_some_and(|error| error.message().contains("the lease of this task is gone"))
-}
-
-// In dollar quotes, in which nothing means anything but their end, and that is chosen to be nowhere
-// in the text. Text in single quotes is read by settings of the connection.
-fn literal(text: Option<&str>) -> String {
-    let Some(text) = text else {
-        return "null".into();
-    };
-    loop {
-        let quote = format!("$taskq_{:016x}$", fastrand::u64(..));
-        if !text.contains(&quote) {
-            return format!("{quote}{text}{quote}");
-        }
-    }
 }
