@@ -334,6 +334,67 @@ async fn triggers_and_checks_that_refuse_an_end_set_aside_only_their_task() {
     assert_eq!(count_of(&pool, "state = 'discarded'").await, 1);
 }
 
+/// Has a table refuse every statement that names it, whether that brings a row or not.
+async fn close(pool: &PgPool, table: &str) {
+    let trigger = format!(
+        "create function closed() returns trigger language plpgsql as $$ begin raise 'it is closed'; end $$;
+         create trigger closed before insert on taskq.{table} for each statement execute function closed()"
+    );
+    let closed = raw_sql(AssertSqlSafe(trigger)).execute(pool).await;
+    closed.expect("closed");
+}
+
+#[tokio::test]
+async fn a_table_that_refuses_every_statement_holds_no_outcome() {
+    for table in ["task", "dead", "history"] {
+        let (_database, pool) = database().await;
+        execute(
+            &pool,
+            "insert into taskq.task (task_type, payload) values ('welcome', '{\"usr_id\": -1}');
+             insert into taskq.task (task_type) select 'innocent' from generate_series(1, 20)",
+        )
+        .await;
+        close(&pool, table).await;
+        let log = Log::capture();
+        while_working(rescuer(&pool), async {
+            until("set aside", async || {
+                states(&pool).await == [("refused".to_owned(), 1)].into()
+            })
+            .await;
+        })
+        .await;
+        assert!(log.has("it is closed"), "{table}: {}", log.text());
+        execute(&pool, "drop function closed cascade").await;
+        execute(&pool, "select taskq.take_back(task_id) from taskq.refused").await;
+        assert_eq!(
+            count_of(&pool, "state = 'waiting' and attempts = 1").await,
+            1
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_refuses_every_statement_keeps_no_lease_for_ever() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.task (task_type) select 'innocent' from generate_series(1, 20)",
+    )
+    .await;
+    leave_behind(&pool).await;
+    close(&pool, "dead").await;
+    while_working(rescuer(&pool), async {
+        until("set aside", async || {
+            states(&pool).await == [("refused".to_owned(), 20)].into()
+        })
+        .await;
+        execute(&pool, "drop function closed cascade").await;
+        execute(&pool, "select taskq.take_back(task_id) from taskq.refused").await;
+        until("run", async || states(&pool).await.is_empty()).await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_trigger_that_drops_rows_loses_no_task() {
     let (_database, pool) = database().await;

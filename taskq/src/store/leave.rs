@@ -59,7 +59,27 @@ impl Store<'_> {
         settlements: &[Settlement],
     ) -> Result<Vec<(Uuid, i64)>, Error> {
         crash_point("before_settle");
-        let query = query_as(self.schema.sql.settle)
+        let settled = self.settle_by(self.schema.sql.settle, settlements).await;
+        crash_point("after_settle");
+        settled
+    }
+
+    /// Does what [`settle`](Self::settle) does for tasks that have completed and are not kept. No table but that of
+    /// the leases can refuse it.
+    pub(crate) async fn settle_completed(
+        &mut self,
+        settlements: &[Settlement],
+    ) -> Result<Vec<(Uuid, i64)>, Error> {
+        self.settle_by(self.schema.sql.settle_completed, settlements)
+            .await
+    }
+
+    async fn settle_by(
+        &mut self,
+        statement: &'static str,
+        settlements: &[Settlement],
+    ) -> Result<Vec<(Uuid, i64)>, Error> {
+        let query = query_as(statement)
             .bind(column(settlements, |settlement| settlement.lease_id))
             .bind(column(settlements, |settlement| settlement.task_id))
             .bind(column(settlements, |settlement| settlement.verdict.name()))
@@ -71,9 +91,7 @@ impl Store<'_> {
             }))
             .bind(column(settlements, |settlement| settlement.keep))
             .bind(results(settlements));
-        let settled = self.call(async |db| query.fetch_all(db).await).await;
-        crash_point("after_settle");
-        settled
+        self.call(async |db| query.fetch_all(db).await).await
     }
 
     /// Sets a task aside whose outcome Postgres has refused.

@@ -90,10 +90,11 @@ statements! {
         complete_some,
         complete_own,
         complete_own_kept,
-        settle = settle + move,
-        settle_refused = settle + refused + move,
-        rescue = rescue + move,
-        rescue_refused = rescue + refused + move,
+        settle = settle + shrink + move,
+        settle_completed = settle + shrink + completed,
+        settle_refused = settle + shrink + refused,
+        rescue = rescue + shrink + move,
+        rescue_refused = rescue + shrink + refused,
     }
     lease { heartbeat, strays, expired, left }
     fleet { register, unregister, census, advance_ids }

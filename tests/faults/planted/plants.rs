@@ -140,11 +140,18 @@ pub(crate) const BEAT_BY_WORKER: Plant = Plant {
 /// A task that Postgres refuses leaves its lease, and goes nowhere.
 pub(crate) const REFUSED_IS_LOST: Plant = Plant {
     name: "refused_is_lost",
-    edits: &[edit(
-        "settle_refused",
-        "where outcome = 'refused'",
-        "where false",
-    )],
+    edits: &[
+        edit(
+            "settle_refused",
+            "from settled\n    returning 1",
+            "from settled\n    where false\n    returning 1",
+        ),
+        edit(
+            "settle_refused",
+            "(select count(*) from refused)",
+            "(select count(*) from settled)",
+        ),
+    ],
 };
 
 /// The locks that a handler has taken for its session stay when its task is completed.

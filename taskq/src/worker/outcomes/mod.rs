@@ -170,6 +170,9 @@ impl Writer {
         match (settlements, refused) {
             ([settlement], Refused::For(refusal)) => match another_way(settlement, &refusal) {
                 Some(other) => Box::pin(self.settle(&[other])).await,
+                None if settlement.verdict.is_completion() => {
+                    self.let_go(settlement, &refusal).await
+                }
                 None => self.set_aside(settlement, &refusal).await,
             },
             // One that Postgres refuses must not hold up the others.
@@ -216,6 +219,15 @@ impl Writer {
                 }
                 None => pauses.after(&self.core, &error).await,
             }
+        }
+    }
+
+    /// Takes a task out of its lease that has completed, where Postgres refuses whatever names the other tables.
+    async fn let_go(&mut self, settlement: &Settlement, refusal: &Refusal) {
+        let one = std::slice::from_ref(settlement);
+        match self.store.settle_completed(one).await {
+            Ok(_) => self.record_settled(one),
+            Err(_) => self.set_aside(settlement, refusal).await,
         }
     }
 

@@ -1,7 +1,4 @@
--- Moves settled tasks to where their outcomes send them, and deletes the leases that are then empty: the
--- end of settle.sql and of rescue.sql, which say
---   held       the leases, locked
---   settled    the tasks that leave them, each with its outcome
+-- Moves settled tasks to where their outcomes send them: the end of settle.sql and of rescue.sql, after shrink.sql.
 -- Outcomes:
 --   completed    gone, or into the history
 --   retry        waits again after the delay, one attempt used
@@ -11,38 +8,11 @@
 --   discarded, cancelled    set aside as dead, one attempt used
 --   invalid      set aside as dead
 --   quarantined  set aside as dead, one crash counted
---   refused      set aside, by refused.sql
 -- An error is added to those of its task.
 -- Locks: new rows only.
 --
 -- Returns the tasks that have left, with the types of those that were quarantined. Fails if one has not arrived:
 -- a trigger of a user's that drops the rows of duplicates would lose it.
-progress as materialized (
-    select
-        held.lease_id,
-        coalesce(gone.task_ids, '{}') as task_ids,
-        cardinality(held.done) + coalesce(cardinality(gone.task_ids), 0) = cardinality(held.task_ids)
-            as empty
-    from held
-    left join (
-        select settled.lease_id, array_agg(settled.task_id) as task_ids
-        from settled
-        group by settled.lease_id
-    ) as gone on gone.lease_id = held.lease_id
-),
-emptied as (
-    delete from taskq.lease
-    using progress
-    where lease.lease_id = any (array[progress.lease_id])
-      and progress.empty
-),
-marked as (
-    update taskq.lease
-    set done = lease.done || progress.task_ids
-    from progress
-    where lease.lease_id = any (array[progress.lease_id])
-      and not progress.empty
-),
 waiting as (
     insert into taskq.task (
         task_id,
@@ -157,7 +127,7 @@ where cast(
     case
         when (select count(*) from waiting)
             + (select count(*) from dead)
-            = (select count(*) from settled where outcome not in ('completed', 'refused'))
+            = (select count(*) from settled where outcome <> 'completed')
             then 'true'
         else 'a trigger has kept a task from where it goes'
     end as boolean

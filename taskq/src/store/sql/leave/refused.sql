@@ -1,6 +1,9 @@
--- Sets tasks aside that Postgres refuses to take back: the middle of settle.sql and of rescue.sql where they
--- try again with a task that was refused, which then has the outcome `refused`. Its result is what Postgres said.
--- The table refuses nothing. Locks: a new row.
+-- Sets tasks aside that Postgres refuses to take back: the end of settle.sql and of rescue.sql, after shrink.sql, where
+-- they try again with a task that was refused, which then has the outcome `refused`. Its result is what Postgres said.
+-- It names no table but this one, which refuses nothing: the others may refuse a statement that brings them no row.
+-- Locks: a new row.
+--
+-- Returns the tasks that have left, and fails if one has not arrived, as move.sql does.
 refused as (
     insert into taskq.refused (
         task_id,
@@ -34,5 +37,16 @@ refused as (
         metadata,
         result::jsonb
     from settled
-    where outcome = 'refused'
-),
+    returning 1
+)
+select
+    lease_id,
+    task_id,
+    null as quarantined
+from settled
+where cast(
+    case
+        when (select count(*) from refused) = (select count(*) from settled) then 'true'
+        else 'a trigger has kept a task from where it goes'
+    end as boolean
+)

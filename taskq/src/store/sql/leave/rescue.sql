@@ -4,7 +4,7 @@
 -- $1 lease_id, $2 crashes with which a task is quarantined
 -- $3 these tasks of the lease only (null: all)
 -- $4 what Postgres said when it refused to take them back, as JSON: they are set aside (null: it did not)
--- Goes on in move.sql.
+-- Goes on in shrink.sql and move.sql.
 -- Each crash leaves an error with the task, which says who had it and when.
 -- Index lease_pkey, worker_pkey. Locks: the lease, unless somebody has it; then new rows only.
 --

@@ -3,7 +3,7 @@
 -- $6 whether the task is kept in the history when it has completed
 -- $7 the results of those that have, as JSON (null: none is kept; null for all of them: none at all), and what
 --    Postgres said of those that it has refused
--- Goes on in move.sql, which says what each outcome means.
+-- Goes on in shrink.sql and move.sql, which says what each outcome means.
 -- Index lease_pkey. Locks: the leases, in the order of their ids; then new rows only.
 --
 -- The fence: an outcome counts only for a task that is still listed in its lease and not yet done.
