@@ -237,3 +237,23 @@ async fn what_another_worker_serves_is_not_counted() {
         "both have unregistered"
     );
 }
+
+#[tokio::test]
+async fn what_only_a_newer_release_decodes_is_counted_once_nobody_takes_it() {
+    let log = Log::capture();
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.task (task_type, payload_version, run_at)
+         values ('bad', 7, now() - interval '2 minutes'), ('bad', 8, now() - interval '2 minutes'), ('bad', 7, now())",
+    )
+    .await;
+    while_working(
+        worker(&pool).only::<(Bad,)>(),
+        until("counted", async || {
+            log.has("newer than this worker decodes")
+        }),
+    )
+    .await;
+    assert!(log.has("bad of version 7, 2 waiting"), "{}", log.text());
+}

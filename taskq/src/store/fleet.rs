@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Error, FromRow, Row, query_as, query_scalar};
 use uuid::Uuid;
 
-use super::{Store, saturating_i32, saturating_i64};
+use super::{Store, column, saturating_i16, saturating_i32, saturating_i64};
 
 /// What a worker says of itself.
 #[derive(Debug)]
@@ -25,6 +25,16 @@ pub(crate) struct CensusRow {
     pub(crate) task_type: String,
     pub(crate) queue_is_served: bool,
     pub(crate) type_is_known: bool,
+    pub(crate) waiting: i64,
+}
+
+/// Waiting tasks whose payload is newer than a worker decodes, as `newer.sql` counts them.
+#[derive(Debug)]
+pub(crate) struct NewerRow {
+    pub(crate) queue: String,
+    pub(crate) task_type: String,
+    /// The lowest of their versions.
+    pub(crate) payload_version: i16,
     pub(crate) waiting: i64,
 }
 
@@ -67,6 +77,34 @@ impl Store<'_> {
             .bind(saturating_i64(count_limit))
             .bind(saturating_i32(kind_limit));
         self.call(async |db| query.fetch_all(db).await).await
+    }
+
+    /// Counts what waits in these queues in a version that is newer than the newest known, and was due so long ago.
+    pub(crate) async fn newer(
+        &mut self,
+        queues: &[String],
+        known: &[(String, u16)],
+        count_limit: usize,
+        due_for: Duration,
+    ) -> Result<Vec<NewerRow>, Error> {
+        let query = query_as(self.schema.sql.newer)
+            .bind(queues)
+            .bind(column(known, |(task_type, _)| task_type.as_str()))
+            .bind(column(known, |(_, newest)| saturating_i16(*newest)))
+            .bind(saturating_i64(count_limit))
+            .bind(due_for.as_secs_f64());
+        self.call(async |db| query.fetch_all(db).await).await
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for NewerRow {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        Ok(Self {
+            queue: row.try_get("queue")?,
+            task_type: row.try_get("task_type")?,
+            payload_version: row.try_get("payload_version")?,
+            waiting: row.try_get("waiting")?,
+        })
     }
 }
 

@@ -97,7 +97,7 @@ statements! {
         rescue_refused = rescue + shrink + refused,
     }
     lease { heartbeat, strays, expired, left }
-    fleet { register, unregister, census, advance_ids }
+    fleet { register, unregister, census, newer, advance_ids }
     history { count, prune }
     operate { result, schema_exists, schema_version, cancel_backend, cancel_leftover }
     check { check_waiting, check_last, check_running, foreign_keys }

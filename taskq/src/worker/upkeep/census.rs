@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use sqlx::Error;
 
 use super::duty::Duty;
 use crate::error::error_text;
 use crate::operate::foreign_keys;
-use crate::store::CensusRow;
+use crate::store::{CensusRow, NewerRow, Store};
 use crate::worker::shared::Core;
 
 pub(crate) const DUTY: Duty = Duty {
@@ -21,6 +22,9 @@ pub(crate) const DUTY: Duty = Duty {
 
 /// How far tasks of one kind are counted. Beyond, the log says "or more".
 const COUNT_LIMIT: usize = 10_000;
+
+/// For how long tasks of a newer version must have been due: while a release is rolled out, others take them.
+const NEWER_AFTER: Duration = Duration::from_secs(60);
 
 /// How many kinds are looked at. A program has some dozens; more are a program that makes names up.
 const KIND_LIMIT: usize = 1_000;
@@ -42,12 +46,8 @@ async fn take(core: &Core) -> bool {
             "cannot look whether ids of tasks come again"
         ),
     }
-    match store.census(COUNT_LIMIT, KIND_LIMIT).await {
-        Ok(kinds) => {
-            let unserved = kinds.iter().filter(|kind| !core.serves(kind));
-            unserved.for_each(|kind| log(core, kind));
-            true
-        }
+    match count(core, &mut store).await {
+        Ok(()) => true,
         Err(error) => {
             tracing::warn!(
                 error = error_text(&error),
@@ -58,6 +58,47 @@ async fn take(core: &Core) -> bool {
     }
 }
 
+async fn count(core: &Core, store: &mut Store<'static>) -> Result<(), Error> {
+    let kinds = store.census(COUNT_LIMIT, KIND_LIMIT).await?;
+    let unserved = kinds.iter().filter(|kind| !core.serves(kind));
+    unserved.for_each(|kind| log(core, kind));
+    let queues: Vec<String> = core
+        .queue_names
+        .iter()
+        .map(|name| name.to_string())
+        .collect();
+    let known = core.registry.known();
+    let newer = store
+        .newer(&queues, &known, COUNT_LIMIT, NEWER_AFTER)
+        .await?;
+    newer.iter().for_each(log_newer);
+    Ok(())
+}
+
+fn log_newer(kind: &NewerRow) {
+    let NewerRow {
+        queue,
+        task_type,
+        payload_version,
+        waiting,
+    } = kind;
+    let or_more = or_more(*waiting);
+    tracing::warn!(
+        queue,
+        task_type,
+        payload_version,
+        waiting,
+        "newer than this worker decodes: {task_type} of version {payload_version}, {waiting}{or_more} waiting; deploy a worker that knows it"
+    );
+}
+
+fn or_more(waiting: i64) -> &'static str {
+    match usize::try_from(waiting) {
+        Ok(waiting) if waiting >= COUNT_LIMIT => " or more",
+        _ => "",
+    }
+}
+
 fn log(core: &Core, kind: &CensusRow) {
     let CensusRow {
         queue,
@@ -65,10 +106,7 @@ fn log(core: &Core, kind: &CensusRow) {
         waiting,
         ..
     } = kind;
-    let or_more = match usize::try_from(*waiting) {
-        Ok(waiting) if waiting >= COUNT_LIMIT => " or more",
-        _ => "",
-    };
+    let or_more = or_more(*waiting);
     let is_known = kind.type_is_known || core.registry.find(task_type).is_some();
     if !is_known {
         let hint = match core.registry.similar_to(task_type) {
