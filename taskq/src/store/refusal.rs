@@ -31,7 +31,7 @@ impl Refusal {
         let error: &PgDatabaseError = error.try_downcast_ref()?;
         Some(Self {
             code,
-            message: error.message().to_owned(),
+            message: own_message(error.message()).to_owned(),
             detail: error.detail().map(str::to_owned),
             constraint: error.constraint().map(str::to_owned),
         })
@@ -65,6 +65,12 @@ impl Refusal {
         let stored = serde_json::to_string(&stored).unwrap_or_else(|_| "{}".to_owned());
         in_ascii(&stored)
     }
+}
+
+/// Takes a message of our own statements out of the one in which Postgres wraps it: they fail by a cast.
+fn own_message(message: &str) -> &str {
+    const OWN: &str = "a trigger has kept a task from where it goes";
+    if message.contains(OWN) { OWN } else { message }
 }
 
 impl fmt::Display for Refusal {

@@ -24,6 +24,7 @@ use super::shared::Core;
 use super::trouble::Said;
 use crate::attempt::verdict::{Settlement, Verdict};
 use crate::error::BoxError;
+use crate::lane::suspects::must_run_alone;
 use crate::store::ClaimedTask;
 use crate::task::declaration::Delivery;
 
@@ -46,9 +47,21 @@ pub(crate) async fn run(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Se
             // The receiver is there for as long as handlers run.
             let _ = outcomes.send(settlement).await;
         }
+        if must_run_alone(task.crashes) {
+            // Boxed: it is rare.
+            Box::pin(until_written(&core, &task)).await;
+        }
         buffer.record_ended(&task, &core.room);
         // Handlers that never wait must not keep the thread from others.
         tokio::task::consume_budget().await;
+    }
+}
+
+/// Waits until the outcome of a task is written, so that the next suspect, which may kill the process, is not charged
+/// to this one.
+async fn until_written(core: &Core, task: &ClaimedTask) {
+    while core.held.remaining(task.lease_id).is_some() && !core.stop.gently.is_cancelled() {
+        sleep(Duration::from_millis(5)).await;
     }
 }
 
