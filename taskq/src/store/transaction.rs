@@ -6,13 +6,13 @@ use futures_util::StreamExt;
 use sqlx::{AssertSqlSafe, Either, Error, PgConnection, Row, raw_sql};
 use uuid::Uuid;
 
-use super::Schema;
 use super::interruption::{is_forbidden, is_interruption, mixes_up_statements};
 use super::leave::storable;
 use super::session::{
     BEGIN, CLEAN, FreshSession, Habits, NAMED_STATEMENTS, RESET, RESET_STATEMENTS, RESET_USER,
     RESET_USER_STATEMENTS, SAVEPOINT, literal,
 };
+use super::{Refusal, Schema};
 use crate::attempt::verdict::Verdict;
 use crate::error::of_database;
 use crate::faults::{self, crash_point};
@@ -284,6 +284,13 @@ impl CompletionError {
             deallocates: self.was_accepted && of_database(&self.error).any(mixes_up_statements),
             changes_role: self.was_accepted && is_forbidden(&self.error),
         }
+    }
+
+    /// Returns why a statement of ours is refused, if one is.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        self.was_accepted
+            .then(|| Refusal::of(&self.error))
+            .flatten()
     }
 
     pub(crate) fn of_leftover(self) -> Self {

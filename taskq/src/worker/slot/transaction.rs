@@ -12,6 +12,9 @@
 //! blame: the task waits again, uncharged (see [`returns`](super::returns)). What is written about it then takes the
 //! way of all other outcomes. It counts only if the lease is still there, so it cannot undo a commit whose answer
 //! was lost.
+//!
+//! Where Postgres refuses to keep the completed task, all of it is undone. The task waits again, uncharged, and the
+//! worker that was refused completes it the next time without keeping it.
 
 use std::io;
 use std::pin::pin;
@@ -276,11 +279,14 @@ impl Session {
         let core = execution.core;
         let fresh = core.fresh_session().await.map_err(CompletionError::ours)?;
         let task_type = execution.registration.task_type;
+        let is_kept =
+            execution.keeps_completed() && !core.returns.is_not_kept(execution.task.task_id);
+        let habits = core.habits.of(task_type);
         let completion = Completion {
             schema: core.settings.schema,
             lease_id: execution.task.lease_id,
-            kept: execution.keeps_completed().then_some(verdict),
-            habits: core.habits.of(task_type),
+            kept: is_kept.then_some(verdict),
+            habits,
         };
         let completed = self.own.complete(&mut self.tx, fresh, &completion);
         match unless_left_over(execution, self.backend, completed).await {
@@ -293,7 +299,12 @@ impl Session {
             }
             Err(failure) if store::is_lease_gone(&failure.error) => Ok(Ended::Lost),
             Err(failure) => {
-                core.habits.learn(task_type, failure.habits());
+                let learned = failure.habits();
+                core.habits.learn(task_type, learned);
+                // What the next completion is better prepared for may be no refusal then.
+                if is_kept && habits.and(learned) == habits {
+                    stop_keeping(execution, &failure);
+                }
                 Err(failure)
             }
         }
@@ -335,6 +346,18 @@ impl Session {
             };
             self.is_usable = step(clean).await.is_ok();
         }
+    }
+}
+
+/// Where Postgres refuses to keep a task, lets the next attempt complete without that: the work must not be given up
+/// for the sake of what would remain of it.
+fn stop_keeping(execution: &Execution<'_>, failure: &CompletionError) {
+    if let Some(refusal) = failure.refusal() {
+        tracing::error!(
+            "Postgres refuses to keep a completed task; it runs again, and is not kept: {refusal}"
+        );
+        let returns = &execution.core.returns;
+        returns.record_not_kept(execution.task.task_id);
     }
 }
 
