@@ -13,11 +13,13 @@ const CHECK: &str = include_str!("../../taskq/src/store/sql/check/check_waiting.
 const SETTLE: &str = concat!(
     include_str!("../../taskq/src/store/sql/leave/settle.sql"),
     include_str!("../../taskq/src/store/sql/leave/shrink.sql"),
+    include_str!("../../taskq/src/store/sql/leave/keep.sql"),
     include_str!("../../taskq/src/store/sql/leave/move.sql")
 );
 const RESCUE: &str = concat!(
     include_str!("../../taskq/src/store/sql/leave/rescue.sql"),
     include_str!("../../taskq/src/store/sql/leave/shrink.sql"),
+    include_str!("../../taskq/src/store/sql/leave/keep.sql"),
     include_str!("../../taskq/src/store/sql/leave/move.sql")
 );
 const COMPLETE: &str = include_str!("../../taskq/src/store/sql/leave/complete.sql");

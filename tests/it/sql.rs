@@ -22,18 +22,24 @@ fn texts(file: &Path) -> Vec<String> {
     let read = |path: &Path| fs::read_to_string(path).expect("readable");
     let text = read(file);
     let part = |name: &str| file.with_file_name(name);
-    let middle = part("shrink.sql");
-    let ends = ["move.sql", "refused.sql", "completed.sql"].map(part);
-    if *file == middle || ends.contains(&file.to_path_buf()) {
+    let ends = [
+        &["keep.sql", "move.sql"][..],
+        &["refused.sql"],
+        &["keep.sql", "completed.sql"],
+        &["completed.sql"],
+    ];
+    let is_part = |name: &&str| file.ends_with(name);
+    if is_part(&"shrink.sql") || ends.iter().any(|end| end.iter().any(|name| is_part(&name))) {
         return Vec::new();
     }
     if text.ends_with(",\n") {
-        let middle = read(&middle);
+        let middle = read(&part("shrink.sql"));
+        let texts = |end: &&[&str]| end.iter().map(|name| read(&part(name))).collect::<String>();
         return ends
             .iter()
             // What vanished workers held has not completed.
-            .filter(|end| !(file.ends_with("rescue.sql") && end.ends_with("completed.sql")))
-            .map(|end| format!("{text}{middle}{}", read(end)))
+            .filter(|end| !(file.ends_with("rescue.sql") && end.contains(&"completed.sql")))
+            .map(|end| format!("{text}{middle}{}", texts(end)))
             .collect();
     }
     vec![text]

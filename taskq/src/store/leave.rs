@@ -59,7 +59,13 @@ impl Store<'_> {
         settlements: &[Settlement],
     ) -> Result<Vec<(Uuid, i64)>, Error> {
         crash_point("before_settle");
-        let settled = self.settle_by(self.schema.sql.settle, settlements).await;
+        let are_kept = |task: &Settlement| task.verdict.is_completion() && task.keep;
+        let statement = if settlements.iter().all(are_kept) {
+            self.schema.sql.settle_kept
+        } else {
+            self.schema.sql.settle
+        };
+        let settled = self.settle_by(statement, settlements).await;
         crash_point("after_settle");
         settled
     }

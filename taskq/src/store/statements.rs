@@ -90,10 +90,11 @@ statements! {
         complete_some,
         complete_own,
         complete_own_kept,
-        settle = settle + shrink + move,
+        settle = settle + shrink + keep + move,
+        settle_kept = settle + shrink + keep + completed,
         settle_completed = settle + shrink + completed,
         settle_refused = settle + shrink + refused,
-        rescue = rescue + shrink + move,
+        rescue = rescue + shrink + keep + move,
         rescue_refused = rescue + shrink + refused,
     }
     lease { heartbeat, strays, expired, left }

@@ -1,6 +1,6 @@
--- Moves settled tasks to where their outcomes send them: the end of settle.sql and of rescue.sql, after shrink.sql.
--- Outcomes:
---   completed    gone, or into the history
+-- Moves settled tasks to where their outcomes send them: the end of settle.sql and of rescue.sql, after shrink.sql and
+-- keep.sql. Outcomes:
+--   completed    gone, or in the history, by keep.sql
 --   retry        waits again after the delay, one attempt used
 --   snooze       waits again after the delay
 --   hand_back    waits again in its old place
@@ -85,38 +85,6 @@ dead as (
     from settled
     where outcome in ('discarded', 'cancelled', 'invalid', 'quarantined')
     returning 1
-),
-history as (
-    insert into taskq.history (
-        task_id,
-        task_type,
-        payload_version,
-        payload,
-        queue,
-        priority,
-        created_at,
-        attempts,
-        errors,
-        metadata,
-        claimed_at,
-        result
-    )
-    select
-        task_id,
-        task_type,
-        payload_version,
-        payload,
-        queue,
-        priority,
-        created_at,
-        attempts + 1,
-        taskq.with_error(errors, attempts + 1, error),
-        metadata,
-        claimed_at,
-        result::jsonb
-    from settled
-    where outcome = 'completed'
-      and keep
 )
 select
     lease_id,
