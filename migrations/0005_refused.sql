@@ -25,7 +25,7 @@ create table taskq.refused (
 create index refused_task_id on taskq.refused (task_id);
 
 -- Puts off the first due task of a lane, if Postgres refuses to delete it, as a claim does: because of a foreign
--- key or a trigger of a user's. It tries, and undoes what it tried. Returns the task, what Postgres said, and
+-- key or a trigger of a user's, which may raise an error or keep the row in silence. It tries, and undoes what it tried. Returns the task, what Postgres said, and
 -- whether it let it be put off at least; nothing if the task can be claimed.
 create function taskq.put_off(
     lane_queue text,
@@ -61,6 +61,9 @@ begin
     begin
         set constraints all immediate;
         delete from taskq.task where task.task_id = put_off.task_id;
+        if not found then
+            raise exception 'a trigger or a rule keeps its row from being deleted';
+        end if;
         raise exception using errcode = 'TASKQ', message = 'it can be claimed';
     exception
         when sqlstate 'TASKQ' then
@@ -78,7 +81,7 @@ begin
                 'Postgres does not let it be claimed: ' || refusal
             )
         where task.task_id = put_off.task_id;
-        is_put_off := true;
+        is_put_off := found;
     exception
         when others then
             is_put_off := false;

@@ -114,6 +114,34 @@ async fn tasks_that_others_refer_to_are_put_off_and_their_neighbours_run() {
 }
 
 #[tokio::test]
+async fn tasks_that_a_trigger_keeps_in_silence_are_put_off_and_their_neighbours_run() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.task (task_type, payload) select 'welcome', jsonb_build_object('usr_id', n) from generate_series(1, 40) as n;
+         create function hold() returns trigger language plpgsql as $$ begin
+             if (old.payload ->> 'usr_id')::integer <= 20 then return null; end if;
+             return old;
+         end $$;
+         create trigger hold before delete on taskq.task for each row execute function hold()",
+    )
+    .await;
+    let log = Log::capture();
+    while_working(rescuer(&pool), async {
+        until("the others ran, and the held are put off", async || {
+            count_of(&pool, "errors is null or state = 'running'").await == 0
+        })
+        .await;
+    })
+    .await;
+    let put_off = "run_at > now() + interval '1 minute' and attempts = 0 and (payload ->> 'usr_id')::integer <= 20 and errors -> -1 ->> 'error' like '%a trigger or a rule keeps its row%'";
+    assert_eq!(count_of(&pool, put_off).await, 20, "{}", log.text());
+    assert_eq!(count_of(&pool, "true").await, 20);
+    let line = "Postgres does not let it be claimed: a trigger or a rule keeps its row";
+    assert_eq!(log.text().matches(line).count(), 20, "{}", log.text());
+}
+
+#[tokio::test]
 async fn a_worker_does_not_start_where_a_claim_would_delete_rows_of_others() {
     let (_database, pool) = database().await;
     execute(

@@ -13,6 +13,9 @@ use super::share::{self, Candidate, Share};
 use super::suspects::Claimable;
 use super::{Lane, LaneHead, LaneKey, Place};
 
+/// After so many claims that brought nothing, though scans saw the same first task, a lane stands still.
+const STANDS_STILL_AFTER: u32 = 3;
+
 /// The lanes of one queue, and in which of them this worker believes something to be due.
 #[derive(Debug, Default)]
 pub(crate) struct DueLanes {
@@ -34,6 +37,10 @@ struct KnownLane {
     frontier: Option<Place>,
     /// Whether other workers claimed from it at the last scan.
     is_shared: bool,
+    /// Its first task at the last scan.
+    first: Option<Place>,
+    /// How many claims in a row have brought nothing of it while that was its first task.
+    empty_claims: u32,
 }
 
 impl DueLanes {
@@ -91,6 +98,21 @@ impl DueLanes {
         // Where there are more lanes than room, chance decides which of them are served now.
         fastrand::shuffle(&mut candidates);
         share::divide(candidates, claimable, limit)
+    }
+
+    /// Returns a share of a lane that stands still, as where a trigger of a user's keeps its tasks.
+    pub(crate) fn standing_still<'a>(&self, shares: &'a [Share]) -> Option<&'a Share> {
+        shares.iter().find(|share| {
+            let known = self.lanes.get(share.at);
+            known.is_some_and(|known| known.empty_claims >= STANDS_STILL_AFTER)
+        })
+    }
+
+    /// Records that the first task of a share's lane can be claimed, or that others have it.
+    pub(crate) fn record_moving(&mut self, share: &Share) {
+        if let Some(known) = self.lanes.get_mut(share.at) {
+            known.empty_claims = 0;
+        }
     }
 
     /// Records what a scan found that ended now.
@@ -156,6 +178,10 @@ impl DueLanes {
                     .cursor
                     .record_claimed(from.max(last).unwrap_or(share.cursor));
             }
+            match count {
+                Some(_) => known.empty_claims = 0,
+                None => known.empty_claims += u32::from(is_exhausted),
+            }
             if is_exhausted {
                 known.cursor.record_exhausted();
                 known.is_due = false;
@@ -178,6 +204,8 @@ impl KnownLane {
             mark: (!head.lane.holds_suspects()).then(|| Mark::new(now, cleared)),
             frontier: head.frontier,
             is_shared: head.is_shared,
+            first: None,
+            empty_claims: 0,
             lane: head.lane,
         };
         known.record_due(head.first, head.due_in, now);
@@ -207,6 +235,10 @@ impl KnownLane {
     }
 
     fn record_due(&mut self, first: Option<Place>, due_in: Duration, now: Instant) {
+        if self.first != first {
+            self.first = first;
+            self.empty_claims = 0;
+        }
         self.is_due = first.is_some() && due_in.is_zero();
         let is_later = first.is_some() && !due_in.is_zero();
         self.due_later = is_later.then(|| now + due_in);

@@ -37,6 +37,12 @@ impl Claimer {
         if shares.is_empty() {
             return Ok(Vec::new());
         }
+        if let Some(share) = queue.lanes.standing_still(&shares) {
+            if self.put_off(at, share).await? {
+                return Ok(Vec::new());
+            }
+            self.queues[at].lanes.record_moving(share);
+        }
         self.reserve(at, &mut shares).await?;
         let queue = &mut self.queues[at];
         let request = ClaimRequest {
@@ -77,10 +83,22 @@ impl Claimer {
         let Some(share) = queue.refused.record_refused(shares) else {
             return Ok(());
         };
-        let Some(head) = self.store.put_off(&queue.name, share, PUT_OFF).await? else {
+        match self.put_off(at, share).await? {
+            true => Ok(()),
             // Another worker has it, or what was in the way is something else.
-            return Err(error);
+            false => Err(error),
+        }
+    }
+
+    /// Puts off the first task of a share's lane, if Postgres does not let a claim take it. Returns whether that is so.
+    async fn put_off(&mut self, at: usize, share: &Share) -> Result<bool, Error> {
+        let queue = &mut self.queues[at];
+        let Some(head) = self.store.put_off(&queue.name, share, PUT_OFF).await? else {
+            return Ok(false);
         };
+        let mut alone = [share.clone()];
+        alone[0].limit = 1;
+        queue.refused.record_refused(&alone);
         let (task_id, refusal) = (head.place.task_id, head.refusal);
         let task_type = &share.lane.task_type;
         if head.is_put_off {
@@ -98,9 +116,9 @@ impl Claimer {
             let opens = Instant::now() + CLOSED_FOR;
             queue.refused.close(&share.lane, opens);
             let passed = [(share.lane.key(), head.place)];
-            queue.lanes.record_claimed(shares, share.limit, &passed);
+            queue.lanes.record_claimed(&alone, 1, &passed);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn room_for(&self, at: usize, claimable: Claimable) -> usize {
