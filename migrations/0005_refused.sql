@@ -25,8 +25,9 @@ create table taskq.refused (
 create index refused_task_id on taskq.refused (task_id);
 
 -- Puts off the first due task of a lane, if Postgres refuses to delete it, as a claim does: because of a foreign
--- key or a trigger of a user's, which may raise an error or keep the row in silence. It tries, and undoes what it tried. Returns the task, what Postgres said, and
--- whether it let it be put off at least; nothing if the task can be claimed.
+-- key or a trigger of a user's, which may raise an error or keep the row in silence. It tries, and undoes what it
+-- tried. Returns the task, what Postgres said, and whether it let it be put off at least; nothing if the task can be
+-- claimed.
 create function taskq.put_off(
     lane_queue text,
     lane_task_type text,
