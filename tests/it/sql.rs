@@ -29,7 +29,7 @@ fn texts(file: &Path) -> Vec<String> {
         &["completed.sql"],
     ];
     let is_part = |name: &&str| file.ends_with(name);
-    if is_part(&"shrink.sql") || ends.iter().any(|end| end.iter().any(|name| is_part(&name))) {
+    if is_part(&"shrink.sql") || ends.iter().any(|end| end.iter().any(is_part)) {
         return Vec::new();
     }
     if text.ends_with(",\n") {
