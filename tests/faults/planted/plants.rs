@@ -103,14 +103,17 @@ pub(crate) const RESERVED_IS_CLAIMED: Plant = Plant {
     )],
 };
 
+const LEFT_IN_LEASE: &str = "taskq.left_in(held::taskq.lease)";
+const ALL_OF_LEASE: &str =
+    r#"taskq.left_in(jsonb_populate_record(held::taskq.lease, '{"done": []}'))"#;
+
 /// An outcome counts for a task that has already left its lease.
 pub(crate) const OUTCOME_TWICE: Plant = Plant {
     name: "outcome_twice",
-    edits: &[edit(
-        "settle",
-        "taskq.left_in(held::taskq.lease)",
-        r#"taskq.left_in(jsonb_populate_record(held::taskq.lease, '{"done": []}'))"#,
-    )],
+    edits: &[
+        edit("settle", LEFT_IN_LEASE, ALL_OF_LEASE),
+        edit("settle_kept", LEFT_IN_LEASE, ALL_OF_LEASE),
+    ],
 };
 
 /// Heartbeats extend what belongs to the worker, not what it holds in memory. And it does not look for what it does

@@ -194,7 +194,7 @@ async fn return_or_charge(execution: &Execution<'_>, interrupted: Interrupted) -
         tracing::warn!(
             error,
             ?pause,
-            "the task's transaction was interrupted, not by its handler; the task runs again, and this attempt does not count{again}"
+            "the task's transaction was not completed; the task runs again, and this attempt does not count{again}"
         );
     }
     tokio::select! {
