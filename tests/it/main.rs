@@ -9,6 +9,7 @@ mod enqueue;
 mod enqueued;
 mod guide;
 mod history;
+mod ids;
 mod invalid;
 mod lease;
 mod listen;
