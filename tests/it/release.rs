@@ -1,6 +1,9 @@
 //! Two releases of a program, as processes: a task type of version 1, and of version 2 with an upgrade.
 
+use std::fs::{self, File};
+use std::path::PathBuf;
 use std::process::Stdio;
+use std::thread;
 
 use sqlx::{PgPool, query_as};
 use taskq::testing::Database;
@@ -22,19 +25,41 @@ async fn deliveries() -> (Database, PgPool) {
     (database, pool)
 }
 
-/// Starts a release, which ends with its test at the latest.
-fn start(release: &str, database: &Database, arguments: &[&str]) -> Child {
-    Command::new(release)
+/// A process of a release, which ends with its test at the latest. Where the test fails, it shows what it said.
+struct Release {
+    process: Child,
+    log: PathBuf,
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            let first = log.lines().count().saturating_sub(200);
+            let last: Vec<&str> = log.lines().skip(first).collect();
+            println!("{}:\n{}", self.log.display(), last.join("\n"));
+        }
+        let _ = fs::remove_file(&self.log);
+    }
+}
+
+fn start(release: &str, database: &Database, arguments: &[&str]) -> Release {
+    let log = std::env::temp_dir().join(format!("taskq-release-{:016x}", fastrand::u64(..)));
+    let process = Command::new(release)
         .args(arguments)
         .env("DATABASE_URL", database.url())
         .stdin(Stdio::null())
+        .stderr(File::create(&log).expect("a file"))
         .kill_on_drop(true)
         .spawn()
-        .expect("it starts")
+        .expect("it starts");
+    Release { process, log }
 }
 
-async fn ends(mut process: Child) {
-    let ended = timeout(LIMIT, process.wait()).await.expect("in time");
+async fn ends(mut release: Release) {
+    let ended = timeout(LIMIT, release.process.wait())
+        .await
+        .expect("in time");
     assert!(ended.expect("it ended").success());
 }
 
@@ -44,8 +69,8 @@ async fn enqueue(release: &str, database: &Database, first: i64, last: i64) {
 }
 
 /// Stops a worker in order, so that it writes its counters.
-async fn stop(worker: Child) {
-    terminate(&worker);
+async fn stop(worker: Release) {
+    terminate(&worker.process);
     ends(worker).await;
 }
 

@@ -2,14 +2,22 @@
 
 use std::env;
 use std::error::Error;
+use std::io::stderr;
 use std::time::Duration;
 
 use sqlx::postgres::PgPoolOptions;
 use taskq::handler::TaskSet;
 use taskq::{Payload, Worker};
+use tracing::Level;
 
-/// Does `work`, until SIGTERM, or `enqueue FIRST LAST`: a task for each number, each in a transaction.
+/// Does `work`, until SIGTERM, or `enqueue FIRST LAST`: a task for each number, each in a transaction. Says on stderr
+/// what it does.
 pub async fn main<T: TaskSet, P: Payload>(payload: fn(i64) -> P) -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(Level::DEBUG)
+        .with_writer(stderr)
+        .init();
     let pool = PgPoolOptions::new()
         .max_connections(15)
         .connect(&env::var("DATABASE_URL")?)
