@@ -245,18 +245,6 @@ revoke execute on function taskq.prune_history_day(interval) from public;
 revoke execute on function taskq.take_back(bigint) from public;
 revoke execute on function taskq.advance_ids() from public;
 
--- A payload is measured as it is when it is read. A compressed one that came from another table passed the
--- old check by its size as stored, and was refused when it was to wait again. Tasks that wait already are not
--- looked at.
-alter table taskq.task
-    drop constraint task_payload_size,
-    add constraint task_payload_size check (
-        case
-            when pg_column_compression(payload) is null then pg_column_size(payload)
-            else pg_column_size(jsonb_build_array(payload))
-        end <= 1048576
-    ) not valid;
-
 create or replace view taskq.tasks as
 select
     task_id,

@@ -405,6 +405,6 @@ async fn a_payload_that_the_table_finds_too_large_is_named() {
     }
     let error = Note::enqueue(&mut db, "x".repeat(2_000)).await;
     let text = error.expect_err("refused").to_string();
-    let expected = "the payload of `note` is about 2,020 bytes long, and the table does not take it though it may have 1,048,576: the constraint `task_payload_size` was changed, or a trigger makes it larger";
+    let expected = "the payload of `note` is about 2,020 bytes long, and the table does not take it though it may have 1,048,576: the check `task_payload_size` was changed, or a trigger makes it larger";
     assert_eq!(text, expected);
 }

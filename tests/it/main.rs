@@ -2,6 +2,7 @@
 
 mod charge;
 mod check;
+mod checks;
 mod claim;
 mod cli;
 mod cluster;

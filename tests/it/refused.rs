@@ -615,13 +615,13 @@ async fn a_document_that_is_small_as_stored_is_measured_as_it_is_read() {
     // One that waits since before that, or was let in by its owner, does not keep others from going on.
     execute(
         &pool,
-        "alter table taskq.task drop constraint task_payload_size;
+        "alter table taskq.task drop constraint task_checks;
          insert into taskq.task (task_type, payload) select 'unknown', doc from outbox;
          insert into taskq.task (task_type, payload) select 'unknown', '{\"usr_id\": 1}' from generate_series(1, 30)",
     )
     .await;
     leave_behind(&pool).await;
-    execute(&pool, "alter table taskq.task add constraint task_payload_size check (pg_column_size(payload) <= 1048576)").await;
+    execute(&pool, "alter table taskq.task add constraint size_as_stored check (pg_column_size(payload) <= 1048576)").await;
     while_working(rescuer(&pool), async {
         until("rescued", async || {
             one::<i64>(&pool, "select count(*) from taskq.lease").await == 0

@@ -81,7 +81,7 @@ impl fmt::Display for EnqueueError {
                 limit,
             } if size <= limit => write!(
                 f,
-                "{} is about {} bytes long, and the table does not take it though it may have {}: the constraint `task_payload_size` was changed, or a trigger makes it larger",
+                "{} is about {} bytes long, and the table does not take it though it may have {}: the check `task_payload_size` was changed, or a trigger makes it larger",
                 Subject(task_type, *index),
                 Count(*size),
                 Count(*limit)

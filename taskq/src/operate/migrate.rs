@@ -43,6 +43,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "refused",
         sql: include_str!("../../migrations/0005_refused.sql"),
     },
+    Migration {
+        version: 6,
+        name: "checks",
+        sql: include_str!("../../migrations/0006_checks.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.
