@@ -467,6 +467,17 @@ mod tests {
         chunks(payloads).map(<[_]>::len).collect()
     }
 
+    fn size_of_future<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Each enqueue moves it into a box.
+    #[test]
+    fn the_future_of_an_enqueue_is_small() {
+        let size = size_of_future(insert);
+        assert!(size < 4_096, "{size} bytes");
+    }
+
     #[test]
     fn many_payloads_are_sent_in_messages_of_a_bounded_size() {
         assert!(lengths(&[]).is_empty());

@@ -74,7 +74,8 @@ impl Link {
         let was_in_doubt = std::mem::replace(&mut self.is_in_doubt, true);
         let mut connection = match self.connection.take() {
             Some(connection) => Borrowed(Some(connection)),
-            None => self.connect(was_in_doubt).await?,
+            // Rare, and large: whoever makes a call would carry it along.
+            None => Box::pin(self.connect(was_in_doubt)).await?,
         };
         if self.plans.are_old(Instant::now()) {
             within(raw_sql(PLAN_ANEW).execute(connection.get())).await?;
