@@ -64,7 +64,7 @@ impl Store<'_> {
             .bind(run_at)
             .bind(delay)
             .bind(saturating_i16(declared.version));
-        self.call(async |db| query.fetch_all(db).await).await
+        self.call(async |db| query.fetch_one(db).await).await
     }
 }
 
