@@ -1,4 +1,4 @@
--- Checks a task in one function, so that an enqueue costs half of what it did.
+-- Makes an enqueue cheaper: one function checks a task, and its index looks for no duplicates.
 
 -- Raises the error of a rule that a task breaks. Not called for null, where none is broken.
 create function taskq.refuse_task(broken text) returns boolean
@@ -109,6 +109,9 @@ alter table taskq.task
             metadata
         )
     ) not valid;
+
+-- No two entries are alike, for each has its task_id. Postgres looks for such before each split of a page.
+alter index taskq.task_lane set (deduplicate_items = off);
 
 insert into taskq.migration (version, name, oldest_binary)
 values (6, 'checks', 2);
