@@ -7,6 +7,8 @@
 create role taskq_enqueue;
 grant usage on schema taskq to taskq_enqueue;
 grant insert, select (task_id) on taskq.task to taskq_enqueue;
+-- What it may do with waiting tasks by their keys, `on_conflict` says. Leave it out where it enqueues none that is unique.
+grant execute on function taskq.take_keys to taskq_enqueue;
 
 -- To read results it has to see where tasks are, and so their payloads: grant it taskq_read below.
 
@@ -15,11 +17,12 @@ create role taskq_worker;
 grant usage on schema taskq to taskq_worker;
 grant select, insert, update, delete
 on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.sleeper,
-    taskq.counter, taskq.frontier, taskq.refused
+    taskq.counter, taskq.frontier, taskq.refused, taskq.unique_key
 to taskq_worker;
 grant select on taskq.migration, taskq.tasks to taskq_worker;
 grant execute on function
-    taskq.prune_history(interval), taskq.prune_history_day(interval), taskq.advance_ids(), taskq.take_back(bigint)
+    taskq.prune_history(interval), taskq.prune_history_day(interval), taskq.advance_ids(), taskq.take_back(bigint),
+    taskq.take_keys, taskq.prune_keys
 to taskq_worker;
 
 -- A reader: dashboards, and people at three in the morning.
@@ -27,5 +30,5 @@ create role taskq_read;
 grant usage on schema taskq to taskq_read;
 grant select
 on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.migration, taskq.tasks,
-    taskq.counter, taskq.refused
+    taskq.counter, taskq.refused, taskq.unique_key
 to taskq_read;

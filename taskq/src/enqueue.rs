@@ -15,9 +15,10 @@ use sqlx::PgConnection;
 
 use crate::error::EnqueueError;
 use crate::json::{self, MAX_STORED_SIZE};
-use crate::store::{Copy, Schema, Store, is_too_large, refused_row};
+use crate::store::{Copy, Schema, Store, holder_of_key, is_too_large, refused_row};
 use crate::task::options::{EnqueueOptions, Start};
 use crate::task::payload::{Payload, TaskType, Unwritable, write};
+use crate::task::unique::{EnqueueOutcome, Unique};
 
 /// The most tasks that one statement inserts. More are inserted by further statements.
 const MAX_TASKS_AT_ONCE: usize = 10_000;
@@ -78,7 +79,7 @@ enum State<'c> {
         payload: Result<Box<RawValue>, EnqueueError>,
         schema: Schema,
     },
-    Inserting(BoxFuture<'c, Result<(i64, Schema), EnqueueError>>),
+    Inserting(BoxFuture<'c, Result<(i64, EnqueueOutcome, Schema), EnqueueError>>),
     Finished,
 }
 
@@ -141,6 +142,42 @@ impl<P: Payload> Enqueue<'_, P> {
         self.with(|options| options.metadata.set(name, value))
     }
 
+    /// Says that one task of each key may be there, in place of what its type says: see [`Unique`].
+    pub fn unique(self, unique: Unique) -> Self {
+        self.with(|options| options.unique = Some(unique))
+    }
+
+    /// Sets the key of which one task of this type may be there, in place of one by the payload: see [`Unique`].
+    ///
+    /// ```no_run
+    /// # #[taskq::task] async fn send_email_welcome(usr_id: i64) {}
+    /// # async fn f(tx: &mut sqlx::PgConnection) -> Result<(), taskq::EnqueueError> {
+    /// SendEmailWelcome::enqueue(tx, 42).unique_key("welcome:42").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn unique_key(self, key: impl Into<String>) -> Self {
+        let key = key.into();
+        self.with(|options| options.unique_key = Some(key))
+    }
+
+    /// Waits for quiet: runs the task when no other with its key was enqueued for so long, with the payload that came
+    /// last, and at the latest ten times as long after the first. [`OnConflict::PushBack`] says another time.
+    ///
+    /// ```no_run
+    /// # #[taskq::task] async fn index_document(document_id: i64) {}
+    /// # async fn f(tx: &mut sqlx::PgConnection) -> Result<(), taskq::EnqueueError> {
+    /// IndexDocument::enqueue(tx, 42).debounce(std::time::Duration::from_secs(5)).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// [`OnConflict::PushBack`]: crate::unique::OnConflict::PushBack
+    pub fn debounce(self, delay: Duration) -> Self {
+        self.with(|options| {
+            options.start = Start::After(delay);
+            options.debounce = Some(delay);
+        })
+    }
+
     /// Enqueues into the tables of another schema than `taskq`.
     pub fn schema(mut self, other: Schema) -> Self {
         if let State::Building { schema, .. } = &mut self.state {
@@ -194,14 +231,26 @@ async fn insert(
     options: EnqueueOptions,
     payload: Result<Box<RawValue>, EnqueueError>,
     schema: Schema,
-) -> Result<(i64, Schema), EnqueueError> {
+) -> Result<(i64, EnqueueOutcome, Schema), EnqueueError> {
     options.check(&task_type.options)?;
     let mut store = Store::on(conn, schema);
-    let payload = payload?;
-    match store.enqueue(&task_type, &options, &payload).await {
-        Ok(task_id) => Ok((task_id, schema)),
+    let payload = [payload?];
+    let enqueued = match options.unique(&task_type.options) {
+        None => {
+            let task_id = store.enqueue(&task_type, &options, &payload[0]).await;
+            task_id.map(|task_id| (task_id, EnqueueOutcome::Created))
+        }
+        // Rare, and large.
+        Some(unique) => {
+            let taken = store.enqueue_unique(&task_type, &options, &unique, &payload);
+            let taken = Box::pin(taken).await;
+            taken.and_then(|taken| taken.first().copied().ok_or(sqlx::Error::RowNotFound))
+        }
+    };
+    match enqueued {
+        Ok((task_id, outcome)) => Ok((task_id, outcome, schema)),
         Err(error) => Err(refused_by_table(task_type.name, error, || {
-            (None, json::stored_size(&payload))
+            (None, json::stored_size(&payload[0]))
         })),
     }
 }
@@ -210,15 +259,20 @@ async fn insert(
 #[non_exhaustive]
 pub struct Enqueued<P> {
     /// The id of the task, unique for ever and the same in every attempt.
+    ///
+    /// Of a task type that is [`unique`](crate::unique::Unique) it may be an older task, which `outcome` tells.
     pub task_id: i64,
+    /// What the enqueue did.
+    pub outcome: EnqueueOutcome,
     pub(crate) schema: Schema,
     payload: PhantomData<fn() -> P>,
 }
 
 impl<P> Enqueued<P> {
-    fn new((task_id, schema): (i64, Schema)) -> Self {
+    fn new((task_id, outcome, schema): (i64, EnqueueOutcome, Schema)) -> Self {
         Self {
             task_id,
+            outcome,
             schema,
             payload: PhantomData,
         }
@@ -229,6 +283,7 @@ impl<P> fmt::Debug for Enqueued<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Enqueued")
             .field("task_id", &self.task_id)
+            .field("outcome", &self.outcome)
             .finish()
     }
 }
@@ -269,7 +324,8 @@ pub fn enqueue_many<P: Payload, I: IntoIterator<Item = P>>(
 /// Enqueues very many tasks of one type in the caller's transaction, by `COPY`, and returns how many.
 ///
 /// About as fast as Postgres takes rows in, and in the memory of a few thousand of them, however many
-/// there are. What it saves is the ids: to have them, use [`enqueue_many`].
+/// there are. What it saves is the ids: to have them, use [`enqueue_many`]. Tasks of a type that is
+/// [`unique`](crate::unique::Unique) are inserted as by `enqueue_many`, and it returns how many were created.
 ///
 /// ```no_run
 /// # #[taskq::task] async fn send_email_welcome(usr_id: i64, locale: Option<String>) {}
@@ -336,12 +392,25 @@ impl Schema {
             let task_type = TaskType::of::<P>();
             let mut enqueued = Vec::new();
             for chunk in chunks(&payloads?) {
-                let inserted = store.enqueue_many(&task_type, chunk).await;
-                let task_ids = inserted.map_err(|error| {
+                let inserted = match &task_type.options.unique {
+                    None => {
+                        let task_ids = store.enqueue_many(&task_type, chunk).await;
+                        let created = |task_id| (task_id, EnqueueOutcome::Created);
+                        task_ids.map(|ids| ids.into_iter().map(created).collect::<Vec<_>>())
+                    }
+                    Some(unique) => {
+                        let options = EnqueueOptions::default();
+                        let taken = store.enqueue_unique(&task_type, &options, unique, chunk);
+                        Box::pin(taken).await
+                    }
+                };
+                let inserted = inserted.map_err(|error| {
                     refused_by_table(task_type.name, error, || largest(enqueued.len(), chunk))
                 })?;
-                let task_ids = task_ids.into_iter();
-                enqueued.extend(task_ids.map(|task_id| Enqueued::new((task_id, self))));
+                let inserted = inserted.into_iter();
+                enqueued.extend(
+                    inserted.map(|(task_id, outcome)| Enqueued::new((task_id, outcome, self))),
+                );
             }
             Ok(enqueued)
         }
@@ -366,6 +435,12 @@ impl Schema {
     {
         let task_type = TaskType::of::<P>();
         let payloads = payloads.into_iter();
+        if task_type.options.unique.is_some() {
+            // `COPY` asks for no keys.
+            let enqueued = self.enqueue_many(conn, payloads).await?;
+            let created = |it: &&Enqueued<P>| it.outcome == EnqueueOutcome::Created;
+            return Ok(u64::try_from(enqueued.iter().filter(created).count()).unwrap_or(u64::MAX));
+        }
         let refused = |error| {
             let row = refused_row(&error);
             // Its payload is gone by now.
@@ -434,6 +509,9 @@ fn refused_by_table(
     error: sqlx::Error,
     which: impl FnOnce() -> (Option<usize>, usize),
 ) -> EnqueueError {
+    if let Some(task_id) = holder_of_key(&error) {
+        return EnqueueError::Duplicate { task_type, task_id };
+    }
     if !is_too_large(&error) {
         return error.into();
     }

@@ -140,11 +140,17 @@ pub use crate::operate::migrate::migrate;
 pub use crate::operate::result::{TaskResult, result};
 pub use crate::store::Schema;
 pub use crate::task::payload::Payload;
+pub use crate::task::unique::EnqueueOutcome;
 pub use crate::worker::{Worker, WorkerBuilder, shutdown_signal};
 
 /// What a handler decides about its task, beside success and failure: errors that say so.
 pub mod outcome {
     pub use crate::attempt::verbs::{Decision, cancel, discard, retry_in, snooze};
+}
+
+/// Of which tasks one at a time may be there: [`Unique`](unique::Unique).
+pub mod unique {
+    pub use crate::task::unique::{OnConflict, Unique, Until};
 }
 
 /// What a handler is made of, for those that no `async fn` expresses: [`Task`](handler::Task) by hand.

@@ -36,4 +36,5 @@ mod support;
 mod transaction;
 mod trouble;
 mod typed;
+mod unique;
 mod unknown;

@@ -49,6 +49,14 @@ pub enum EnqueueError {
         /// What is wrong with it, and what is allowed.
         problem: String,
     },
+    /// Another task has the key, and the enqueue was to fail for that:
+    /// [`OnConflict::Error`](crate::unique::OnConflict::Error). The caller's transaction is aborted.
+    Duplicate {
+        /// The task type.
+        task_type: &'static str,
+        /// The task that has the key.
+        task_id: i64,
+    },
     /// Postgres refused the insert, or could not be reached.
     Database(sqlx::Error),
 }
@@ -97,6 +105,10 @@ impl fmt::Display for EnqueueError {
                 Subject(task_type, *index),
                 Count(*size),
                 Count(*limit)
+            ),
+            Self::Duplicate { task_type, task_id } => write!(
+                f,
+                "task {task_id} of the type `{task_type}` has the key already"
             ),
             Self::Option { option, problem } => write!(f, "`{option}` {problem}"),
             Self::Database(error) if missing_table(error) => {

@@ -48,6 +48,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "checks",
         sql: include_str!("../../migrations/0006_checks.sql"),
     },
+    Migration {
+        version: 7,
+        name: "unique",
+        sql: include_str!("../../migrations/0007_unique.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

@@ -44,4 +44,5 @@ pub use crate::operate::result::KeepsResult;
 pub use crate::task::declaration::{Declaration, Keep, Registration, Task};
 pub use crate::task::options::TaskOptions;
 pub use crate::task::payload::Payload;
+pub use crate::task::unique::{OnConflict, Unique, Until};
 pub use crate::task::upgrade::ReadOlder;

@@ -6,11 +6,12 @@ use serde_json::value::RawValue;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgCopyIn, PgDatabaseError};
 use sqlx::types::Json;
-use sqlx::{Error, PgConnection, query_scalar};
+use sqlx::{Error, PgConnection, query_as, query_scalar};
 
 use super::{Schema, Store, saturating_i16};
 use crate::task::options::{EnqueueOptions, Start};
 use crate::task::payload::TaskType;
+use crate::task::unique::{EnqueueOutcome, Unique};
 
 /// How many bytes are gathered before they are sent.
 const BUFFER: usize = 64 * 1024;
@@ -68,6 +69,46 @@ impl Store<'_> {
     }
 }
 
+impl Store<'_> {
+    /// Inserts tasks of one type that have keys. Returns the id of the task that has the key of each, in the order given,
+    /// and what was done.
+    pub(crate) async fn enqueue_unique(
+        &mut self,
+        task_type: &TaskType,
+        options: &EnqueueOptions,
+        unique: &Unique,
+        payloads: &[Box<RawValue>],
+    ) -> Result<Vec<(i64, EnqueueOutcome)>, Error> {
+        let declared = &task_type.options;
+        let (run_at, delay) = options.start.run_at_and_delay();
+        let max_attempts = options.max_attempts.unwrap_or(declared.max_attempts);
+        let (until, within) = unique.until.word_and_seconds();
+        let (on_conflict, at_latest) = unique.on_conflict.word_and_seconds();
+        let payloads: Vec<Json<&RawValue>> =
+            payloads.iter().map(|payload| Json(&**payload)).collect();
+        let query = query_as(self.schema.sql.enqueue_unique)
+            .bind(task_type.name)
+            .bind(payloads)
+            .bind(options.queue.as_deref().unwrap_or(declared.queue))
+            .bind(options.priority.unwrap_or(declared.priority))
+            .bind(i32::from(max_attempts))
+            .bind(run_at)
+            .bind(delay)
+            .bind(saturating_i16(declared.version))
+            .bind(options.metadata.stored().map(Json))
+            .bind(options.unique_key.as_deref())
+            .bind(unique.fields)
+            .bind(until)
+            .bind(within)
+            .bind(on_conflict)
+            .bind(at_latest);
+        let taken: (Vec<i64>, Vec<String>) =
+            self.call(async |db| query.fetch_one(db).await).await?;
+        let outcomes = taken.1.iter().map(|word| EnqueueOutcome::of(word));
+        Ok(taken.0.into_iter().zip(outcomes).collect())
+    }
+}
+
 impl<'c> Copy<'c> {
     pub(crate) async fn begin(db: &'c mut PgConnection, schema: Schema) -> Result<Self, Error> {
         Ok(Self {
@@ -119,6 +160,16 @@ pub(crate) fn is_too_large(error: &Error) -> bool {
         .as_database_error()
         .and_then(DatabaseError::constraint);
     constraint == Some("task_payload_size")
+}
+
+/// Returns the task that has the key, where an enqueue was to fail for that.
+pub(crate) fn holder_of_key(error: &Error) -> Option<i64> {
+    let error: &PgDatabaseError = error.as_database_error()?.try_downcast_ref()?;
+    if error.constraint() != Some("unique_key") {
+        return None;
+    }
+    let (_, task_id) = error.detail()?.rsplit_once("task_id: ")?;
+    task_id.parse().ok()
 }
 
 /// Returns the row of a `COPY` that was refused, counted from zero, where Postgres says it in English.

@@ -24,4 +24,10 @@ impl Store<'_> {
         let query = query_scalar(self.schema.sql.prune).bind(keep.as_secs_f64());
         self.call(async |db| query.fetch_one(db).await).await
     }
+
+    /// Deletes keys of tasks that have ended, so many at the most, and returns how many.
+    pub(crate) async fn prune_keys(&mut self, most: i64) -> Result<i64, Error> {
+        let query = query_scalar(self.schema.sql.prune_keys).bind(most);
+        self.call(async |db| query.fetch_one(db).await).await
+    }
 }

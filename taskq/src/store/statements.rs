@@ -83,7 +83,7 @@ macro_rules! statements {
 }
 
 statements! {
-    enqueue { enqueue, enqueue_many, enqueue_copy }
+    enqueue { enqueue, enqueue_many, enqueue_copy, enqueue_unique }
     claim { scan, reserve, claim, put_off, listen, unlisten }
     leave {
         complete,
@@ -99,7 +99,7 @@ statements! {
     }
     lease { heartbeat, strays, expired, left }
     fleet { register, unregister, census, newer, advance_ids }
-    history { count, prune }
+    history { count, prune, prune_keys }
     operate { result, schema_exists, schema_version, cancel_backend, cancel_leftover }
     check { check_waiting, check_last, check_running, foreign_keys }
 }

@@ -4,4 +4,5 @@ pub(crate) mod declaration;
 pub(crate) mod options;
 pub(crate) mod payload;
 pub(crate) mod registry;
+pub(crate) mod unique;
 pub(crate) mod upgrade;

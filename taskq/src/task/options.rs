@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::unique::{OnConflict, Unique};
 use crate::attempt::metadata::Metadata;
 use crate::defaults;
 use crate::error::EnqueueError;
@@ -12,7 +13,7 @@ use crate::error::EnqueueError;
 pub(crate) const MAX_NAME_LENGTH: usize = 200;
 
 /// The furthest a task may be put off: a hundred years. More is a mistake of units.
-const MAX_DELAY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+pub(super) const MAX_DELAY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
 /// What a task type says of its tasks, as [`Payload::OPTIONS`](crate::Payload::OPTIONS).
 ///
@@ -40,6 +41,8 @@ pub struct TaskOptions {
     pub older_versions: u16,
     /// Whether what the handler returns is kept: see [`KeepsResult`](crate::handler::KeepsResult).
     pub keeps_result: bool,
+    /// Of which of its tasks one at a time may be there, if of any.
+    pub unique: Option<Unique>,
 }
 
 impl TaskOptions {
@@ -52,6 +55,7 @@ impl TaskOptions {
             version: 1,
             older_versions: 0,
             keeps_result: false,
+            unique: None,
         }
     }
 
@@ -93,6 +97,12 @@ impl TaskOptions {
         self
     }
 
+    /// Says that one task of each key may be there.
+    pub const fn unique(mut self, unique: Unique) -> Self {
+        self.unique = Some(unique);
+        self
+    }
+
     /// Returns the oldest version that is read.
     pub const fn oldest_version(&self) -> u16 {
         self.version.saturating_sub(self.older_versions)
@@ -113,6 +123,10 @@ pub(crate) struct EnqueueOptions {
     pub(crate) max_attempts: Option<u16>,
     pub(crate) start: Start,
     pub(crate) metadata: Metadata,
+    pub(crate) unique: Option<Unique>,
+    pub(crate) unique_key: Option<String>,
+    /// How long the task is put off with each enqueue.
+    pub(crate) debounce: Option<Duration>,
 }
 
 impl EnqueueOptions {
@@ -130,7 +144,27 @@ impl EnqueueOptions {
         if let Some(problem) = self.metadata.problem() {
             return Err(refuse("metadata", problem));
         }
-        Ok(())
+        match self.unique(declared) {
+            Some(unique) => unique.check(self.unique_key.as_deref()),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns of which tasks one at a time may be there, if of any.
+    pub(crate) fn unique(&self, declared: &TaskOptions) -> Option<Unique> {
+        let said = self.unique.or(declared.unique);
+        match self.debounce {
+            // What was said with the enqueue stands.
+            Some(delay) if !self.puts_off() => Some(said.unwrap_or_default().debounced(delay)),
+            _ => said.or_else(|| self.unique_key.is_some().then(Unique::new)),
+        }
+    }
+
+    fn puts_off(&self) -> bool {
+        matches!(
+            self.unique.map(|unique| unique.on_conflict),
+            Some(OnConflict::PushBack { .. })
+        )
     }
 }
 
@@ -170,7 +204,7 @@ pub(crate) fn name_problem(name: &str) -> Option<String> {
     }
 }
 
-fn refuse(option: &'static str, problem: String) -> EnqueueError {
+pub(super) fn refuse(option: &'static str, problem: String) -> EnqueueError {
     EnqueueError::Option { option, problem }
 }
 

@@ -6,6 +6,7 @@
 
 mod census;
 mod duty;
+mod keys;
 mod prune;
 mod rescue;
 
@@ -19,7 +20,7 @@ use crate::faults::crash_point;
 use crate::worker::shared::Core;
 
 /// Every duty of a worker.
-pub(crate) const DUTIES: &[Duty] = &[rescue::DUTY, census::DUTY, prune::DUTY];
+pub(crate) const DUTIES: &[Duty] = &[rescue::DUTY, census::DUTY, prune::DUTY, keys::DUTY];
 
 /// Does a duty now, and then once in each period, until `done`.
 pub(crate) async fn run(core: Arc<Core>, duty: &'static Duty, done: CancellationToken) {

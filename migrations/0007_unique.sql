@@ -1,0 +1,238 @@
+-- Keeps keys of which one task at a time may be there.
+
+-- Who has a key. Nothing that ends a task touches this table: whether the task that has a key still lives is looked up
+-- when another asks for the key, so tasks without one pay nothing, and no way out of a lease can forget one.
+create table taskq.unique_key (
+    task_type text    not null,
+    -- A string that was given, an object of the payload's fields, or an array with the hash of either.
+    key       jsonb   not null,
+    -- The task that has the key.
+    task_id   bigint  not null,
+    -- Until when: 'done', 'started', or 'within' a time, whatever becomes of the task.
+    until     text    not null,
+    -- Of those 'within'.
+    ends_at   timestamptz,
+    constraint unique_key_pkey primary key (task_type, key),
+    constraint unique_key_until check (
+        case until
+            when 'within' then ends_at is not null
+            else until in ('done', 'started') and ends_at is null
+        end
+    )
+);
+
+-- Returns what is stored of a key: an index cannot hold more than some kilobytes.
+create function taskq.short_key(key jsonb) returns jsonb
+language sql
+immutable
+parallel safe
+return case
+    when pg_column_size(key) <= 1000 then key
+    else jsonb_build_array('sha256', encode(sha256(convert_to(key::text, 'UTF8')), 'hex'))
+end;
+
+-- Returns the key that a payload has by some of its fields, or by all of them. A field that is null is not a field
+-- that is absent, and 1 is 1.0.
+create function taskq.payload_key(payload jsonb, fields text[]) returns jsonb
+language sql
+immutable
+parallel safe
+return case
+    when fields is null or jsonb_typeof(payload) <> 'object' then payload
+    else (
+        select coalesce(jsonb_object_agg(field, payload -> field), '{}')
+        from unnest(fields) as field
+        where payload ? field
+    )
+end;
+
+-- Tells where a task is: 'waiting', 'running', or null where it has ended.
+create function taskq.where_is(id bigint) returns text
+language sql
+stable
+return case
+    when exists (select from taskq.task where task.task_id = id) then 'waiting'
+    when exists (select from taskq.lease where id = any (lease.task_ids) and id <> all (lease.done)) then 'running'
+end;
+
+-- Gives keys to new tasks, or says which tasks have them. Returns a row for each key, in the order given: the id of
+-- the task, and whether it is to be created, is there already, or was replaced. The payload of a task that is to be
+-- created comes with it: where a key is there twice, that is the last one if `on_conflict` replaces, and else the first.
+--
+-- Keys are taken in their order, so two calls never wait for each other in a circle. A call waits for a transaction
+-- that has taken the same key and is still open.
+create function taskq.take_keys(
+    of_type text,
+    keys jsonb[],
+    payloads jsonb[],
+    until text,
+    within double precision,
+    on_conflict text,
+    of_version smallint,
+    of_queue text,
+    of_priority smallint,
+    of_max_attempts integer,
+    due_at timestamptz,
+    at_latest double precision,
+    of_metadata jsonb
+) returns table (place bigint, task_id bigint, outcome text, payload jsonb)
+language plpgsql
+-- A web server may take a key, and may neither see the tasks nor change them otherwise.
+security definer
+set search_path = pg_catalog, pg_temp
+as $take_keys$
+#variable_conflict use_column
+declare
+    replaces constant boolean := on_conflict in ('replace', 'push_back');
+    key_ends_at constant timestamptz := now() + make_interval(secs => within);
+    same record;
+    holder record;
+    new_id bigint;
+    is_new boolean;
+    tries integer;
+begin
+    if on_conflict not in ('keep', 'replace', 'push_back', 'error') then
+        raise exception 'unknown on_conflict "%": it is keep, replace, push_back or error', on_conflict
+            using errcode = 'invalid_parameter_value';
+    end if;
+    for same in
+        select
+            given.key,
+            array_agg(given.place order by given.place) as places
+        from unnest(keys) with ordinality as given (key, place)
+        group by given.key
+        order by given.key
+    loop
+        payload := payloads[same.places[case when replaces then cardinality(same.places) else 1 end]];
+        new_id := null;
+        tries := 0;
+        loop
+            -- Ids may have gaps; one that is not used is given to nobody.
+            new_id := coalesce(new_id, nextval(pg_get_serial_sequence('taskq.task', 'task_id')));
+            outcome := 'created';
+            task_id := new_id;
+            insert into taskq.unique_key (task_type, key, task_id, until, ends_at)
+            values (of_type, same.key, new_id, take_keys.until, key_ends_at)
+            on conflict do nothing;
+            exit when found;
+
+            select unique_key.task_id, unique_key.until, unique_key.ends_at
+            into holder
+            from taskq.unique_key
+            where unique_key.task_type = of_type
+              and unique_key.key = same.key
+            for update;
+            -- Whoever looks for keys of ended tasks has deleted it, or its transaction was rolled back.
+            continue when not found;
+
+            -- A statement after the lock was had, which sees all that was committed before.
+            is_new := case holder.until
+                when 'within' then holder.ends_at <= now()
+                when 'started' then taskq.where_is(holder.task_id) is distinct from 'waiting'
+                else taskq.where_is(holder.task_id) is null
+            end;
+            if is_new then
+                update taskq.unique_key
+                set task_id = new_id, until = take_keys.until, ends_at = key_ends_at
+                where unique_key.task_type = of_type
+                  and unique_key.key = same.key;
+                exit;
+            end if;
+
+            outcome := 'existing';
+            task_id := holder.task_id;
+            exit when on_conflict = 'keep';
+            if on_conflict = 'error' then
+                raise exception 'task % has the key already', holder.task_id using
+                    errcode = 'unique_violation',
+                    table = 'unique_key',
+                    constraint = 'unique_key',
+                    detail = format('task_type: %s, key: %s, task_id: %s', of_type, same.key, holder.task_id);
+            end if;
+            update taskq.task
+            set payload = take_keys.payload,
+                payload_version = of_version,
+                queue = of_queue,
+                priority = of_priority,
+                max_attempts = of_max_attempts,
+                metadata = of_metadata,
+                attempts = 0,
+                errors = null,
+                run_at = case on_conflict
+                    when 'push_back'
+                        then least(due_at, task.created_at + make_interval(secs => at_latest))
+                    else due_at
+                end
+            where task.task_id = holder.task_id;
+            if found then
+                outcome := 'replaced';
+                exit;
+            end if;
+            -- It runs, and its payload cannot be changed any more. Or it began to, or ended, a moment ago: look again.
+            tries := tries + 1;
+            exit when tries = 3;
+        end loop;
+
+        foreach place in array same.places loop
+            return next;
+            -- Those behind it came to the same key.
+            if outcome = 'created' then
+                outcome := case when replaces then 'replaced' else 'existing' end;
+            end if;
+            if on_conflict = 'error' and place < same.places[cardinality(same.places)] then
+                raise exception 'task % has the key already', task_id using
+                    errcode = 'unique_violation',
+                    table = 'unique_key',
+                    constraint = 'unique_key',
+                    detail = format('task_type: %s, key: %s, task_id: %s', of_type, same.key, task_id);
+            end if;
+        end loop;
+    end loop;
+end
+$take_keys$;
+
+-- Deletes keys of tasks that have ended, so many at the most, and returns how many. One that is taken anew meanwhile
+-- has another task then, and stays.
+create function taskq.prune_keys(most bigint) returns bigint
+language sql
+begin atomic
+    with running as materialized (
+        select unnest(lease.task_ids) as task_id
+        from taskq.lease
+        except
+        select unnest(lease.done)
+        from taskq.lease
+    ),
+    ended as materialized (
+        select unique_key.task_type, unique_key.key, unique_key.task_id
+        from taskq.unique_key
+        where case unique_key.until
+                when 'within' then unique_key.ends_at <= now()
+                else not exists (select from taskq.task where task.task_id = unique_key.task_id)
+                    and not exists (select from running where running.task_id = unique_key.task_id)
+            end
+        limit most
+    ),
+    -- Not in the step before: of a row that was changed meanwhile Postgres would look at the new task with an old eye.
+    locked as materialized (
+        select unique_key.task_type, unique_key.key
+        from taskq.unique_key
+        join ended using (task_type, key, task_id)
+        for update of unique_key skip locked
+    ),
+    pruned as (
+        delete from taskq.unique_key
+        using locked
+        where unique_key.task_type = locked.task_type
+          and unique_key.key = locked.key
+        returning unique_key.task_id
+    )
+    select count(*) from pruned;
+end;
+
+-- For those who enqueue, and for workers: see roles.sql.
+revoke execute on function taskq.take_keys from public;
+revoke execute on function taskq.prune_keys from public;
+
+insert into taskq.migration (version, name, oldest_binary)
+values (7, 'unique', 2);
