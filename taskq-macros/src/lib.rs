@@ -15,6 +15,7 @@ mod options;
 mod parse;
 mod tokens;
 mod validate;
+mod wire;
 
 use proc_macro::TokenStream;
 
@@ -64,6 +65,7 @@ use crate::options::Place;
 /// | `priority = -5` | 0 | smaller runs earlier |
 /// | `max_attempts = 5` | 25 | how often a task is attempted at most |
 /// | `timeout = "1h30m"` | an hour | how long one attempt may take; units `ms`, `s`, `m`, `h`, `d` |
+/// | `unique = "payload"`, `unique(fields(usr_id), until = "started", on_conflict = "replace")` | any number | one task of each key may be there; also `within = "1h"`; see `taskq::unique::Unique` |
 /// | `result = "keep"` | nothing is kept | the `T` of the handler's `Result<T, E>` is stored with its completed task, and read back by `taskq::result` |
 /// | `version = 2` | 1 | the version of the payload; raise it when rows that wait would not decode |
 /// | `upgrade = from_v1`, `upgrade = [from_v1, from_v2]` | none | how payloads of earlier versions become the newest, a step each: `fn from_v1(old: SendEmailWelcomeV1) -> SendEmailWelcome` |
@@ -115,7 +117,7 @@ pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// The options, `name`, `queue`, `priority`, `max_attempts`, `version`, `upgrade` and `crate`, are those
+/// The options, `name`, `queue`, `priority`, `max_attempts`, `unique`, `version`, `upgrade` and `crate`, are those
 /// of [`task`](macro@task); the name is the type's in snake case unless given. `result = Receipt` says what
 /// the handler returns, where it has `result = "keep"`. A struct with named fields
 /// gets the short form `SendEmailWelcome::enqueue(&mut tx, usr_id, locale)`, as visible as its fields.

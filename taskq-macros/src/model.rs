@@ -4,7 +4,7 @@ use proc_macro2::Ident;
 use syn::{Attribute, Type, TypeReference, Visibility};
 
 use crate::krate::Krate;
-use crate::options::Setting;
+use crate::options::{Setting, Unique};
 use crate::parse::Function;
 
 /// What `#[task]` declares.
@@ -44,6 +44,14 @@ pub(crate) struct Stored<'a> {
     pub(crate) keeps_result: bool,
     /// What leads to the newest version, the oldest step first.
     pub(crate) upgrades: &'a [syn::Path],
+    /// Of which tasks one at a time may be there.
+    pub(crate) unique: Option<UniqueKey<'a>>,
+}
+
+/// What `unique` says, with the names that the fields of the key have in JSON.
+pub(crate) struct UniqueKey<'a> {
+    pub(crate) unique: &'a Unique,
+    pub(crate) names: Option<Vec<String>>,
 }
 
 /// A payload that `derive(Payload)` stands on.

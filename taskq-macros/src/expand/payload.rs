@@ -191,7 +191,11 @@ fn options(stored: &Stored<'_>, krate: &Krate) -> Option<TokenStream> {
         quote!(.older_versions(#older))
     });
     let keeps_result = stored.keeps_result.then(|| quote!(.keeps_result()));
-    let said = quote!(#settings #version #older #keeps_result);
+    let unique = stored.unique.as_ref().map(|key| {
+        let unique = key.unique.written(&private, key.names.as_deref());
+        quote!(.unique(#unique))
+    });
+    let said = quote!(#settings #version #older #keeps_result #unique);
     (!said.is_empty())
         .then(|| quote!(const OPTIONS: #private::TaskOptions = #private::TaskOptions::new()#said;))
 }

@@ -3,13 +3,13 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
 use syn::ext::IdentExt as _;
-use syn::parse::Parser as _;
-use syn::{Attribute, LitStr, Path};
+use syn::{Attribute, Path};
 
 use super::payload::span_of;
 use crate::krate::Krate;
 use crate::model::{Field, Task};
 use crate::tokens::mentions;
+use crate::wire::Names;
 
 /// Writes a struct that stands in for one made of a handler's arguments, and what describes its fields.
 ///
@@ -97,9 +97,8 @@ where
     }
     let private = krate.private();
     let aliases = fields.filter_map(|(ident, attributes)| {
-        let mut names = Names::default();
-        attributes.for_each(|attribute| names.read(attribute));
-        let name = names.renamed.unwrap_or_else(|| ident.unraw().to_string());
+        let names = Names::of(attributes);
+        let name = names.written(ident);
         let aliases = names.aliases;
         (!aliases.is_empty()).then(|| quote!((#name, &[#(#aliases),*])))
     });
@@ -149,37 +148,4 @@ fn is_written_another_way(field: &Field<'_>) -> bool {
     const WAYS: [&str; 3] = ["with", "serialize_with", "deserialize_with"];
     let mut attributes = field.attributes.iter();
     attributes.any(|it| it.path().is_ident("serde") && mentions(it.to_token_stream(), &WAYS))
-}
-
-/// What serde's attributes call a field.
-#[derive(Default)]
-struct Names {
-    renamed: Option<String>,
-    aliases: Vec<String>,
-}
-
-impl Names {
-    fn read(&mut self, attribute: &Attribute) {
-        let Ok(list) = attribute.meta.require_list() else {
-            return;
-        };
-        if !list.path.is_ident("serde") {
-            return;
-        }
-        for piece in crate::tokens::split_at_commas(list.tokens.clone()) {
-            let named = |input: syn::parse::ParseStream<'_>| {
-                let key: Ident = input.call(Ident::parse_any)?;
-                input.parse::<syn::Token![=]>()?;
-                Ok((key, input.parse::<LitStr>()?.value()))
-            };
-            // What else there is says nothing of names, and serde reports its mistakes.
-            if let Ok((key, name)) = named.parse2(piece) {
-                match key.to_string().as_str() {
-                    "rename" => self.renamed = Some(name),
-                    "alias" => self.aliases.push(name),
-                    _ => {}
-                }
-            }
-        }
-    }
 }

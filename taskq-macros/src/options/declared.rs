@@ -7,6 +7,7 @@ use quote::{ToTokens as _, quote};
 use syn::{LitStr, Path, Type};
 
 use super::place::Subject;
+use super::unique::{self, Unique};
 
 /// What the options say. One that was given wrongly is absent here.
 #[derive(Default)]
@@ -21,6 +22,7 @@ pub(crate) struct Options {
     pub(crate) result: Option<Type>,
     pub(crate) version: Option<Version>,
     pub(crate) upgrades: Vec<Path>,
+    pub(crate) unique: Option<Unique>,
     pub(crate) handles: Option<Type>,
     pub(crate) payload: Option<Ident>,
     pub(crate) derives: Vec<Path>,
@@ -87,10 +89,7 @@ impl Value {
             Self::Text(text) => text.to_token_stream(),
             Self::Signed(number) => number.to_token_stream(),
             Self::Unsigned(number) => number.to_token_stream(),
-            Self::Duration(duration) => {
-                let (seconds, nanoseconds) = (duration.as_secs(), duration.subsec_nanos());
-                quote!(#private::Duration::new(#seconds, #nanoseconds))
-            }
+            Self::Duration(duration) => unique::written(private, *duration),
         }
     }
 }

@@ -5,6 +5,7 @@ use proc_macro2::Ident;
 use super::declared::{Options, Setting, Value};
 use super::given::GivenOption;
 use super::place::{Place, Subject};
+use super::unique;
 use super::unknown;
 use super::values;
 
@@ -25,7 +26,7 @@ enum Meaning {
     Special(fn(&mut Options, &GivenOption) -> syn::Result<()>),
 }
 
-static KNOWN: [KnownOption; 14] = [
+static KNOWN: [KnownOption; 15] = [
     KnownOption {
         name: "name",
         example: "name = \"mail.welcome\"",
@@ -59,6 +60,14 @@ static KNOWN: [KnownOption; 14] = [
         example: "max_attempts = 5",
         subject: Subject::Payload,
         meaning: Meaning::Method(values::max_attempts),
+    },
+    KnownOption {
+        name: "unique",
+        example: "unique(fields(usr_id))",
+        subject: Subject::Payload,
+        meaning: Meaning::Special(|options, given| {
+            unique::read(given).map(|it| options.unique = Some(it))
+        }),
     },
     KnownOption {
         name: "timeout",
@@ -208,7 +217,7 @@ mod tests {
 
     #[test]
     fn another_word_is_not_taken_for_a_slip() {
-        for word in ["kind", "retry", "cron", "uniq", "backoff"] {
+        for word in ["kind", "retry", "cron", "backoff"] {
             assert!(!said_of(word).contains("did you mean"), "{word}");
         }
     }
@@ -217,7 +226,7 @@ mod tests {
     fn what_other_queues_call_an_option_is_explained() {
         for (word, way_out) in [
             ("retries", "`max_attempts = 5` says"),
-            ("unique", "no unique tasks yet"),
+            ("unique_for", "`unique(within = \"1h\")`"),
             ("backoff", "taskq::outcome::retry_in"),
             ("concurrency", ".queue(\"mail\", 5)"),
             ("delay", ".delay(…)"),

@@ -9,6 +9,7 @@ mod duration;
 mod given;
 mod known;
 mod place;
+mod unique;
 mod unknown;
 mod values;
 
@@ -21,6 +22,7 @@ use crate::tokens::split_at_commas;
 
 pub(crate) use self::declared::{Options, Setting};
 pub(crate) use self::place::{Place, Subject};
+pub(crate) use self::unique::Unique;
 
 /// Reads the options of all attributes as if they stood in one, and collects what is wrong with any.
 pub(crate) fn read(

@@ -24,9 +24,16 @@ const ELSEWHERE: [Elsewhere; 8] = [
                   `taskq::outcome::retry_in(…)` as the error, which `attempt.number()` can choose",
     },
     Elsewhere {
-        names: &["unique", "unique_key", "unique_for", "dedupe", "singleton"],
-        way_out: "taskq has no unique tasks yet; look in your own tables, in the transaction that would \
-                  enqueue the task, whether it is needed",
+        names: &[
+            "unique_key",
+            "unique_for",
+            "dedupe",
+            "singleton",
+            "debounce",
+        ],
+        way_out: "`unique = \"payload\"`, `unique(fields(usr_id))` and `unique(within = \"1h\")` say that one task of \
+                  each key may be there; an enqueue can name its key, or wait for quiet: \
+                  `.unique_key(…)`, `.debounce(…)`",
     },
     Elsewhere {
         names: &["concurrency", "max_concurrency", "limit"],

@@ -4,12 +4,13 @@ mod arguments;
 mod attributes;
 mod function;
 mod payload;
+mod unique;
 
 use syn::{Data, DeriveInput, Fields, ReturnType, Type};
 
 use crate::errors::Errors;
 use crate::krate::Krate;
-use crate::model::{Argument, Derived, Payload, Task};
+use crate::model::{Argument, Derived, Payload, Stored, Task};
 use crate::names;
 use crate::options::{Options, Subject};
 use crate::parse::Function;
@@ -26,7 +27,7 @@ pub(crate) fn task<'a>(
 ) -> Result<Task<'a>, Errors> {
     function::check(function, &mut errors);
     let whole = arguments::check_whole(function, &mut errors);
-    let payload = match options.handles.as_ref().or(whole) {
+    let mut payload = match options.handles.as_ref().or(whole) {
         Some(ty) => payload::check_foreign(ty, function, options, &mut errors),
         // Given, and wrong: that was said.
         None if options.key("handles").is_some() => None,
@@ -42,6 +43,13 @@ pub(crate) fn task<'a>(
         .collect();
     arguments::check_one_transaction(&arguments, &mut errors);
     check_cron(options, &arguments, &mut errors);
+    if let Some(Payload::Made { stored, .. }) = &mut payload {
+        let fields = arguments.iter().filter_map(|argument| match argument {
+            Argument::Field(field) => Some((&field.ident, field.attributes.clone())),
+            _ => None,
+        });
+        stored.unique = unique::check(options, &fields.collect::<Vec<_>>(), &mut errors);
+    }
     match payload {
         Some(payload) if errors.is_empty() => Ok(Task {
             function,
@@ -83,6 +91,7 @@ pub(crate) fn payload<'a>(
     };
     payload::check_default_name(&input.ident, &name, options, &mut errors);
     payload::check_upgrades(&input.ident, options, &mut errors);
+    let unique = unique::check_derived(input, fields.as_deref(), options, &mut errors);
     let is_validated = payload::is_validated(&input.data);
     if !errors.is_empty() {
         return Err(errors);
@@ -91,7 +100,10 @@ pub(crate) fn payload<'a>(
         ident: &input.ident,
         visibility: &input.vis,
         krate: Krate::of(options),
-        stored: payload::stored(name, options),
+        stored: Stored {
+            unique,
+            ..payload::stored(name, options)
+        },
         fields,
         is_validated,
         result: options.result.as_ref(),

@@ -168,6 +168,7 @@ pub(super) fn stored(name: String, options: &Options) -> Stored<'_> {
         version: options.version.as_ref().map_or(1, |it| it.number),
         keeps_result: options.keeps_result || options.result.is_some(),
         upgrades: &options.upgrades,
+        unique: None,
     }
 }
 
