@@ -55,6 +55,15 @@ return case
     when exists (select from taskq.lease where id = any (lease.task_ids) and id <> all (lease.done)) then 'running'
 end;
 
+-- Returns the id of a task to be inserted. Whoever may insert a task may have one, though not use the sequence.
+create function taskq.new_task_id() returns bigint
+language sql
+volatile
+security definer
+return nextval(pg_get_serial_sequence('taskq.task', 'task_id'));
+
+grant execute on function taskq.new_task_id to public;
+
 -- Gives keys to new tasks, or says which tasks have them. Returns a row for each key, in the order given: the id of
 -- the task, and whether it is to be created, is there already, or was replaced. The payload of a task that is to be
 -- created comes with it: where a key is there twice, that is the last one if `on_conflict` replaces, and else the first.
@@ -108,7 +117,7 @@ begin
         tries := 0;
         loop
             -- Ids may have gaps; one that is not used is given to nobody.
-            new_id := coalesce(new_id, nextval(pg_get_serial_sequence('taskq.task', 'task_id')));
+            new_id := coalesce(new_id, taskq.new_task_id());
             outcome := 'created';
             task_id := new_id;
             insert into taskq.unique_key (task_type, key, task_id, until, ends_at)

@@ -7,6 +7,7 @@ mod claim;
 mod cli;
 mod cluster;
 mod enqueue;
+mod enqueue_sql;
 mod enqueued;
 mod guide;
 mod history;

@@ -53,6 +53,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "unique",
         sql: include_str!("../../migrations/0007_unique.sql"),
     },
+    Migration {
+        version: 8,
+        name: "enqueue",
+        sql: include_str!("../../migrations/0008_enqueue.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

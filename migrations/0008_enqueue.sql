@@ -1,0 +1,161 @@
+-- Enqueues from SQL, with every option.
+
+-- Returns the seconds of a JSON value: a number of them, or a text that is an interval.
+create function taskq.option_seconds(name text, value jsonb) returns double precision
+language plpgsql
+immutable
+strict
+parallel safe
+as $option_seconds$
+begin
+    return case jsonb_typeof(value)
+        when 'number' then (value #>> '{}')::double precision
+        else extract(epoch from (value #>> '{}')::interval)
+    end;
+exception
+    when invalid_datetime_format or datetime_field_overflow or interval_field_overflow then
+        raise exception 'the option "%" is no length of time: %', name, value using
+            errcode = 'invalid_parameter_value',
+            hint = 'Write a number of seconds, or an interval such as "5 minutes".';
+end
+$option_seconds$;
+
+-- Enqueues a task in the caller's transaction, and returns its id and what was done: 'created', or for a task with a
+-- key 'existing' or 'replaced'. What the task type declares of queue, priority, attempts and key is said in its program
+-- alone: say it here again.
+--
+-- `options`: "queue", "priority", "max_attempts", "run_at", "delay", "metadata", "payload_version"; and for a task of
+-- which one at a time may be there "unique_key" (a text), "unique_fields" (an array of the payload's fields) or "unique"
+-- (true: the whole payload), with "until", "within", "on_conflict", "at_latest" and "debounce".
+create function taskq.enqueue(
+    task_type text,
+    payload jsonb default '{}',
+    options jsonb default '{}'
+) returns table (task_id bigint, outcome text)
+language plpgsql
+as $enqueue$
+#variable_conflict use_column
+declare
+    wrong record;
+    is_unique constant boolean :=
+        options ?| array['unique_key', 'unique_fields', 'debounce'] or coalesce(options -> 'unique' = 'true', false);
+    debounce constant double precision := taskq.option_seconds('debounce', options -> 'debounce');
+    delay constant double precision := coalesce(debounce, taskq.option_seconds('delay', options -> 'delay'), 0);
+    due_at constant timestamptz :=
+        coalesce((options ->> 'run_at')::timestamptz, now() + make_interval(secs => delay));
+    to_queue constant text := coalesce(options ->> 'queue', 'default');
+begin
+    select given.name, given.value, known.types
+    into wrong
+    from jsonb_each(options) as given (name, value)
+    left join (
+        values
+            ('queue', array['string']),
+            ('priority', array['number']),
+            ('max_attempts', array['number']),
+            ('run_at', array['string']),
+            ('delay', array['number', 'string']),
+            ('metadata', array['object']),
+            ('payload_version', array['number']),
+            ('unique', array['boolean']),
+            ('unique_key', array['string']),
+            ('unique_fields', array['array']),
+            ('until', array['string']),
+            ('within', array['number', 'string']),
+            ('on_conflict', array['string']),
+            ('at_latest', array['number', 'string']),
+            ('debounce', array['number', 'string'])
+    ) as known (name, types) on known.name = given.name
+    where known.types is null
+       or jsonb_typeof(given.value) <> all (known.types)
+       or not is_unique and given.name in ('until', 'within', 'on_conflict', 'at_latest')
+    order by given.name
+    limit 1;
+    if found then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = case
+                when wrong.types is null then format('there is no option "%s"', wrong.name)
+                when wrong.name in ('until', 'within', 'on_conflict', 'at_latest') and not is_unique
+                    then format('the option "%s" is for a task with a key', wrong.name)
+                else format('the option "%s" must be a JSON %s', wrong.name, array_to_string(wrong.types, ' or '))
+            end,
+            hint = case
+                when wrong.types is null
+                    then 'The options are queue, priority, max_attempts, run_at, delay, metadata, payload_version, '
+                        'unique, unique_key, unique_fields, until, within, on_conflict, at_latest and debounce.'
+                when wrong.name in ('until', 'within', 'on_conflict', 'at_latest') and not is_unique
+                    then 'Add "unique_key", "unique_fields" or "unique": true.'
+                else format('It was given as %s.', wrong.value)
+            end;
+    end if;
+
+    if is_unique then
+        select taken.task_id, taken.outcome
+        into enqueue.task_id, enqueue.outcome
+        from taskq.take_keys(
+            enqueue.task_type,
+            array[
+                taskq.short_key(
+                    coalesce(
+                        options -> 'unique_key',
+                        taskq.payload_key(
+                            enqueue.payload,
+                            case
+                                when options ? 'unique_fields'
+                                    then array(select jsonb_array_elements_text(options -> 'unique_fields'))
+                            end
+                        )
+                    )
+                )
+            ],
+            array[enqueue.payload],
+            case when options ? 'within' then 'within' else coalesce(options ->> 'until', 'done') end,
+            taskq.option_seconds('within', options -> 'within'),
+            coalesce(options ->> 'on_conflict', case when debounce is null then 'keep' else 'push_back' end),
+            coalesce((options ->> 'payload_version')::smallint, 0::smallint),
+            to_queue,
+            coalesce((options ->> 'priority')::smallint, 0::smallint),
+            (options ->> 'max_attempts')::integer,
+            due_at,
+            coalesce(taskq.option_seconds('at_latest', options -> 'at_latest'), debounce * 10),
+            options -> 'metadata'
+        ) as taken;
+        if enqueue.outcome <> 'created' then
+            return next;
+            return;
+        end if;
+    end if;
+
+    outcome := 'created';
+    insert into taskq.task as added (
+        task_id,
+        task_type,
+        payload_version,
+        payload,
+        queue,
+        priority,
+        max_attempts,
+        metadata,
+        run_at
+    )
+    overriding system value
+    values (
+        coalesce(enqueue.task_id, taskq.new_task_id()),
+        enqueue.task_type,
+        coalesce((options ->> 'payload_version')::smallint, 0::smallint),
+        enqueue.payload,
+        to_queue,
+        coalesce((options ->> 'priority')::smallint, 0::smallint),
+        (options ->> 'max_attempts')::integer,
+        options -> 'metadata',
+        due_at
+    )
+    returning added.task_id
+    into enqueue.task_id;
+    return next;
+end
+$enqueue$;
+
+insert into taskq.migration (version, name, oldest_binary)
+values (8, 'enqueue', 2);
