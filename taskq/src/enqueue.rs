@@ -144,7 +144,7 @@ impl<P: Payload> Enqueue<'_, P> {
 
     /// Says that one task of each key may be there, in place of what its type says: see [`Unique`].
     pub fn unique(self, unique: Unique) -> Self {
-        self.with(|options| options.unique = Some(unique))
+        self.with(|options| options.unique.get_or_insert_default().unique = Some(unique))
     }
 
     /// Sets the key of which one task of this type may be there, in place of one by the payload: see [`Unique`].
@@ -157,7 +157,7 @@ impl<P: Payload> Enqueue<'_, P> {
     /// ```
     pub fn unique_key(self, key: impl Into<String>) -> Self {
         let key = key.into();
-        self.with(|options| options.unique_key = Some(key))
+        self.with(|options| options.unique.get_or_insert_default().key = Some(key))
     }
 
     /// Waits for quiet: runs the task when no other with its key was enqueued for so long, with the payload that came
@@ -174,7 +174,7 @@ impl<P: Payload> Enqueue<'_, P> {
     pub fn debounce(self, delay: Duration) -> Self {
         self.with(|options| {
             options.start = Start::After(delay);
-            options.debounce = Some(delay);
+            options.unique.get_or_insert_default().debounce = Some(delay);
         })
     }
 
@@ -232,10 +232,10 @@ async fn insert(
     payload: Result<Box<RawValue>, EnqueueError>,
     schema: Schema,
 ) -> Result<(i64, EnqueueOutcome, Schema), EnqueueError> {
-    options.check(&task_type.options)?;
+    options.check(task_type.options)?;
     let mut store = Store::on(conn, schema);
     let payload = [payload?];
-    let enqueued = match options.unique(&task_type.options) {
+    let enqueued = match options.unique(task_type.options) {
         None => {
             let task_id = store.enqueue(&task_type, &options, &payload[0]).await;
             task_id.map(|task_id| (task_id, EnqueueOutcome::Created))

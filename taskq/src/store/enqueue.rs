@@ -30,7 +30,7 @@ impl Store<'_> {
         options: &EnqueueOptions,
         payload: &RawValue,
     ) -> Result<i64, Error> {
-        let declared = &task_type.options;
+        let declared = task_type.options;
         let (run_at, delay) = options.start.run_at_and_delay();
         let max_attempts = options.max_attempts.unwrap_or(declared.max_attempts);
         let query = query_scalar(self.schema.sql.enqueue)
@@ -52,7 +52,7 @@ impl Store<'_> {
         task_type: &TaskType,
         payloads: &[Box<RawValue>],
     ) -> Result<Vec<i64>, Error> {
-        let declared = &task_type.options;
+        let declared = task_type.options;
         let (run_at, delay) = Start::Now.run_at_and_delay();
         let payloads: Vec<Json<&RawValue>> =
             payloads.iter().map(|payload| Json(&**payload)).collect();
@@ -79,7 +79,7 @@ impl Store<'_> {
         unique: &Unique,
         payloads: &[Box<RawValue>],
     ) -> Result<Vec<(i64, EnqueueOutcome)>, Error> {
-        let declared = &task_type.options;
+        let declared = task_type.options;
         let (run_at, delay) = options.start.run_at_and_delay();
         let max_attempts = options.max_attempts.unwrap_or(declared.max_attempts);
         let (until, within) = unique.until.word_and_seconds();
@@ -96,7 +96,7 @@ impl Store<'_> {
             .bind(delay)
             .bind(saturating_i16(declared.version))
             .bind(options.metadata.stored().map(Json))
-            .bind(options.unique_key.as_deref())
+            .bind(options.unique_key())
             .bind(unique.fields)
             .bind(until)
             .bind(within)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::unique::{OnConflict, Unique};
+use super::unique::{Unique, UniqueOptions};
 use crate::attempt::metadata::Metadata;
 use crate::defaults;
 use crate::error::EnqueueError;
@@ -123,10 +123,8 @@ pub(crate) struct EnqueueOptions {
     pub(crate) max_attempts: Option<u16>,
     pub(crate) start: Start,
     pub(crate) metadata: Metadata,
-    pub(crate) unique: Option<Unique>,
-    pub(crate) unique_key: Option<String>,
-    /// How long the task is put off with each enqueue.
-    pub(crate) debounce: Option<Duration>,
+    /// Boxed, for few say any of it.
+    pub(crate) unique: Option<Box<UniqueOptions>>,
 }
 
 impl EnqueueOptions {
@@ -145,26 +143,22 @@ impl EnqueueOptions {
             return Err(refuse("metadata", problem));
         }
         match self.unique(declared) {
-            Some(unique) => unique.check(self.unique_key.as_deref()),
+            Some(unique) => unique.check(self.unique_key()),
             None => Ok(()),
         }
     }
 
     /// Returns of which tasks one at a time may be there, if of any.
     pub(crate) fn unique(&self, declared: &TaskOptions) -> Option<Unique> {
-        let said = self.unique.or(declared.unique);
-        match self.debounce {
-            // What was said with the enqueue stands.
-            Some(delay) if !self.puts_off() => Some(said.unwrap_or_default().debounced(delay)),
-            _ => said.or_else(|| self.unique_key.is_some().then(Unique::new)),
+        match &self.unique {
+            None => declared.unique,
+            Some(said) => said.over(declared.unique),
         }
     }
 
-    fn puts_off(&self) -> bool {
-        matches!(
-            self.unique.map(|unique| unique.on_conflict),
-            Some(OnConflict::PushBack { .. })
-        )
+    /// Returns the key that was given.
+    pub(crate) fn unique_key(&self) -> Option<&str> {
+        self.unique.as_ref()?.key.as_deref()
     }
 }
 

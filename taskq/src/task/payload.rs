@@ -104,14 +104,14 @@ pub trait Payload: Sized + Send + 'static {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TaskType {
     pub(crate) name: &'static str,
-    pub(crate) options: TaskOptions,
+    pub(crate) options: &'static TaskOptions,
 }
 
 impl TaskType {
     pub(crate) const fn of<P: Payload>() -> Self {
         Self {
             name: P::TASK_TYPE,
-            options: P::OPTIONS,
+            options: const { &P::OPTIONS },
         }
     }
 }

@@ -149,6 +149,28 @@ impl Unique {
     }
 }
 
+/// What an enqueue says of its key.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct UniqueOptions {
+    pub(crate) unique: Option<Unique>,
+    pub(crate) key: Option<String>,
+    /// How long the task is put off with each enqueue.
+    pub(crate) debounce: Option<Duration>,
+}
+
+impl UniqueOptions {
+    /// Returns what holds, where the task type declares this.
+    pub(crate) fn over(&self, declared: Option<Unique>) -> Option<Unique> {
+        let said = self.unique.or(declared);
+        let puts_off = self.unique.is_some_and(|it| it.on_conflict.puts_off());
+        match self.debounce {
+            // What was said with the enqueue stands.
+            Some(delay) if !puts_off => Some(said.unwrap_or_default().debounced(delay)),
+            _ => said.or_else(|| self.key.is_some().then(Unique::new)),
+        }
+    }
+}
+
 impl Default for Unique {
     fn default() -> Self {
         Self::new()
@@ -167,6 +189,10 @@ impl Until {
 }
 
 impl OnConflict {
+    fn puts_off(self) -> bool {
+        matches!(self, Self::PushBack { .. })
+    }
+
     /// Returns its word in SQL, and the seconds of `at_latest`.
     pub(crate) fn word_and_seconds(self) -> (&'static str, Option<f64>) {
         match self {
