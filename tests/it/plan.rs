@@ -2,7 +2,8 @@
 //! with outcomes.
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, PgConnection, Row, raw_sql};
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgConnection, Row, ValueRef, raw_sql};
 
 use crate::support::database;
 
@@ -38,6 +39,11 @@ const RESERVE_ARGUMENTS: &str = "'default', array['type_1'], array[1]::smallint[
     array[0]::smallint[], array[now() - interval '2 hours'], array[0]::bigint[], array[1000]";
 
 /// Looks into all lanes from their heads.
+/// With a lane that is marked, beside which it looks for others.
+const MARKED_SCAN_ARGUMENTS: &str =
+    "'default', array['type_1'], array[3]::smallint[], gen_random_uuid(),
+    array['type_1'], array[1]::smallint[], array[0]::smallint[],
+    array['2020-01-01 12:00+00'::timestamptz], array[0::bigint], true";
 const SCAN_ARGUMENTS: &str =
     "'default', array['type_1', 'type_2', 'type_3'], array[1, 1, 1]::smallint[],
     gen_random_uuid(), '{}', '{}', '{}', '{}', '{}', true";
@@ -159,6 +165,13 @@ async fn check(db: &mut PgConnection, situation: &str) {
                 .all(|node| node.relation.as_deref() != Some("task")
                     || node.index.as_deref() == Some("task_lane")),
             "{what}"
+        );
+
+        let (scan, pages) = explain(db, "scan", MARKED_SCAN_ARGUMENTS).await;
+        assert_eq!(scan[0].rows, 1, "{what}");
+        assert!(
+            pages < 60,
+            "{what}: beside a marked lane a scan read {pages} pages"
         );
 
         let (page, pages) = explain(db, "check_page", CHECK_ARGUMENTS).await;
@@ -481,5 +494,80 @@ async fn outcomes_planned_anew_do_not_read_all_that_died() {
             let all = ["complete", "complete_some", "settle", "heartbeat", "scan"];
             check_reads_little(&mut db, &all, &format!("{anew}, {mode}")).await;
         }
+    }
+}
+
+/// Whatever lanes there are, and whichever of them are marked.
+#[tokio::test]
+async fn a_scan_finds_each_lane_once() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    raw_sql(AssertSqlSafe(format!("prepare scan as {SCAN}")))
+        .execute(&mut *db)
+        .await
+        .expect("prepared");
+    for round in 0..80 {
+        let mut lanes = Vec::new();
+        for (version, crashes) in (0..4).flat_map(|it| (0..3).map(move |crashes| (it, crashes))) {
+            for priority in [-32_768, -1, 0, 7, 32_767] {
+                if fastrand::u32(..4) == 0 {
+                    lanes.push((version, crashes, priority));
+                }
+            }
+        }
+        let values: Vec<String> = (lanes.iter())
+            .map(|(version, crashes, priority)| format!("('a', {version}, {crashes}, {priority})"))
+            .collect();
+        let insert = match values.is_empty() {
+            true => String::new(),
+            false => format!(
+                "insert into taskq.task (task_type, payload_version, crashes, priority) values {}",
+                values.join(", ")
+            ),
+        };
+        raw_sql(AssertSqlSafe(format!("truncate taskq.task; {insert}")))
+            .execute(&mut *db)
+            .await
+            .expect("lanes");
+        // Marked are lanes that hold something, and such as hold nothing any more.
+        let known = |(version, crashes, _): &(i32, i32, i32)| *version < 3 && *crashes == 0;
+        let mut marked: Vec<_> = lanes.iter().copied().filter(known).collect();
+        marked.retain(|_| fastrand::bool());
+        let gone = (fastrand::i32(0..3), 0, 3);
+        if fastrand::bool() && !lanes.contains(&gone) {
+            marked.push(gone);
+        }
+        let column = |values: Vec<String>| values.join(", ");
+        let scan = format!(
+            "execute scan('default', array['a'], array[2]::smallint[], gen_random_uuid(),
+                array[{}]::text[], array[{}]::smallint[], array[{}]::smallint[],
+                array[{}]::timestamptz[], array[{}]::bigint[], true)",
+            column(marked.iter().map(|_| "'a'".to_owned()).collect()),
+            column(marked.iter().map(|lane| lane.0.to_string()).collect()),
+            column(marked.iter().map(|lane| lane.2.to_string()).collect()),
+            column(marked.iter().map(|_| "'2000-01-01'".to_owned()).collect()),
+            column(marked.iter().map(|_| "0".to_owned()).collect()),
+        );
+        let rows = raw_sql(AssertSqlSafe(scan))
+            .fetch_all(&mut *db)
+            .await
+            .expect("scanned");
+        let number = |row: &PgRow, name| -> i32 {
+            let text = row.try_get_raw(name).expect("a column");
+            text.as_str().expect("text").parse().expect("a number")
+        };
+        let mut found: Vec<_> = (rows.iter())
+            .filter(|row| !row.try_get_raw("task_id").expect("a column").is_null())
+            .map(|row| {
+                (
+                    number(row, "payload_version"),
+                    number(row, "crashes"),
+                    number(row, "priority"),
+                )
+            })
+            .collect();
+        found.sort_unstable();
+        let expected: Vec<_> = lanes.into_iter().filter(|lane| lane.0 < 3).collect();
+        assert_eq!(found, expected, "round {round}, marked {marked:?}");
     }
 }

@@ -4,8 +4,11 @@
 -- $5 task types, $6 payload versions, $7 priorities: lanes without crashes that the worker has marked;
 -- $8 and $9 the marks (run_at, task_id), before which it does not look
 -- $10 whether to look for lanes that are not marked
--- Index task_lane: a probe for each marked lane, and one for each lane and each gap between marked ones, however
+-- Index task_lane: a probe for each marked lane, and a few for each lane and each gap between marked ones, however
 -- many tasks they hold; frontier_pkey. Locks: none.
+--
+-- What stands between two lanes is looked for in five pieces, in order, each with equal values before its bounds. A scan
+-- whose end is a comparison of rows goes on to the end of the lane: Postgres stops it at the first column alone.
 --
 -- A marked lane is returned even if it holds nothing: without a place. A probe walks over the rows that died
 -- lately and that no vacuum has taken away. The parameters stand in subqueries so that Postgres plans once: see
@@ -23,7 +26,6 @@ with recursive marked as materialized (
 gap as materialized (
     select
         task_type,
-        newest,
         payload_version,
         crashes,
         priority,
@@ -44,40 +46,110 @@ gap as materialized (
     window lanes as (partition by task_type order by payload_version, crashes, priority)
 ),
 unmarked as (
-    select gap.task_type, gap.newest, gap.end_version, gap.end_crashes, gap.end_priority, head.*
+    -- Where a gap begins, there is no lane.
+    select
+        task_type,
+        payload_version,
+        crashes,
+        priority,
+        end_version,
+        end_crashes,
+        end_priority,
+        null::timestamptz as run_at,
+        null::bigint as task_id
     from gap
-    cross join lateral (
-        select task.payload_version, task.crashes, task.priority, task.run_at, task.task_id
-        from taskq.task
-        where task.queue = $1
-          and task.task_type = gap.task_type
-          and (task.payload_version, task.crashes, task.priority)
-            > (gap.payload_version, gap.crashes, gap.priority)
-          and (task.payload_version, task.crashes, task.priority)
-            < (gap.end_version, gap.end_crashes, gap.end_priority)
-        order by task.payload_version, task.crashes, task.priority, task.run_at, task.task_id
-        limit 1
-    ) as head
     where (select $10::boolean)
     union all
-    select lane.task_type, lane.newest, lane.end_version, lane.end_crashes, lane.end_priority, head.*
+    select
+        lane.task_type,
+        head.payload_version,
+        head.crashes,
+        head.priority,
+        lane.end_version,
+        lane.end_crashes,
+        lane.end_priority,
+        head.run_at,
+        head.task_id
     from unmarked as lane
     cross join lateral (
-        select task.payload_version, task.crashes, task.priority, task.run_at, task.task_id
-        from taskq.task
-        where task.queue = $1
-          and task.task_type = lane.task_type
-          and (task.payload_version, task.crashes, task.priority)
-            > (lane.payload_version, lane.crashes, lane.priority)
-          and (task.payload_version, task.crashes, task.priority)
-            < (lane.end_version, lane.end_crashes, lane.end_priority)
-        order by task.payload_version, task.crashes, task.priority, task.run_at, task.task_id
+        (
+            select task.payload_version, task.crashes, task.priority, task.run_at, task.task_id
+            from taskq.task
+            where task.queue = $1
+              and task.task_type = lane.task_type
+              and task.payload_version = lane.payload_version
+              and task.crashes = lane.crashes
+              and task.priority > lane.priority
+              and task.priority < case
+                  when (lane.payload_version, lane.crashes) = (lane.end_version, lane.end_crashes)
+                      then lane.end_priority
+                  else 32768
+              end
+              and lane.crashes >= 0
+            order by task.priority, task.run_at, task.task_id
+            limit 1
+        )
+        union all
+        (
+            select task.payload_version, task.crashes, task.priority, task.run_at, task.task_id
+            from taskq.task
+            where task.queue = $1
+              and task.task_type = lane.task_type
+              and task.payload_version = lane.payload_version
+              and task.crashes > lane.crashes
+              and task.crashes < case
+                  when lane.payload_version = lane.end_version then lane.end_crashes
+                  else 2147483647
+              end
+              and lane.crashes >= 0
+            order by task.crashes, task.priority, task.run_at, task.task_id
+            limit 1
+        )
+        union all
+        (
+            select task.payload_version, task.crashes, task.priority, task.run_at, task.task_id
+            from taskq.task
+            where task.queue = $1
+              and task.task_type = lane.task_type
+              and task.payload_version > lane.payload_version
+              and task.payload_version < lane.end_version
+            order by task.payload_version, task.crashes, task.priority, task.run_at, task.task_id
+            limit 1
+        )
+        union all
+        (
+            select task.payload_version, task.crashes, task.priority, task.run_at, task.task_id
+            from taskq.task
+            where task.queue = $1
+              and task.task_type = lane.task_type
+              and task.payload_version = lane.end_version
+              and task.crashes < lane.end_crashes
+              and lane.payload_version < lane.end_version
+              and lane.end_crashes > 0
+            order by task.crashes, task.priority, task.run_at, task.task_id
+            limit 1
+        )
+        union all
+        (
+            select task.payload_version, task.crashes, task.priority, task.run_at, task.task_id
+            from taskq.task
+            where task.queue = $1
+              and task.task_type = lane.task_type
+              and task.payload_version = lane.end_version
+              and task.crashes = lane.end_crashes
+              and task.priority < lane.end_priority
+              and (lane.payload_version, lane.crashes) <> (lane.end_version, lane.end_crashes)
+              and lane.end_crashes >= 0
+            order by task.priority, task.run_at, task.task_id
+            limit 1
+        )
         limit 1
     ) as head
 ),
 lane as (
-    select task_type, payload_version, crashes, priority, run_at, task_id
+    select task_type, payload_version::smallint, crashes, priority::smallint, run_at, task_id
     from unmarked
+    where task_id is not null
     union all
     select marked.task_type, marked.payload_version, 0, marked.priority, head.run_at, head.task_id
     from marked
