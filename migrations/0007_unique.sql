@@ -97,6 +97,7 @@ declare
     same record;
     holder record;
     new_id bigint;
+    state text;
     is_new boolean;
     tries integer;
 begin
@@ -135,10 +136,11 @@ begin
             continue when not found;
 
             -- A statement after the lock was had, which sees all that was committed before.
+            state := taskq.where_is(holder.task_id);
             is_new := case holder.until
                 when 'within' then holder.ends_at <= now()
-                when 'started' then taskq.where_is(holder.task_id) is distinct from 'waiting'
-                else taskq.where_is(holder.task_id) is null
+                when 'started' then state is distinct from 'waiting'
+                else state is null
             end;
             if is_new then
                 update taskq.unique_key
@@ -150,7 +152,6 @@ begin
 
             outcome := 'existing';
             task_id := holder.task_id;
-            exit when on_conflict = 'keep';
             if on_conflict = 'error' then
                 raise exception 'task % has the key already', holder.task_id using
                     errcode = 'unique_violation',
@@ -158,26 +159,30 @@ begin
                     constraint = 'unique_key',
                     detail = format('task_type: %s, key: %s, task_id: %s', of_type, same.key, holder.task_id);
             end if;
-            update taskq.task
-            set payload = take_keys.payload,
-                payload_version = of_version,
-                queue = of_queue,
-                priority = of_priority,
-                max_attempts = of_max_attempts,
-                metadata = of_metadata,
-                attempts = 0,
-                errors = null,
-                run_at = case on_conflict
-                    when 'push_back'
-                        then least(due_at, task.created_at + make_interval(secs => at_latest))
-                    else due_at
-                end
-            where task.task_id = holder.task_id;
-            if found then
-                outcome := 'replaced';
-                exit;
+            if on_conflict = 'keep' then
+                -- No worker runs it before this transaction ends: it would not see what the caller has written.
+                perform from taskq.task where task.task_id = holder.task_id for key share;
+            else
+                update taskq.task
+                set payload = take_keys.payload,
+                    payload_version = of_version,
+                    queue = of_queue,
+                    priority = of_priority,
+                    max_attempts = of_max_attempts,
+                    metadata = of_metadata,
+                    attempts = 0,
+                    errors = null,
+                    run_at = case on_conflict
+                        when 'push_back'
+                            then least(due_at, task.created_at + make_interval(secs => at_latest))
+                        else due_at
+                    end
+                where task.task_id = holder.task_id;
+                outcome := case when found then 'replaced' else 'existing' end;
             end if;
-            -- It runs, and its payload cannot be changed any more. Or it began to, or ended, a moment ago: look again.
+            -- It runs, and its payload cannot be changed any more; or it has ended, and has its key for a time.
+            exit when found or state is distinct from 'waiting';
+            -- It began to run, or ended, a moment ago: look again. Or a trigger keeps it as it is.
             tries := tries + 1;
             exit when tries = 3;
         end loop;

@@ -572,3 +572,34 @@ async fn a_web_role_may_enqueue_unique_tasks_and_still_sees_none() {
         .await;
     assert!(seen.is_err(), "it cannot see who has which key");
 }
+
+#[tokio::test]
+async fn a_waiting_task_that_is_kept_runs_after_the_commit() {
+    let (_database, pool) = database().await;
+    let total = Arc::new(AtomicI64::new(0));
+    for until_what in [Until::Done, Until::Started] {
+        total.store(0, Ordering::SeqCst);
+        let unique = Unique::new().until(until_what);
+        let mut db = pool.acquire().await.expect("a connection");
+        let first = Sum::enqueue(&mut db, 1).unique(unique).await;
+        let first = first.expect("enqueued").task_id;
+        let mut tx = db.begin().await.expect("a transaction");
+        let kept = Sum::enqueue(&mut tx, 1).unique(unique).await;
+        let kept = kept.expect("enqueued");
+        assert_eq!(
+            (kept.task_id, kept.outcome),
+            (first, EnqueueOutcome::Existing)
+        );
+        let other = Sum::enqueue(&mut *pool.acquire().await.expect("a connection"), 2).await;
+        other.expect("enqueued");
+        let working = worker(&pool).only::<(Sum,)>().state_arc(total.clone());
+        while_working(working, async {
+            until("the other runs", async || total.load(Ordering::SeqCst) >= 2).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert_eq!(total.load(Ordering::SeqCst), 2, "it ran before the commit");
+            tx.commit().await.expect("committed");
+            until("it runs", async || total.load(Ordering::SeqCst) == 3).await;
+        })
+        .await;
+    }
+}
