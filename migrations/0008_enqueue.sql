@@ -7,13 +7,20 @@ immutable
 strict
 parallel safe
 as $option_seconds$
+declare
+    seconds double precision;
 begin
-    return case jsonb_typeof(value)
+    seconds := case jsonb_typeof(value)
         when 'number' then (value #>> '{}')::double precision
         else extract(epoch from (value #>> '{}')::interval)
     end;
+    if seconds < 0 then
+        raise exception 'the option "%" must not be negative: %', name, value
+            using errcode = 'invalid_parameter_value';
+    end if;
+    return seconds;
 exception
-    when invalid_datetime_format or datetime_field_overflow or interval_field_overflow then
+    when invalid_datetime_format or datetime_field_overflow or interval_field_overflow or numeric_value_out_of_range then
         raise exception 'the option "%" is no length of time: %', name, value using
             errcode = 'invalid_parameter_value',
             hint = 'Write a number of seconds, or an interval such as "5 minutes".';
@@ -37,6 +44,7 @@ as $enqueue$
 #variable_conflict use_column
 declare
     wrong record;
+    problem text;
     is_unique constant boolean :=
         options ?| array['unique_key', 'unique_fields', 'debounce'] or coalesce(options -> 'unique' = 'true', false);
     debounce constant double precision := taskq.option_seconds('debounce', options -> 'debounce');
@@ -45,6 +53,10 @@ declare
         coalesce((options ->> 'run_at')::timestamptz, now() + make_interval(secs => delay));
     to_queue constant text := coalesce(options ->> 'queue', 'default');
 begin
+    if jsonb_typeof(options) <> 'object' then
+        raise exception 'the options must be a JSON object, not %', options
+            using errcode = 'invalid_parameter_value';
+    end if;
     select given.name, given.value, known.types
     into wrong
     from jsonb_each(options) as given (name, value)
@@ -88,6 +100,31 @@ begin
                     then 'Add "unique_key", "unique_fields" or "unique": true.'
                 else format('It was given as %s.', wrong.value)
             end;
+    end if;
+    problem := case
+        when (options ? 'run_at')::integer + (options ? 'delay')::integer + (options ? 'debounce')::integer > 1
+            then 'say one of "run_at", "delay" and "debounce"'
+        when options ?& array['unique_key', 'unique_fields'] then 'say one of "unique_key" and "unique_fields"'
+        when options ->> 'unique_key' = '' then 'the option "unique_key" must not be empty'
+        when options -> 'unique_fields' = '[]' or exists (
+            select
+            from jsonb_array_elements(options -> 'unique_fields') as field
+            where jsonb_typeof(field) <> 'string'
+        )
+            then 'the option "unique_fields" must name fields of the payload'
+        when options ?& array['until', 'within'] then '"within" says until when a task has its key: leave out "until"'
+        when options ->> 'until' not in ('done', 'started')
+            then format('unknown until "%s": it is done or started', options ->> 'until')
+        when taskq.option_seconds('within', options -> 'within') = 0
+            then 'the option "within" must be longer than nothing'
+        when options ->> 'on_conflict' = 'push_back' and not options ?| array['at_latest', 'debounce']
+            then '"push_back" puts a task off for ever: say "at_latest"'
+        when options ? 'at_latest' and coalesce(options ->> 'on_conflict', 'push_back') <> 'push_back'
+            or options ? 'at_latest' and not options ?| array['on_conflict', 'debounce']
+            then 'the option "at_latest" is for "on_conflict": "push_back"'
+    end;
+    if problem is not null then
+        raise exception using errcode = 'invalid_parameter_value', message = problem;
     end if;
 
     if is_unique then

@@ -154,7 +154,68 @@ async fn it_says_what_is_wrong_with_its_options() {
         ),
         (
             r#"{"unique": true, "until": "friday"}"#,
-            "violates check constraint \"unique_key_until\"",
+            "unknown until \"friday\": it is done or started",
+            "",
+        ),
+        (r#"[]"#, "the options must be a JSON object", ""),
+        (
+            r#"{"delay": -60}"#,
+            "the option \"delay\" must not be negative: -60",
+            "",
+        ),
+        (
+            r#"{"delay": 1e400}"#,
+            "the option \"delay\" is no length of time",
+            "",
+        ),
+        (
+            r#"{"delay": 5, "debounce": 5}"#,
+            "say one of \"run_at\", \"delay\" and \"debounce\"",
+            "",
+        ),
+        (
+            r#"{"unique_key": "k", "unique_fields": ["n"]}"#,
+            "say one of \"unique_key\" and \"unique_fields\"",
+            "",
+        ),
+        (
+            r#"{"unique_key": ""}"#,
+            "the option \"unique_key\" must not be empty",
+            "",
+        ),
+        (
+            r#"{"unique_fields": []}"#,
+            "the option \"unique_fields\" must name fields",
+            "",
+        ),
+        (
+            r#"{"unique_fields": ["n", null]}"#,
+            "the option \"unique_fields\" must name fields",
+            "",
+        ),
+        (
+            r#"{"unique": true, "until": "within"}"#,
+            "unknown until \"within\"",
+            "",
+        ),
+        (
+            r#"{"unique": true, "until": "started", "within": 5}"#,
+            "leave out \"until\"",
+            "",
+        ),
+        (
+            r#"{"unique": true, "within": 0}"#,
+            "the option \"within\" must be longer than nothing",
+            "",
+        ),
+        (
+            r#"{"unique": true, "on_conflict": "push_back"}"#,
+            "say \"at_latest\"",
+            "",
+        ),
+        (
+            r#"{"unique": true, "at_latest": 5}"#,
+            "the option \"at_latest\" is for",
             "",
         ),
         (
