@@ -100,6 +100,7 @@ declare
     state text;
     is_new boolean;
     tries integer;
+    has_replaced boolean := false;
 begin
     if on_conflict not in ('keep', 'replace', 'push_back', 'error') then
         raise exception 'unknown on_conflict "%": it is keep, replace, push_back or error', on_conflict
@@ -187,6 +188,7 @@ begin
             exit when tries = 3;
         end loop;
 
+        has_replaced := has_replaced or outcome = 'replaced';
         foreach place in array same.places loop
             return next;
             -- Those behind it came to the same key.
@@ -202,6 +204,15 @@ begin
             end if;
         end loop;
     end loop;
+    -- It may be due sooner, or in another queue, and the trigger tells of inserts alone.
+    if has_replaced
+        and exists (select from taskq.sleeper where sleeper.queue = of_queue and sleeper.expires_at > now())
+    then
+        perform pg_notify(pg_namespace.nspname::text, of_queue)
+        from pg_class
+        join pg_namespace on pg_namespace.oid = pg_class.relnamespace
+        where pg_class.oid = 'taskq.task'::regclass;
+    end if;
 end
 $take_keys$;
 

@@ -603,3 +603,30 @@ async fn a_waiting_task_that_is_kept_runs_after_the_commit() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn a_task_that_is_replaced_to_run_now_wakes_a_worker() {
+    let (_database, pool) = database().await;
+    let total = Arc::new(AtomicI64::new(0));
+    let working = worker(&pool)
+        .only::<(Sum,)>()
+        .state_arc(total.clone())
+        .poll_interval(Duration::from_secs(600));
+    while_working(working, async {
+        let mut db = pool.acquire().await.expect("a connection");
+        let later = Sum::enqueue(&mut db, 1).unique(Unique::new());
+        let later = later.delay(Duration::from_secs(3600)).await;
+        later.expect("enqueued");
+        until("the worker sleeps", async || {
+            one::<bool>(&pool, "select exists (select from taskq.sleeper)").await
+        })
+        .await;
+        // It scans once more when it has gone to sleep.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let unique = Unique::new().on_conflict(OnConflict::Replace);
+        let now = Sum::enqueue(&mut db, 1).unique(unique).await;
+        assert_eq!(now.expect("enqueued").outcome, EnqueueOutcome::Replaced);
+        until("it runs", async || total.load(Ordering::SeqCst) == 1).await;
+    })
+    .await;
+}
