@@ -21,6 +21,28 @@ create table taskq.unique_key (
     )
 );
 
+-- Returns a key with its numbers in one spelling, so that equal keys have one text.
+create function taskq.spell_numbers(key jsonb) returns jsonb
+language plpgsql
+immutable
+parallel safe
+as $spell_numbers$
+begin
+    return case jsonb_typeof(key)
+        when 'number' then to_jsonb(trim_scale((key #>> '{}')::numeric))
+        when 'array' then (
+            select coalesce(jsonb_agg(taskq.spell_numbers(item) order by place), '[]')
+            from jsonb_array_elements(key) with ordinality as given (item, place)
+        )
+        when 'object' then (
+            select coalesce(jsonb_object_agg(given.key, taskq.spell_numbers(given.value)), '{}')
+            from jsonb_each(spell_numbers.key) as given
+        )
+        else key
+    end;
+end
+$spell_numbers$;
+
 -- Returns what is stored of a key: an index cannot hold more than some kilobytes.
 create function taskq.short_key(key jsonb) returns jsonb
 language sql
@@ -28,7 +50,22 @@ immutable
 parallel safe
 return case
     when pg_column_size(key) <= 1000 then key
-    else jsonb_build_array('sha256', encode(sha256(convert_to(key::text, 'UTF8')), 'hex'))
+    else jsonb_build_array(
+        'sha256',
+        encode(
+            sha256(
+                convert_to(
+                    case
+                        -- Few have a number that ends in zeros behind its point.
+                        when key::text ~ '\.[0-9]*0[^0-9]' then taskq.spell_numbers(key)
+                        else key
+                    end::text,
+                    'UTF8'
+                )
+            ),
+            'hex'
+        )
+    )
 end;
 
 -- Returns the key that a payload has by some of its fields, or by all of them. A field that is null is not a field

@@ -285,3 +285,23 @@ async fn each_schema_has_its_own() {
         .expect("enqueued");
     assert_eq!(here.outcome, EnqueueOutcome::Created);
 }
+
+#[tokio::test]
+async fn a_long_key_has_equal_numbers_too() {
+    let (_database, pool) = database().await;
+    let sql = "select outcome from taskq.enqueue('add', $1::jsonb || jsonb_build_object('t', repeat('k', 5000)), '{\"unique\": true}')";
+    for (payload, outcome) in [
+        (r#"{"n": 1}"#, "created"),
+        (r#"{"n": 1.0}"#, "existing"),
+        (r#"{"n": [{"a": 1.50}]}"#, "created"),
+        (r#"{"n": [{"a": 1.5}]}"#, "existing"),
+        (r#"{"n": 10}"#, "created"),
+    ] {
+        let said: String = query_scalar(sql)
+            .bind(payload)
+            .fetch_one(&pool)
+            .await
+            .expect(payload);
+        assert_eq!(said, outcome, "{payload}");
+    }
+}
