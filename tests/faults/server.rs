@@ -226,7 +226,9 @@ async fn every_loop_survives_that_the_server_is_away() {
     .await;
     until("listening", async || {
         stage
-            .count("select count(*) from pg_stat_activity where query ilike 'listen%'")
+            .count(
+                "select count(*) from pg_stat_activity where query like '-- Tells what is paused%'",
+            )
             .await
             == 1
     })

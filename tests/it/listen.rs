@@ -1,4 +1,6 @@
 //! Waking up: by notification while it listens, by polling alone, and after the listener was cut off.
+//!
+//! The listener is found by what it said last: it reads what is paused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -125,7 +127,7 @@ async fn a_listener_that_was_cut_off_comes_back_and_scans_at_once() {
         execute(
             &pool,
             "begin;
-             select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query ilike 'listen%';
+             select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like '-- Tells what is paused%';
              delete from taskq.sleeper;
              insert into taskq.task (task_type) values ('heard');
              commit",
@@ -209,10 +211,10 @@ async fn a_listener_that_the_network_has_swallowed_is_noticed() {
     let pool = cluster.pool("postgres", 20).await.expect("a pool");
     taskq::migrate(&pool).await.expect("migrated");
     let count = Arc::new(AtomicUsize::new(0));
-    let listeners = "select count(*) from pg_stat_activity where datname = current_database() and query ilike 'listen%'";
+    let listeners = "select count(*) from pg_stat_activity where datname = current_database() and query like '-- Tells what is paused%'";
     while_working(listener(&pool, &count), async {
         idle(&pool).await;
-        let backend = "select pid from pg_stat_activity where datname = current_database() and query ilike 'listen%'";
+        let backend = "select pid from pg_stat_activity where datname = current_database() and query like '-- Tells what is paused%'";
         // It is there, and answers nothing.
         let _frozen = Frozen::new(one(&pool, backend).await);
         until("noticed", async || log.has("did not answer")).await;

@@ -19,6 +19,7 @@ mod metadata;
 mod migrate;
 mod order;
 mod outcome;
+mod pause;
 mod payload;
 mod plan;
 mod process;

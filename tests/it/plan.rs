@@ -571,3 +571,40 @@ async fn a_scan_finds_each_lane_once() {
         assert_eq!(found, expected, "round {round}, marked {marked:?}");
     }
 }
+
+#[tokio::test]
+async fn a_scan_leaves_out_what_is_paused_and_does_not_look_at_it() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let prepare = format!(
+        "insert into taskq.task (task_type, payload_version, run_at)
+         select 'type_' || n % 2 + 1, 1, '2020-01-02 00:00+00' from generate_series(1, 5000) as n;
+         vacuum analyze taskq.task;
+         prepare scan as {SCAN}"
+    );
+    for statement in prepare.splitn(3, ';') {
+        let statement = AssertSqlSafe(statement.to_owned());
+        raw_sql(statement).execute(&mut *db).await.expect("set up");
+    }
+    let from_marks = "'default', array['type_1', 'type_2'], array[1, 1]::smallint[], gen_random_uuid(),
+        array['type_1', 'type_2'], array[1, 1]::smallint[], array[0, 0]::smallint[],
+        array['2020-01-01 00:00+00', '2020-01-01 00:00+00']::timestamptz[], array[0, 0]::bigint[], false";
+    for (said, left) in [
+        ("select 1", 2),
+        ("select taskq.pause_queue('other')", 2),
+        ("select taskq.pause_task_type('type_2')", 1),
+        ("select taskq.pause_queue('default')", 0),
+        ("select taskq.resume_task_type('type_2')", 0),
+        ("update taskq.pause set until = now()", 2),
+    ] {
+        raw_sql(said).execute(&mut *db).await.expect(said);
+        for mode in PLANS {
+            set_plans(&mut db, mode).await;
+            for arguments in [SCAN_ARGUMENTS, from_marks] {
+                let (scan, pages) = explain(&mut db, "scan", arguments).await;
+                assert_eq!(scan[0].rows, left, "{said}, {mode}");
+                assert!(pages < 4 + 12 * left, "{said}, {mode}: {pages} pages");
+            }
+        }
+    }
+}

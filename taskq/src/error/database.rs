@@ -5,7 +5,7 @@ use std::error::Error;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
-use super::{EnqueueError, ResultError, chain};
+use super::{EnqueueError, OperateError, ResultError, chain};
 
 /// Returns the errors of a database among an error and its sources, some of them twice.
 pub(crate) fn of_database<'a>(
@@ -23,6 +23,9 @@ fn within<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a dyn DatabaseError>
         return error.as_database_error();
     }
     if let Some(ResultError::Database(error)) = error.downcast_ref() {
+        return error.as_database_error();
+    }
+    if let Some(OperateError::Database(error)) = error.downcast_ref() {
         return error.as_database_error();
     }
     // Others pass over the error of sqlx, and name its source as theirs.

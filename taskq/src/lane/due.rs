@@ -122,7 +122,8 @@ impl DueLanes {
         for known in &mut self.lanes {
             match heads.remove(&known.lane) {
                 Some(head) => known.record_scan(&head, now),
-                None if reach == Reach::Marks => {}
+                None if reach == Reach::Marks && known.mark.is_none() => {}
+                // It holds nothing, or is paused.
                 None => known.record_empty(),
             }
         }
@@ -452,6 +453,18 @@ mod tests {
         assert_eq!(looked_from(&lanes), place(29));
         lanes.record_scan(Reach::Heads, vec![head(lane("a", 0, 0), 5)], after(3));
         assert_eq!(looked_from(&lanes), place(4), "claims went back there");
+    }
+
+    #[test]
+    fn a_marked_lane_that_a_scan_leaves_out_is_paused_and_looked_into_from_the_same_place_afterwards()
+     {
+        let mut lanes = scanned(&[(lane("a", 0, 0), 0)]);
+        let mark = lanes.marked()[0].place;
+        lanes.record_scan(Reach::Marks, Vec::new(), Instant::now());
+        assert!(lanes.have_no(FRESH));
+        assert_eq!(lanes.marked()[0].place, mark);
+        lanes.record_scan(Reach::Marks, vec![head(lane("a", 0, 0), 1)], Instant::now());
+        assert!(!lanes.have_no(FRESH));
     }
 
     #[test]

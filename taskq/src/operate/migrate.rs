@@ -58,6 +58,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "enqueue",
         sql: include_str!("../../migrations/0008_enqueue.sql"),
     },
+    Migration {
+        version: 9,
+        name: "pauses",
+        sql: include_str!("../../migrations/0009_pauses.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

@@ -1,12 +1,14 @@
 //! What people and programs ask of the tables, beside enqueueing and working: to make them, to check
-//! what waits before a deploy, to compare payloads with a lock, to read a result.
+//! what waits before a deploy, to compare payloads with a lock, to read a result, to pause.
 
 pub(crate) mod check;
 pub(crate) mod foreign_keys;
 #[cfg(all(feature = "cli", feature = "schemars"))]
 pub(crate) mod lock;
 pub(crate) mod migrate;
+pub(crate) mod pause;
 pub(crate) mod result;
 
 pub use self::check::{CheckReport, Finding, Stranded};
 pub use self::migrate::{Migration, migrations};
+pub use self::pause::{Operator, Pause, Pausing, Queue, Scope, TaskType};

@@ -30,9 +30,9 @@ pub(crate) use self::lease::ExpiredRow;
 pub(crate) use self::leave::RescuedRow;
 use self::link::Link;
 pub(crate) use self::link::knock;
-pub(crate) use self::operate::ResultRow;
 #[cfg(feature = "testing")]
 pub(crate) use self::operate::TaskOfType;
+pub(crate) use self::operate::{ResultRow, read_pauses};
 pub(crate) use self::refusal::{Refusal, is_too_much};
 pub use self::schema::Schema;
 pub(crate) use self::session::{FreshSession, Habits, end_backend};

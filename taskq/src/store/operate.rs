@@ -1,11 +1,15 @@
 //! What is asked beside enqueueing and working.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgExecutor, PgRow};
 use sqlx::types::Json;
 use sqlx::{Error, FromRow, Row, query_as, query_scalar};
 
-use super::Store;
+use super::{Schema, Store};
+use crate::lane::{HeldPause, Pause, Scope};
 
 /// Where a task is, and what its handler returned, as `result.sql` tells.
 #[derive(Debug)]
@@ -34,6 +38,41 @@ impl Store<'_> {
     pub(crate) async fn result(&mut self, task_id: i64) -> Result<Option<ResultRow>, Error> {
         let query = query_as(self.schema.sql.result).bind(task_id);
         self.call(async |db| query.fetch_optional(db).await).await
+    }
+
+    /// Pauses a queue or a task type, and returns the pause that held before, if one did.
+    pub(crate) async fn pause(
+        &mut self,
+        scope: &Scope,
+        reason: Option<&str>,
+        until: Option<DateTime<Utc>>,
+        by: Option<&str>,
+    ) -> Result<Option<Pause>, Error> {
+        let (of, name) = scope.parts();
+        let query = query_as(self.schema.sql.pause)
+            .bind(of)
+            .bind(name)
+            .bind(reason)
+            .bind(until)
+            .bind(by);
+        let former: Option<HeldPause> =
+            self.call(async |db| query.fetch_optional(db).await).await?;
+        Ok(former.map(|former| former.pause))
+    }
+
+    /// Ends the pause of a queue or a task type, and returns it, if it held.
+    pub(crate) async fn resume(&mut self, scope: &Scope) -> Result<Option<Pause>, Error> {
+        let (of, name) = scope.parts();
+        let query = query_as(self.schema.sql.resume).bind(of).bind(name);
+        let former: Option<HeldPause> =
+            self.call(async |db| query.fetch_optional(db).await).await?;
+        Ok(former.map(|former| former.pause))
+    }
+
+    /// Tells what is paused.
+    pub(crate) async fn pauses(&mut self) -> Result<Vec<HeldPause>, Error> {
+        let schema = self.schema;
+        self.call(async |db| read_pauses(db, schema).await).await
     }
 
     /// Tells whether the task tables are there.
@@ -85,6 +124,37 @@ impl Store<'_> {
             .bind(task_type)
             .bind(limit);
         self.call(async |db| query.fetch_all(db).await).await
+    }
+}
+
+/// Tells what is paused, on any connection.
+pub(crate) async fn read_pauses(
+    db: impl PgExecutor<'_>,
+    schema: Schema,
+) -> Result<Vec<HeldPause>, Error> {
+    query_as(schema.sql.pauses).fetch_all(db).await
+}
+
+impl<'r> FromRow<'r, PgRow> for HeldPause {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        let scope: String = row.try_get("scope")?;
+        let name = row.try_get("name")?;
+        let ends_in: Option<f64> = row.try_get("ends_in")?;
+        Ok(Self {
+            pause: Pause {
+                scope: match scope.as_str() {
+                    "queue" => Scope::Queue(name),
+                    _ => Scope::TaskType(name),
+                },
+                since: row.try_get("since")?,
+                by: row.try_get("by")?,
+                reason: row.try_get("reason")?,
+                until: row.try_get("until")?,
+            },
+            ends_in: ends_in.map(|seconds| {
+                Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
+            }),
+        })
     }
 }
 

@@ -100,7 +100,7 @@ statements! {
     lease { heartbeat, strays, expired, left }
     fleet { register, unregister, census, newer, advance_ids }
     history { count, prune, prune_keys }
-    operate { result, schema_exists, schema_version, cancel_backend, cancel_leftover }
+    operate { result, pause, resume, pauses, schema_exists, schema_version, cancel_backend, cancel_leftover }
     check { check_waiting, check_last, check_running, foreign_keys }
 }
 

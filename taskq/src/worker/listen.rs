@@ -5,23 +5,25 @@
 //! is missed, because the connection was down or the race described in `claim` was lost, polling finds.
 //! After a reconnect the worker scans all queues, since the notifications of that time are gone.
 //!
+//! What is paused is read on the same connection, once it listens: so no change is missed in between.
+//!
 //! A connection that only listens sends nothing. A network that has swallowed it, as a firewall does with what
-//! was silent for long, would never be noticed. So it asks for an answer whenever it has heard nothing for a while.
+//! was silent for long, would never be noticed. So it reads the pauses whenever it has heard nothing for a while.
 
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::Executor;
 use sqlx::postgres::{PgListener, PgNotification};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::operators::{self, Wake};
+use super::operators::{self, Message, Wake};
+use super::pauses;
 use super::shared::Core;
 use super::trouble::Said;
-use crate::store::knock;
+use crate::store::{self, knock};
 
 /// How long to wait before connecting anew after a failure.
 const RECONNECT: Duration = Duration::from_secs(1);
@@ -45,6 +47,7 @@ pub(crate) async fn listen(
             result = listen_once(&core, &wakes, has_failed) => {
                 let Err(error) = result;
                 has_failed = true;
+                core.pauses.record_heard(false);
                 if let Some(Said { error, again }) = core.trouble("listen", &error) {
                     tracing::warn!(error, "cannot listen for notifications; polling meanwhile{again}");
                 }
@@ -69,6 +72,7 @@ async fn listen_once(
     }
     let mut listener = PgListener::connect_with(&core.pool).await?;
     listener.listen_all([schema.name, &operators]).await?;
+    read_pauses(core, &mut listener).await?;
     let mut wake = Some(Wake::AllQueues);
     loop {
         if let Some(wake) = wake {
@@ -76,38 +80,52 @@ async fn listen_once(
             let _ = wakes.send(wake);
         }
         wake = match timeout(SILENCE, listener.try_recv()).await {
-            Ok(Ok(Some(notification))) => route(core, &notification, &operators),
+            Ok(Ok(Some(notification))) => match route(core, &notification, &operators) {
+                Some(Message::Scan(wake)) => Some(wake),
+                Some(Message::Pauses) => {
+                    read_pauses(core, &mut listener).await?;
+                    // Even if the claimer has read them meanwhile: one of its queues may be waiting.
+                    Some(Wake::AllQueues)
+                }
+                None => None,
+            },
             Ok(Ok(None)) => {
                 tracing::debug!("listener reconnected; scanning all queues");
+                read_pauses(core, &mut listener).await?;
                 Some(Wake::AllQueues)
             }
             Ok(Err(error)) => return Err(error),
             Err(_) => {
-                check(&mut listener).await?;
-                None
+                let have_changed = read_pauses(core, &mut listener).await?;
+                have_changed.then_some(Wake::AllQueues)
             }
         };
     }
 }
 
-/// Fails if the connection does not answer.
-async fn check(listener: &mut PgListener) -> Result<(), sqlx::Error> {
-    match timeout(ANSWER_LIMIT, listener.execute("select 1")).await {
-        Ok(answer) => answer.map(drop),
-        Err(_) => Err(sqlx::Error::Io(io::Error::new(
+/// Reads what is paused. Returns whether that has changed. Fails if the connection does not answer.
+async fn read_pauses(core: &Core, listener: &mut PgListener) -> Result<bool, sqlx::Error> {
+    let reading = core.pauses.begin_reading();
+    let held = store::read_pauses(listener, core.settings.schema);
+    let Ok(held) = timeout(ANSWER_LIMIT, held).await else {
+        return Err(sqlx::Error::Io(io::Error::new(
             io::ErrorKind::TimedOut,
             format!("the connection that listens did not answer within {ANSWER_LIMIT:?}"),
-        ))),
-    }
+        )));
+    };
+    let have_changed = pauses::record(core, reading, held?);
+    core.pauses.record_heard(true);
+    Ok(have_changed)
 }
 
-fn route(core: &Core, notification: &PgNotification, operators: &str) -> Option<Wake> {
+fn route(core: &Core, notification: &PgNotification, operators: &str) -> Option<Message> {
     if notification.channel() != operators {
-        return Some(Wake::Queue(notification.payload().to_owned()));
+        let queue = notification.payload().to_owned();
+        return Some(Message::Scan(Wake::Queue(queue)));
     }
-    let wake = operators::hear(notification.payload());
-    if wake.is_some() {
+    let message = operators::hear(notification.payload());
+    if matches!(message, Some(Message::Scan(_))) {
         core.brakes.probe_now(Instant::now());
     }
-    wake
+    message
 }

@@ -7,6 +7,7 @@ mod held;
 mod listen;
 mod operators;
 mod outcomes;
+mod pauses;
 mod places;
 mod run;
 mod settings;

@@ -19,25 +19,24 @@ pub(crate) enum Wake {
 
 /// Something that an operator says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Message {
+pub(crate) enum Message {
     /// `scan`, `scan mail`: look for tasks now, in one queue or in all. Nothing else tells an idle worker of
     /// a task whose `run_at` was moved. Brakes have a probe claimed at once.
-    Scan { queue: Option<String> },
+    Scan(Wake),
+    /// `pauses`: read what is paused. A trigger on the table of pauses says it.
+    Pauses,
 }
 
-/// Takes in what an operator said, and returns which queues to scan for it, if any.
-pub(crate) fn hear(said: &str) -> Option<Wake> {
-    match Message::parse(said) {
-        Some(Message::Scan { queue: Some(queue) }) => Some(Wake::WholeQueue(queue)),
-        Some(Message::Scan { queue: None }) => Some(Wake::AllQueues),
-        None => {
-            tracing::warn!(
-                said,
-                "an operator said what this version does not understand"
-            );
-            None
-        }
+/// Takes in what an operator said.
+pub(crate) fn hear(said: &str) -> Option<Message> {
+    let message = Message::parse(said);
+    if message.is_none() {
+        tracing::warn!(
+            said,
+            "an operator said what this version does not understand"
+        );
     }
+    message
 }
 
 impl Message {
@@ -47,7 +46,8 @@ impl Message {
             None => (said.trim(), None),
         };
         match verb {
-            "scan" => Some(Self::Scan { queue: object }),
+            "scan" => Some(Self::Scan(object.map_or(Wake::AllQueues, Wake::WholeQueue))),
+            "pauses" => Some(Self::Pauses),
             _ => None,
         }
     }
@@ -59,12 +59,16 @@ mod tests {
 
     #[test]
     fn a_queue_is_scanned_when_an_operator_says_so() {
-        assert_eq!(hear("scan mail"), Some(Wake::WholeQueue("mail".into())));
-        assert_eq!(
-            hear(" scan  my queue "),
-            Some(Wake::WholeQueue("my queue".into()))
-        );
-        assert_eq!(hear("scan"), Some(Wake::AllQueues));
+        let scan = |wake| Some(Message::Scan(wake));
+        assert_eq!(hear("scan mail"), scan(Wake::WholeQueue("mail".into())));
+        let spaced = Wake::WholeQueue("my queue".into());
+        assert_eq!(hear(" scan  my queue "), scan(spaced));
+        assert_eq!(hear("scan"), scan(Wake::AllQueues));
+    }
+
+    #[test]
+    fn pauses_are_read_when_they_have_changed() {
+        assert_eq!(hear("pauses"), Some(Message::Pauses));
     }
 
     #[test]

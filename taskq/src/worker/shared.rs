@@ -20,7 +20,7 @@ use super::slot::habits::KnownHabits;
 use super::slot::returns::Returns;
 use super::trouble::{Said, Troubles};
 use crate::attempt::state::States;
-use crate::lane::Brakes;
+use crate::lane::{Brakes, Pauses};
 use crate::store::{FreshSession, Store, WorkerRow};
 use crate::task::registry::Registry;
 
@@ -56,6 +56,8 @@ pub(crate) struct Core {
     pub(crate) habits: KnownHabits,
     /// Task types whose payloads suddenly do not decode.
     pub(crate) brakes: Brakes,
+    /// What is paused, as far as this worker knows.
+    pub(crate) pauses: Pauses,
     fresh_session: OnceCell<FreshSession>,
     /// For rescues, and for cancelling queries on other connections: neither waits for claims,
     /// heartbeats or outcomes.
@@ -95,6 +97,7 @@ impl Core {
             returns: Returns::default(),
             habits: KnownHabits::default(),
             brakes: Brakes::default(),
+            pauses: Pauses::default(),
             fresh_session: OnceCell::new(),
             pool,
             settings,

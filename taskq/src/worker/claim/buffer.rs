@@ -170,6 +170,20 @@ impl Buffer {
         state.take_waiting()
     }
 
+    /// Takes the waiting tasks of some types out, to hand them back.
+    pub(crate) fn take_of(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<ClaimedTask> {
+        let mut state = self.lock();
+        let waiting = std::mem::take(&mut state.waiting);
+        let (taken, left) = waiting
+            .into_iter()
+            .partition(|it: &BufferedTask| is_wanted(&it.task.task_type));
+        state.waiting = left;
+        let taken: VecDeque<BufferedTask> = taken;
+        let taken: Vec<_> = taken.into_iter().map(|it| it.task).collect();
+        state.alone -= count_alone(&taken);
+        taken
+    }
+
     /// Takes all waiting tasks out, to hand them back, and starts no other.
     pub(crate) fn close(&self) -> Vec<ClaimedTask> {
         let mut state = self.lock();

@@ -22,6 +22,7 @@ use self::buffer::Buffer;
 use self::queue::Queue;
 use super::held::strays::{self, Looks};
 use super::operators::Wake;
+use super::pauses;
 use super::shared::{Core, sleep_until_some};
 use super::trouble::Said;
 use crate::attempt::verdict::{Settlement, Verdict};
@@ -82,6 +83,7 @@ impl Claimer {
     pub(crate) async fn claim(&mut self) -> Option<NewSlots> {
         while !self.core.stop.gently.is_cancelled() {
             self.hand_back_stale().await;
+            self.hand_back_paused().await;
             self.hand_back_strays().await;
             let Some(queue) = self.take_turn() else {
                 self.wait().await;
@@ -104,6 +106,18 @@ impl Claimer {
             if buffer.has_stale() {
                 hand_back(buffer.take_stale(), &self.outcomes).await;
             }
+        }
+    }
+
+    /// Hands back what was claimed before it was paused, and has not started.
+    async fn hand_back_paused(&self) {
+        if !self.core.pauses.take_begun() {
+            return;
+        }
+        let now = Instant::now();
+        for (buffer, queue) in self.core.buffers.iter().zip(&self.core.queue_names) {
+            let paused = buffer.take_of(|task_type| self.core.pauses.hold(queue, task_type, now));
+            hand_back(paused, &self.outcomes).await;
         }
     }
 
@@ -203,6 +217,7 @@ impl Claimer {
             self.scan(at, reach).await?;
         }
         self.queues[at].close_braked(&self.core.brakes);
+        self.queues[at].close_paused(&self.core.pauses);
         let claimable = self.next_claimable(at);
         let queue = &mut self.queues[at];
         queue.record_turn(claimable);
@@ -230,6 +245,10 @@ impl Claimer {
 
     /// Finds the lanes in which tasks are due.
     async fn scan(&mut self, at: usize, reach: Reach) -> Result<(), Error> {
+        let must_be_read = self.core.pauses.must_be_read(Instant::now());
+        if must_be_read && pauses::read(&self.core, &mut self.store).await? {
+            self.record_wake(&Wake::AllQueues);
+        }
         let queue = &mut self.queues[at];
         let marked = match reach {
             Reach::Heads => Vec::new(),

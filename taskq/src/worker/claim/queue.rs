@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::idle::{Idle, LONGEST_WITH_SUSPECTS};
 use super::pace::Pace;
 use crate::lane::suspects::Claimable;
-use crate::lane::{Brakes, DueLanes, LaneHead, Reach, RefusedLanes, Share};
+use crate::lane::{Brakes, DueLanes, LaneHead, Pauses, Reach, RefusedLanes, Share};
 use crate::store::ClaimedTask;
 
 /// One queue, as its worker sees it.
@@ -18,6 +18,8 @@ pub(super) struct Queue {
     pub(super) idle: Idle,
     /// When the next of the lanes that brakes have closed is worth a probe.
     next_probe: Option<Instant>,
+    /// When the next pause of anything ends by itself.
+    next_pause_end: Option<Instant>,
     /// Whether a claim has asked for suspects since the last scan.
     has_asked_for_suspects: bool,
 }
@@ -31,6 +33,7 @@ impl Queue {
             pace: Pace::new(Instant::now()),
             idle: Idle::default(),
             next_probe: None,
+            next_pause_end: None,
             has_asked_for_suspects: false,
         }
     }
@@ -57,12 +60,13 @@ impl Queue {
     }
 
     /// Returns how long until there is a reason to scan again: until the next task is due, until the scan
-    /// from the heads that was not allowed, or until the next probe.
+    /// from the heads that was not allowed, until the next probe, or until the end of a pause.
     pub(super) fn next_scan_in(&self, now: Instant) -> Option<Duration> {
         let next_due_in = self.lanes.next_due_in(now);
         let missing = self.pace.scan_from_heads_missing(now);
-        let probe = (self.next_probe).map(|probe| probe.saturating_duration_since(now));
-        next_due_in.into_iter().chain(missing).chain(probe).min()
+        let ends = self.next_probe.into_iter().chain(self.next_pause_end);
+        let ends = ends.map(|end| end.saturating_duration_since(now));
+        next_due_in.into_iter().chain(missing).chain(ends).min()
     }
 
     pub(super) fn record_scan(&mut self, reach: Reach, heads: Vec<LaneHead>, took: Duration) {
@@ -88,6 +92,19 @@ impl Queue {
             *next_probe = (*next_probe).into_iter().chain(until).min();
             until.is_some()
         });
+    }
+
+    /// Has nothing claimed from lanes that are paused.
+    pub(super) fn close_paused(&mut self, pauses: &Pauses) {
+        self.next_pause_end = None;
+        if !pauses.has_some() {
+            return;
+        }
+        let now = Instant::now();
+        self.next_pause_end = pauses.next_end(now);
+        let name = &self.name;
+        self.lanes
+            .close(|lane| pauses.hold(name, &lane.task_type, now));
     }
 
     /// Leaves of a claim's shares those of lanes that no brake has closed, and one for a probe if it is time.

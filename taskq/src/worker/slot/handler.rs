@@ -80,14 +80,16 @@ pub(crate) struct Interrupted {
 impl Execution<'_> {
     /// Runs the handler, in a transaction if one is given, and decides.
     pub(crate) async fn run_handler(&self, tx: Option<&mut Tx>) -> Handled {
-        // Both may have come while the task waited for a transaction.
+        // Any of these may have come while the task waited for a transaction.
         if self.taken.is_cancelled() {
             return Handled::Lost;
         }
-        if self.core.stop.now.is_cancelled() {
+        let began = Instant::now();
+        let queue = &self.core.queue_names[self.queue];
+        let is_paused = self.core.pauses.hold(queue, &self.task.task_type, began);
+        if is_paused || self.core.stop.now.is_cancelled() {
             return Handled::Decided(Verdict::HandBack.into());
         }
-        let began = Instant::now();
         let Ending(attempt) = &Ending(Arc::new(self.attempt(began)));
         let parts = Parts {
             states: &self.core.states,

@@ -8,6 +8,7 @@ use sqlx::Error;
 
 use super::duty::Duty;
 use crate::error::error_text;
+use crate::lane::{HeldPause, pause_of};
 use crate::operate::foreign_keys;
 use crate::store::{CensusRow, NewerRow, Store};
 use crate::worker::shared::Core;
@@ -60,8 +61,9 @@ async fn take(core: &Core) -> bool {
 
 async fn count(core: &Core, store: &mut Store<'static>) -> Result<(), Error> {
     let kinds = store.census(COUNT_LIMIT, KIND_LIMIT).await?;
+    let pauses = store.pauses().await?;
     let unserved = kinds.iter().filter(|kind| !core.serves(kind));
-    unserved.for_each(|kind| log(core, kind));
+    unserved.for_each(|kind| log(core, kind, &pauses));
     let queues: Vec<String> = core
         .queue_names
         .iter()
@@ -71,11 +73,11 @@ async fn count(core: &Core, store: &mut Store<'static>) -> Result<(), Error> {
     let newer = store
         .newer(&queues, &known, COUNT_LIMIT, NEWER_AFTER)
         .await?;
-    newer.iter().for_each(log_newer);
+    newer.iter().for_each(|kind| log_newer(kind, &pauses));
     Ok(())
 }
 
-fn log_newer(kind: &NewerRow) {
+fn log_newer(kind: &NewerRow, pauses: &[HeldPause]) {
     let NewerRow {
         queue,
         task_type,
@@ -83,13 +85,20 @@ fn log_newer(kind: &NewerRow) {
         waiting,
     } = kind;
     let or_more = or_more(*waiting);
+    let paused = paused(pauses, queue, task_type);
     tracing::warn!(
         queue,
         task_type,
         payload_version,
         waiting,
-        "newer than this worker decodes: {task_type} of version {payload_version}, {waiting}{or_more} waiting; deploy a worker that knows it"
+        "newer than this worker decodes: {task_type} of version {payload_version}, {waiting}{or_more} waiting; deploy a worker that knows it{paused}"
     );
+}
+
+/// Says that tasks would not start even if somebody served them.
+fn paused(pauses: &[HeldPause], queue: &str, task_type: &str) -> String {
+    let pause = pause_of(pauses, queue, task_type);
+    pause.map_or_else(String::new, |pause| format!("; {pause}"))
 }
 
 fn or_more(waiting: i64) -> &'static str {
@@ -99,7 +108,7 @@ fn or_more(waiting: i64) -> &'static str {
     }
 }
 
-fn log(core: &Core, kind: &CensusRow) {
+fn log(core: &Core, kind: &CensusRow, pauses: &[HeldPause]) {
     let CensusRow {
         queue,
         task_type,
@@ -107,6 +116,7 @@ fn log(core: &Core, kind: &CensusRow) {
         ..
     } = kind;
     let or_more = or_more(*waiting);
+    let paused = paused(pauses, queue, task_type);
     let is_known = kind.type_is_known || core.registry.find(task_type).is_some();
     if !is_known {
         let hint = match core.registry.similar_to(task_type) {
@@ -117,21 +127,21 @@ fn log(core: &Core, kind: &CensusRow) {
             queue,
             task_type,
             waiting,
-            "task type not implemented: {task_type}, {waiting}{or_more} waiting{hint}"
+            "task type not implemented: {task_type}, {waiting}{or_more} waiting{hint}{paused}"
         );
     } else if !kind.queue_is_served && !core.works_on(queue) {
         tracing::warn!(
             queue,
             task_type,
             waiting,
-            "queue not served: {queue}, {waiting}{or_more} waiting of type {task_type}"
+            "queue not served: {queue}, {waiting}{or_more} waiting of type {task_type}{paused}"
         );
     } else {
         tracing::warn!(
             queue,
             task_type,
             waiting,
-            "no worker of queue {queue} knows {task_type}: {waiting}{or_more} waiting"
+            "no worker of queue {queue} knows {task_type}: {waiting}{or_more} waiting{paused}"
         );
     }
 }

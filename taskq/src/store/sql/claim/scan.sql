@@ -10,10 +10,17 @@
 -- What stands between two lanes is looked for in five pieces, in order, each with equal values before its bounds. A scan
 -- whose end is a comparison of rows goes on to the end of the lane: Postgres stops it at the first column alone.
 --
--- A marked lane is returned even if it holds nothing: without a place. A probe walks over the rows that died
+-- What is paused is left out. Of the others a marked lane is returned even if it holds nothing: without a place. A
+-- probe walks over the rows that died
 -- lately and that no vacuum has taken away. The parameters stand in subqueries so that Postgres plans once: see
 -- claim.
-with recursive marked as materialized (
+with recursive paused as materialized (
+    select pause.scope, pause.name
+    from taskq.pause
+    where (pause.until is null or pause.until > now())
+      and (pause.scope = 'task_type' or pause.name = $1)
+),
+marked as materialized (
     select *
     from unnest(
         (select $5::text[]),
@@ -22,6 +29,12 @@ with recursive marked as materialized (
         (select $8::timestamptz[]),
         (select $9::bigint[])
     ) as marked (task_type, payload_version, priority, run_at, task_id)
+    where not exists (
+        select
+        from paused
+        where paused.scope = 'queue'
+           or paused.name = marked.task_type
+    )
 ),
 gap as materialized (
     select
@@ -42,6 +55,12 @@ gap as materialized (
             from marked
             where marked.task_type = known.task_type
         ) as start (payload_version, crashes, priority)
+        where not exists (
+            select
+            from paused
+            where paused.scope = 'queue'
+               or paused.name = known.task_type
+        )
     ) as start
     window lanes as (partition by task_type order by payload_version, crashes, priority)
 ),

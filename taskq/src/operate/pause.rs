@@ -1,0 +1,203 @@
+//! Pausing and resuming a queue or a task type while workers run.
+
+use std::future::IntoFuture;
+
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use sqlx::PgPool;
+
+use crate::error::OperateError;
+pub use crate::lane::{Pause, Scope};
+use crate::store::{Schema, Store};
+
+/// A queue, by its name: `pause(Queue("mail"))`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue<'a>(pub &'a str);
+
+/// A task type, by its name: `pause(TaskType("send_card"))`.
+///
+/// The name is what stands in `task_type` of the tasks. Tasks that were enqueued under an alias have that alias there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskType<'a>(pub &'a str);
+
+impl From<Queue<'_>> for Scope {
+    fn from(Queue(name): Queue<'_>) -> Self {
+        Self::Queue(name.to_owned())
+    }
+}
+
+impl From<TaskType<'_>> for Scope {
+    fn from(TaskType(name): TaskType<'_>) -> Self {
+        Self::TaskType(name.to_owned())
+    }
+}
+
+/// Speaks as an operator to the workers of the schema `taskq`, or of another: see [`Operator::schema`].
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use taskq::operate::{Queue, TaskType};
+///
+/// # async fn f(pool: sqlx::PgPool) -> Result<(), taskq::OperateError> {
+/// let operator = taskq::operate(&pool).as_user("ada");
+/// // Returns once it is written, and holds from then on, whatever is restarted.
+/// operator.pause(Queue("mail")).because("SMTP is down").await?;
+/// // In all queues, and for half an hour.
+/// let soon = taskq::chrono::Utc::now() + Duration::from_secs(1_800);
+/// operator.pause(TaskType("send_invoice")).until(soon).await?;
+///
+/// for pause in operator.pauses().await? {
+///     println!("{pause}"); // queue mail paused since 2026-03-01T07:30:00Z by ada: SMTP is down
+/// }
+/// operator.resume(Queue("mail")).await?;
+/// # Ok(()) }
+/// ```
+pub fn operate(pool: &PgPool) -> Operator {
+    Operator {
+        pool: pool.clone(),
+        schema: Schema::default(),
+        user: None,
+    }
+}
+
+/// Somebody who operates the tables of a schema: see [`operate`](fn@crate::operate).
+#[derive(Debug, Clone)]
+pub struct Operator {
+    pool: PgPool,
+    schema: Schema,
+    user: Option<String>,
+}
+
+impl Operator {
+    /// Operates the tables in this schema.
+    pub fn schema(self, schema: Schema) -> Self {
+        Self { schema, ..self }
+    }
+
+    /// Says who does it. Otherwise that is the role that the pool logs in with.
+    pub fn as_user(self, user: impl Into<String>) -> Self {
+        Self {
+            user: Some(user.into()),
+            ..self
+        }
+    }
+
+    /// Pauses a queue or a task type, known or not: once awaited, none of its tasks starts.
+    ///
+    /// The pause stands in a table until somebody resumes, so it outlives workers and Postgres. Workers hear of it
+    /// within milliseconds; one that is cut off obeys it from its next scan on. Handlers that run go on. What a worker
+    /// has claimed and not started waits again, uncharged. Delays ripen meanwhile, and enqueues are accepted.
+    ///
+    /// To pause what is paused is no error. Who, why and until when are those of the last pause, and `since`
+    /// is that of the first.
+    pub fn pause(&self, scope: impl Into<Scope>) -> Pausing {
+        Pausing {
+            operator: self.clone(),
+            scope: scope.into(),
+            reason: None,
+            until: None,
+        }
+    }
+
+    /// Ends the pause of a queue or a task type, and returns it, if it held. Workers that listen start the waiting
+    /// tasks within milliseconds.
+    ///
+    /// A queue and a type are paused apart from each other: a task starts when neither is paused.
+    ///
+    /// # Errors
+    ///
+    /// See [`OperateError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// It is one statement: when the future is dropped, it has happened or will not happen.
+    pub async fn resume(&self, scope: impl Into<Scope>) -> Result<Option<Pause>, OperateError> {
+        let former = self.store().resume(&scope.into()).await;
+        former.map_err(|error| self.error(error))
+    }
+
+    /// Tells what is paused, the oldest pause first.
+    ///
+    /// # Errors
+    ///
+    /// See [`OperateError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The table is only read, so the future may be dropped at any time.
+    pub async fn pauses(&self) -> Result<Vec<Pause>, OperateError> {
+        match self.store().pauses().await {
+            Ok(held) => Ok(held.into_iter().map(|it| it.pause).collect()),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    fn store(&self) -> Store<'static> {
+        Store::keeping(self.pool.clone(), self.schema)
+    }
+
+    fn error(&self, error: sqlx::Error) -> OperateError {
+        OperateError::of(self.schema.name, error)
+    }
+}
+
+/// A pause that is about to be said: see [`Operator::pause`].
+///
+/// # Errors
+///
+/// [`OperateError::Refused`] if the name is empty or `until` is over, by the clock of Postgres; otherwise see
+/// [`OperateError`].
+///
+/// # Cancel safety
+///
+/// It is one statement: when the future is dropped, it has happened or will not happen.
+#[derive(Debug)]
+#[must_use = "nothing is paused until this is awaited"]
+pub struct Pausing {
+    operator: Operator,
+    scope: Scope,
+    reason: Option<String>,
+    until: Option<DateTime<Utc>>,
+}
+
+impl Pausing {
+    /// Says why. Logs and lists show it.
+    pub fn because(self, reason: impl Into<String>) -> Self {
+        Self {
+            reason: Some(reason.into()),
+            ..self
+        }
+    }
+
+    /// Ends the pause by itself at this time, by the clock of Postgres.
+    pub fn until(self, until: DateTime<Utc>) -> Self {
+        Self {
+            until: Some(until),
+            ..self
+        }
+    }
+}
+
+/// Returns the pause that held before, if one did.
+impl IntoFuture for Pausing {
+    type Output = Result<Option<Pause>, OperateError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self {
+            operator,
+            scope,
+            reason,
+            until,
+        } = self;
+        async move {
+            let mut store = operator.store();
+            let user = operator.user.as_deref();
+            let former = store.pause(&scope, reason.as_deref(), until, user).await;
+            former.map_err(|error| operator.error(error))
+        }
+        .boxed()
+    }
+}
