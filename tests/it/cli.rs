@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
+use taskq::testing::Database;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -291,4 +292,93 @@ async fn run_says_what_is_wrong() {
     let text = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(1));
     assert!(text.contains("run `taskq::migrate(&pool)` first"), "{text}");
+}
+
+/// Returns what the program writes, to standard output and to standard error, and its exit code.
+async fn said(database: &Database, arguments: &[&str]) -> (String, String, Option<i32>) {
+    let mut command = program(arguments);
+    let output = command.env("DATABASE_URL", database.url()).output();
+    let output = timeout(LIMIT, output).await.expect("it ends in time");
+    let output = output.expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (
+        text(output.stdout),
+        text(output.stderr),
+        output.status.code(),
+    )
+}
+
+#[tokio::test]
+async fn the_command_line_pauses_lists_and_resumes() {
+    let (database, _pool) = database().await;
+    let run = async |arguments: &[&str]| {
+        let (out, err, code) = said(&database, arguments).await;
+        assert_eq!(code, Some(0), "{arguments:?}: {err}");
+        out
+    };
+    assert_eq!(run(&["pauses"]).await, "nothing is paused\n");
+    let mail = [
+        "pause",
+        "queue",
+        "mail",
+        "--because",
+        "SMTP is down",
+        "--as-user",
+        "ada",
+    ];
+    let paused = "queue mail is paused: nothing more starts, and what runs goes on\n";
+    assert_eq!(run(&mail).await, paused);
+    let again = run(&[
+        "pause",
+        "queue",
+        "mail",
+        "--until",
+        "2999-01-01T00:00:00+01:00",
+    ])
+    .await;
+    assert!(
+        again.contains("\nbefore: queue mail paused since "),
+        "{again}"
+    );
+    run(&["pause", "type", "send_card"]).await;
+    let list = run(&["pauses"]).await;
+    assert_eq!(list.lines().count(), 2, "{list}");
+    assert!(list.contains(" until 2998-12-31T23:00:00Z\n"), "{list}");
+    let listed: Value = serde_json::from_str(&run(&["pauses", "--json"]).await).expect("JSON");
+    assert_eq!(listed[1]["scope"], json!("task_type"));
+    assert_eq!(listed[1]["name"], json!("send_card"));
+    for field in ["since", "by", "reason", "until"] {
+        assert!(listed[1].get(field).is_some(), "{field}: {listed}");
+    }
+    let resumed = run(&["resume", "queue", "mail"]).await;
+    assert!(
+        resumed.starts_with("queue mail is resumed\nbefore: "),
+        "{resumed}"
+    );
+    assert_eq!(
+        run(&["resume", "queue", "mail"]).await,
+        "queue mail was not paused\n"
+    );
+    run(&["resume", "type", "send_card"]).await;
+    assert_eq!(run(&["pauses", "--json"]).await, "[]\n");
+
+    for (arguments, code, says) in [
+        (&["pause", "queue", ""][..], 1, "has 1 to 200 bytes"),
+        (
+            &["pause", "queue", "mail", "--until", "2020-01-01T00:00:00Z"],
+            1,
+            "would be over already",
+        ),
+        (
+            &["pause", "queue", "mail", "--until", "tomorrow"],
+            2,
+            "with its zone",
+        ),
+        (&["pause", "mail"], 2, "unrecognized subcommand"),
+        (&["pause", "queue"], 2, "NAME"),
+    ] {
+        let (_, err, found) = said(&database, arguments).await;
+        assert_eq!(found, Some(code), "{arguments:?}: {err}");
+        assert!(err.contains(says), "{arguments:?}: {err}");
+    }
 }

@@ -30,6 +30,9 @@
 //! | `run` | works until SIGINT or SIGTERM, and ends the process at most 3 seconds after its worker has stopped |
 //! | `migrate` | makes the tables, or brings them up to date |
 //! | `check` | decodes every waiting and running task with this program, changes nothing, and says which it would not run; `--json` for machines |
+//! | `pause queue NAME`, `pause type NAME` | has nothing more start of a queue or a task type: [`Operator::pause`](crate::operate::Operator::pause); `--because WHY`, `--until TIME`, `--as-user WHO` |
+//! | `resume queue NAME`, `resume type NAME` | has their tasks start again |
+//! | `pauses` | lists what is paused; `--json` for machines |
 //! | `tasks` | lists the declared task types, with their options, their versions and, with the feature `schemars`, the JSON Schema of their payloads |
 //! | `tasks --lock FILE` | writes that list to a file, to be kept under version control |
 //! | `tasks --check FILE` | compares the program with the file, and exits with 1 if the change would strand rows |
@@ -43,6 +46,7 @@
 mod check;
 #[cfg(feature = "schemars")]
 mod lock;
+mod pause;
 mod run;
 mod tasks;
 
@@ -91,6 +95,9 @@ fn command() -> Command {
         .subcommand(Command::new("run").about("Works until SIGINT or SIGTERM"))
         .subcommand(Command::new("migrate").about("Makes the tables, or brings them up to date"))
         .subcommand(check::command())
+        .subcommand(pause::pause())
+        .subcommand(pause::resume())
+        .subcommand(pause::pauses())
         .subcommand(tasks::command())
 }
 
@@ -99,6 +106,9 @@ async fn execute(builder: WorkerBuilder, matches: &ArgMatches) -> Result<ExitCod
         Some(("run", _)) => return run::execute(builder).await,
         Some(("migrate", _)) => builder.tables().migrate(builder.pool()).await?,
         Some(("check", matches)) => return check::execute(&builder, matches).await,
+        Some(("pause", matches)) => pause::execute_pause(&builder, matches).await?,
+        Some(("resume", matches)) => pause::execute_resume(&builder, matches).await?,
+        Some(("pauses", matches)) => pause::execute_pauses(&builder, matches).await?,
         Some(("tasks", matches)) => return tasks::execute(&builder.registry()?, matches),
         _ => unreachable!("clap asks for one of the commands"),
     }

@@ -1,0 +1,149 @@
+//! `pause`, `resume` and `pauses`: an operator's word about a queue or a task type.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::error::BoxError;
+use crate::operate::pause::{Operator, Pause, Queue, Scope, TaskType, operate};
+use crate::worker::WorkerBuilder;
+
+pub(crate) fn pause() -> Command {
+    let command =
+        |command: Command| {
+            let text = |id, name| Arg::new(id).long(id).value_name(name);
+            command
+                .arg(Arg::new("name").value_name("NAME").required(true))
+                .arg(text("because", "WHY").help("Says why; logs and lists show it"))
+                .arg(
+                    text("until", "TIME")
+                        .value_parser(time)
+                        .help("Ends the pause by itself at a time such as 2026-03-01T07:30:00Z"),
+                )
+                .arg(text("as-user", "WHO").help(
+                    "Says who does it; otherwise that is the role that logs in to the database",
+                ))
+        };
+    of_what(
+        Command::new("pause")
+            .about("Has nothing more start of a queue or a task type; what runs goes on"),
+        command,
+    )
+}
+
+pub(crate) fn resume() -> Command {
+    of_what(
+        Command::new("resume").about("Has the tasks of a queue or a task type start again"),
+        |command| command.arg(Arg::new("name").value_name("NAME").required(true)),
+    )
+}
+
+pub(crate) fn pauses() -> Command {
+    Command::new("pauses")
+        .about("Lists what is paused: since when, by whom, why and until when")
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Prints the list as JSON"),
+        )
+}
+
+fn of_what(command: Command, with_arguments: impl Fn(Command) -> Command) -> Command {
+    command
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(with_arguments(
+            Command::new("queue").about("All tasks of this queue"),
+        ))
+        .subcommand(with_arguments(
+            Command::new("type").about("All tasks of this task type, in all queues"),
+        ))
+}
+
+fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    match DateTime::parse_from_rfc3339(text) {
+        Ok(time) => Ok(time.to_utc()),
+        Err(error) => Err(format!(
+            "{error}; write it with its zone, as in 2026-03-01T07:30:00Z or 2026-03-01T08:30:00+01:00"
+        )),
+    }
+}
+
+pub(crate) async fn execute_pause(
+    builder: &WorkerBuilder,
+    matches: &ArgMatches,
+) -> Result<(), BoxError> {
+    let (scope, matches) = scope_of(matches);
+    let text = |id| matches.get_one::<String>(id);
+    let mut operator = operator(builder);
+    if let Some(user) = text("as-user") {
+        operator = operator.as_user(user);
+    }
+    let mut pausing = operator.pause(scope.clone());
+    if let Some(reason) = text("because") {
+        pausing = pausing.because(reason);
+    }
+    if let Some(until) = matches.get_one("until") {
+        pausing = pausing.until(*until);
+    }
+    let former = pausing.await?;
+    println!("{scope} is paused: nothing more starts, and what runs goes on");
+    if let Some(former) = former {
+        println!("before: {former}");
+    }
+    Ok(())
+}
+
+pub(crate) async fn execute_resume(
+    builder: &WorkerBuilder,
+    matches: &ArgMatches,
+) -> Result<(), BoxError> {
+    let (scope, _) = scope_of(matches);
+    match operator(builder).resume(scope.clone()).await? {
+        Some(former) => println!("{scope} is resumed\nbefore: {former}"),
+        None => println!("{scope} was not paused"),
+    }
+    Ok(())
+}
+
+pub(crate) async fn execute_pauses(
+    builder: &WorkerBuilder,
+    matches: &ArgMatches,
+) -> Result<(), BoxError> {
+    let pauses = operator(builder).pauses().await?;
+    if matches.get_flag("json") {
+        println!("{}", serde_json::to_string_pretty(&pauses)?);
+    } else {
+        print!("{}", list(&pauses)?);
+    }
+    Ok(())
+}
+
+fn list(pauses: &[Pause]) -> Result<String, BoxError> {
+    let mut text = String::new();
+    for pause in pauses {
+        writeln!(text, "{pause}")?;
+    }
+    if text.is_empty() {
+        text.push_str("nothing is paused\n");
+    }
+    Ok(text)
+}
+
+fn operator(builder: &WorkerBuilder) -> Operator {
+    operate(builder.pool()).schema(builder.tables())
+}
+
+fn scope_of(matches: &ArgMatches) -> (Scope, &ArgMatches) {
+    let name = |matches: &ArgMatches| {
+        let name: Option<&String> = matches.get_one("name");
+        name.cloned().unwrap_or_default()
+    };
+    match matches.subcommand() {
+        Some(("queue", matches)) => (Queue(&name(matches)).into(), matches),
+        Some(("type", matches)) => (TaskType(&name(matches)).into(), matches),
+        _ => unreachable!("clap asks for one of the two"),
+    }
+}
