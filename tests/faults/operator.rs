@@ -122,3 +122,45 @@ async fn all_is_well_while_the_sequence_of_ids_is_set_back() {
     let came_again = tasks.values().filter(|it| it.len() > 1).count();
     assert!(came_again > 0, "no id came again: {stage}");
 }
+
+#[tokio::test]
+async fn nothing_starts_of_a_paused_queue_while_workers_are_killed_and_connections_end() {
+    seed();
+    let stage = Stage::shared().await;
+    for plan in [REPEATABLE, ONCE] {
+        stage.enqueue(plan, 300, 100).await;
+    }
+    let mut workers = Vec::from_iter((0..3).map(|_| stage.worker().start()));
+    stage.at_least(50).await;
+    stage
+        .execute("select taskq.pause_queue('default', 'a test')")
+        .await;
+    stage.trouble("the queue is paused");
+    sleep(Duration::from_secs(1)).await;
+    let before = stage.attempts();
+    assert!(before < 600, "{before} attempts: too few tasks");
+    for round in 0..12 {
+        let victim = fastrand::usize(..workers.len());
+        if round % 2 == 0 {
+            stage.fault("a worker is killed");
+            workers[victim].kill();
+            workers[victim] = stage.worker().start();
+        } else {
+            let ended = query(
+                "select pg_terminate_backend(pid) from pg_stat_activity
+                 where datname = current_database() and pid <> pg_backend_pid() and random() < 0.5",
+            );
+            // This one may be among them.
+            ended.execute(&stage.pool).await.ok();
+        }
+        sleep(Duration::from_millis(fastrand::u64(100..500))).await;
+    }
+    assert_eq!(stage.attempts(), before, "{stage}");
+    until("resumed", async || {
+        let resume = query("select taskq.resume_queue('default')");
+        resume.execute(&stage.pool).await.is_ok()
+    })
+    .await;
+    stage.trouble("the queue is resumed");
+    stage.ends_well().await;
+}

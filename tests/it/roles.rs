@@ -48,6 +48,26 @@ async fn a_web_role_may_enqueue_and_nothing_else() {
     .await;
 }
 
+const PAUSE: &str = "select taskq.pause_queue('mail')";
+
+#[tokio::test]
+async fn an_operator_role_may_pause_and_a_worker_role_may_only_obey() {
+    let (_database, pool) = database().await;
+    let read = "select * from taskq.pause";
+    let resume = "select taskq.resume_queue('mail')";
+    let operator = [
+        (PAUSE, true),
+        (resume, true),
+        (read, true),
+        (ENQUEUE, false),
+    ];
+    as_role(&pool, "taskq_operator", &operator).await;
+    let others = [(PAUSE, false), (resume, false), (read, true)];
+    for role in ["taskq_worker", "taskq_read", "taskq_enqueue"] {
+        as_role(&pool, role, &others).await;
+    }
+}
+
 /// What wakes workers runs with its owner's rights, and so must not run what is the caller's.
 #[tokio::test]
 async fn an_enqueue_calls_no_operator_of_the_caller() {
