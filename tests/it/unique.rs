@@ -590,7 +590,7 @@ async fn a_waiting_task_that_is_kept_runs_after_the_commit() {
             (kept.task_id, kept.outcome),
             (first, EnqueueOutcome::Existing)
         );
-        let other = Sum::enqueue(&mut *pool.acquire().await.expect("a connection"), 2).await;
+        let other = Sum::enqueue(&mut pool.acquire().await.expect("a connection"), 2).await;
         other.expect("enqueued");
         let working = worker(&pool).only::<(Sum,)>().state_arc(total.clone());
         while_working(working, async {

@@ -3,6 +3,7 @@
 pub(crate) mod declaration;
 pub(crate) mod options;
 pub(crate) mod payload;
+mod range;
 pub(crate) mod registry;
 pub(crate) mod unique;
 pub(crate) mod upgrade;

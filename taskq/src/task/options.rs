@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::range::{MAX_DELAY, refuse};
 use super::unique::{Unique, UniqueOptions};
 use crate::attempt::metadata::Metadata;
 use crate::defaults;
@@ -11,9 +12,6 @@ use crate::error::EnqueueError;
 
 /// The longest name of a queue or a task type, in bytes. The tables have the same limit.
 pub(crate) const MAX_NAME_LENGTH: usize = 200;
-
-/// The furthest a task may be put off: a hundred years. More is a mistake of units.
-pub(super) const MAX_DELAY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
 /// What a task type says of its tasks, as [`Payload::OPTIONS`](crate::Payload::OPTIONS).
 ///
@@ -196,10 +194,6 @@ pub(crate) fn name_problem(name: &str) -> Option<String> {
     } else {
         None
     }
-}
-
-pub(super) fn refuse(option: &'static str, problem: String) -> EnqueueError {
-    EnqueueError::Option { option, problem }
 }
 
 #[cfg(test)]

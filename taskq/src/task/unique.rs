@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::options::{MAX_DELAY, refuse};
+use super::range::{MAX_DELAY, refuse};
 use crate::error::EnqueueError;
 
 /// How long a debounced task is put off at most, in its delays, unless something else is said.

@@ -11,9 +11,8 @@
 -- whose end is a comparison of rows goes on to the end of the lane: Postgres stops it at the first column alone.
 --
 -- What is paused is left out. Of the others a marked lane is returned even if it holds nothing: without a place. A
--- probe walks over the rows that died
--- lately and that no vacuum has taken away. The parameters stand in subqueries so that Postgres plans once: see
--- claim.
+-- probe walks over the rows that died lately and that no vacuum has taken away. The parameters stand in subqueries so
+-- that Postgres plans once: see claim.
 with recursive paused as materialized (
     select pause.scope, pause.name
     from taskq.pause
