@@ -170,8 +170,15 @@ begin
             where unique_key.task_type = of_type
               and unique_key.key = same.key
             for update;
-            -- Whoever looks for keys of ended tasks has deleted it, or its transaction was rolled back.
-            continue when not found;
+            if not found then
+                -- Whoever looks for keys of ended tasks has deleted it, or its transaction was rolled back.
+                tries := tries + 1;
+                if tries = 100 then
+                    raise exception 'the key of a task of the type "%" is there, and cannot be seen', of_type
+                        using hint = 'Row level security on taskq.unique_key must let the owner of taskq.take_keys see all.';
+                end if;
+                continue;
+            end if;
 
             -- A statement after the lock was had, which sees all that was committed before.
             state := taskq.where_is(holder.task_id);
@@ -222,7 +229,7 @@ begin
             exit when found or state is distinct from 'waiting';
             -- It began to run, or ended, a moment ago: look again. Or a trigger keeps it as it is.
             tries := tries + 1;
-            exit when tries = 3;
+            exit when tries >= 3;
         end loop;
 
         has_replaced := has_replaced or outcome = 'replaced';
@@ -233,11 +240,8 @@ begin
                 outcome := case when replaces then 'replaced' else 'existing' end;
             end if;
             if on_conflict = 'error' and place < same.places[cardinality(same.places)] then
-                raise exception 'task % has the key already', task_id using
-                    errcode = 'unique_violation',
-                    table = 'unique_key',
-                    constraint = 'unique_key',
-                    detail = format('task_type: %s, key: %s, task_id: %s', of_type, same.key, task_id);
+                raise exception 'two of the tasks have one key, the last of them at index %', same.places[2] - 1
+                    using errcode = 'unique_violation', table = 'unique_key', constraint = 'unique_key';
             end if;
         end loop;
     end loop;

@@ -190,6 +190,9 @@ begin
     )
     returning added.task_id
     into enqueue.task_id;
+    if not found then
+        raise exception 'the task was not inserted: a trigger has dropped it';
+    end if;
     return next;
 end
 $enqueue$;

@@ -630,3 +630,47 @@ async fn a_task_that_is_replaced_to_run_now_wakes_a_worker() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_task_that_a_trigger_drops_is_not_reported_as_enqueued() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "create function drop_it() returns trigger language plpgsql as 'begin return null; end';
+         create trigger drop_it before insert on taskq.task for each row execute function drop_it()",
+    )
+    .await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let dropped = Sum::enqueue(&mut db, 1).unique(Unique::new()).await;
+    dropped.expect_err("there is no task");
+    let sql = "select task_id from taskq.enqueue('sum', '{}', '{\"unique\": true}')";
+    let error = sqlx::query(sql).execute(&mut *db).await.expect_err("none");
+    assert!(
+        error.to_string().contains("a trigger has dropped it"),
+        "{error}"
+    );
+    execute(&pool, "drop trigger drop_it on taskq.task").await;
+    let there = Sum::enqueue(&mut db, 1).unique(Unique::new()).await;
+    assert_eq!(there.expect("enqueued").outcome, EnqueueOutcome::Created);
+}
+
+#[tokio::test]
+async fn what_an_enqueue_says_of_a_conflict_stands_beside_debounce() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let error = Unique::new().on_conflict(OnConflict::Error);
+    let mut debounced = async || {
+        let enqueue = Sum::enqueue(&mut db, 1).unique(error);
+        enqueue.debounce(Duration::from_secs(5)).await
+    };
+    debounced().await.expect("the first");
+    debounced().await.expect_err("the second");
+    let no_fields = Sum::enqueue(&mut db, 1)
+        .unique(Unique::new().fields(&[]))
+        .await;
+    let said = no_fields.expect_err("no key").to_string();
+    assert_eq!(
+        said,
+        "`unique` must name a field, or be of the whole payload: leave `fields` out"
+    );
+}

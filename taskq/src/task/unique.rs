@@ -132,6 +132,10 @@ impl Unique {
             }
             _ => {}
         }
+        if self.fields.is_some_and(<[_]>::is_empty) {
+            let problem = "must name a field, or be of the whole payload: leave `fields` out";
+            return Err(refuse("unique", problem.into()));
+        }
         match self.until {
             Until::Within(time) if time.is_zero() || time > MAX_DELAY => {
                 let problem = "`Within` must be longer than nothing and at most a hundred years";
@@ -162,10 +166,12 @@ impl UniqueOptions {
     /// Returns what holds, where the task type declares this.
     pub(crate) fn over(&self, declared: Option<Unique>) -> Option<Unique> {
         let said = self.unique.or(declared);
-        let puts_off = self.unique.is_some_and(|it| it.on_conflict.puts_off());
+        let decides = |unique: Unique| unique.on_conflict != OnConflict::Keep;
         match self.debounce {
             // What was said with the enqueue stands.
-            Some(delay) if !puts_off => Some(said.unwrap_or_default().debounced(delay)),
+            Some(delay) if !self.unique.is_some_and(decides) => {
+                Some(said.unwrap_or_default().debounced(delay))
+            }
             _ => said.or_else(|| self.key.is_some().then(Unique::new)),
         }
     }
@@ -189,10 +195,6 @@ impl Until {
 }
 
 impl OnConflict {
-    fn puts_off(self) -> bool {
-        matches!(self, Self::PushBack { .. })
-    }
-
     /// Returns its word in SQL, and the seconds of `at_latest`.
     pub(crate) fn word_and_seconds(self) -> (&'static str, Option<f64>) {
         match self {
