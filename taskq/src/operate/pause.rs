@@ -36,17 +36,15 @@ impl From<TaskType<'_>> for Scope {
 /// Speaks as an operator to the workers of the schema `taskq`, or of another: see [`Operator::schema`].
 ///
 /// ```no_run
-/// use std::time::Duration;
-///
+/// use taskq::chrono::{DateTime, Utc};
 /// use taskq::operate::{Queue, TaskType};
 ///
-/// # async fn f(pool: sqlx::PgPool) -> Result<(), taskq::OperateError> {
+/// # async fn f(pool: sqlx::PgPool, monday: DateTime<Utc>) -> Result<(), taskq::OperateError> {
 /// let operator = taskq::operate(&pool).as_user("ada");
 /// // Returns once it is written, and holds from then on, whatever is restarted.
 /// operator.pause(Queue("mail")).because("SMTP is down").await?;
-/// // In all queues, and for half an hour.
-/// let soon = taskq::chrono::Utc::now() + Duration::from_secs(1_800);
-/// operator.pause(TaskType("send_invoice")).until(soon).await?;
+/// // In all queues, and until a time.
+/// operator.pause(TaskType("send_invoice")).until(monday).await?;
 ///
 /// for pause in operator.pauses().await? {
 ///     println!("{pause}"); // queue mail paused since 2026-03-01T07:30:00Z by ada: SMTP is down
