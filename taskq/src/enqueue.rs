@@ -50,8 +50,8 @@ const MAX_BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
 /// # Errors
 ///
 /// The await gives [`EnqueueError`]: an option out of range; a payload that a worker could not read back
-/// as it is, that is too large, or that is refused by its own [`validate`](Payload::validate); or what Postgres
-/// said. After an error of Postgres the caller's transaction is aborted, as after any statement that fails.
+/// as it is, that is too large, or that is refused by its own [`validate`](Payload::validate); another task that has
+/// the key, where the enqueue was to fail for that; or what Postgres said. After an error of Postgres the caller's transaction is aborted, as after any statement that fails.
 ///
 /// # Cancel safety
 ///
