@@ -160,7 +160,10 @@ declare
     last bigint;
     taken bigint;
 begin
-    perform pg_advisory_xact_lock(hashtextextended('taskq ids taskq', 0));
+    -- One worker at a time: where many start at once, the others need not look too.
+    if not pg_try_advisory_xact_lock(hashtextextended('taskq ids taskq', 0)) then
+        return null;
+    end if;
     read_last := format('select case when is_called then last_value else last_value - 1 end from %s', ids);
     execute read_last into last;
     -- Only what the sequence has not come to: the newest id of all is behind every entry of the index that has died
