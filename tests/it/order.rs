@@ -97,6 +97,51 @@ async fn a_type_with_many_tasks_does_not_hold_up_another() {
     assert!(last < 100, "the last of five ran as number {last}");
 }
 
+/// Returns as which number a task of a worse priority, due for half a minute, runs beside a thousand others.
+async fn place_of_an_old_task(ageing: Option<Duration>) -> usize {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let urgent = (0..1_000).map(|_| SlowLane {
+        name: "urgent".into(),
+    });
+    taskq::enqueue_many(&mut db, urgent)
+        .await
+        .expect("enqueued");
+    taskq::enqueue(&mut db, FastLane { name: "old".into() })
+        .priority(10)
+        .run_at(Utc::now() - chrono::TimeDelta::seconds(30))
+        .await
+        .expect("enqueued");
+    let order = Arc::new(Order::default());
+    let mut worker = one_at_a_time(&pool, &order);
+    if let Some(step) = ageing {
+        worker = worker.priority_ageing(step);
+    }
+    drain(worker, &pool).await;
+    let order = order.lock().expect("not poisoned");
+    let place = order.iter().position(|name| name == "old");
+    place.expect("it has run")
+}
+
+#[tokio::test]
+async fn a_task_that_has_aged_shares_with_the_best_priority() {
+    let step = Duration::from_secs(2);
+    // Each claim takes of both lanes.
+    let place = place_of_an_old_task(Some(step)).await;
+    assert!(place < 100, "fifteen steps old, it ran as number {place}");
+}
+
+#[tokio::test]
+async fn a_task_that_has_not_aged_enough_waits_for_the_better_priority() {
+    let step = Duration::from_secs(20);
+    assert_eq!(place_of_an_old_task(Some(step)).await, 1_000);
+    assert_eq!(
+        place_of_an_old_task(None).await,
+        1_000,
+        "priorities are strict"
+    );
+}
+
 #[tokio::test]
 async fn a_delayed_task_waits_for_its_time_and_is_not_polled_for() {
     let (_database, pool) = database().await;

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::ageing::Ageing;
 use super::cursor::Cursor;
 use super::mark::{Mark, MarkedLane, Reach};
 use super::range::RangeRequest;
@@ -20,6 +21,7 @@ const STANDS_STILL_AFTER: u32 = 3;
 #[derive(Debug, Default)]
 pub(crate) struct DueLanes {
     lanes: Vec<KnownLane>,
+    ageing: Ageing,
 }
 
 /// A lane that held something at some time.
@@ -39,11 +41,22 @@ struct KnownLane {
     is_shared: bool,
     /// Its first task at the last scan.
     first: Option<Place>,
+    /// For how long that task had been due.
+    waited: Duration,
+    /// When the last scan ended.
+    scanned: Instant,
     /// How many claims in a row have brought nothing of it while that was its first task.
     empty_claims: u32,
 }
 
 impl DueLanes {
+    pub(crate) fn new(ageing: Ageing) -> Self {
+        Self {
+            ageing,
+            ..Self::default()
+        }
+    }
+
     /// Tells whether nothing of this kind is due.
     pub(crate) fn have_no(&self, claimable: Claimable) -> bool {
         !self.due().any(|known| claimable.includes(&known.lane))
@@ -68,11 +81,11 @@ impl DueLanes {
 
     /// Returns which of the shares are worth a range of their own: of lanes from which other workers claim too.
     pub(crate) fn worth_reserving<'a>(&self, shares: &'a [Share]) -> Vec<RangeRequest<'a>> {
-        // A claim may be full before the turn of another priority comes.
-        let best = shares.first().map(|share| share.lane.priority);
+        // A claim may be full before the turn of another rank comes.
+        let best = shares.first().map(|share| share.rank);
         shares
             .iter()
-            .filter(|share| Some(share.lane.priority) == best)
+            .filter(|share| Some(share.rank) == best)
             .filter_map(
                 |Share {
                      lane, limit, at, ..
@@ -86,12 +99,19 @@ impl DueLanes {
 
     /// Divides a claim of `limit` tasks among the lanes.
     pub(crate) fn divide(&mut self, claimable: Claimable, limit: usize) -> Vec<Share> {
+        let now = Instant::now();
+        let best = self.due().filter(|known| claimable.includes(&known.lane));
+        let best = best.map(|known| known.lane.priority).min();
+        let best = best.unwrap_or(i16::MIN);
         let due = self.lanes.iter().enumerate();
         let due = due.filter(|(_, known)| known.is_due);
         let mut candidates: Vec<_> = due
             .map(|(at, known)| Candidate {
                 lane: &known.lane,
                 cursor: known.cursor.place(),
+                rank: self
+                    .ageing
+                    .rank(known.lane.priority, known.waited(now), best),
                 at,
             })
             .collect();
@@ -206,11 +226,18 @@ impl KnownLane {
             frontier: head.frontier,
             is_shared: head.is_shared,
             first: None,
+            waited: head.waited(),
+            scanned: now,
             empty_claims: 0,
             lane: head.lane,
         };
         known.record_due(head.first, head.due_in, now);
         known
+    }
+
+    /// Returns for how long its first task has been due.
+    fn waited(&self, now: Instant) -> Duration {
+        self.waited + now.saturating_duration_since(self.scanned)
     }
 
     /// Returns the place behind which a scan is to look: that of its mark, unless claims went back before it.
@@ -227,6 +254,7 @@ impl KnownLane {
             mark.record(now, head.cleared());
         }
         self.is_shared = head.is_shared;
+        (self.waited, self.scanned) = (head.waited(), now);
         self.record_due(head.first, head.due_in, now);
         if let Some(first) = head.due()
             && self.cursor.record_scan(first)

@@ -230,6 +230,7 @@ mod tests {
             cursor: place(0),
             range_end: None,
             limit: 50,
+            rank: 0,
             at: 0,
         };
         task_types.iter().map(share).collect()

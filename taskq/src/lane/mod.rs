@@ -4,6 +4,7 @@
 //! lane the oldest due task comes first. [`share`] divides a claim among lanes; [`suspects`] has the rule for tasks
 //! with which a worker vanished.
 
+mod ageing;
 mod cursor;
 mod due;
 mod invalid;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+pub(crate) use self::ageing::Ageing;
 pub(crate) use self::due::DueLanes;
 pub(crate) use self::invalid::{BRAKED_AFTER, Brakes, Undecoded};
 pub(crate) use self::mark::{MarkedLane, Reach};
@@ -82,6 +84,12 @@ impl Place {
 }
 
 impl LaneHead {
+    /// Returns for how long its first task had been due when the scan began.
+    fn waited(&self) -> Duration {
+        let waited = self.due().map(|first| self.scanned_at - first.run_at);
+        waited.and_then(|it| it.to_std().ok()).unwrap_or_default()
+    }
+
     /// Returns the lane's first task, if that is due.
     fn due(&self) -> Option<Place> {
         self.first.filter(|_| self.due_in.is_zero())

@@ -112,6 +112,7 @@ mod tests {
             cursor: place(0),
             range_end: None,
             limit,
+            rank: 0,
             at: 0,
         };
         names.iter().map(share).collect()

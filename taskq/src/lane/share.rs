@@ -1,8 +1,9 @@
-//! Dividing a claim among lanes: by priority, and within one in equal shares.
+//! Dividing a claim among lanes: by rank, and within one in equal shares.
 //!
-//! Priorities are strict, and within one no task type can block another. So a claim goes on to the next priority
-//! where a single lane has the whole claim: Postgres comes to the next lane only when that one is exhausted.
-//! Lanes that share a claim may have more than their shares, so it ends with them.
+//! A lane's rank is its priority, which its age may have improved. Ranks are strict, and within one no task type can
+//! block another. So a claim goes on to the next rank where a single lane has the whole claim: Postgres comes to the
+//! next lane only when that one is exhausted. Lanes that share a claim may have more than their shares, so it ends with
+//! them.
 
 use super::range::is_worth_reserving;
 use super::suspects::{self, Claimable};
@@ -17,6 +18,8 @@ pub(crate) struct Share {
     /// The end of the reserved range, if there is one: what lies behind is reserved for others.
     pub(crate) range_end: Option<Place>,
     pub(crate) limit: usize,
+    /// By which the claim was divided. Smaller has its turn earlier.
+    pub(super) rank: i16,
     /// Where the lanes of the queue have it.
     pub(super) at: usize,
 }
@@ -36,6 +39,7 @@ const FEW_LANES: usize = 20;
 pub(super) struct Candidate<'a> {
     pub(super) lane: &'a Lane,
     pub(super) cursor: Place,
+    pub(super) rank: i16,
     pub(super) at: usize,
 }
 
@@ -46,11 +50,11 @@ pub(super) fn divide(
     limit: usize,
 ) -> Vec<Share> {
     lanes.retain(|it| claimable.includes(it.lane));
-    lanes.sort_by_key(|it| it.lane.priority);
+    lanes.sort_by_key(|it| it.rank);
     // Each should have a task at least.
     let most_lanes = limit.max(FEW_LANES);
     let mut shares = Vec::new();
-    for group in lanes.chunk_by(|one, other| one.lane.priority == other.lane.priority) {
+    for group in lanes.chunk_by(|one, other| one.rank == other.rank) {
         let mut group: Vec<_> = group.iter().collect();
         let has_whole_claim = group.len() == 1 && claimable == Claimable::Fresh;
         suspects::retain_one_alone(&mut group, |it| it.lane);
@@ -61,6 +65,7 @@ pub(super) fn divide(
             cursor: it.cursor,
             range_end: None,
             limit: claimable.limit(it.lane, share),
+            rank: it.rank,
             at: it.at,
         }));
         if !has_whole_claim || shares.len() >= most_lanes {
@@ -91,6 +96,7 @@ mod tests {
         let candidate = |(at, lane)| Candidate {
             lane,
             cursor: place(0),
+            rank: lane.priority,
             at,
         };
         let candidates = lanes.iter().enumerate().map(candidate).collect();

@@ -136,6 +136,17 @@ impl WorkerBuilder {
         self
     }
 
+    /// Has waiting improve the priority of tasks: by one for each `step` that the first task of their type has been
+    /// due, as far as the best priority that has something due. Then both are served in equal parts, so that urgent
+    /// tasks come no later than that, and the others are not left. Unless set, priorities are strict.
+    ///
+    /// Each worker computes it when it chooses what to claim; nothing is written. A task of priority 10 starts within
+    /// ten steps beside a stream of tasks of priority 0 that alone would fill the worker.
+    pub fn priority_ageing(mut self, step: Duration) -> Self {
+        self.settings.priority_ageing = Some(step);
+        self
+    }
+
     /// Makes the worker, or says why it must not start.
     ///
     /// # Errors

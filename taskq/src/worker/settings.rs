@@ -22,6 +22,7 @@ pub(crate) struct Settings {
     pub(crate) census_interval: Duration,
     pub(crate) keep_completed: bool,
     pub(crate) history_retention: Duration,
+    pub(crate) priority_ageing: Option<Duration>,
 }
 
 impl Default for Settings {
@@ -36,6 +37,7 @@ impl Default for Settings {
             census_interval: defaults::CENSUS_INTERVAL,
             keep_completed: false,
             history_retention: defaults::HISTORY_RETENTION,
+            priority_ageing: None,
         }
     }
 }
@@ -100,6 +102,14 @@ impl Settings {
             Duration::from_secs(60 * 60),
             Duration::from_secs(100 * 365 * 24 * 60 * 60),
         )?;
+        if let Some(step) = self.priority_ageing {
+            between(
+                "priority_ageing",
+                step,
+                Duration::from_millis(1),
+                Duration::from_secs(365 * 24 * 60 * 60),
+            )?;
+        }
         Ok(self)
     }
 

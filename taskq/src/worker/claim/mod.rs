@@ -26,8 +26,8 @@ use super::pauses;
 use super::shared::{Core, sleep_until_some};
 use super::trouble::Said;
 use crate::attempt::verdict::{Settlement, Verdict};
-use crate::lane::Reach;
 use crate::lane::suspects::Claimable;
+use crate::lane::{Ageing, Reach};
 use crate::store::{ClaimedTask, Store};
 
 /// How often the claimer asks whether prefetched tasks have waited too long.
@@ -61,11 +61,12 @@ impl Claimer {
         outcomes: mpsc::Sender<Settlement>,
     ) -> Self {
         let queues = core.settings.queues.iter();
+        let ageing = Ageing(core.settings.priority_ageing);
         Self {
             store: core.store(),
             known: core.registry.known(),
             transactional: core.registry.transactional_names(),
-            queues: queues.map(|(name, _)| Queue::new(name)).collect(),
+            queues: queues.map(|(name, _)| Queue::new(name, ageing)).collect(),
             wakes,
             outcomes,
             next_queue: 0,

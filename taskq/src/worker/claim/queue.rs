@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::idle::{Idle, LONGEST_WITH_SUSPECTS};
 use super::pace::Pace;
 use crate::lane::suspects::Claimable;
-use crate::lane::{Brakes, DueLanes, LaneHead, Pauses, Reach, RefusedLanes, Share};
+use crate::lane::{Ageing, Brakes, DueLanes, LaneHead, Pauses, Reach, RefusedLanes, Share};
 use crate::store::ClaimedTask;
 
 /// One queue, as its worker sees it.
@@ -25,10 +25,10 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str, ageing: Ageing) -> Self {
         Self {
             name: name.to_owned(),
-            lanes: DueLanes::default(),
+            lanes: DueLanes::new(ageing),
             refused: RefusedLanes::default(),
             pace: Pace::new(Instant::now()),
             idle: Idle::default(),
