@@ -3,6 +3,7 @@
 
 pub(crate) mod check;
 pub(crate) mod foreign_keys;
+pub(crate) mod ids;
 #[cfg(all(feature = "cli", feature = "schemars"))]
 pub(crate) mod lock;
 pub(crate) mod migrate;

@@ -11,7 +11,7 @@ use super::settings::Settings;
 use crate::attempt::state::States;
 use crate::error::WorkerError;
 use crate::operate::check::{self, CheckReport};
-use crate::operate::{foreign_keys, migrate};
+use crate::operate::{foreign_keys, ids, migrate};
 use crate::store::{Schema, Store};
 use crate::task::declaration::{Registration, TaskSet};
 use crate::task::registry::Registry;
@@ -156,7 +156,7 @@ impl WorkerBuilder {
     ///
     /// # Cancel safety
     ///
-    /// The tables are only read, so the future may be dropped at any time.
+    /// Nothing is written but the sequence of ids, where it is behind. So the future may be dropped at any time.
     pub async fn build(self) -> Result<Worker, WorkerError> {
         let registry = Registry::new(self.only.unwrap_or_else(linked_registrations))?;
         let declared_queues = registry.declared_queues().map(|(_, queue)| queue);
@@ -259,7 +259,9 @@ async fn require_tables_once(store: &mut Store<'_>, schema: Schema) -> Result<()
         return Err(WorkerError::Standby);
     }
     migrate::require_version(store, schema).await?;
-    foreign_keys::require_harmless(store).await
+    foreign_keys::require_harmless(store).await?;
+    ids::advance(store).await;
+    Ok(())
 }
 
 /// Requires a pool in which handlers do not wait for each other's connections, nor the worker for theirs.

@@ -6,16 +6,16 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use sqlx::Error;
 
-use super::duty::Duty;
+use super::duty::{Duty, First};
 use crate::error::error_text;
 use crate::lane::{HeldPause, pause_of};
-use crate::operate::foreign_keys;
 use crate::store::{CensusRow, NewerRow, Store};
 use crate::worker::shared::Core;
 
 pub(crate) const DUTY: Duty = Duty {
     name: "census",
     period: |core| Some(core.settings.census_interval),
+    first: First::AtStart,
     limit: Duration::from_secs(60),
     retry: None,
     run: |core| take(core).boxed(),
@@ -33,20 +33,6 @@ const KIND_LIMIT: usize = 1_000;
 /// Takes the census once and logs what it found.
 async fn take(core: &Core) -> bool {
     let mut store = core.store();
-    if let Err(error) = foreign_keys::require_harmless(&mut store).await {
-        tracing::error!("{}", error_text(&error));
-    }
-    match store.advance_ids().await {
-        Ok(Some(last)) => tracing::warn!(
-            last,
-            "ids of tasks would have come again, as after a restore: the sequence is moved past those that are taken"
-        ),
-        Ok(None) => {}
-        Err(error) => tracing::warn!(
-            error = error_text(&error),
-            "cannot look whether ids of tasks come again"
-        ),
-    }
     match count(core, &mut store).await {
         Ok(()) => true,
         Err(error) => {
@@ -60,10 +46,8 @@ async fn take(core: &Core) -> bool {
 }
 
 async fn count(core: &Core, store: &mut Store<'static>) -> Result<(), Error> {
-    let kinds = store.census(COUNT_LIMIT, KIND_LIMIT).await?;
-    let pauses = store.pauses().await?;
-    let unserved = kinds.iter().filter(|kind| !core.serves(kind));
-    unserved.for_each(|kind| log(core, kind, &pauses));
+    let mut unserved = store.census(COUNT_LIMIT, KIND_LIMIT).await?;
+    unserved.retain(|kind| !core.serves(kind));
     let queues: Vec<String> = core
         .queue_names
         .iter()
@@ -73,6 +57,11 @@ async fn count(core: &Core, store: &mut Store<'static>) -> Result<(), Error> {
     let newer = store
         .newer(&queues, &known, COUNT_LIMIT, NEWER_AFTER)
         .await?;
+    if unserved.is_empty() && newer.is_empty() {
+        return Ok(());
+    }
+    let pauses = store.pauses().await?;
+    unserved.iter().for_each(|kind| log(core, kind, &pauses));
     newer.iter().for_each(|kind| log_newer(kind, &pauses));
     Ok(())
 }

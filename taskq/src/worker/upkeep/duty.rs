@@ -13,10 +13,18 @@ pub(crate) struct Duty {
     /// How often it is done; `None` where this worker has nothing to do there. Workers that start together
     /// need not do it together, so each worker's period is up to a tenth shorter or longer.
     pub(crate) period: fn(&Core) -> Option<Duration>,
+    pub(crate) first: First,
     /// How long it may take at most. The next period does what is left.
     pub(crate) limit: Duration,
     /// How soon it is tried again after a failure, where that is sooner than the next period.
     pub(crate) retry: Option<Duration>,
     /// Does it once. Returns whether that went well.
     pub(crate) run: for<'a> fn(&'a Core) -> BoxFuture<'a, bool>,
+}
+
+/// When a worker does a duty for the first time.
+pub(crate) enum First {
+    AtStart,
+    /// At some time in its first period: workers that start together have enough to do, and one of them is the first.
+    WithinPeriod,
 }

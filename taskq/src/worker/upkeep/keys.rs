@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::duty::Duty;
+use super::duty::{Duty, First};
 use crate::error::error_text;
 use crate::worker::shared::Core;
 
 pub(crate) const DUTY: Duty = Duty {
     name: "keys",
     period: |_| Some(Duration::from_secs(60)),
+    first: First::WithinPeriod,
     limit: Duration::from_secs(30),
     retry: None,
     run: |core| prune_keys(core).boxed(),

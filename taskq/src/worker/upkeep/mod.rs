@@ -9,26 +9,39 @@ mod duty;
 mod keys;
 mod prune;
 mod rescue;
+mod tables;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::duty::Duty;
+use self::duty::{Duty, First};
 use crate::faults::crash_point;
 use crate::worker::shared::Core;
 
 /// Every duty of a worker.
-pub(crate) const DUTIES: &[Duty] = &[rescue::DUTY, census::DUTY, prune::DUTY, keys::DUTY];
+pub(crate) const DUTIES: &[Duty] = &[
+    rescue::DUTY,
+    census::DUTY,
+    tables::DUTY,
+    prune::DUTY,
+    keys::DUTY,
+];
 
-/// Does a duty now, and then once in each period, until `done`.
+/// Does a duty once in each period, until `done`.
 pub(crate) async fn run(core: Arc<Core>, duty: &'static Duty, done: CancellationToken) {
     let Some(period) = (duty.period)(&core) else {
         return done.cancelled().await;
     };
     let jitter = 0.9 + 0.2 * fastrand::f64();
-    let mut pace = interval(period.mul_f64(jitter));
+    let period = period.mul_f64(jitter);
+    let first = match duty.first {
+        First::AtStart => Duration::ZERO,
+        First::WithinPeriod => period.mul_f64(fastrand::f64()),
+    };
+    let mut pace = interval_at(Instant::now() + first, period);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::duty::Duty;
+use super::duty::{Duty, First};
 use crate::error::error_text;
 use crate::worker::shared::Core;
 
@@ -18,6 +18,7 @@ pub(crate) const DUTY: Duty = Duty {
         let keeps_some = core.settings.keep_completed || core.registry.keeps_some();
         keeps_some.then_some(Duration::from_secs(60 * 60))
     },
+    first: First::AtStart,
     limit: Duration::from_secs(60),
     // Somebody may have held the table's lock. Others wait behind each try.
     retry: Some(Duration::from_secs(15)),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use sqlx::Error;
 
-use super::duty::Duty;
+use super::duty::{Duty, First};
 use crate::error::error_text;
 use crate::lane::suspects::QUARANTINE_AFTER;
 use crate::store::{ExpiredRow, Refusal, RescuedRow, is_too_much};
@@ -23,6 +23,7 @@ use crate::worker::trouble::Said;
 pub(crate) const DUTY: Duty = Duty {
     name: "rescue",
     period: |core| Some(core.settings.lease / 2),
+    first: First::AtStart,
     // Each call has a limit of its own, and there may be thousands.
     limit: Duration::from_secs(60 * 60),
     retry: None,
