@@ -214,7 +214,15 @@ begin
                     queue = of_queue,
                     priority = of_priority,
                     max_attempts = of_max_attempts,
-                    metadata = of_metadata,
+                    -- The older task's creation is further away.
+                    metadata = case jsonb_typeof(of_metadata -> 'task.expires')
+                        when 'number' then of_metadata || jsonb_build_object(
+                            'task.expires',
+                            (of_metadata ->> 'task.expires')::double precision
+                                + extract(epoch from now() - task.created_at)
+                        )
+                        else of_metadata
+                    end,
                     attempts = 0,
                     errors = null,
                     run_at = case on_conflict

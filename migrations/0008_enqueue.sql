@@ -31,9 +31,9 @@ $option_seconds$;
 -- key 'existing' or 'replaced'. What the task type declares of queue, priority, attempts and key is said in its program
 -- alone: say it here again.
 --
--- `options`: "queue", "priority", "max_attempts", "run_at", "delay", "metadata", "payload_version"; and for a task of
--- which one at a time may be there "unique_key" (a text), "unique_fields" (an array of the payload's fields) or "unique"
--- (true: the whole payload), with "until", "within", "on_conflict", "at_latest" and "debounce".
+-- `options`: "queue", "priority", "max_attempts", "run_at", "delay", "expires", "metadata", "payload_version"; and for a
+-- task of which one at a time may be there "unique_key" (a text), "unique_fields" (an array of the payload's fields) or
+-- "unique" (true: the whole payload), with "until", "within", "on_conflict", "at_latest" and "debounce".
 create function taskq.enqueue(
     task_type text,
     payload jsonb default '{}',
@@ -52,6 +52,12 @@ declare
     due_at constant timestamptz :=
         coalesce((options ->> 'run_at')::timestamptz, now() + make_interval(secs => delay));
     to_queue constant text := coalesce(options ->> 'queue', 'default');
+    expires constant double precision := taskq.option_seconds('expires', options -> 'expires');
+    with_metadata constant jsonb := case
+        when expires is null then options -> 'metadata'
+        else coalesce(options -> 'metadata', '{}')
+            || jsonb_build_object('task.expires', extract(epoch from due_at - now()) + expires)
+    end;
 begin
     if jsonb_typeof(options) <> 'object' then
         raise exception 'the options must be a JSON object, not %', options
@@ -67,6 +73,7 @@ begin
             ('max_attempts', array['number']),
             ('run_at', array['string']),
             ('delay', array['number', 'string']),
+            ('expires', array['number', 'string']),
             ('metadata', array['object']),
             ('payload_version', array['number']),
             ('unique', array['boolean']),
@@ -94,7 +101,7 @@ begin
             end,
             hint = case
                 when wrong.types is null
-                    then 'The options are queue, priority, max_attempts, run_at, delay, metadata, payload_version, '
+                    then 'The options are queue, priority, max_attempts, run_at, delay, expires, metadata, payload_version, '
                         'unique, unique_key, unique_fields, until, within, on_conflict, at_latest and debounce.'
                 when wrong.name in ('until', 'within', 'on_conflict', 'at_latest') and not is_unique
                     then 'Add "unique_key", "unique_fields" or "unique": true.'
@@ -104,6 +111,7 @@ begin
     problem := case
         when (options ? 'run_at')::integer + (options ? 'delay')::integer + (options ? 'debounce')::integer > 1
             then 'say one of "run_at", "delay" and "debounce"'
+        when expires = 0 then 'the option "expires" must be longer than nothing'
         when options ?& array['unique_key', 'unique_fields'] then 'say one of "unique_key" and "unique_fields"'
         when options ->> 'unique_key' = '' then 'the option "unique_key" must not be empty'
         when options -> 'unique_fields' = '[]' or exists (
@@ -156,7 +164,7 @@ begin
             (options ->> 'max_attempts')::integer,
             due_at,
             coalesce(taskq.option_seconds('at_latest', options -> 'at_latest'), debounce * 10),
-            options -> 'metadata'
+            with_metadata
         ) as taken;
         if enqueue.outcome <> 'created' then
             return next;
@@ -185,7 +193,7 @@ begin
         to_queue,
         coalesce((options ->> 'priority')::smallint, 0::smallint),
         (options ->> 'max_attempts')::integer,
-        options -> 'metadata',
+        with_metadata,
         due_at
     )
     returning added.task_id
@@ -196,6 +204,11 @@ begin
     return next;
 end
 $enqueue$;
+
+-- The tasks that were to start by a time, and did not.
+alter table taskq.dead drop constraint dead_state;
+alter table taskq.dead add constraint dead_state
+    check (state in ('discarded', 'cancelled', 'invalid', 'quarantined', 'expired'));
 
 insert into taskq.migration (version, name, oldest_binary)
 values (8, 'enqueue', 2);

@@ -65,6 +65,7 @@ use crate::options::Place;
 /// | `priority = -5` | 0 | smaller runs earlier |
 /// | `max_attempts = 5` | 25 | how often a task is attempted at most |
 /// | `timeout = "1h30m"` | an hour | how long one attempt may take; units `ms`, `s`, `m`, `h`, `d` |
+/// | `expires = "1h"` | never | for how long after it is due a task is worth starting; later it is set aside as `expired` |
 /// | `unique = "payload"`, `unique(fields(usr_id), until = "started", on_conflict = "replace")` | any number | one task of each key may be there; also `within = "1h"`; see `taskq::unique::Unique` |
 /// | `result = "keep"` | nothing is kept | the `T` of the handler's `Result<T, E>` is stored with its completed task, and read back by `taskq::result` |
 /// | `version = 2` | 1 | the version of the payload; raise it when rows that wait would not decode |
@@ -117,7 +118,7 @@ pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// The options, `name`, `queue`, `priority`, `max_attempts`, `unique`, `version`, `upgrade` and `crate`, are those
+/// The options, `name`, `queue`, `priority`, `max_attempts`, `unique`, `expires`, `version`, `upgrade` and `crate`, are those
 /// of [`task`](macro@task); the name is the type's in snake case unless given. `result = Receipt` says what
 /// the handler returns, where it has `result = "keep"`. A struct with named fields
 /// gets the short form `SendEmailWelcome::enqueue(&mut tx, usr_id, locale)`, as visible as its fields.

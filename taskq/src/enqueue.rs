@@ -127,6 +127,20 @@ impl<P: Payload> Enqueue<'_, P> {
         self.with(|options| options.start = Start::At(run_at))
     }
 
+    /// Has the task run only if it starts within `expires` after it is due, in place of what its type says. Otherwise it
+    /// goes to `taskq.dead` as `expired`, without an error. Its retries count from the same time.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # #[taskq::task] async fn send_code(usr_id: i64) {}
+    /// # async fn f(tx: &mut sqlx::PgConnection) -> Result<(), taskq::EnqueueError> {
+    /// SendCode::enqueue(tx, 42).expires(Duration::from_secs(600)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn expires(self, expires: Duration) -> Self {
+        self.with(|options| options.expires = Some(expires))
+    }
+
     /// Says something of the task beside its payload, under a name: who asked for it, a trace. The handler
     /// reads it with [`Attempt::metadata`](crate::Attempt::metadata), and it stays with the task wherever
     /// that goes. All metadata of a task may have 64 KiB of JSON.
@@ -228,10 +242,11 @@ impl<P> Future for Enqueue<'_, P> {
 async fn insert(
     conn: &mut PgConnection,
     task_type: TaskType,
-    options: EnqueueOptions,
+    mut options: EnqueueOptions,
     payload: Result<Box<RawValue>, EnqueueError>,
     schema: Schema,
 ) -> Result<(i64, EnqueueOutcome, Schema), EnqueueError> {
+    options.write_expiry(task_type.options);
     options.check(task_type.options)?;
     let mut store = Store::on(conn, schema);
     let payload = [payload?];

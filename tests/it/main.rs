@@ -9,6 +9,7 @@ mod cluster;
 mod enqueue;
 mod enqueue_sql;
 mod enqueued;
+mod expires;
 mod guide;
 mod history;
 mod ids;

@@ -26,7 +26,7 @@ enum Meaning {
     Special(fn(&mut Options, &GivenOption) -> syn::Result<()>),
 }
 
-static KNOWN: [KnownOption; 15] = [
+static KNOWN: [KnownOption; 16] = [
     KnownOption {
         name: "name",
         example: "name = \"mail.welcome\"",
@@ -68,6 +68,12 @@ static KNOWN: [KnownOption; 15] = [
         meaning: Meaning::Special(|options, given| {
             unique::read(given).map(|it| options.unique = Some(it))
         }),
+    },
+    KnownOption {
+        name: "expires",
+        example: "expires = \"1h\"",
+        subject: Subject::Payload,
+        meaning: Meaning::Method(values::duration),
     },
     KnownOption {
         name: "timeout",

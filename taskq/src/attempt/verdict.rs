@@ -35,6 +35,8 @@ pub(crate) enum Verdict {
     Cancel { error: String },
     /// Its payload does not decode.
     Invalid { error: String },
+    /// It was to start by a time, and did not.
+    Expire,
 }
 
 /// A verdict about one task, and the lease that gives the right to it.
@@ -120,6 +122,7 @@ impl Verdict {
             Self::Discard { .. } => "discarded",
             Self::Cancel { .. } => "cancelled",
             Self::Invalid { .. } => "invalid",
+            Self::Expire => "expired",
         }
     }
 
@@ -137,7 +140,7 @@ impl Verdict {
             | Self::Cancel { error }
             | Self::Invalid { error } => Some(error),
             Self::Keep { result } => result.problem(),
-            Self::Complete | Self::Snooze { .. } | Self::HandBack => None,
+            Self::Complete | Self::Snooze { .. } | Self::HandBack | Self::Expire => None,
         }
     }
 
@@ -159,7 +162,7 @@ impl Verdict {
             Self::Keep { .. } => Self::Keep {
                 result: Kept::nothing(error),
             },
-            Self::Complete | Self::Snooze { .. } | Self::HandBack => return None,
+            Self::Complete | Self::Snooze { .. } | Self::HandBack | Self::Expire => return None,
         })
     }
 

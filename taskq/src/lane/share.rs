@@ -131,6 +131,7 @@ mod tests {
             let candidates = lanes.iter().enumerate().map(|(at, lane)| Candidate {
                 lane,
                 cursor: place(0),
+                rank: lane.priority,
                 at,
             });
             let shares = divide(candidates.collect(), Claimable::Fresh, limit);

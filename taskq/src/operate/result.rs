@@ -40,7 +40,7 @@ pub enum TaskResult<T> {
     },
     /// The task will not run again, and its handler did not succeed.
     Dead {
-        /// `discarded`, `cancelled`, `invalid`, `quarantined` or `refused`.
+        /// `discarded`, `cancelled`, `invalid`, `quarantined`, `expired` or `refused`.
         state: String,
         /// What went wrong in its last attempt.
         error: Option<String>,

@@ -1,6 +1,7 @@
 //! What a task type declares: its handler, its payload, its options, and the payloads it once had.
 
 pub(crate) mod declaration;
+pub(crate) mod expiry;
 pub(crate) mod options;
 pub(crate) mod payload;
 mod range;

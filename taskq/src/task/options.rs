@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::expiry::{self, EXPIRES};
 use super::range::{MAX_DELAY, refuse};
 use super::unique::{Unique, UniqueOptions};
 use crate::attempt::metadata::Metadata;
@@ -41,6 +42,8 @@ pub struct TaskOptions {
     pub keeps_result: bool,
     /// Of which of its tasks one at a time may be there, if of any.
     pub unique: Option<Unique>,
+    /// For how long after it is due a task is worth starting; `None` for ever.
+    pub expires: Option<Duration>,
 }
 
 impl TaskOptions {
@@ -54,6 +57,7 @@ impl TaskOptions {
             older_versions: 0,
             keeps_result: false,
             unique: None,
+            expires: None,
         }
     }
 
@@ -101,6 +105,13 @@ impl TaskOptions {
         self
     }
 
+    /// Says for how long after it is due a task is worth starting. One that has not started by then, or waits for
+    /// another attempt, is not run: it goes to `taskq.dead` as `expired`.
+    pub const fn expires(mut self, expires: Duration) -> Self {
+        self.expires = Some(expires);
+        self
+    }
+
     /// Returns the oldest version that is read.
     pub const fn oldest_version(&self) -> u16 {
         self.version.saturating_sub(self.older_versions)
@@ -120,6 +131,7 @@ pub(crate) struct EnqueueOptions {
     pub(crate) priority: Option<i16>,
     pub(crate) max_attempts: Option<u16>,
     pub(crate) start: Start,
+    pub(crate) expires: Option<Duration>,
     pub(crate) metadata: Metadata,
     /// Boxed, for few say any of it.
     pub(crate) unique: Option<Box<UniqueOptions>>,
@@ -137,12 +149,25 @@ impl EnqueueOptions {
         if matches!(self.start, Start::After(delay) if delay > MAX_DELAY) {
             return Err(refuse("delay", "must be at most a hundred years".into()));
         }
+        if let Some(expires) = self.expires.or(declared.expires)
+            && (expires.is_zero() || expires > MAX_DELAY)
+        {
+            let problem = "must be longer than zero, and at most a hundred years";
+            return Err(refuse("expires", problem.into()));
+        }
         if let Some(problem) = self.metadata.problem() {
             return Err(refuse("metadata", problem));
         }
         match self.unique(declared) {
             Some(unique) => unique.check(self.unique_key()),
             None => Ok(()),
+        }
+    }
+
+    /// Writes down when the task expires, where a worker would not know.
+    pub(crate) fn write_expiry(&mut self, declared: &TaskOptions) {
+        if let Some(expiry) = expiry::written(self.expires, declared.expires, self.start) {
+            self.metadata.set(EXPIRES.to_owned(), expiry);
         }
     }
 

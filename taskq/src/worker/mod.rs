@@ -2,6 +2,7 @@
 
 mod builder;
 mod claim;
+mod clock;
 mod counters;
 mod held;
 mod listen;

@@ -11,6 +11,7 @@ use tokio::time::sleep_until;
 use uuid::Uuid;
 
 use super::claim::buffer::Buffer;
+use super::clock::DatabaseClock;
 use super::counters::Counters;
 use super::held::Held;
 use super::places::StrayPlaces;
@@ -56,6 +57,7 @@ pub(crate) struct Core {
     pub(crate) habits: KnownHabits,
     /// Task types whose payloads suddenly do not decode.
     pub(crate) brakes: Brakes,
+    pub(crate) database_clock: DatabaseClock,
     /// What is paused, as far as this worker knows.
     pub(crate) pauses: Pauses,
     fresh_session: OnceCell<FreshSession>,
@@ -97,6 +99,7 @@ impl Core {
             returns: Returns::default(),
             habits: KnownHabits::default(),
             brakes: Brakes::default(),
+            database_clock: DatabaseClock::default(),
             pauses: Pauses::default(),
             fresh_session: OnceCell::new(),
             pool,

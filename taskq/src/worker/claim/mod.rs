@@ -265,6 +265,10 @@ impl Claimer {
             into_others,
         );
         let heads = scan.await?;
+        if let Some(head) = heads.first() {
+            let clock = &self.core.database_clock;
+            clock.record(head.scanned_at, Instant::now());
+        }
         queue.record_scan(reach, heads, began.elapsed());
         Ok(())
     }

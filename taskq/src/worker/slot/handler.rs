@@ -19,6 +19,7 @@ use crate::error::{BoxError, DecodeError, of_database};
 use crate::faults::crash_point;
 use crate::store::{ClaimedTask, mixes_up_statements, version_of};
 use crate::task::declaration::{Keep, Registration};
+use crate::task::expiry::{EXPIRES, expires_at};
 use crate::worker::shared::Core;
 
 /// How far a handler may outrun its timeout before that is worth a line.
@@ -90,6 +91,10 @@ impl Execution<'_> {
         if is_paused || self.core.stop.now.is_cancelled() {
             return Handled::Decided(Verdict::HandBack.into());
         }
+        if self.has_expired() {
+            tracing::info!("task expired: it was not started in time");
+            return Handled::Decided(Verdict::Expire.into());
+        }
         let Ending(attempt) = &Ending(Arc::new(self.attempt(began)));
         let parts = Parts {
             states: &self.core.states,
@@ -135,6 +140,24 @@ impl Execution<'_> {
             took: began.elapsed(),
             ..decided
         })
+    }
+
+    /// Tells whether the task was to start earlier.
+    fn has_expired(&self) -> bool {
+        let written = self.task.metadata.get(EXPIRES);
+        let declared = self.registration.options.expires;
+        if written.is_none() && declared.is_none() {
+            return false;
+        }
+        let created_at = self.task.created_at;
+        // A retry has moved when it is due.
+        let due = match self.task.attempts {
+            0 => created_at.max(self.task.run_at),
+            _ => created_at,
+        };
+        let expires_at = expires_at(written, created_at, declared, due);
+        let now = self.core.database_clock.now();
+        expires_at.zip(now).is_some_and(|(end, now)| end <= now)
     }
 
     // A panic while a payload is decoded must not end more than this attempt either.
@@ -282,6 +305,6 @@ pub(crate) fn log(verdict: &Verdict, took: Duration) {
         }
         Verdict::Cancel { error } => tracing::info!(?took, error, "task cancelled by its handler"),
         Verdict::Snooze { delay } => tracing::debug!(?took, ?delay, "snoozed"),
-        Verdict::HandBack | Verdict::Invalid { .. } => {}
+        Verdict::HandBack | Verdict::Invalid { .. } | Verdict::Expire => {}
     }
 }

@@ -6,7 +6,7 @@
 --   hand_back    waits again in its old place
 --   rescued      waits again in its old place, one crash counted
 --   discarded, cancelled    set aside as dead, one attempt used
---   invalid      set aside as dead
+--   invalid, expired        set aside as dead
 --   quarantined  set aside as dead, one crash counted
 -- An error is added to those of its task.
 -- Locks: new rows only.
@@ -83,7 +83,7 @@ dead as (
         metadata,
         outcome
     from settled
-    where outcome in ('discarded', 'cancelled', 'invalid', 'quarantined')
+    where outcome in ('discarded', 'cancelled', 'invalid', 'quarantined', 'expired')
     returning 1
 )
 select
