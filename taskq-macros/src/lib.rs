@@ -65,6 +65,7 @@ use crate::options::Place;
 /// | `priority = -5` | 0 | smaller runs earlier |
 /// | `max_attempts = 5` | 25 | how often a task is attempted at most |
 /// | `timeout = "1h30m"` | an hour | how long one attempt may take; units `ms`, `s`, `m`, `h`, `d` |
+/// | `order = "random"` | `"oldest"` | chance decides which of the due tasks of one priority runs next |
 /// | `expires = "1h"` | never | for how long after it is due a task is worth starting; later it is set aside as `expired` |
 /// | `unique = "payload"`, `unique(fields(usr_id), until = "started", on_conflict = "replace")` | any number | one task of each key may be there; also `within = "1h"`; see `taskq::unique::Unique` |
 /// | `result = "keep"` | nothing is kept | the `T` of the handler's `Result<T, E>` is stored with its completed task, and read back by `taskq::result` |

@@ -162,7 +162,7 @@ pub mod handler {
     pub use crate::attempt::state::{Parts, StateRequirement};
     pub use crate::attempt::tx::TxHandle;
     pub use crate::operate::result::KeepsResult;
-    pub use crate::task::declaration::{Declaration, Delivery, Keep, Task, TaskSet};
+    pub use crate::task::declaration::{Declaration, Delivery, Keep, Order, Task, TaskSet};
     pub use crate::task::options::TaskOptions;
     pub use crate::worker::{NextSignal, StopNow};
 }

@@ -142,6 +142,88 @@ async fn a_task_that_has_not_aged_enough_waits_for_the_better_priority() {
     );
 }
 
+#[task(order = "random")]
+async fn by_chance(numbers: &Numbers, number: i64) {
+    numbers.lock().expect("not poisoned").push(number);
+}
+
+type Numbers = Mutex<Vec<i64>>;
+
+fn chance_worker(pool: &sqlx::PgPool, numbers: &Arc<Numbers>) -> taskq::WorkerBuilder {
+    taskq::Worker::builder(pool.clone())
+        .only::<(ByChance,)>()
+        .state_arc(numbers.clone())
+}
+
+/// Returns how far numbers lie from where they would stand in order, on average, in parts of the whole.
+fn disorder(numbers: &[i64]) -> f64 {
+    let apart = numbers.iter().enumerate();
+    let apart = apart.map(|(at, number)| number.abs_diff(at as i64));
+    apart.sum::<u64>() as f64 / (numbers.len() * numbers.len()) as f64
+}
+
+#[tokio::test]
+async fn tasks_of_a_random_type_run_once_each_and_in_no_order() {
+    // As a bulk with one time, and one by one.
+    for at_once in [true, false] {
+        let (_database, pool) = database().await;
+        let mut db = pool.acquire().await.expect("a connection");
+        let many = (0..3_000).map(|number| ByChance { number });
+        taskq::enqueue_many(&mut db, many).await.expect("enqueued");
+        if !at_once {
+            crate::support::execute(
+                &pool,
+                "update taskq.task set run_at = run_at - interval '1 second' * (3000 - (payload ->> 'number')::integer)",
+            )
+            .await;
+        }
+        let numbers = Arc::new(Numbers::default());
+        let two = || chance_worker(&pool, &numbers).queue("default", 4);
+        tokio::join!(drain(two(), &pool), drain(two(), &pool));
+        let mut numbers = numbers.lock().expect("not poisoned").clone();
+        // A third, if all orders are alike.
+        let found = disorder(&numbers);
+        assert!(found > 0.2, "at once {at_once}: {found}");
+        numbers.sort_unstable();
+        assert_eq!(numbers, Vec::from_iter(0..3_000));
+    }
+}
+
+#[tokio::test]
+async fn one_old_task_does_not_keep_chance_from_the_others() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let many = (0..1_000).map(|number| ByChance { number });
+    taskq::enqueue_many(&mut db, many).await.expect("enqueued");
+    crate::support::execute(
+        &pool,
+        "update taskq.task set run_at = run_at - interval '1 day' where payload ->> 'number' = '0'",
+    )
+    .await;
+    let numbers = Arc::new(Numbers::default());
+    drain(chance_worker(&pool, &numbers).queue("default", 1), &pool).await;
+    let numbers = numbers.lock().expect("not poisoned");
+    let found = disorder(&numbers);
+    assert!(found > 0.2, "{found}");
+}
+
+#[tokio::test]
+async fn a_few_tasks_of_a_random_type_all_run() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let numbers = Arc::new(Numbers::default());
+    while_working(chance_worker(&pool, &numbers), async {
+        for number in 0..20 {
+            ByChance::enqueue(&mut db, number).await.expect("enqueued");
+            until("run", async || {
+                numbers.lock().expect("not poisoned").len() == number as usize + 1
+            })
+            .await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_delayed_task_waits_for_its_time_and_is_not_polled_for() {
     let (_database, pool) = database().await;

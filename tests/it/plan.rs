@@ -9,6 +9,7 @@ use crate::support::database;
 
 const CLAIM: &str = include_str!("../../taskq/src/store/sql/claim/claim.sql");
 const RESERVE: &str = include_str!("../../taskq/src/store/sql/claim/reserve.sql");
+const ANYWHERE: &str = include_str!("../../taskq/src/store/sql/claim/anywhere.sql");
 const SCAN: &str = include_str!("../../taskq/src/store/sql/claim/scan.sql");
 const CHECK: &str = include_str!("../../taskq/src/store/sql/check/check_waiting.sql");
 const SETTLE: &str = concat!(
@@ -37,6 +38,10 @@ const CLAIM_ARGUMENTS: &str = "gen_random_uuid(), gen_random_uuid(), 30, 'defaul
 /// Reserves a range of a thousand tasks in one lane.
 const RESERVE_ARGUMENTS: &str = "'default', array['type_1'], array[1]::smallint[],
     array[0]::smallint[], array[now() - interval '2 hours'], array[0]::bigint[], array[1000]";
+
+/// Ten places in one lane.
+const ANYWHERE_ARGUMENTS: &str = "'default', array['type_1'], array[1]::smallint[], array[0],
+    array[0]::smallint[], array[now() - interval '2 hours'], array[0]::bigint[], array[10]";
 
 /// Looks into all lanes from their heads.
 /// With a lane that is marked, beside which it looks for others.
@@ -158,6 +163,10 @@ async fn check(db: &mut PgConnection, situation: &str) {
             "{what}"
         );
 
+        let (places, pages) = explain(db, "anywhere", ANYWHERE_ARGUMENTS).await;
+        assert_eq!(places[0].rows, 10, "{what}");
+        assert!(pages < 300, "{what}: ten places took {pages} pages");
+
         let (scan, pages) = explain(db, "scan", SCAN_ARGUMENTS).await;
         assert!(pages < 200, "{what}: a scan read {pages} pages");
         assert!(
@@ -217,6 +226,7 @@ async fn a_claim_reads_what_it_takes_among_millions_of_rows() {
     for (name, text) in [
         ("claim", CLAIM),
         ("reserve", RESERVE),
+        ("anywhere", ANYWHERE),
         ("scan", SCAN),
         ("check_page", CHECK),
     ] {

@@ -46,6 +46,8 @@ pub(super) enum Value {
     Signed(i16),
     Unsigned(u16),
     Duration(Duration),
+    /// Whether tasks run in no order.
+    Random(bool),
 }
 
 /// The version of a payload, and how it was written.
@@ -90,6 +92,8 @@ impl Value {
             Self::Signed(number) => number.to_token_stream(),
             Self::Unsigned(number) => number.to_token_stream(),
             Self::Duration(duration) => unique::written(private, *duration),
+            Self::Random(true) => quote!(#private::Order::Random),
+            Self::Random(false) => quote!(#private::Order::OldestFirst),
         }
     }
 }

@@ -26,7 +26,7 @@ enum Meaning {
     Special(fn(&mut Options, &GivenOption) -> syn::Result<()>),
 }
 
-static KNOWN: [KnownOption; 16] = [
+static KNOWN: [KnownOption; 17] = [
     KnownOption {
         name: "name",
         example: "name = \"mail.welcome\"",
@@ -80,6 +80,12 @@ static KNOWN: [KnownOption; 16] = [
         example: "timeout = \"30s\"",
         subject: Subject::Handler,
         meaning: Meaning::Method(values::duration),
+    },
+    KnownOption {
+        name: "order",
+        example: "order = \"random\"",
+        subject: Subject::Handler,
+        meaning: Meaning::Method(values::order),
     },
     KnownOption {
         name: "result",

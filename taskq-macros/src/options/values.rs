@@ -91,6 +91,19 @@ pub(super) fn duration(given: &GivenOption) -> syn::Result<Value> {
     }
 }
 
+/// Reads in what order tasks run.
+pub(super) fn order(given: &GivenOption) -> syn::Result<Value> {
+    let word: LitStr = assigned(given, "a string")?;
+    match word.value().as_str() {
+        "random" => Ok(Value::Random(true)),
+        "oldest" => Ok(Value::Random(false)),
+        other => Err(syn::Error::new_spanned(
+            &word,
+            format!("`order` is `\"oldest\"`, unless it is `\"random\"`; not `{other}`"),
+        )),
+    }
+}
+
 /// Checks a cron expression.
 pub(super) fn cron(given: &GivenOption) -> syn::Result<()> {
     let text: LitStr = assigned(given, "a cron expression in a string")?;

@@ -4,6 +4,7 @@
 //! which lanes are exhausted.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ageing::Ageing;
@@ -22,6 +23,8 @@ const STANDS_STILL_AFTER: u32 = 3;
 pub(crate) struct DueLanes {
     lanes: Vec<KnownLane>,
     ageing: Ageing,
+    /// Task types in whose lanes chance decides what is claimed.
+    by_chance: Arc<[String]>,
 }
 
 /// A lane that held something at some time.
@@ -39,6 +42,8 @@ struct KnownLane {
     frontier: Option<Place>,
     /// Whether other workers claimed from it at the last scan.
     is_shared: bool,
+    /// Whether chance decides what is claimed of it.
+    is_by_chance: bool,
     /// Its first task at the last scan.
     first: Option<Place>,
     /// For how long that task had been due.
@@ -50,9 +55,10 @@ struct KnownLane {
 }
 
 impl DueLanes {
-    pub(crate) fn new(ageing: Ageing) -> Self {
+    pub(crate) fn new(ageing: Ageing, by_chance: Arc<[String]>) -> Self {
         Self {
             ageing,
+            by_chance,
             ..Self::default()
         }
     }
@@ -90,7 +96,10 @@ impl DueLanes {
                 |Share {
                      lane, limit, at, ..
                  }| {
-                    let known = self.lanes.get(*at).filter(|known| known.is_shared)?;
+                    let known = self.lanes.get(*at)?;
+                    if !known.is_shared || known.is_by_chance {
+                        return None;
+                    }
                     RangeRequest::if_worth_it(lane, *limit, known.cursor.claimed(), known.frontier)
                 },
             )
@@ -112,6 +121,7 @@ impl DueLanes {
                 rank: self
                     .ageing
                     .rank(known.lane.priority, known.waited(now), best),
+                is_by_chance: known.is_by_chance,
                 at,
             })
             .collect();
@@ -148,8 +158,11 @@ impl DueLanes {
             }
         }
         let unknown = heads.into_values();
-        self.lanes
-            .extend(unknown.map(|head| KnownLane::new(head, now)));
+        let by_chance = &self.by_chance;
+        self.lanes.extend(unknown.map(|head| {
+            let is_by_chance = by_chance.contains(&head.lane.task_type);
+            KnownLane::new(head, is_by_chance, now)
+        }));
         self.lanes
             .retain(|known| known.is_due || known.due_later.is_some() || known.mark.is_some());
     }
@@ -193,7 +206,9 @@ impl DueLanes {
             let is_exhausted = has_whole_lane
                 && turns.is_some_and(|turns| turn < turns)
                 && count.unwrap_or(0) < share.limit;
-            if last.is_some() || !has_whole_lane {
+            if known.is_by_chance {
+                // Its cursor stays: what was taken says nothing of what stands before.
+            } else if last.is_some() || !has_whole_lane {
                 let from = Some(share.cursor);
                 known
                     .cursor
@@ -204,7 +219,9 @@ impl DueLanes {
                 None => known.empty_claims += u32::from(is_exhausted),
             }
             if is_exhausted {
-                known.cursor.record_exhausted();
+                if !known.is_by_chance {
+                    known.cursor.record_exhausted();
+                }
                 known.is_due = false;
             }
         }
@@ -216,7 +233,7 @@ impl DueLanes {
 }
 
 impl KnownLane {
-    fn new(head: LaneHead, now: Instant) -> Self {
+    fn new(head: LaneHead, is_by_chance: bool, now: Instant) -> Self {
         let cleared = head.cleared();
         let mut known = Self {
             is_due: false,
@@ -225,6 +242,7 @@ impl KnownLane {
             mark: (!head.lane.holds_suspects()).then(|| Mark::new(now, cleared)),
             frontier: head.frontier,
             is_shared: head.is_shared,
+            is_by_chance,
             first: None,
             waited: head.waited(),
             scanned: now,

@@ -231,6 +231,7 @@ mod tests {
             range_end: None,
             limit: 50,
             rank: 0,
+            is_by_chance: false,
             at: 0,
         };
         task_types.iter().map(share).collect()

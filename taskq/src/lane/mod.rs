@@ -12,6 +12,7 @@ mod mark;
 mod pause;
 mod range;
 mod refused;
+mod scatter;
 mod share;
 pub(crate) mod suspects;
 
@@ -27,6 +28,7 @@ pub(crate) use self::pause::{HeldPause, Pauses, pause_of};
 pub use self::pause::{Pause, Scope};
 pub(crate) use self::range::{LaneRange, RangeRequest};
 pub(crate) use self::refused::RefusedLanes;
+pub(crate) use self::scatter::{Stretch, scatter};
 pub(crate) use self::share::Share;
 
 /// What tells the lanes of a queue apart.

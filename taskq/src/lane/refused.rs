@@ -113,6 +113,7 @@ mod tests {
             range_end: None,
             limit,
             rank: 0,
+            is_by_chance: false,
             at: 0,
         };
         names.iter().map(share).collect()

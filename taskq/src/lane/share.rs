@@ -20,6 +20,8 @@ pub(crate) struct Share {
     pub(crate) limit: usize,
     /// By which the claim was divided. Smaller has its turn earlier.
     pub(super) rank: i16,
+    /// Whether chance decides which tasks of the lane are claimed.
+    pub(crate) is_by_chance: bool,
     /// Where the lanes of the queue have it.
     pub(super) at: usize,
 }
@@ -40,6 +42,7 @@ pub(super) struct Candidate<'a> {
     pub(super) lane: &'a Lane,
     pub(super) cursor: Place,
     pub(super) rank: i16,
+    pub(super) is_by_chance: bool,
     pub(super) at: usize,
 }
 
@@ -66,6 +69,7 @@ pub(super) fn divide(
             range_end: None,
             limit: claimable.limit(it.lane, share),
             rank: it.rank,
+            is_by_chance: it.is_by_chance,
             at: it.at,
         }));
         if !has_whole_claim || shares.len() >= most_lanes {
@@ -97,6 +101,7 @@ mod tests {
             lane,
             cursor: place(0),
             rank: lane.priority,
+            is_by_chance: false,
             at,
         };
         let candidates = lanes.iter().enumerate().map(candidate).collect();
@@ -132,6 +137,7 @@ mod tests {
                 lane,
                 cursor: place(0),
                 rank: lane.priority,
+                is_by_chance: false,
                 at,
             });
             let shares = divide(candidates.collect(), Claimable::Fresh, limit);

@@ -41,7 +41,7 @@ pub use crate::error::{DecodeError, EncodeError, InvalidPayload};
 #[cfg(feature = "schemars")]
 pub use crate::json::schema::{FieldSchema, NoSchema, Probe, prelude as schema_prelude};
 pub use crate::operate::result::KeepsResult;
-pub use crate::task::declaration::{Declaration, Keep, Registration, Task};
+pub use crate::task::declaration::{Declaration, Keep, Order, Registration, Task};
 pub use crate::task::options::TaskOptions;
 pub use crate::task::payload::Payload;
 pub use crate::task::unique::{OnConflict, Unique, Until};

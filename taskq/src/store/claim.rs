@@ -14,7 +14,9 @@ use super::{Store, column, saturating_i16, saturating_i32, saturating_i64};
 use crate::attempt::metadata::Metadata;
 use crate::error::AttemptError;
 use crate::faults::crash_point;
-use crate::lane::{Lane, LaneHead, LaneKey, LaneRange, MarkedLane, Place, RangeRequest, Share};
+use crate::lane::{
+    Lane, LaneHead, LaneKey, LaneRange, MarkedLane, Place, RangeRequest, Share, Stretch,
+};
 
 /// What a claim asks for.
 #[derive(Debug)]
@@ -144,6 +146,24 @@ impl Store<'_> {
         ranges
     }
 
+    /// Chooses places by chance in the lanes of some shares, behind which claims begin.
+    pub(crate) async fn anywhere(
+        &mut self,
+        queue: &str,
+        shares: &[&Share],
+    ) -> Result<Vec<Stretch>, Error> {
+        let query = query_as(self.schema.sql.anywhere)
+            .bind(queue)
+            .bind(column(shares, |share| share.lane.task_type.as_str()))
+            .bind(column(shares, |share| share.lane.payload_version))
+            .bind(column(shares, |share| share.lane.crashes))
+            .bind(column(shares, |share| share.lane.priority))
+            .bind(column(shares, |share| share.cursor.run_at))
+            .bind(column(shares, |share| share.cursor.task_id))
+            .bind(column(shares, |share| saturating_i32(share.places())));
+        self.call(async |db| query.fetch_all(db).await).await
+    }
+
     /// Claims due tasks, and returns the leases on them.
     pub(crate) async fn claim(
         &mut self,
@@ -258,6 +278,17 @@ impl<'r> FromRow<'r, PgRow> for LaneRange {
                 crashes: 0,
                 priority: row.try_get("priority")?,
             },
+            start: place(row, "start_run_at", "start_task_id")?,
+            end: place(row, "end_run_at", "end_task_id")?,
+        })
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for Stretch {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        let number: i64 = row.try_get("lane")?;
+        Ok(Self {
+            share: usize::try_from(number - 1).unwrap_or_default(),
             start: place(row, "start_run_at", "start_task_id")?,
             end: place(row, "end_run_at", "end_task_id")?,
         })

@@ -84,7 +84,7 @@ macro_rules! statements {
 
 statements! {
     enqueue { enqueue, enqueue_many, enqueue_copy, enqueue_unique }
-    claim { scan, reserve, claim, put_off, listen, unlisten }
+    claim { scan, reserve, anywhere, claim, put_off, listen, unlisten }
     leave {
         complete,
         complete_some,

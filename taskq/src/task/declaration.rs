@@ -68,6 +68,7 @@ pub struct Declaration {
     pub(crate) delivery: Delivery,
     pub(crate) timeout: Duration,
     pub(crate) keep: Keep,
+    pub(crate) order: Order,
 }
 
 impl Declaration {
@@ -83,6 +84,7 @@ impl Declaration {
             delivery: Delivery::AtLeastOnce,
             timeout: defaults::TIMEOUT,
             keep: Keep::Nothing,
+            order: Order::OldestFirst,
         }
     }
 
@@ -117,6 +119,12 @@ impl Declaration {
         self
     }
 
+    /// Sets in what order tasks of this type run, within one priority.
+    pub const fn order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
     /// Sets how long one attempt may take.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -129,6 +137,16 @@ impl Default for Declaration {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// In what order the tasks of a type run, within one priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Order {
+    /// What has been due longest.
+    OldestFirst,
+    /// Whatever chance chooses of what is due. Tasks at the head that fail again and again hold up none behind them.
+    Random,
 }
 
 /// What holds for a handler's effects. The handler's signature decides.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::attempt::state::States;
 use crate::error::{MissingState, WorkerError};
-use crate::task::declaration::{Delivery, Keep, Registration};
+use crate::task::declaration::{Delivery, Keep, Order, Registration};
 use crate::task::options::name_problem;
 
 /// How unlike a known name a waiting one may be to be taken for a misspelling of it.
@@ -121,6 +121,15 @@ impl Registry {
         self.handlers
             .iter()
             .filter(|(_, it)| it.declaration.delivery == Delivery::Transactional)
+            .map(|(name, _)| (*name).to_owned())
+            .collect()
+    }
+
+    /// Returns the names whose tasks run in no order.
+    pub(crate) fn names_by_chance(&self) -> Vec<String> {
+        self.handlers
+            .iter()
+            .filter(|(_, it)| it.declaration.order == Order::Random)
             .map(|(name, _)| (*name).to_owned())
             .collect()
     }

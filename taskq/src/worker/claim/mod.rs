@@ -62,11 +62,14 @@ impl Claimer {
     ) -> Self {
         let queues = core.settings.queues.iter();
         let ageing = Ageing(core.settings.priority_ageing);
+        let by_chance: Arc<[String]> = core.registry.names_by_chance().into();
         Self {
             store: core.store(),
             known: core.registry.known(),
             transactional: core.registry.transactional_names(),
-            queues: queues.map(|(name, _)| Queue::new(name, ageing)).collect(),
+            queues: queues
+                .map(|(name, _)| Queue::new(name, ageing, by_chance.clone()))
+                .collect(),
             wakes,
             outcomes,
             next_queue: 0,

@@ -1,5 +1,6 @@
 //! One queue as its worker sees it: its due lanes, its pace, and whether it is idle.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::idle::{Idle, LONGEST_WITH_SUSPECTS};
@@ -25,10 +26,10 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(name: &str, ageing: Ageing) -> Self {
+    pub(super) fn new(name: &str, ageing: Ageing, by_chance: Arc<[String]>) -> Self {
         Self {
             name: name.to_owned(),
-            lanes: DueLanes::new(ageing),
+            lanes: DueLanes::new(ageing, by_chance),
             refused: RefusedLanes::default(),
             pace: Pace::new(Instant::now()),
             idle: Idle::default(),

@@ -6,8 +6,8 @@ use sqlx::Error;
 use uuid::Uuid;
 
 use super::Claimer;
-use crate::lane::Share;
 use crate::lane::suspects::Claimable;
+use crate::lane::{Share, scatter};
 use crate::store::{ClaimRequest, ClaimedLease, ClaimedTask, Refusal};
 use crate::worker::shared::Core;
 
@@ -44,6 +44,7 @@ impl Claimer {
             self.queues[at].lanes.record_moving(share);
         }
         self.reserve(at, &mut shares).await?;
+        let shares = self.scatter(at, shares).await?;
         let queue = &mut self.queues[at];
         let request = ClaimRequest {
             lease_id: Uuid::new_v4(),
@@ -70,7 +71,7 @@ impl Claimer {
             tracing::debug!(queue = queue.name, claimed = tasks.len(), "claimed");
         }
         queue.record_claimed(&shares, limit, &tasks);
-        tasks.sort_unstable_by_key(|task| (task.priority, task.place()));
+        sort(&mut tasks, &shares);
         Ok(tasks)
     }
 
@@ -121,6 +122,17 @@ impl Claimer {
         Ok(true)
     }
 
+    /// Has those shares begin at places by chance whose lanes want it.
+    async fn scatter(&mut self, at: usize, shares: Vec<Share>) -> Result<Vec<Share>, Error> {
+        let by_chance: Vec<&Share> = shares.iter().filter(|share| share.is_by_chance).collect();
+        if by_chance.is_empty() {
+            return Ok(shares);
+        }
+        let queue = &self.queues[at];
+        let stretches = self.store.anywhere(&queue.name, &by_chance).await?;
+        Ok(scatter(shares, &stretches))
+    }
+
     fn room_for(&self, at: usize, claimable: Claimable) -> usize {
         let buffer = &self.core.buffers[at];
         match claimable {
@@ -147,6 +159,20 @@ impl Claimer {
         }
         Ok(())
     }
+}
+
+/// Brings tasks into the order in which they run: by priority, then the oldest first, then those by chance.
+fn sort(tasks: &mut [ClaimedTask], shares: &[Share]) {
+    let by_chance: Vec<&Share> = shares.iter().filter(|share| share.is_by_chance).collect();
+    if by_chance.is_empty() {
+        tasks.sort_unstable_by_key(|task| (task.priority, task.place()));
+        return;
+    }
+    tasks.sort_by_cached_key(|task| {
+        let is_by_chance = by_chance.iter().any(|it| it.lane.key() == task.lane());
+        let chance = is_by_chance.then(|| fastrand::u64(..));
+        (task.priority, chance, task.place())
+    });
 }
 
 /// Adds claimed leases to those that this worker holds, and returns their tasks.
