@@ -102,6 +102,9 @@ mod attempt;
 
 mod lane;
 
+#[cfg(feature = "cron")]
+mod calendar;
+
 mod store;
 
 mod begin;

@@ -7,6 +7,8 @@ mod migrate;
 mod operate;
 mod payload;
 mod result;
+#[cfg(feature = "cron")]
+mod schedule;
 mod schema;
 mod text;
 mod worker;
@@ -22,6 +24,8 @@ pub use self::migrate::{MigrateError, SchemaTooNew};
 pub use self::operate::OperateError;
 pub use self::payload::{DecodeError, EncodeError, InvalidPayload};
 pub use self::result::ResultError;
+#[cfg(feature = "cron")]
+pub use self::schedule::ScheduleError;
 pub use self::schema::InvalidSchemaName;
 use self::text::{advice, cause};
 pub(crate) use self::text::{chain, error_text};

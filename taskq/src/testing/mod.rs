@@ -34,6 +34,8 @@ mod database;
 mod enqueued;
 mod error;
 mod postgres;
+#[cfg(feature = "cron")]
+mod ticks;
 
 pub use self::attempt::{AttemptBuilder, attempt, tx};
 pub use self::database::Database;
@@ -41,3 +43,5 @@ pub use self::database::Database;
 pub use self::enqueued::{__tasks, FoundTasks, Tasks};
 pub use self::error::ClusterError;
 pub use self::postgres::Cluster;
+#[cfg(feature = "cron")]
+pub use self::ticks::ticks;

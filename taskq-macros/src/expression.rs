@@ -1,0 +1,1 @@
+../../taskq/src/calendar/expression.rs
