@@ -17,12 +17,13 @@ create role taskq_worker;
 grant usage on schema taskq to taskq_worker;
 grant select, insert, update, delete
 on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.sleeper,
-    taskq.counter, taskq.frontier, taskq.refused, taskq.unique_key
+    taskq.counter, taskq.frontier, taskq.refused, taskq.unique_key,
+    taskq.schedule, taskq.schedule_definition
 to taskq_worker;
 grant select on taskq.migration, taskq.tasks, taskq.pause to taskq_worker;
 grant execute on function
     taskq.prune_history(interval), taskq.prune_history_day(interval), taskq.advance_ids(), taskq.take_back(bigint),
-    taskq.take_keys, taskq.prune_keys
+    taskq.take_keys, taskq.prune_keys, taskq.backfill_schedule
 to taskq_worker;
 
 -- A reader: dashboards, and people at three in the morning.
@@ -30,15 +31,16 @@ create role taskq_read;
 grant usage on schema taskq to taskq_read;
 grant select
 on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.migration, taskq.tasks,
-    taskq.counter, taskq.refused, taskq.unique_key, taskq.pause
+    taskq.counter, taskq.refused, taskq.unique_key, taskq.pause,
+    taskq.schedule, taskq.schedule_definition
 to taskq_read;
 
--- Whoever pauses and resumes.
+-- Whoever pauses and resumes, and makes, changes and runs schedules.
 create role taskq_operator;
 grant taskq_read to taskq_operator;
-grant insert, update, delete on taskq.pause to taskq_operator;
+grant insert, update, delete on taskq.pause, taskq.schedule, taskq.schedule_definition to taskq_operator;
 grant execute on function
     taskq.put_pause(text, text, text, timestamptz, text), taskq.end_pause(text, text),
     taskq.pause_queue(text, text, timestamptz, text), taskq.pause_task_type(text, text, timestamptz, text),
-    taskq.resume_queue(text), taskq.resume_task_type(text)
+    taskq.resume_queue(text), taskq.resume_task_type(text), taskq.backfill_schedule
 to taskq_operator;

@@ -7,6 +7,8 @@
 
 mod errors;
 mod expand;
+#[allow(dead_code)]
+mod expression;
 mod fallback;
 mod krate;
 mod model;
@@ -68,6 +70,12 @@ use crate::options::Place;
 /// | `order = "random"` | `"oldest"` | chance decides which of the due tasks of one priority runs next |
 /// | `expires = "1h"` | never | for how long after it is due a task is worth starting; later it is set aside as `expired` |
 /// | `unique = "payload"`, `unique(fields(usr_id), until = "started", on_conflict = "replace")` | any number | one task of each key may be there; also `within = "1h"`; see `taskq::unique::Unique` |
+/// | `cron = "0 9 * * MON-FRI"` | none | a schedule enqueues the task, with the payload `{}`; feature `cron` |
+/// | `timezone = "Europe/Zurich"` | `UTC` | on whose clocks it ticks |
+/// | `catch_up = "none"`, `"once"`, `"all"` | `"once"` | what becomes of ticks that were missed |
+/// | `catch_up_within = "12h"` | any time; for `"all"` a day | how long ago they may have been |
+/// | `overlap = "allow"`, `"skip"`, `"one_waiting"` | `"allow"` | what a tick does while the task of the last one is still there |
+/// | `jitter = "30s"` | none | how much later its tasks start at the most |
 /// | `result = "keep"` | nothing is kept | the `T` of the handler's `Result<T, E>` is stored with its completed task, and read back by `taskq::result` |
 /// | `version = 2` | 1 | the version of the payload; raise it when rows that wait would not decode |
 /// | `upgrade = from_v1`, `upgrade = [from_v1, from_v2]` | none | how payloads of earlier versions become the newest, a step each: `fn from_v1(old: SendEmailWelcomeV1) -> SendEmailWelcome` |

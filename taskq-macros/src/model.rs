@@ -4,7 +4,7 @@ use proc_macro2::Ident;
 use syn::{Attribute, Type, TypeReference, Visibility};
 
 use crate::krate::Krate;
-use crate::options::{Setting, Unique};
+use crate::options::{Schedule, Setting, Unique};
 use crate::parse::Function;
 
 /// What `#[task]` declares.
@@ -15,6 +15,8 @@ pub(crate) struct Task<'a> {
     pub(crate) aliases: Vec<String>,
     /// What else its options say to the worker.
     pub(crate) settings: Vec<&'a Setting>,
+    /// What enqueues the task by the calendar.
+    pub(crate) schedule: &'a Schedule,
     /// The handler's return type, if what it holds is kept.
     pub(crate) kept: Option<&'a Type>,
     /// In the order of the handler's arguments.

@@ -63,6 +63,8 @@ mod with_faults {
         "after_rescue",
         "before_hand_back",
         "before_duty",
+        "before_tick",
+        "after_tick",
     ];
 
     static CRASH: LazyLock<Option<Point>> = LazyLock::new(|| Point::of("TASKQ_CRASH_AT"));

@@ -135,6 +135,7 @@ pub use chrono;
 pub use taskq_macros::{Payload, task};
 
 pub use crate::attempt::Attempt;
+pub use crate::attempt::tick::Tick;
 pub use crate::attempt::tx::Tx;
 pub use crate::begin::begin;
 pub use crate::enqueue::{Enqueue, Enqueued, enqueue, enqueue_copy, enqueue_many};
@@ -142,6 +143,8 @@ pub use crate::error::{EnqueueError, MigrateError, OperateError, ResultError, Wo
 pub use crate::operate::migrate::migrate;
 pub use crate::operate::pause::operate;
 pub use crate::operate::result::{TaskResult, result};
+#[cfg(feature = "cron")]
+pub use crate::operate::schedules::schedules;
 pub use crate::store::Schema;
 pub use crate::task::payload::Payload;
 pub use crate::task::unique::EnqueueOutcome;
@@ -155,6 +158,13 @@ pub mod outcome {
 /// Of which tasks one at a time may be there: [`Unique`](unique::Unique).
 pub mod unique {
     pub use crate::task::unique::{OnConflict, Unique, Until};
+}
+
+/// What enqueues tasks by the calendar: [`Schedule`](schedule::Schedule).
+#[cfg(feature = "cron")]
+pub mod schedule {
+    pub use crate::calendar::{CatchUp, Overlap};
+    pub use crate::task::schedule::Schedule;
 }
 
 /// What a handler is made of, for those that no `async fn` expresses: [`Task`](handler::Task) by hand.

@@ -53,7 +53,8 @@ impl Reader {
         let name = format!("taskq_{name}_{}", std::process::id());
         let grants = format!(
             "create role {name}; grant usage on schema taskq to {name};
-             grant select on taskq.task, taskq.lease, taskq.migration to {name}"
+             grant select on taskq.task, taskq.lease, taskq.migration, taskq.schedule, taskq.schedule_definition
+             to {name}"
         );
         raw_sql(AssertSqlSafe(grants))
             .execute(pool)
@@ -140,7 +141,7 @@ async fn thirty_seven_bad_rows_of_three_kinds_are_found_among_a_hundred_thousand
     assert_eq!(
         report,
         json!({
-            "waiting": 100_000, "running": 0, "stranded": 37, "omitted": 0,
+            "waiting": 100_000, "running": 0, "stranded": 37, "omitted": 0, "schedules": [],
             "findings": [
                 {
                     "task_type": "purge", "reason": "newer_version", "version": 3, "known": 2,

@@ -21,7 +21,7 @@ fn program(arguments: &[&str]) -> Command {
     command
 }
 
-async fn output(arguments: &[&str]) -> Output {
+pub(crate) async fn output(arguments: &[&str]) -> Output {
     let output = program(arguments).output();
     let output = timeout(LIMIT, output).await.expect("it ends in time");
     output.expect("it runs")
@@ -295,7 +295,7 @@ async fn run_says_what_is_wrong() {
 }
 
 /// Returns what the program writes, to standard output and to standard error, and its exit code.
-async fn said(database: &Database, arguments: &[&str]) -> (String, String, Option<i32>) {
+pub(crate) async fn said(database: &Database, arguments: &[&str]) -> (String, String, Option<i32>) {
     let mut command = program(arguments);
     let output = command.env("DATABASE_URL", database.url()).output();
     let output = timeout(LIMIT, output).await.expect("it ends in time");

@@ -68,6 +68,50 @@ async fn an_operator_role_may_pause_and_a_worker_role_may_only_obey() {
     }
 }
 
+#[tokio::test]
+async fn an_operator_role_may_make_and_run_schedules_and_a_worker_role_may_tick() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "select taskq.upsert_schedule('there', '* * * * *', 'a')",
+    )
+    .await;
+    let upsert = "select taskq.upsert_schedule('x', '* * * * *', 'a')";
+    let run = "select taskq.run_schedule('there')";
+    let list = include_str!("../../taskq/src/store/sql/schedule/schedules.sql");
+    let list = list.replace("$1", "null").leak();
+    let operator = [
+        (upsert, true),
+        (run, true),
+        (list, true),
+        ("select taskq.pause_schedule('there')", true),
+        ("select taskq.resume_schedule('there')", true),
+        ("select taskq.remove_schedule('there')", true),
+        (ENQUEUE, false),
+    ];
+    as_role(&pool, "taskq_operator", &operator).await;
+    let tick = include_str!("../../taskq/src/store/sql/schedule/tick.sql");
+    let values = [
+        ("$7", "0"),
+        ("$6", "now() + interval '1 minute'"),
+        ("$5", "now()"),
+        ("$4", "array[0]"),
+        ("$3", "array[now()]"),
+        ("$2", "1"),
+        ("$1", "'there'"),
+    ];
+    let filled = |text: String, (parameter, value): &(&str, &str)| text.replace(parameter, value);
+    let tick: &str = values.iter().fold(tick.to_owned(), filled).leak();
+    let declare = "select taskq.declare_schedules('{}', '{}', 90)";
+    let pause = "select taskq.pause_schedule('there')";
+    let worker = [(tick, true), (declare, true), (pause, false)];
+    as_role(&pool, "taskq_worker", &worker).await;
+    let others = [(upsert, false), (run, false), (tick, false)];
+    for role in ["taskq_read", "taskq_enqueue"] {
+        as_role(&pool, role, &others).await;
+    }
+}
+
 /// What wakes workers runs with its owner's rights, and so must not run what is the caller's.
 #[tokio::test]
 async fn an_enqueue_calls_no_operator_of_the_caller() {

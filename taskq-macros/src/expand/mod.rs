@@ -143,6 +143,7 @@ fn registration(task: &Task<'_>) -> TokenStream {
     };
     let task_impl = worker::implementation(task);
     let result = worker::result(task);
+    let zone = worker::zone(task);
     quote! {
         #(#cfgs)*
         #allow_deprecated
@@ -150,6 +151,7 @@ fn registration(task: &Task<'_>) -> TokenStream {
             #payload_impl
             #task_impl
             #result
+            #zone
             #private::inventory::submit! {
                 #private::Registration::of::<#ident>()
             }

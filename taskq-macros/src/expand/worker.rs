@@ -63,6 +63,15 @@ pub(super) fn result(task: &Task<'_>) -> Option<TokenStream> {
     }
 }
 
+/// Names the zone of a schedule: that there is none is said at its name.
+pub(super) fn zone(task: &Task<'_>) -> Option<TokenStream> {
+    let (span, path) = task.schedule.zone()?;
+    let private = task.krate.private_at(span);
+    Some(quote_spanned!(span=>
+        const _: #private::timezones::Tz = #private::timezones #(::#path)*;
+    ))
+}
+
 /// Writes the `T` of the `Result<T, E>` that a handler returns.
 fn returned(task: &Task<'_>, ty: &Type) -> TokenStream {
     let private = task.krate.private_at(ty.span());
@@ -114,9 +123,10 @@ fn declaration(task: &Task<'_>) -> TokenStream {
     let states = (!states.is_empty()).then(|| quote!(.states(const { &[#(#states),*] })));
     let transactional = task.is_transactional().then(|| quote!(.transactional()));
     let settings = task.settings.iter().map(|it| it.call(&private));
+    let schedule = task.schedule.written(&private);
     let keep = (task.kept).map(|_| quote!(.keep(#private::Keep::WithResult)));
     quote! {
-        #private::Declaration::new()#at #aliases #states #transactional #(#settings)* #keep
+        #private::Declaration::new()#at #aliases #states #transactional #(#settings)* #keep #schedule
     }
 }
 

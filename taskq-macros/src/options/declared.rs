@@ -7,6 +7,7 @@ use quote::{ToTokens as _, quote};
 use syn::{LitStr, Path, Type};
 
 use super::place::Subject;
+use super::schedule::Schedule;
 use super::unique::{self, Unique};
 
 /// What the options say. One that was given wrongly is absent here.
@@ -23,6 +24,7 @@ pub(crate) struct Options {
     pub(crate) version: Option<Version>,
     pub(crate) upgrades: Vec<Path>,
     pub(crate) unique: Option<Unique>,
+    pub(crate) schedule: Schedule,
     pub(crate) handles: Option<Type>,
     pub(crate) payload: Option<Ident>,
     pub(crate) derives: Vec<Path>,

@@ -1,6 +1,7 @@
 //! One option as it was written. Its tokens are kept, for errors to point at.
 
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
+use syn::parse::{Parse, ParseStream};
 
 /// What stands between two commas: an option's name, and what may be its value.
 pub(super) struct OptionText {
@@ -79,6 +80,20 @@ impl GivenOption {
         syn::Error::new_spanned(&self.whole, message)
     }
 
+    /// Reads the value that stands after `=`.
+    pub(super) fn assigned<T: Parse>(&self, takes: &str) -> syn::Result<T> {
+        let GivenValue::Assigned(tokens) = &self.value else {
+            return Err(self.wrong_kind(takes));
+        };
+        let WithRest(value, rest) =
+            syn::parse2(tokens.clone()).map_err(|_| self.wrong_kind(takes))?;
+        if !rest.is_empty() {
+            let message = "expected a comma before the next option";
+            return Err(syn::Error::new_spanned(rest, message));
+        }
+        Ok(value)
+    }
+
     /// Makes the error that the value is of the right kind, and still cannot be.
     pub(super) fn wrong_value(&self, message: &str) -> syn::Error {
         syn::Error::new_spanned(self.value.tokens(), message)
@@ -90,5 +105,14 @@ impl GivenValue {
         match self {
             Self::Assigned(tokens) | Self::List(tokens) => tokens,
         }
+    }
+}
+
+/// A value, and what was written after it.
+struct WithRest<T>(T, TokenStream);
+
+impl<T: Parse> Parse for WithRest<T> {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        Ok(Self(input.parse()?, input.parse()?))
     }
 }

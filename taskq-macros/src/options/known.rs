@@ -26,7 +26,7 @@ enum Meaning {
     Special(fn(&mut Options, &GivenOption) -> syn::Result<()>),
 }
 
-static KNOWN: [KnownOption; 17] = [
+static KNOWN: [KnownOption; 23] = [
     KnownOption {
         name: "name",
         example: "name = \"mail.welcome\"",
@@ -86,6 +86,42 @@ static KNOWN: [KnownOption; 17] = [
         example: "order = \"random\"",
         subject: Subject::Handler,
         meaning: Meaning::Method(values::order),
+    },
+    KnownOption {
+        name: "cron",
+        example: "cron = \"0 3 * * *\"",
+        subject: Subject::Handler,
+        meaning: Meaning::Special(|options, given| options.schedule.read_cron(given)),
+    },
+    KnownOption {
+        name: "timezone",
+        example: "timezone = \"Europe/Zurich\"",
+        subject: Subject::Handler,
+        meaning: Meaning::Special(|options, given| options.schedule.read_timezone(given)),
+    },
+    KnownOption {
+        name: "catch_up",
+        example: "catch_up = \"all\"",
+        subject: Subject::Handler,
+        meaning: Meaning::Special(|options, given| options.schedule.read_catch_up(given)),
+    },
+    KnownOption {
+        name: "catch_up_within",
+        example: "catch_up_within = \"1d\"",
+        subject: Subject::Handler,
+        meaning: Meaning::Special(|options, given| options.schedule.read_catch_up_within(given)),
+    },
+    KnownOption {
+        name: "overlap",
+        example: "overlap = \"skip\"",
+        subject: Subject::Handler,
+        meaning: Meaning::Special(|options, given| options.schedule.read_overlap(given)),
+    },
+    KnownOption {
+        name: "jitter",
+        example: "jitter = \"30s\"",
+        subject: Subject::Handler,
+        meaning: Meaning::Special(|options, given| options.schedule.read_jitter(given)),
     },
     KnownOption {
         name: "result",
@@ -153,22 +189,9 @@ static KNOWN: [KnownOption; 17] = [
     },
 ];
 
-/// What people look for and is not there yet: it is in no list, and refused by `validate`. It is read all
-/// the same, so that what else is wrong with it is said at once.
-static CRON: KnownOption = KnownOption {
-    name: "cron",
-    example: "cron = \"0 3 * * *\"",
-    subject: Subject::Handler,
-    meaning: Meaning::Special(|_, given| values::cron(given)),
-};
-
 /// Finds the option of this name that may stand here.
 pub(super) fn find(key: &Ident, place: Place) -> syn::Result<&'static KnownOption> {
-    let mut called_so = KNOWN
-        .iter()
-        .chain([&CRON])
-        .filter(|known| key == known.name)
-        .peekable();
+    let mut called_so = KNOWN.iter().filter(|known| key == known.name).peekable();
     if called_so.peek().is_none() {
         let here = KNOWN.iter().filter(|it| it.subject.may_stand_in(place));
         let names: Vec<_> = here.map(|known| known.name).collect();
@@ -229,7 +252,7 @@ mod tests {
 
     #[test]
     fn another_word_is_not_taken_for_a_slip() {
-        for word in ["kind", "retry", "cron", "backoff"] {
+        for word in ["kind", "retry", "backoff"] {
             assert!(!said_of(word).contains("did you mean"), "{word}");
         }
     }

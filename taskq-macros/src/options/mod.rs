@@ -3,12 +3,12 @@
 //! `known` is the table of all that there are. An option whose value a method of `TaskOptions` or of
 //! `Declaration` takes is a row of that table, and nothing else in this crate.
 
-mod cron;
 mod declared;
 mod duration;
 mod given;
 mod known;
 mod place;
+mod schedule;
 mod unique;
 mod unknown;
 mod values;
@@ -22,6 +22,7 @@ use crate::tokens::split_at_commas;
 
 pub(crate) use self::declared::{Options, Setting};
 pub(crate) use self::place::{Place, Subject};
+pub(crate) use self::schedule::{BESIDE_CRON, Schedule};
 pub(crate) use self::unique::Unique;
 
 /// Reads the options of all attributes as if they stood in one, and collects what is wrong with any.

@@ -7,20 +7,20 @@ use syn::punctuated::Punctuated;
 use syn::{LitInt, LitStr, Path, Token, Type};
 
 use super::declared::{Value, Version};
+use super::duration;
 use super::given::{GivenOption, GivenValue};
-use super::{cron, duration};
 use crate::names;
 
 /// Reads the name of a task type.
 pub(super) fn name(given: &GivenOption) -> syn::Result<LitStr> {
-    let name = assigned(given, "a string")?;
+    let name = given.assigned("a string")?;
     check_name(&given.key, &name)?;
     Ok(name)
 }
 
 /// Reads one name, or several in brackets.
 pub(super) fn names(given: &GivenOption) -> syn::Result<Vec<LitStr>> {
-    let Names(names) = assigned(given, "a string or several, as in `alias = [\"a\", \"b\"]`")?;
+    let Names(names) = given.assigned("a string or several, as in `alias = [\"a\", \"b\"]`")?;
     for name in &names {
         check_name(&given.key, name)?;
     }
@@ -63,7 +63,7 @@ pub(super) fn version(given: &GivenOption) -> syn::Result<Version> {
 /// Reads the functions that bring older payloads up to date: one, or several in brackets.
 pub(super) fn upgrades(given: &GivenOption) -> syn::Result<Vec<Path>> {
     let takes = "a function, or several as in `upgrade = [from_v1, from_v2]`";
-    let Paths(paths) = assigned(given, takes)?;
+    let Paths(paths) = given.assigned(takes)?;
     if paths.is_empty() {
         return Err(given.wrong_kind(takes));
     }
@@ -73,7 +73,7 @@ pub(super) fn upgrades(given: &GivenOption) -> syn::Result<Vec<Path>> {
 /// Reads the type of a payload that is declared elsewhere.
 pub(super) fn handles(given: &GivenOption) -> syn::Result<Type> {
     let takes = "the type of a payload";
-    match assigned(given, takes)? {
+    match given.assigned(takes)? {
         ty @ Type::Path(_) => Ok(ty),
         _ => Err(given.wrong_kind(takes)),
     }
@@ -81,7 +81,7 @@ pub(super) fn handles(given: &GivenOption) -> syn::Result<Type> {
 
 /// Reads a duration.
 pub(super) fn duration(given: &GivenOption) -> syn::Result<Value> {
-    let text: LitStr = assigned(given, "a duration in a string")?;
+    let text: LitStr = given.assigned("a duration in a string")?;
     match duration::parse(&text.value()) {
         Ok(duration) => Ok(Value::Duration(duration)),
         Err(problem) => {
@@ -93,7 +93,7 @@ pub(super) fn duration(given: &GivenOption) -> syn::Result<Value> {
 
 /// Reads in what order tasks run.
 pub(super) fn order(given: &GivenOption) -> syn::Result<Value> {
-    let word: LitStr = assigned(given, "a string")?;
+    let word: LitStr = given.assigned("a string")?;
     match word.value().as_str() {
         "random" => Ok(Value::Random(true)),
         "oldest" => Ok(Value::Random(false)),
@@ -104,16 +104,9 @@ pub(super) fn order(given: &GivenOption) -> syn::Result<Value> {
     }
 }
 
-/// Checks a cron expression.
-pub(super) fn cron(given: &GivenOption) -> syn::Result<()> {
-    let text: LitStr = assigned(given, "a cron expression in a string")?;
-    cron::check(&text.value())
-        .map_err(|problem| syn::Error::new_spanned(&text, format!("`cron`: {problem}")))
-}
-
 /// Reads that the handler's result is kept. There is nothing else to be done with it.
 pub(super) fn keep(given: &GivenOption) -> syn::Result<()> {
-    let word: LitStr = assigned(given, "a string")?;
+    let word: LitStr = given.assigned("a string")?;
     match word.value().as_str() {
         "keep" => Ok(()),
         _ => Err(syn::Error::new_spanned(
@@ -126,12 +119,12 @@ pub(super) fn keep(given: &GivenOption) -> syn::Result<()> {
 
 /// Reads the type of the result that tasks keep.
 pub(super) fn result(given: &GivenOption) -> syn::Result<Type> {
-    assigned(given, "the type that the handler's `Result` holds")
+    given.assigned("the type that the handler's `Result` holds")
 }
 
 /// Reads the name of a type to be made.
 pub(super) fn ident(given: &GivenOption) -> syn::Result<Ident> {
-    assigned(given, "the name of a struct to make")
+    given.assigned("the name of a struct to make")
 }
 
 /// Reads the paths in `derive(…)`.
@@ -151,7 +144,7 @@ pub(super) fn derives(given: &GivenOption) -> syn::Result<Vec<Path>> {
 
 /// Reads where taskq is: a path, bare or in a string.
 pub(super) fn krate(given: &GivenOption) -> syn::Result<Path> {
-    let Krate(path) = assigned(given, "a path")?;
+    let Krate(path) = given.assigned("a path")?;
     // serde is told the path in a string, where `$crate` means nothing.
     if path.segments.iter().any(|part| part.ident == "$crate") {
         return Err(syn::Error::new_spanned(
@@ -185,7 +178,7 @@ fn integer<N>(given: &GivenOption) -> syn::Result<N>
 where
     N: std::str::FromStr<Err: std::fmt::Display> + Bounds,
 {
-    let Integer { text, tokens } = assigned(given, "a whole number")?;
+    let Integer { text, tokens } = given.assigned("a whole number")?;
     text.parse().map_err(|_| {
         let key = &given.key;
         let message = format!("`{key}` must be between {} and {}", N::MIN, N::MAX);
@@ -207,27 +200,6 @@ impl Bounds for i16 {
 impl Bounds for u16 {
     const MIN: i32 = 1;
     const MAX: i32 = u16::MAX as i32;
-}
-
-fn assigned<T: Parse>(given: &GivenOption, takes: &str) -> syn::Result<T> {
-    let GivenValue::Assigned(tokens) = &given.value else {
-        return Err(given.wrong_kind(takes));
-    };
-    let WithRest(value, rest) = syn::parse2(tokens.clone()).map_err(|_| given.wrong_kind(takes))?;
-    if !rest.is_empty() {
-        let message = "expected a comma before the next option";
-        return Err(syn::Error::new_spanned(rest, message));
-    }
-    Ok(value)
-}
-
-/// A value, and what was written after it.
-struct WithRest<T>(T, TokenStream);
-
-impl<T: Parse> Parse for WithRest<T> {
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        Ok(Self(input.parse()?, input.parse()?))
-    }
 }
 
 struct Names(Vec<LitStr>);

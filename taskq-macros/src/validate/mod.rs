@@ -12,7 +12,7 @@ use crate::errors::Errors;
 use crate::krate::Krate;
 use crate::model::{Argument, Derived, Payload, Stored, Task};
 use crate::names;
-use crate::options::{Options, Subject};
+use crate::options::{BESIDE_CRON, Options, Subject};
 use crate::parse::Function;
 
 pub(crate) use self::attributes::stays_on_function;
@@ -57,6 +57,7 @@ pub(crate) fn task<'a>(
             payload,
             aliases,
             settings: options.settings(Subject::Handler).collect(),
+            schedule: &options.schedule,
             kept,
             arguments,
         }),
@@ -154,18 +155,31 @@ fn check_kept<'a>(
     }
 }
 
-/// Checks that a task which is enqueued by the clock, with no payload, needs none; and says that no clock
-/// does so yet.
+/// Checks what says when a schedule ticks, and that a task which it enqueues, with no payload, needs none.
 fn check_cron(options: &Options, arguments: &[Argument<'_>], errors: &mut Errors) {
     let Some(key) = options.key("cron") else {
+        for key in BESIDE_CRON.iter().filter_map(|name| options.key(name)) {
+            let message = format!(
+                "`{key}` is about a schedule, and there is none: add `cron = \"0 3 * * *\"`"
+            );
+            errors.at(key, message);
+        }
         return;
     };
-    errors.at(
-        key,
-        "taskq has no scheduler yet, so there is no option `cron`: let something that keeps the \
-         time enqueue the task, such as a loop in your program, or the machine's cron with `insert \
-         into taskq.task (task_type) values ('…')`",
-    );
+    if !cfg!(feature = "cron") {
+        errors.at(
+            key,
+            "`cron` needs the feature `cron` of taskq: write `taskq = { …, features = [\"cron\"] }`",
+        );
+    }
+    if let Some(key) = options.key("catch_up_within")
+        && options.schedule.contradicts_itself()
+    {
+        errors.at(
+            key,
+            "`catch_up_within` says what is caught up, and `catch_up = \"none\"` catches nothing up: remove one of them",
+        );
+    }
     for argument in arguments {
         if let Argument::Field(field) = argument
             && !arguments::may_be_missing(field)
@@ -174,7 +188,8 @@ fn check_cron(options: &Options, arguments: &[Argument<'_>], errors: &mut Errors
                 &field.ident,
                 format!(
                     "a task with `cron` is enqueued with the payload `{{}}`, which has no `{}`: \
-                     write `#[serde(default)]` on the argument, or make it an `Option`",
+                     write `#[serde(default)]` on the argument, or make it an `Option`; a schedule with a \
+                     payload is made by `taskq::schedules(…).upsert(…)`",
                     field.ident
                 ),
             );

@@ -9,6 +9,9 @@ use crate::json;
 /// Postgres writes JSON with spaces.
 pub(crate) const MAX_METADATA_SIZE: usize = 64 * 1024;
 
+/// The name under which a tick enqueues: see [`Tick`](super::tick::Tick).
+pub(crate) const TICK: &str = "schedule.tick";
+
 /// Values by name that travel with a task wherever it goes. Most tasks have none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metadata(Option<Box<Map<String, Value>>>);

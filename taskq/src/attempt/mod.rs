@@ -5,6 +5,7 @@ pub(crate) mod metadata;
 pub(crate) mod outcome;
 pub(crate) mod panics;
 pub(crate) mod state;
+pub(crate) mod tick;
 pub(crate) mod tx;
 pub(crate) mod verbs;
 pub(crate) mod verdict;
@@ -17,6 +18,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::metadata::Metadata;
+use crate::attempt::tick::Tick;
 use crate::attempt::verbs::Wish;
 use crate::error::AttemptError;
 
@@ -87,6 +89,14 @@ impl Attempt {
     /// [`Enqueue::metadata`](crate::Enqueue::metadata).
     pub fn metadata(&self, name: &str) -> Option<&Value> {
         self.metadata.get(name)
+    }
+
+    /// Returns the tick of the schedule that the task was enqueued for; `None` if no schedule did it.
+    ///
+    /// What a tick is to report about goes by its nominal time, not by the clock: a task may start later, and be
+    /// attempted again.
+    pub fn tick(&self) -> Option<Tick> {
+        Tick::of(&self.metadata, self.created_at)
     }
 
     /// Tells whether the handler is asked to come to an end: its worker has begun to stop.

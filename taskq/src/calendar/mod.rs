@@ -5,6 +5,9 @@ mod expression;
 #[cfg(test)]
 #[path = "expression/tests.rs"]
 mod expression_tests;
+pub(crate) mod owed;
+mod rules;
 
-#[cfg(feature = "testing")]
 pub(crate) use self::clocks::Calendar;
+pub(crate) use self::rules::Rules;
+pub use self::rules::{CatchUp, Overlap};

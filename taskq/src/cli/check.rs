@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::error::BoxError;
 use crate::error::error_text;
-use crate::operate::check::{CheckReport, Finding, Stranded};
+use crate::operate::check::{CheckReport, Finding, Stranded, StrandedSchedule};
 use crate::worker::WorkerBuilder;
 
 /// The tables could not be read. They may hold nothing that would be stranded, so the exit code is not 1.
@@ -56,6 +56,7 @@ fn text(report: &CheckReport) -> Result<String, BoxError> {
         stranded,
         findings,
         omitted,
+        schedules,
     } = report;
     let verdict = match stranded {
         0 => "this program would run them all".to_owned(),
@@ -84,6 +85,18 @@ fn text(report: &CheckReport) -> Result<String, BoxError> {
         writeln!(
             text,
             "\n{omitted} more, of further types or with further paths"
+        )?;
+    }
+    for schedule in schedules {
+        let StrandedSchedule {
+            name,
+            task_type,
+            problem,
+        } = schedule;
+        writeln!(text, "\nschedule {name}, of {task_type}: {problem}")?;
+        writeln!(
+            text,
+            "  Say another expression or payload of it, remove it, or have the program take its tasks"
         )?;
     }
     Ok(text)

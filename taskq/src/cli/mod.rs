@@ -33,6 +33,9 @@
 //! | `pause queue NAME`, `pause type NAME` | has nothing more start of a queue or a task type: [`Operator::pause`](crate::operate::Operator::pause); `--because WHY`, `--until TIME`, `--as-user WHO` |
 //! | `resume queue NAME`, `resume type NAME` | has their tasks start again |
 //! | `pauses` | lists what is paused; `--json` for machines |
+//! | `schedules` | lists the schedules, when they tick, and what is wrong with them; `--json` for machines; with the feature `cron` |
+//! | `schedules pause NAME`, `resume NAME`, `run NAME`, `backfill NAME FROM TO`, `remove NAME` | an operator's word about one: [`Schedules`](crate::operate::Schedules) |
+//! | `cron next EXPR -n 5 --timezone Europe/Zurich` | tells when an expression ticks next |
 //! | `tasks` | lists the declared task types, with their options, their versions and, with the feature `schemars`, the JSON Schema of their payloads |
 //! | `tasks --lock FILE` | writes that list to a file, to be kept under version control |
 //! | `tasks --check FILE` | compares the program with the file, and exits with 1 if the change would strand rows |
@@ -48,6 +51,8 @@ mod check;
 mod lock;
 mod pause;
 mod run;
+#[cfg(feature = "cron")]
+mod schedules;
 mod tasks;
 
 use std::process::ExitCode;
@@ -88,7 +93,7 @@ pub async fn main(builder: WorkerBuilder) -> ExitCode {
 }
 
 fn command() -> Command {
-    Command::new(env!("CARGO_PKG_NAME"))
+    let command = Command::new(env!("CARGO_PKG_NAME"))
         .about("A worker of taskq, with the handlers that are linked into this program")
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -98,7 +103,12 @@ fn command() -> Command {
         .subcommand(pause::pause())
         .subcommand(pause::resume())
         .subcommand(pause::pauses())
-        .subcommand(tasks::command())
+        .subcommand(tasks::command());
+    #[cfg(feature = "cron")]
+    let command = command
+        .subcommand(schedules::command())
+        .subcommand(schedules::cron());
+    command
 }
 
 async fn execute(builder: WorkerBuilder, matches: &ArgMatches) -> Result<ExitCode, BoxError> {
@@ -109,6 +119,10 @@ async fn execute(builder: WorkerBuilder, matches: &ArgMatches) -> Result<ExitCod
         Some(("pause", matches)) => pause::execute_pause(&builder, matches).await?,
         Some(("resume", matches)) => pause::execute_resume(&builder, matches).await?,
         Some(("pauses", matches)) => pause::execute_pauses(&builder, matches).await?,
+        #[cfg(feature = "cron")]
+        Some(("schedules", matches)) => schedules::execute(&builder, matches).await?,
+        #[cfg(feature = "cron")]
+        Some(("cron", matches)) => schedules::execute_cron(&builder, matches).await?,
         Some(("tasks", matches)) => return tasks::execute(&builder.registry()?, matches),
         _ => unreachable!("clap asks for one of the commands"),
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::error::BoxError;
-use crate::operate::pause::{Operator, Pause, Queue, Scope, TaskType, operate};
+use crate::operate::pause::{Operator, Pause, Queue, Schedule, Scope, TaskType, operate};
 use crate::worker::WorkerBuilder;
 
 pub(crate) fn pause() -> Command {
@@ -60,9 +60,12 @@ fn of_what(command: Command, with_arguments: impl Fn(Command) -> Command) -> Com
         .subcommand(with_arguments(
             Command::new("type").about("All tasks of this task type, in all queues"),
         ))
+        .subcommand(with_arguments(
+            Command::new("schedule").about("The ticks of this schedule"),
+        ))
 }
 
-fn time(text: &str) -> Result<DateTime<Utc>, String> {
+pub(super) fn time(text: &str) -> Result<DateTime<Utc>, String> {
     match DateTime::parse_from_rfc3339(text) {
         Ok(time) => Ok(time.to_utc()),
         Err(error) => Err(format!(
@@ -144,6 +147,7 @@ fn scope_of(matches: &ArgMatches) -> (Scope, &ArgMatches) {
     match matches.subcommand() {
         Some(("queue", matches)) => (Queue(&name(matches)).into(), matches),
         Some(("type", matches)) => (TaskType(&name(matches)).into(), matches),
-        _ => unreachable!("clap asks for one of the two"),
+        Some(("schedule", matches)) => (Schedule(&name(matches)).into(), matches),
+        _ => unreachable!("clap asks for one of the three"),
     }
 }

@@ -59,6 +59,10 @@ fn list(registry: &Registry) -> Result<String, BoxError> {
             options.max_attempts, declaration.timeout
         )?;
         writeln!(text, "  version: {versions}")?;
+        #[cfg(feature = "cron")]
+        for schedule in declaration.schedules {
+            writeln!(text, "  schedule: {}", schedule.shown())?;
+        }
         #[cfg(feature = "schemars")]
         match (handler.json_schema)() {
             Some(schema) => writeln!(text, "  payload: {}", schema.as_value())?,

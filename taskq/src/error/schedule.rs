@@ -19,12 +19,18 @@ pub enum ScheduleError {
         /// The known name that it looks most like.
         similar: Option<&'static str>,
     },
+    /// Something else that it says cannot be.
+    Option {
+        /// What is wrong.
+        problem: String,
+    },
 }
 
 impl fmt::Display for ScheduleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Expression { problem } => write!(f, "cannot read the cron expression: {problem}"),
+            Self::Option { problem } => f.write_str(problem),
             Self::TimeZone { name, similar } => {
                 write!(f, "this program knows no time zone `{name}`")?;
                 match similar {

@@ -32,6 +32,15 @@ pub enum WorkerError {
     },
     /// Handlers borrow state that the worker was not given.
     MissingState(Vec<MissingState>),
+    /// A handler declares a schedule that cannot be followed.
+    Schedule {
+        /// The name of the schedule.
+        name: String,
+        /// `file:line` of the handler.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A setting of the worker is out of its range.
     Setting {
         /// The setting, as the builder calls it.
@@ -120,6 +129,11 @@ impl fmt::Display for WorkerError {
                 place,
                 problem,
             } => write!(f, "the task type `{name}` ({place}) {problem}"),
+            Self::Schedule {
+                name,
+                place,
+                problem,
+            } => write!(f, "the schedule `{name}` ({place}) cannot be followed: {problem}"),
             Self::MissingState(missing) => {
                 for (at, it) in missing.iter().enumerate() {
                     let separator = if at == 0 { "" } else { "; " };

@@ -25,6 +25,8 @@ pub enum Scope {
     Queue(String),
     /// All tasks that have this in `task_type`, in all queues.
     TaskType(String),
+    /// The ticks of a schedule. What it has enqueued before starts all the same.
+    Schedule(String),
 }
 
 /// A queue or a task type is paused: none of its tasks starts.
@@ -50,6 +52,7 @@ impl Scope {
         match self {
             Self::Queue(name) => ("queue", name),
             Self::TaskType(name) => ("task_type", name),
+            Self::Schedule(name) => ("schedule", name),
         }
     }
 
@@ -57,6 +60,7 @@ impl Scope {
         match self {
             Self::Queue(name) => name == queue,
             Self::TaskType(name) => name == task_type,
+            Self::Schedule(_) => false,
         }
     }
 }
@@ -66,6 +70,7 @@ impl fmt::Display for Scope {
         match self {
             Self::Queue(name) => write!(f, "queue {name}"),
             Self::TaskType(name) => write!(f, "task type {name}"),
+            Self::Schedule(name) => write!(f, "schedule {name}"),
         }
     }
 }
@@ -171,6 +176,8 @@ impl Pauses {
         }
         let pauses: Vec<_> = held
             .into_iter()
+            // Scans have nothing to do with those of schedules.
+            .filter(|held| !matches!(held.pause.scope, Scope::Schedule(_)))
             .map(|HeldPause { pause, ends_in }| KnownPause {
                 pause,
                 // One that ends so late does not end.

@@ -63,6 +63,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "pauses",
         sql: include_str!("../../migrations/0009_pauses.sql"),
     },
+    Migration {
+        version: 10,
+        name: "schedules",
+        sql: include_str!("../../migrations/0010_schedules.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

@@ -9,7 +9,15 @@ pub(crate) mod lock;
 pub(crate) mod migrate;
 pub(crate) mod pause;
 pub(crate) mod result;
+#[cfg(feature = "cron")]
+mod schedule_status;
+#[cfg(feature = "cron")]
+pub(crate) mod schedules;
 
-pub use self::check::{CheckReport, Finding, Stranded};
+pub use self::check::{CheckReport, Finding, Stranded, StrandedSchedule};
 pub use self::migrate::{Migration, migrations};
-pub use self::pause::{Operator, Pause, Pausing, Queue, Scope, TaskType};
+pub use self::pause::{Operator, Pause, Pausing, Queue, Schedule, Scope, TaskType};
+#[cfg(feature = "cron")]
+pub use self::schedule_status::ScheduleStatus;
+#[cfg(feature = "cron")]
+pub use self::schedules::{Removed, Schedules, Upsert, Upserted};

@@ -21,6 +21,18 @@ pub struct Queue<'a>(pub &'a str);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TaskType<'a>(pub &'a str);
 
+/// A schedule, by its name: `pause(Schedule("nightly"))`.
+///
+/// It ticks no more, and what comes meanwhile is not owed when it is resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schedule<'a>(pub &'a str);
+
+impl From<Schedule<'_>> for Scope {
+    fn from(Schedule(name): Schedule<'_>) -> Self {
+        Self::Schedule(name.to_owned())
+    }
+}
+
 impl From<Queue<'_>> for Scope {
     fn from(Queue(name): Queue<'_>) -> Self {
         Self::Queue(name.to_owned())

@@ -14,6 +14,8 @@ pub use std::{
     boxed::Box, file, line, option::Option, result::Result, time::Duration, vec, vec::Vec,
 };
 
+#[cfg(feature = "cron")]
+pub use chrono_tz as timezones;
 pub use futures_util::future::BoxFuture;
 pub use inventory;
 #[cfg(feature = "schemars")]
@@ -36,6 +38,8 @@ pub use self::stub::{NoPayload, stub};
 pub use crate::attempt::outcome::{IntoKept, IntoOutcome, Outcome};
 pub use crate::attempt::state::{Parts, StateRequirement};
 pub use crate::attempt::tx::{Tx, TxHandle};
+#[cfg(feature = "cron")]
+pub use crate::calendar::{CatchUp, Overlap};
 pub use crate::enqueue::{Enqueue, enqueue};
 pub use crate::error::{DecodeError, EncodeError, InvalidPayload};
 #[cfg(feature = "schemars")]
@@ -44,5 +48,7 @@ pub use crate::operate::result::KeepsResult;
 pub use crate::task::declaration::{Declaration, Keep, Order, Registration, Task};
 pub use crate::task::options::TaskOptions;
 pub use crate::task::payload::Payload;
+#[cfg(feature = "cron")]
+pub use crate::task::schedule::Schedule;
 pub use crate::task::unique::{OnConflict, Unique, Until};
 pub use crate::task::upgrade::ReadOlder;

@@ -12,6 +12,8 @@ mod leave;
 mod link;
 mod operate;
 mod refusal;
+#[cfg(feature = "cron")]
+mod schedule;
 mod schema;
 mod session;
 mod statements;
@@ -34,6 +36,8 @@ pub(crate) use self::link::knock;
 pub(crate) use self::operate::TaskOfType;
 pub(crate) use self::operate::{ResultRow, read_pauses};
 pub(crate) use self::refusal::{Refusal, is_too_much};
+#[cfg(feature = "cron")]
+pub(crate) use self::schedule::{DueRow, ScheduleRow, TakenTicks};
 pub use self::schema::Schema;
 pub(crate) use self::session::{FreshSession, Habits, end_backend};
 pub(crate) use self::statements::in_schema;
@@ -77,6 +81,11 @@ impl Store<'static> {
 }
 
 impl Store<'_> {
+    #[cfg(feature = "cron")]
+    pub(crate) fn schema(&self) -> Schema {
+        self.schema
+    }
+
     /// Makes one call.
     ///
     /// # Cancel safety

@@ -93,6 +93,13 @@ impl Store<'_> {
         self.call(async |db| query.fetch_one(db).await).await
     }
 
+    /// Tells the time.
+    #[cfg(all(feature = "cli", feature = "cron"))]
+    pub(crate) async fn now(&mut self) -> Result<DateTime<Utc>, Error> {
+        let query = query_scalar("select now()");
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
     /// Stops the query that a handler has left running on another connection, unless that is over. Returns
     /// whether there was one.
     pub(crate) async fn cancel_leftover(&mut self, process_id: i32) -> Result<bool, Error> {
@@ -144,6 +151,7 @@ impl<'r> FromRow<'r, PgRow> for HeldPause {
             pause: Pause {
                 scope: match scope.as_str() {
                     "queue" => Scope::Queue(name),
+                    "schedule" => Scope::Schedule(name),
                     _ => Scope::TaskType(name),
                 },
                 since: row.try_get("since")?,

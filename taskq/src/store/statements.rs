@@ -100,6 +100,18 @@ statements! {
     lease { heartbeat, strays, expired, left }
     fleet { register, unregister, census, newer, advance_ids }
     history { count, prune, prune_keys }
+    schedule {
+        declare_schedules,
+        end_undeclared,
+        due,
+        tick,
+        refuse_schedule,
+        schedules,
+        upsert_schedule,
+        remove_schedule,
+        run_schedule,
+        backfill_schedule,
+    }
     operate { result, pause, resume, pauses, schema_exists, schema_version, cancel_backend, cancel_leftover }
     check { check_waiting, check_last, check_running, foreign_keys }
 }

@@ -12,6 +12,8 @@ use crate::defaults;
 use crate::error::DecodeError;
 use crate::task::options::TaskOptions;
 use crate::task::payload::{self, Payload};
+#[cfg(feature = "cron")]
+use crate::task::schedule::Schedule;
 
 /// A handler that a worker can run.
 ///
@@ -69,6 +71,8 @@ pub struct Declaration {
     pub(crate) timeout: Duration,
     pub(crate) keep: Keep,
     pub(crate) order: Order,
+    #[cfg(feature = "cron")]
+    pub(crate) schedules: &'static [Schedule],
 }
 
 impl Declaration {
@@ -85,6 +89,8 @@ impl Declaration {
             timeout: defaults::TIMEOUT,
             keep: Keep::Nothing,
             order: Order::OldestFirst,
+            #[cfg(feature = "cron")]
+            schedules: &[],
         }
     }
 
@@ -122,6 +128,14 @@ impl Declaration {
     /// Sets in what order tasks of this type run, within one priority.
     pub const fn order(mut self, order: Order) -> Self {
         self.order = order;
+        self
+    }
+
+    /// Sets what enqueues tasks of this type by the calendar. Workers that declare a schedule keep it alive; any worker
+    /// takes its ticks.
+    #[cfg(feature = "cron")]
+    pub const fn schedules(mut self, schedules: &'static [Schedule]) -> Self {
+        self.schedules = schedules;
         self
     }
 

@@ -6,5 +6,7 @@ pub(crate) mod options;
 pub(crate) mod payload;
 mod range;
 pub(crate) mod registry;
+#[cfg(feature = "cron")]
+pub(crate) mod schedule;
 pub(crate) mod unique;
 pub(crate) mod upgrade;

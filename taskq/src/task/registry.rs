@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
+#[cfg(feature = "cron")]
+use serde_json::value::RawValue;
+
 use crate::attempt::state::States;
+#[cfg(feature = "cron")]
+use crate::error::error_text;
 use crate::error::{MissingState, WorkerError};
 use crate::task::declaration::{Delivery, Keep, Order, Registration};
 use crate::task::options::name_problem;
@@ -68,12 +73,50 @@ impl Registry {
         }
     }
 
+    /// Returns the schedules that handlers declare, by their names, with what the tables are told of them. Refuses those
+    /// that cannot be followed.
+    #[cfg(feature = "cron")]
+    pub(crate) fn schedules(&self) -> Result<BTreeMap<String, Box<RawValue>>, WorkerError> {
+        let mut schedules = BTreeMap::new();
+        for handler in self.handlers() {
+            let task_type = handler.task_type;
+            for schedule in handler.declaration.schedules {
+                let name = schedule.name.unwrap_or(task_type);
+                let refuse = |problem| WorkerError::Schedule {
+                    name: name.to_owned(),
+                    place: handler.place(),
+                    problem,
+                };
+                let definition = schedule.definition(task_type, &handler.options);
+                let definition = definition.map_err(|error| refuse(error.to_string()))?;
+                let version = Some(handler.options.version);
+                let payload = schedule
+                    .read_payload()
+                    .map_err(|error| refuse(error.to_string()))?;
+                (handler.decode)(&payload, version).map_err(|error| {
+                    refuse(format!(
+                        "its payload `{}` does not fit: {}",
+                        payload.get(),
+                        error_text(&error)
+                    ))
+                })?;
+                if schedules.insert(name.to_owned(), definition).is_some() {
+                    return Err(refuse(
+                        "another schedule has this name: give one of them another, by `.name(…)`"
+                            .into(),
+                    ));
+                }
+            }
+        }
+        Ok(schedules)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.handlers.is_empty()
     }
 
     /// Returns each handler once, by its name.
-    #[cfg(feature = "cli")]
+    #[cfg(any(feature = "cli", feature = "cron"))]
     pub(crate) fn handlers(&self) -> impl Iterator<Item = &Registration> {
         let by_name = self.handlers.iter();
         by_name

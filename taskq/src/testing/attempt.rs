@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::json;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::attempt::metadata::Metadata;
+use crate::attempt::metadata::{Metadata, TICK};
 use crate::attempt::tx::Tx;
 use crate::attempt::{Attempt, Cancellation};
 use crate::defaults;
@@ -80,6 +81,13 @@ pub struct AttemptBuilder {
 }
 
 impl AttemptBuilder {
+    /// Says that the task was enqueued for a tick of a schedule.
+    pub fn tick(mut self, schedule: &str, at: DateTime<Utc>) -> Self {
+        let tick = json!({"schedule": schedule, "at": at});
+        self.attempt.metadata.set(TICK.to_owned(), tick);
+        self
+    }
+
     /// Sets what [`Attempt::task_id`] returns.
     pub fn task_id(mut self, task_id: i64) -> Self {
         self.attempt.task_id = task_id;

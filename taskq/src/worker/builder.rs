@@ -162,6 +162,8 @@ impl WorkerBuilder {
         let declared_queues = registry.declared_queues().map(|(_, queue)| queue);
         let settings = self.settings.validated(declared_queues)?;
         registry.require_states(&self.states)?;
+        #[cfg(feature = "cron")]
+        registry.schedules()?;
         require_connections(&self.pool, &settings, &registry)?;
         require_tables(&self.pool, settings.schema).await?;
         if cfg!(panic = "abort") {
@@ -179,12 +181,14 @@ impl WorkerBuilder {
     /// The check decodes every waiting task, due or not yet, of every queue, and every running task, which
     /// may wait again. It decodes as the worker does, with older versions and
     /// [`Payload::validate`](crate::Payload::validate). It leaves out tasks that are dead or completed, and
-    /// says nothing of state, queues and the size of the pool: [`build`](Self::build) does.
+    /// says nothing of state, queues and the size of the pool: [`build`](Self::build) does. With the feature `cron` it
+    /// also reads the schedules that were said at run time, and names those that this worker could not follow, or whose
+    /// tasks it would not run.
     ///
     /// The check changes nothing. It reads pages of at most 250 tasks and 4 MiB of stored payloads, running
     /// tasks by lease, each page in a read-only transaction of its own on the same connection, and has one
     /// payload in memory at a time. It needs the rights to read `taskq.task`, `taskq.lease` and
-    /// `taskq.migration`. Workers go on meanwhile: the check leaves out a task that is enqueued after it
+    /// `taskq.migration`, and with the feature `cron` `taskq.schedule` and `taskq.schedule_definition`. Workers go on meanwhile: the check leaves out a task that is enqueued after it
     /// began, and may see a task that moves meanwhile twice, or not at all.
     ///
     /// ```no_run

@@ -87,6 +87,11 @@ async fn listen_once(
                     // Even if the claimer has read them meanwhile: one of its queues may be waiting.
                     Some(Wake::AllQueues)
                 }
+                Some(Message::Schedules) => {
+                    #[cfg(feature = "cron")]
+                    core.schedules.record_changed();
+                    None
+                }
                 None => None,
             },
             Ok(Ok(None)) => {

@@ -11,6 +11,8 @@ mod outcomes;
 mod pauses;
 mod places;
 mod run;
+#[cfg(feature = "cron")]
+mod schedules;
 mod settings;
 mod shared;
 mod shutdown;

@@ -25,6 +25,8 @@ pub(crate) enum Message {
     Scan(Wake),
     /// `pauses`: read what is paused. A trigger on the table of pauses says it.
     Pauses,
+    /// `schedules`: find out when the next one ticks. A trigger on the table of schedules says it.
+    Schedules,
 }
 
 /// Takes in what an operator said.
@@ -48,6 +50,7 @@ impl Message {
         match verb {
             "scan" => Some(Self::Scan(object.map_or(Wake::AllQueues, Wake::WholeQueue))),
             "pauses" => Some(Self::Pauses),
+            "schedules" => Some(Self::Schedules),
             _ => None,
         }
     }
@@ -67,8 +70,9 @@ mod tests {
     }
 
     #[test]
-    fn pauses_are_read_when_they_have_changed() {
+    fn pauses_and_schedules_are_read_when_they_have_changed() {
         assert_eq!(hear("pauses"), Some(Message::Pauses));
+        assert_eq!(hear("schedules"), Some(Message::Schedules));
     }
 
     #[test]

@@ -42,6 +42,7 @@ impl Core {
         match scope {
             Scope::Queue(name) => self.works_on(name),
             Scope::TaskType(name) => self.registry.find(name).is_some(),
+            Scope::Schedule(_) => false,
         }
     }
 }

@@ -15,6 +15,8 @@ use super::clock::DatabaseClock;
 use super::counters::Counters;
 use super::held::Held;
 use super::places::StrayPlaces;
+#[cfg(feature = "cron")]
+use super::schedules::Schedules;
 use super::settings::Settings;
 use super::shutdown::Stop;
 use super::slot::habits::KnownHabits;
@@ -58,6 +60,8 @@ pub(crate) struct Core {
     /// Task types whose payloads suddenly do not decode.
     pub(crate) brakes: Brakes,
     pub(crate) database_clock: DatabaseClock,
+    #[cfg(feature = "cron")]
+    pub(crate) schedules: Schedules,
     /// What is paused, as far as this worker knows.
     pub(crate) pauses: Pauses,
     fresh_session: OnceCell<FreshSession>,
@@ -100,6 +104,8 @@ impl Core {
             habits: KnownHabits::default(),
             brakes: Brakes::default(),
             database_clock: DatabaseClock::default(),
+            #[cfg(feature = "cron")]
+            schedules: Schedules::default(),
             pauses: Pauses::default(),
             fresh_session: OnceCell::new(),
             pool,

@@ -25,6 +25,16 @@ async fn purge(tx: &mut taskq::Tx, hours: u32) {
     let _ = (tx, hours);
 }
 
+#[task(
+    cron = "0 2 * * *",
+    timezone = "Europe/Zurich",
+    catch_up = "all",
+    catch_up_within = "12h",
+    overlap = "skip",
+    jitter = "30s"
+)]
+async fn nightly() {}
+
 fn from_days(days: u32) -> Purge {
     Purge { hours: days * 24 }
 }
@@ -40,7 +50,7 @@ async fn main() -> ExitCode {
     if std::env::var_os("NO_GRACE").is_some() {
         worker = worker.grace_period(Duration::ZERO);
     }
-    let code = taskq::cli::main(worker.only::<(SendCard, Purge)>()).await;
+    let code = taskq::cli::main(worker.only::<(SendCard, Purge, Nightly)>()).await;
     if std::env::var_os("REPORT_PEAK").is_some() {
         eprint!("{}", peak());
     }

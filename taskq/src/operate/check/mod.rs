@@ -8,12 +8,15 @@ mod report;
 
 use std::panic::AssertUnwindSafe;
 
+use serde_json::value::RawValue;
 use sqlx::PgPool;
 
 use self::report::Findings;
-pub use self::report::{CheckReport, Finding, Stranded};
+pub use self::report::{CheckReport, Finding, Stranded, StrandedSchedule};
 use crate::attempt::outcome::panic_message;
 use crate::attempt::panics;
+#[cfg(feature = "cron")]
+use crate::calendar::Calendar;
 use crate::error::WorkerError;
 use crate::error::error_text;
 use crate::operate::migrate;
@@ -43,6 +46,10 @@ pub(crate) async fn check(
         .await
         .map_err(WorkerError::Database)?;
     check_running(&mut store, registry, &mut findings)
+        .await
+        .map_err(WorkerError::Database)?;
+    #[cfg(feature = "cron")]
+    check_schedules(&mut store, registry, &mut findings)
         .await
         .map_err(WorkerError::Database)?;
     Ok(findings.into_report())
@@ -90,20 +97,69 @@ async fn check_running(
     }
 }
 
+/// Checks what was said of schedules at run time. What this program declares of them, `build` checks.
+#[cfg(feature = "cron")]
+async fn check_schedules(
+    store: &mut Store<'_>,
+    registry: &Registry,
+    findings: &mut Findings,
+) -> Result<(), sqlx::Error> {
+    for row in store.schedules(None).await? {
+        if row.made_by.is_none() {
+            continue;
+        }
+        let problem = match Calendar::parse(&row.expression, &row.timezone) {
+            Err(error) => Some(error.to_string()),
+            Ok(_) => stranded_payload(registry, &row.task_type, row.payload_version, &row.payload)
+                .map(problem_of),
+        };
+        if let Some(problem) = problem {
+            findings.schedule(row.name, row.task_type, problem);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(feature = "cron")]
+fn problem_of(reason: Stranded) -> String {
+    match reason {
+        Stranded::UnknownType { .. } => "no handler of this program has this name".to_owned(),
+        Stranded::NewerVersion { version, known } => {
+            format!(
+                "its payload is of version {version}, and this program knows none after {known}"
+            )
+        }
+        Stranded::Invalid { error, .. } => error,
+    }
+}
+
 /// Returns why a worker with these handlers would not run a task.
 fn stranded(registry: &Registry, row: &CheckedRow) -> Option<Stranded> {
-    let Some(handler) = registry.find(&row.task_type) else {
+    stranded_payload(
+        registry,
+        &row.task_type,
+        version_of(row.payload_version),
+        &row.payload,
+    )
+}
+
+fn stranded_payload(
+    registry: &Registry,
+    task_type: &str,
+    version: Option<u16>,
+    payload: &RawValue,
+) -> Option<Stranded> {
+    let Some(handler) = registry.find(task_type) else {
         return Some(Stranded::UnknownType {
-            similar: registry.similar_to(&row.task_type),
+            similar: registry.similar_to(task_type),
         });
     };
-    let version = version_of(row.payload_version);
     let known = handler.options.version;
     // No worker of this program claims a newer version, so none decodes it.
     if let Some(version) = version.filter(|version| *version > known) {
         return Some(Stranded::NewerVersion { version, known });
     }
-    let decode = AssertUnwindSafe(|| (handler.decode)(&row.payload, version));
+    let decode = AssertUnwindSafe(|| (handler.decode)(payload, version));
     let (path, error) = match std::panic::catch_unwind(decode) {
         Ok(Ok(())) => return None,
         Ok(Err(error)) => (error.path().to_owned(), error_text(&error)),

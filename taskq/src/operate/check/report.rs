@@ -27,12 +27,27 @@ pub struct CheckReport {
     pub findings: Vec<Finding>,
     /// How many stranded tasks are in no finding, because there were more than 200 findings.
     pub omitted: u64,
+    /// The schedules that the program could not follow, or whose tasks it would not run. Without the feature `cron` it
+    /// reads none.
+    pub schedules: Vec<StrandedSchedule>,
+}
+
+/// A schedule that a program could not follow, or whose tasks it would not run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct StrandedSchedule {
+    /// Its name.
+    pub name: String,
+    /// The type of its tasks.
+    pub task_type: String,
+    /// What is wrong. Cut after 300 characters.
+    pub problem: String,
 }
 
 impl CheckReport {
-    /// Tells whether the program would run every task that the check has read.
+    /// Tells whether the program would run every task that the check has read, and follow every schedule.
     pub fn is_clean(&self) -> bool {
-        self.stranded == 0
+        self.stranded == 0 && self.schedules.is_empty()
     }
 }
 
@@ -103,6 +118,16 @@ impl Findings {
     pub(crate) fn running(&mut self, task_id: i64, task_type: &str, stranded: Option<Stranded>) {
         self.report.running += 1;
         self.add(task_id, task_type, stranded);
+    }
+
+    /// Adds a schedule.
+    #[cfg(feature = "cron")]
+    pub(crate) fn schedule(&mut self, name: String, task_type: String, problem: String) {
+        self.report.schedules.push(StrandedSchedule {
+            name,
+            task_type,
+            problem: cut(problem),
+        });
     }
 
     fn add(&mut self, task_id: i64, task_type: &str, stranded: Option<Stranded>) {

@@ -16,6 +16,7 @@ pub(crate) const DUTY: Duty = Duty {
     name: "census",
     period: |core| Some(core.settings.census_interval),
     first: First::AtStart,
+    sooner: None,
     limit: Duration::from_secs(60),
     retry: None,
     run: |core| take(core).boxed(),

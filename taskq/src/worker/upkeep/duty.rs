@@ -14,6 +14,8 @@ pub(crate) struct Duty {
     /// need not do it together, so each worker's period is up to a tenth shorter or longer.
     pub(crate) period: fn(&Core) -> Option<Duration>,
     pub(crate) first: First,
+    /// Ends when it is to be done before its next period, where there is such a time.
+    pub(crate) sooner: Option<for<'a> fn(&'a Core) -> BoxFuture<'a, ()>>,
     /// How long it may take at most. The next period does what is left.
     pub(crate) limit: Duration,
     /// How soon it is tried again after a failure, where that is sooner than the next period.

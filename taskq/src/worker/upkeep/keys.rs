@@ -14,6 +14,7 @@ pub(crate) const DUTY: Duty = Duty {
     name: "keys",
     period: |_| Some(Duration::from_secs(60)),
     first: First::WithinPeriod,
+    sooner: None,
     limit: Duration::from_secs(30),
     retry: None,
     run: |core| prune_keys(core).boxed(),

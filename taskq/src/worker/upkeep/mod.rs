@@ -9,6 +9,8 @@ mod duty;
 mod keys;
 mod prune;
 mod rescue;
+#[cfg(feature = "cron")]
+mod schedules;
 mod tables;
 
 use std::sync::Arc;
@@ -28,6 +30,8 @@ pub(crate) const DUTIES: &[Duty] = &[
     tables::DUTY,
     prune::DUTY,
     keys::DUTY,
+    #[cfg(feature = "cron")]
+    schedules::DUTY,
 ];
 
 /// Does a duty once in each period, until `done`.
@@ -47,6 +51,7 @@ pub(crate) async fn run(core: Arc<Core>, duty: &'static Duty, done: Cancellation
         tokio::select! {
             () = done.cancelled() => return,
             _ = pace.tick() => {}
+            () = sooner(&core, duty) => {}
         }
         crash_point("before_duty");
         let ended = tokio::select! {
@@ -62,5 +67,12 @@ pub(crate) async fn run(core: Arc<Core>, duty: &'static Duty, done: Cancellation
         {
             pace.reset_after(retry);
         }
+    }
+}
+
+async fn sooner(core: &Core, duty: &Duty) {
+    match duty.sooner {
+        Some(sooner) => sooner(core).await,
+        None => std::future::pending().await,
     }
 }

@@ -19,6 +19,7 @@ pub(crate) const DUTY: Duty = Duty {
         keeps_some.then_some(Duration::from_secs(60 * 60))
     },
     first: First::AtStart,
+    sooner: None,
     limit: Duration::from_secs(60),
     // Somebody may have held the table's lock. Others wait behind each try.
     retry: Some(Duration::from_secs(15)),

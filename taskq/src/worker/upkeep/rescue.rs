@@ -24,6 +24,7 @@ pub(crate) const DUTY: Duty = Duty {
     name: "rescue",
     period: |core| Some(core.settings.lease / 2),
     first: First::AtStart,
+    sooner: None,
     // Each call has a limit of its own, and there may be thousands.
     limit: Duration::from_secs(60 * 60),
     retry: None,

@@ -13,6 +13,7 @@ pub(crate) const DUTY: Duty = Duty {
     name: "tables",
     period: |core| Some(core.settings.census_interval),
     first: First::WithinPeriod,
+    sooner: None,
     limit: Duration::from_secs(60),
     retry: None,
     run: |core| look(core).boxed(),

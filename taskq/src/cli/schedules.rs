@@ -1,0 +1,185 @@
+//! `schedules` and `cron`: what ticks when, and an operator's word about it.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::pause::time;
+use crate::calendar::Calendar;
+use crate::error::BoxError;
+use crate::operate::schedules::{Removed, Schedules, schedules};
+use crate::store::Store;
+use crate::worker::WorkerBuilder;
+
+pub(crate) fn command() -> Command {
+    let of_one = |verb: &'static str, about: &'static str| {
+        let name = Arg::new("name").value_name("NAME").required(true);
+        Command::new(verb).about(about).arg(name)
+    };
+    Command::new("schedules")
+        .about("Lists the schedules: when they tick, how far they have come, what is wrong with them")
+        .args_conflicts_with_subcommands(true)
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Prints the list as JSON"),
+        )
+        .subcommand(of_one("pause", "Has a schedule tick no more, until it is resumed"))
+        .subcommand(of_one("resume", "Has a schedule tick again; what came meanwhile is not owed"))
+        .subcommand(of_one("run", "Enqueues a task of a schedule now, even if it is paused"))
+        .subcommand(
+            of_one("backfill", "Enqueues the tasks of all ticks in a span of time that is over")
+                .arg(a_time("from", "FROM").required(true).help("The beginning of the span"))
+                .arg(a_time("to", "TO").required(true).help("Its end, which is excluded")),
+        )
+        .subcommand(of_one(
+            "remove",
+            "Takes back what was said of a schedule at run time; what a program declares holds again",
+        ))
+}
+
+pub(crate) fn cron() -> Command {
+    Command::new("cron")
+        .about("Reads cron expressions")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("next")
+                .about("Tells when an expression ticks next")
+                .arg(
+                    Arg::new("expression")
+                        .value_name("EXPR")
+                        .required(true)
+                        .help("Five fields, or six with the second first, in quotes"),
+                )
+                .arg(
+                    Arg::new("count")
+                        .short('n')
+                        .value_name("COUNT")
+                        .default_value("1")
+                        .value_parser(value_parser!(u16).range(1..=1000))
+                        .help("How many ticks"),
+                )
+                .arg(
+                    Arg::new("timezone")
+                        .long("timezone")
+                        .value_name("ZONE")
+                        .default_value("UTC")
+                        .help("On whose clocks, such as Europe/Zurich"),
+                )
+                .arg(
+                    a_time("from", "TIME")
+                        .long("from")
+                        .help("After which time; unless given now, by the clock of the database"),
+                ),
+        )
+}
+
+fn a_time(id: &'static str, name: &'static str) -> Arg {
+    Arg::new(id).value_name(name).value_parser(time)
+}
+
+pub(crate) async fn execute(builder: &WorkerBuilder, matches: &ArgMatches) -> Result<(), BoxError> {
+    let mut connection = builder.pool().acquire().await?;
+    let mut schedules = schedules(&mut connection).schema(builder.tables());
+    let Some((verb, matches)) = matches.subcommand() else {
+        return list(&mut schedules, matches.get_flag("json")).await;
+    };
+    let name: &String = matches.get_one("name").expect("clap requires it");
+    match verb {
+        "pause" => {
+            let former = schedules.pause(name).await?;
+            println!("schedule {name} is paused: it ticks no more, and what it has enqueued runs");
+            former
+                .iter()
+                .for_each(|former| println!("before: {former}"));
+        }
+        "resume" => match schedules.resume(name).await? {
+            Some(former) => println!("schedule {name} is resumed\nbefore: {former}"),
+            None => println!("schedule {name} was not paused"),
+        },
+        "run" => {
+            let task_id = schedules.run_now(name).await?;
+            println!("task {task_id} is enqueued");
+        }
+        "backfill" => {
+            let at = |id| {
+                *matches
+                    .get_one::<DateTime<Utc>>(id)
+                    .expect("clap requires it")
+            };
+            let task_ids = schedules.backfill(name, at("from")..at("to")).await?;
+            match (task_ids.first(), task_ids.last()) {
+                (Some(first), Some(last)) => {
+                    println!("{} tasks are enqueued, {first} to {last}", task_ids.len());
+                }
+                _ => println!("schedule {name} has no tick in this span"),
+            }
+        }
+        "remove" => println!(
+            "{}",
+            match schedules.remove(name).await? {
+                Removed::Gone => format!("schedule {name} is removed"),
+                Removed::Reset => format!("schedule {name} is what a program declares again"),
+                Removed::Absent => format!("there is no schedule {name}"),
+            }
+        ),
+        _ => unreachable!("clap asks for one of the verbs"),
+    }
+    Ok(())
+}
+
+async fn list(schedules: &mut Schedules<'_>, as_json: bool) -> Result<(), BoxError> {
+    let all = schedules.list().await?;
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&all)?);
+        return Ok(());
+    }
+    let mut text = String::new();
+    for schedule in &all {
+        writeln!(text, "{schedule}")?;
+    }
+    if text.is_empty() {
+        text.push_str("there is no schedule\n");
+    }
+    print!("{text}");
+    Ok(())
+}
+
+pub(crate) async fn execute_cron(
+    builder: &WorkerBuilder,
+    matches: &ArgMatches,
+) -> Result<(), BoxError> {
+    let Some(("next", matches)) = matches.subcommand() else {
+        unreachable!("clap asks for it");
+    };
+    let text = |id| {
+        let text: Option<&String> = matches.get_one(id);
+        text.cloned().unwrap_or_default()
+    };
+    let count = *matches.get_one::<u16>("count").unwrap_or(&1);
+    let zone = text("timezone");
+    let calendar = Calendar::parse(&text("expression"), &zone)?;
+    let from = match matches.get_one::<DateTime<Utc>>("from") {
+        Some(from) => *from,
+        None => {
+            let mut store = Store::keeping(builder.pool().clone(), builder.tables());
+            let now = store.now().await;
+            now.map_err(|error| {
+                format!("cannot ask the database for the time: {error}; or give --from")
+            })?
+        }
+    };
+    let mut after = from;
+    for _ in 0..count {
+        let Some(tick) = calendar.next_after(after) else {
+            println!("never again");
+            break;
+        };
+        println!("{}", calendar.show(tick));
+        after = tick;
+    }
+    Ok(())
+}

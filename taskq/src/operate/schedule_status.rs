@@ -1,0 +1,148 @@
+//! How far a schedule has come.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::pause::{Pause, Schedule, Scope};
+use crate::calendar::{CatchUp, Overlap};
+use crate::lane::HeldPause;
+use crate::store::ScheduleRow;
+
+/// A schedule, and how far it has come.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct ScheduleStatus {
+    /// What it is known by.
+    pub name: String,
+    /// The cron expression.
+    pub expression: String,
+    /// The time zone on whose clocks it ticks.
+    pub timezone: String,
+    /// The type of its tasks.
+    pub task_type: String,
+    /// Their payload.
+    pub payload: Box<RawValue>,
+    /// What becomes of ticks that were missed.
+    #[serde(serialize_with = "catch_up")]
+    pub catch_up: CatchUp,
+    /// How long ago they may have been; absent where any time is allowed.
+    pub catch_up_within: Option<Duration>,
+    /// What a tick does while the task of the last one is still there.
+    #[serde(serialize_with = "overlap")]
+    pub overlap: Overlap,
+    /// How much later its tasks start at the most.
+    pub jitter: Duration,
+    /// Who has said it by hand; absent where a program declares it.
+    pub made_by: Option<String>,
+    /// What a program declares, where that is not what holds: the expression and the time zone.
+    pub declares: Option<String>,
+    /// Whether it ticks, if it is not paused: it was said by hand, or a living worker declares it.
+    pub is_alive: bool,
+    /// The pause that holds.
+    pub pause: Option<Pause>,
+    /// When it ticks next; absent until a worker has found out.
+    pub next_tick: Option<DateTime<Utc>>,
+    /// The last tick that enqueued a task, by its nominal time.
+    pub last_tick: Option<DateTime<Utc>>,
+    /// The last tasks, as far as they matter for the next tick.
+    pub last_task_ids: Vec<i64>,
+    /// How many ticks enqueued a task.
+    pub ticks: i64,
+    /// How many were missed and left out.
+    pub skipped_missed: i64,
+    /// How many enqueued nothing because of a task that was still there.
+    pub skipped_overlap: i64,
+    /// Why it cannot tick, if the last try failed.
+    pub error: Option<String>,
+}
+
+impl ScheduleStatus {
+    pub(super) fn of(row: ScheduleRow, pauses: &[HeldPause]) -> Self {
+        let scope: Scope = Schedule(&row.name).into();
+        let seconds = |it| Duration::try_from_secs_f64(it).ok();
+        let pause = pauses.iter().find(|held| held.pause.scope == scope);
+        Self {
+            pause: pause.map(|held| held.pause.clone()),
+            expression: row.expression,
+            timezone: row.timezone,
+            task_type: row.task_type,
+            payload: row.payload,
+            catch_up: CatchUp::of_word(&row.catch_up),
+            catch_up_within: row.catch_up_within.and_then(seconds),
+            overlap: Overlap::of_word(&row.overlap),
+            jitter: seconds(row.jitter).unwrap_or_default(),
+            made_by: row.made_by,
+            declares: row.declares,
+            is_alive: row.is_alive,
+            next_tick: row.next_tick,
+            last_tick: row.last_tick,
+            last_task_ids: row.last_task_ids,
+            ticks: row.ticks,
+            skipped_missed: row.skipped_missed,
+            skipped_overlap: row.skipped_overlap,
+            error: row.error,
+            name: row.name,
+        }
+    }
+}
+
+fn catch_up<S: serde::Serializer>(it: &CatchUp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(it.word())
+}
+
+fn overlap<S: serde::Serializer>(it: &Overlap, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(it.word())
+}
+
+/// `nightly: 0 2 * * * Europe/Zurich, report; next 2026-03-02T01:00:00Z, last 2026-03-01T01:00:00Z; 31 ticks, 2 missed`
+impl fmt::Display for ScheduleStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            expression,
+            timezone,
+            task_type,
+            ..
+        } = self;
+        let time = |time: Option<DateTime<Utc>>| {
+            time.map_or("-".into(), |it| {
+                it.to_rfc3339_opts(SecondsFormat::Secs, true)
+            })
+        };
+        write!(f, "{name}: {expression} {timezone}, {task_type}")?;
+        write!(
+            f,
+            "; next {}, last {}",
+            time(self.next_tick),
+            time(self.last_tick)
+        )?;
+        write!(f, "; {} ticks", self.ticks)?;
+        for (count, why) in [
+            (self.skipped_missed, "missed"),
+            (self.skipped_overlap, "overlapping"),
+        ] {
+            if count > 0 {
+                write!(f, ", {count} {why}")?;
+            }
+        }
+        if let Some(made_by) = &self.made_by {
+            write!(f, "; said by {made_by}")?;
+        }
+        if let Some(declares) = &self.declares {
+            write!(f, ", a program says {declares}")?;
+        }
+        match &self.pause {
+            Some(pause) => write!(f, "; {pause}")?,
+            None if !self.is_alive => write!(f, "; rests: no living worker declares it")?,
+            None => {}
+        }
+        match &self.error {
+            Some(error) => write!(f, "; does not tick: {error}"),
+            None => Ok(()),
+        }
+    }
+}

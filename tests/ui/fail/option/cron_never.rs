@@ -1,0 +1,4 @@
+#[taskq::task(cron = "0 0 30 2 *")]
+async fn purge() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[taskq::task(cron = "0 3 * * *", timezone = "+02:00")]
+async fn purge() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[taskq::task(timezone = "Europe/Zurich", overlap = "skip")]
+async fn purge() {}
+
+fn main() {}
