@@ -13,6 +13,7 @@ mod operator;
 mod part;
 mod pause;
 mod planted;
+mod schedules;
 mod server;
 mod soak;
 mod stage;
