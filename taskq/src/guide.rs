@@ -11,6 +11,7 @@ macro_rules! links {
 [work]: crate::guide::work
 [fail]: crate::guide::fail
 [order]: crate::guide::order
+[schedule]: crate::guide::schedule
 [operate]: crate::guide::operate
 [test]: crate::guide::test
 [deploy]: crate::guide::deploy
@@ -41,6 +42,7 @@ chapters! {
     work is "work.md",
     fail is "fail.md",
     order is "order.md",
+    schedule is "schedule.md",
     operate is "operate.md",
     test is "test.md",
     deploy is "deploy.md",

@@ -22,6 +22,7 @@ mod guide {
         work is "work.md",
         fail is "fail.md",
         order is "order.md",
+        schedule is "schedule.md",
         operate is "operate.md",
         test is "test.md",
         deploy is "deploy.md",
