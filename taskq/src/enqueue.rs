@@ -16,8 +16,9 @@ use sqlx::PgConnection;
 use crate::error::EnqueueError;
 use crate::json::{self, MAX_STORED_SIZE};
 use crate::store::{Copy, Schema, Store, holder_of_key, is_too_large, refused_row};
-use crate::task::options::{EnqueueOptions, Start};
+use crate::task::options::EnqueueOptions;
 use crate::task::payload::{Payload, TaskType, Unwritable, write};
+use crate::task::start::Start;
 use crate::task::unique::{EnqueueOutcome, Unique};
 
 /// The most tasks that one statement inserts. More are inserted by further statements.

@@ -9,8 +9,9 @@ use sqlx::types::Json;
 use sqlx::{Error, PgConnection, query_as, query_scalar};
 
 use super::{Schema, Store, saturating_i16};
-use crate::task::options::{EnqueueOptions, Start};
+use crate::task::options::EnqueueOptions;
 use crate::task::payload::TaskType;
+use crate::task::start::Start;
 use crate::task::unique::{EnqueueOutcome, Unique};
 
 /// How many bytes are gathered before they are sent.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use super::options::Start;
+use super::start::Start;
 
 /// The metadata in which a task has what its enqueue said: the seconds after its creation, or a time.
 pub(crate) const EXPIRES: &str = "task.expires";

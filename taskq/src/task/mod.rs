@@ -8,5 +8,6 @@ mod range;
 pub(crate) mod registry;
 #[cfg(feature = "cron")]
 pub(crate) mod schedule;
+pub(crate) mod start;
 pub(crate) mod unique;
 pub(crate) mod upgrade;

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
 use super::expiry::{self, EXPIRES};
 use super::range::{MAX_DELAY, refuse};
+use super::start::Start;
 use super::unique::{Unique, UniqueOptions};
 use crate::attempt::metadata::Metadata;
 use crate::defaults;
@@ -182,26 +181,6 @@ impl EnqueueOptions {
     /// Returns the key that was given.
     pub(crate) fn unique_key(&self) -> Option<&str> {
         self.unique.as_ref()?.key.as_deref()
-    }
-}
-
-/// When a task may start.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) enum Start {
-    #[default]
-    Now,
-    After(Duration),
-    At(DateTime<Utc>),
-}
-
-impl Start {
-    /// Returns the time asked for, if one was, and the seconds to wait if none was.
-    pub(crate) fn run_at_and_delay(self) -> (Option<DateTime<Utc>>, f64) {
-        match self {
-            Self::Now => (None, 0.0),
-            Self::After(delay) => (None, delay.as_secs_f64()),
-            Self::At(run_at) => (Some(run_at), 0.0),
-        }
     }
 }
 
