@@ -392,9 +392,12 @@ async fn nothing_deadlocks_where_claims_outcomes_heartbeats_and_rescues_meet() {
     }));
     for _ in 0..10 {
         enqueue_a_mixture(&stage, 10, fastrand::u64(0..100)).await;
-        // Leases run out under the hands of those who hold them.
+        // Leases run out under the hands of those who hold them. Locked in the order in which all others lock them.
         sqlx::query(
-            "update taskq.lease set expires_at = now() - interval '1 second' where random() < 0.2",
+            "update taskq.lease set expires_at = now() - interval '1 second'
+             where lease_id = any (array(
+                 select lease_id from taskq.lease where random() < 0.2 order by lease_id for update
+             ))",
         )
         .execute(&stage.pool)
         .await
