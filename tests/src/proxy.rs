@@ -66,8 +66,10 @@ impl Proxy {
                 connections.spawn(async move {
                     // A connection that fails is closed on both sides, and that is all.
                     tokio::select! {
-                        _ = serve(client, socket, weather) => {}
+                        // Looked at first: an answer that waits behind a cut is lost.
+                        biased;
                         _ = cuts.changed() => {}
+                        _ = serve(client, socket, weather) => {}
                     }
                 });
                 while connections.try_join_next().is_some() {}
@@ -94,6 +96,13 @@ impl Proxy {
     /// Cuts all connections.
     pub fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Cuts all connections, and those that follow have fair weather. What the server has done but not yet answered is
+    /// never answered, even where somebody else can see it.
+    pub fn cut_and_clear(&self) {
+        self.cut();
+        self.set(Weather::Fair);
     }
 }
 

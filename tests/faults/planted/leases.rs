@@ -212,8 +212,7 @@ async fn an_outcome_for_a_task_that_has_left_its_lease_is_found() {
                 == 1
         })
         .await;
-        proxy.set(Weather::Fair);
-        proxy.cut();
+        proxy.cut_and_clear();
         stage.over().await;
         stage.judged().await
     };
@@ -243,8 +242,7 @@ async fn a_heartbeat_by_worker_is_found() {
             stage.count("select count(*) from taskq.lease").await == 2
         })
         .await;
-        proxy.set(Weather::Fair);
-        proxy.cut();
+        proxy.cut_and_clear();
         let began = std::time::Instant::now();
         while began.elapsed() < LONG_ENOUGH && stage.attempts() < 2 {
             sleep(Duration::from_millis(50)).await;

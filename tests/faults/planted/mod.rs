@@ -1,5 +1,8 @@
 //! Bugs that are planted on purpose: each scenario goes well without its bug, and with it the
 //! checker finds something.
+//!
+//! A scenario has its bug meet a certain moment. On a slow machine that moment can pass, so the bug
+//! has a few runs in which to be found.
 
 mod leases;
 mod plants;
@@ -16,20 +19,29 @@ use crate::stage::{Actor, LIMIT, Stage};
 /// A stage and what must not be of what happened there.
 type Judged = (Stage, Result<Summary, Vec<String>>);
 
+/// How often a scenario is run with its bug.
+const RUNS: u32 = 3;
+
 /// Runs a scenario without the bug and with it.
 async fn is_found(plant: Plant, scenario: impl AsyncFn(Option<Plant>) -> Judged, expected: &str) {
     let (stage, found) = scenario(None).await;
     if let Err(found) = found {
         panic!("without the bug: {found:#?}\n{stage}");
     }
-    let (stage, found) = scenario(Some(plant)).await;
     let name = plant.name;
-    match found {
-        Ok(summary) => panic!("{name} is not found: {summary:?}\n{stage}"),
-        Err(found) => assert!(
-            found.iter().any(|violation| violation.contains(expected)),
-            "{name}: {found:#?}\n{stage}"
-        ),
+    for run in 1..=RUNS {
+        let (stage, found) = scenario(Some(plant)).await;
+        match found {
+            Err(found) => {
+                assert!(
+                    found.iter().any(|violation| violation.contains(expected)),
+                    "{name}: {found:#?}\n{stage}"
+                );
+                return;
+            }
+            Ok(summary) if run == RUNS => panic!("{name} is not found: {summary:?}\n{stage}"),
+            Ok(summary) => eprintln!("{name} is not found in run {run}: {summary:?}"),
+        }
     }
 }
 
