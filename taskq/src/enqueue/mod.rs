@@ -1,0 +1,10 @@
+//! Enqueueing in the caller's transaction.
+
+mod enqueued;
+mod many;
+mod one;
+mod refusal;
+
+pub use self::enqueued::Enqueued;
+pub use self::many::{enqueue_copy, enqueue_many};
+pub use self::one::{Enqueue, enqueue};

@@ -1,0 +1,304 @@
+//! Enqueueing one task, with all that may be said of it.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sqlx::PgConnection;
+
+use super::enqueued::Enqueued;
+use super::refusal::{encode, refused_by_table};
+use crate::error::EnqueueError;
+use crate::json;
+use crate::store::{Schema, Store};
+use crate::task::options::EnqueueOptions;
+use crate::task::payload::{Payload, TaskType};
+use crate::task::start::Start;
+use crate::task::unique::{EnqueueOutcome, Unique};
+
+/// Enqueues a task in the caller's transaction.
+///
+/// Nothing happens until the returned builder is awaited, and nothing is visible to workers until
+/// the caller's transaction commits. A rollback takes the task with it. With a connection outside
+/// of a transaction the task is committed by the insert itself.
+///
+/// ```no_run
+/// # #[taskq::task] async fn send_email_welcome(usr_id: i64, locale: Option<String>) {}
+/// # async fn signup(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
+/// # let usr_id = 1;
+/// let mut tx = pool.begin().await?;
+/// let task = taskq::enqueue(&mut tx, SendEmailWelcome { usr_id, locale: None })
+///     .delay(std::time::Duration::from_secs(60))
+///     .priority(5)
+///     .await?;
+/// tx.commit().await?;
+/// println!("task {}", task.task_id);
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+///
+/// The await gives [`EnqueueError`]: an option out of range; a payload that a worker could not read back
+/// as it is, that is too large, or that is refused by its own [`validate`](Payload::validate); another task that has
+/// the key, where the enqueue was to fail for that; or what Postgres said. After an error of Postgres the caller's transaction is aborted, as after any statement that fails.
+///
+/// # Cancel safety
+///
+/// Dropping the future while it runs leaves open whether the row was inserted. The row is in the caller's
+/// transaction, so roll that back.
+pub fn enqueue<'c, P: Payload>(conn: &'c mut PgConnection, payload: P) -> Enqueue<'c, P> {
+    Enqueue {
+        state: State::building(conn, const { TaskType::of::<P>() }, encode(payload, None)),
+        payload: PhantomData,
+    }
+}
+
+/// An enqueue that has not happened yet; awaiting it inserts the row. Made by [`enqueue`].
+#[must_use = "nothing is enqueued until this is awaited"]
+pub struct Enqueue<'c, P> {
+    state: State<'c>,
+    payload: PhantomData<fn() -> P>,
+}
+
+enum State<'c> {
+    Building {
+        conn: &'c mut PgConnection,
+        task_type: TaskType,
+        options: EnqueueOptions,
+        payload: Result<Box<RawValue>, EnqueueError>,
+        schema: Schema,
+    },
+    Inserting(BoxFuture<'c, Result<(i64, EnqueueOutcome, Schema), EnqueueError>>),
+    Finished,
+}
+
+impl<'c> State<'c> {
+    fn building(
+        conn: &'c mut PgConnection,
+        task_type: TaskType,
+        payload: Result<Box<RawValue>, EnqueueError>,
+    ) -> Self {
+        Self::Building {
+            conn,
+            task_type,
+            options: EnqueueOptions::default(),
+            payload,
+            schema: Schema::default(),
+        }
+    }
+}
+
+impl<P: Payload> Enqueue<'_, P> {
+    /// Puts the task in this queue, in place of the one that its type names.
+    pub fn queue(self, queue: impl Into<String>) -> Self {
+        let queue = queue.into();
+        self.with(|options| options.queue = Some(queue))
+    }
+
+    /// Sets the priority, in place of the one that its type names. Smaller runs earlier.
+    pub fn priority(self, priority: i16) -> Self {
+        self.with(|options| options.priority = Some(priority))
+    }
+
+    /// Sets how often the task is attempted at most, in place of what its type says; at least 1.
+    pub fn max_attempts(self, max_attempts: u16) -> Self {
+        self.with(|options| options.max_attempts = Some(max_attempts))
+    }
+
+    /// Runs the task no earlier than `delay` from now, by the clock of the database: from the
+    /// beginning of the caller's transaction.
+    pub fn delay(self, delay: Duration) -> Self {
+        self.with(|options| options.start = Start::After(delay))
+    }
+
+    /// Runs the task no earlier than `run_at`.
+    pub fn run_at(self, run_at: DateTime<Utc>) -> Self {
+        self.with(|options| options.start = Start::At(run_at))
+    }
+
+    /// Has the task run only if it starts within `expires` after it is due, in place of what its type says. Otherwise it
+    /// goes to `taskq.dead` as `expired`, without an error. Its retries count from the same time.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # #[taskq::task] async fn send_code(usr_id: i64) {}
+    /// # async fn f(tx: &mut sqlx::PgConnection) -> Result<(), taskq::EnqueueError> {
+    /// SendCode::enqueue(tx, 42).expires(Duration::from_secs(600)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn expires(self, expires: Duration) -> Self {
+        self.with(|options| options.expires = Some(expires))
+    }
+
+    /// Says something of the task beside its payload, under a name: who asked for it, a trace. The handler
+    /// reads it with [`Attempt::metadata`](crate::Attempt::metadata), and it stays with the task wherever
+    /// that goes. All metadata of a task may have 64 KiB of JSON.
+    ///
+    /// ```no_run
+    /// # #[taskq::task] async fn send_email_welcome(usr_id: i64) {}
+    /// # async fn f(tx: &mut sqlx::PgConnection) -> Result<(), taskq::EnqueueError> {
+    /// SendEmailWelcome::enqueue(tx, 42).metadata("request_id", "7f3a").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn metadata(self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        let (name, value) = (name.into(), value.into());
+        self.with(|options| options.metadata.set(name, value))
+    }
+
+    /// Says that one task of each key may be there, in place of what its type says: see [`Unique`].
+    pub fn unique(self, unique: Unique) -> Self {
+        self.with(|options| options.unique.get_or_insert_default().unique = Some(unique))
+    }
+
+    /// Sets the key of which one task of this type may be there, in place of one by the payload: see [`Unique`].
+    ///
+    /// ```no_run
+    /// # #[taskq::task] async fn send_email_welcome(usr_id: i64) {}
+    /// # async fn f(tx: &mut sqlx::PgConnection) -> Result<(), taskq::EnqueueError> {
+    /// SendEmailWelcome::enqueue(tx, 42).unique_key("welcome:42").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn unique_key(self, key: impl Into<String>) -> Self {
+        let key = key.into();
+        self.with(|options| options.unique.get_or_insert_default().key = Some(key))
+    }
+
+    /// Waits for quiet: runs the task when no other with its key was enqueued for so long, with the payload that came
+    /// last, and at the latest ten times as long after the first. [`OnConflict::PushBack`] says another time.
+    ///
+    /// ```no_run
+    /// # #[taskq::task] async fn index_document(document_id: i64) {}
+    /// # async fn f(tx: &mut sqlx::PgConnection) -> Result<(), taskq::EnqueueError> {
+    /// IndexDocument::enqueue(tx, 42).debounce(std::time::Duration::from_secs(5)).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// [`OnConflict::PushBack`]: crate::unique::OnConflict::PushBack
+    pub fn debounce(self, delay: Duration) -> Self {
+        self.with(|options| {
+            options.start = Start::After(delay);
+            options.unique.get_or_insert_default().debounce = Some(delay);
+        })
+    }
+
+    /// Enqueues into the tables of another schema than `taskq`.
+    pub fn schema(mut self, other: Schema) -> Self {
+        if let State::Building { schema, .. } = &mut self.state {
+            *schema = other;
+        }
+        self
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut EnqueueOptions)) -> Self {
+        if let State::Building { options, .. } = &mut self.state {
+            change(options);
+        }
+        self
+    }
+}
+
+impl Schema {
+    /// Enqueues a task in this schema: see [`enqueue`].
+    ///
+    /// # Errors
+    ///
+    /// As [`enqueue`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`enqueue`].
+    pub fn enqueue<'c, P: Payload>(self, conn: &'c mut PgConnection, payload: P) -> Enqueue<'c, P> {
+        enqueue(conn, payload).schema(self)
+    }
+}
+
+impl<P> fmt::Debug for Enqueue<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Enqueue").finish_non_exhaustive()
+    }
+}
+
+// A future itself, not only `IntoFuture`: where an `.await` is forgotten before a `?`, the
+// compiler then says so.
+impl<P> Future for Enqueue<'_, P> {
+    type Output = Result<Enqueued<P>, EnqueueError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match std::mem::replace(&mut self.state, State::Finished) {
+                State::Building {
+                    conn,
+                    task_type,
+                    options,
+                    payload,
+                    schema,
+                } => {
+                    let inserted = insert(conn, task_type, options, payload, schema);
+                    self.state = State::Inserting(inserted.boxed());
+                }
+                State::Inserting(mut future) => match future.poll_unpin(context) {
+                    Poll::Ready(inserted) => return Poll::Ready(inserted.map(Enqueued::new)),
+                    Poll::Pending => {
+                        self.state = State::Inserting(future);
+                        return Poll::Pending;
+                    }
+                },
+                State::Finished => panic!("`Enqueue` polled after it was ready"),
+            }
+        }
+    }
+}
+
+async fn insert(
+    conn: &mut PgConnection,
+    task_type: TaskType,
+    mut options: EnqueueOptions,
+    payload: Result<Box<RawValue>, EnqueueError>,
+    schema: Schema,
+) -> Result<(i64, EnqueueOutcome, Schema), EnqueueError> {
+    options.write_expiry(task_type.options);
+    options.check(task_type.options)?;
+    let mut store = Store::on(conn, schema);
+    let payload = [payload?];
+    let enqueued = match options.unique(task_type.options) {
+        None => {
+            let task_id = store.enqueue(&task_type, &options, &payload[0]).await;
+            task_id.map(|task_id| (task_id, EnqueueOutcome::Created))
+        }
+        // Rare, and large.
+        Some(unique) => {
+            let taken = store.enqueue_unique(&task_type, &options, &unique, &payload);
+            let taken = Box::pin(taken).await;
+            taken.and_then(|taken| taken.first().copied().ok_or(sqlx::Error::RowNotFound))
+        }
+    };
+    match enqueued {
+        Ok((task_id, outcome)) => Ok((task_id, outcome, schema)),
+        Err(error) => Err(refused_by_table(task_type.name, error, || {
+            (None, json::stored_size(&payload[0]))
+        })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Each enqueue moves it into a box.
+    #[test]
+    fn the_future_of_an_enqueue_is_small() {
+        let size = size_of_future(insert);
+        assert!(size < 4_096, "{size} bytes");
+    }
+}

@@ -1,0 +1,59 @@
+//! Writing payloads for an enqueue, and what is said where a payload or its row is refused.
+
+use serde_json::value::RawValue;
+
+use crate::error::EnqueueError;
+use crate::json::MAX_STORED_SIZE;
+use crate::store::{holder_of_key, is_too_large};
+use crate::task::payload::{Payload, Unwritable, write};
+
+/// Writes a payload, or says of which of many payloads what is wrong with it.
+pub(super) fn encode<P: Payload>(
+    payload: P,
+    index: Option<usize>,
+) -> Result<Box<RawValue>, EnqueueError> {
+    write(&payload).map_err(|error| refused(P::TASK_TYPE, index, error))
+}
+
+fn refused(task_type: &'static str, index: Option<usize>, error: Unwritable) -> EnqueueError {
+    match error {
+        Unwritable::Invalid(source) => EnqueueError::Invalid {
+            task_type,
+            index,
+            source,
+        },
+        Unwritable::Encode(source) => EnqueueError::Encode {
+            task_type,
+            index,
+            source,
+        },
+        Unwritable::TooLarge { size } => EnqueueError::TooLarge {
+            task_type,
+            index,
+            size,
+            limit: MAX_STORED_SIZE,
+        },
+    }
+}
+
+/// Says what Postgres refused. The table measures payloads too, and may have found one too large that is not: a
+/// trigger may have changed it. Then `which` tells its index and its size.
+pub(super) fn refused_by_table(
+    task_type: &'static str,
+    error: sqlx::Error,
+    which: impl FnOnce() -> (Option<usize>, usize),
+) -> EnqueueError {
+    if let Some(task_id) = holder_of_key(&error) {
+        return EnqueueError::Duplicate { task_type, task_id };
+    }
+    if !is_too_large(&error) {
+        return error.into();
+    }
+    let (index, size) = which();
+    EnqueueError::TooLarge {
+        task_type,
+        index,
+        size,
+        limit: MAX_STORED_SIZE,
+    }
+}
