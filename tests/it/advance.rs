@@ -12,8 +12,7 @@ use taskq::unique::{Unique, Until};
 use taskq::{EnqueueOutcome, task};
 use tokio::sync::Notify;
 
-use crate::refused::leave_behind;
-use crate::support::{database, one, until, while_working};
+use crate::support::{database, leave_behind, one, until, while_working};
 
 const HOUR: Duration = Duration::from_secs(3600);
 

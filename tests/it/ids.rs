@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use taskq::{ResultError, TaskResult};
 
-use crate::refused::{Kept, count_of, leave_behind};
-use crate::support::{Log, database, execute, one, until, while_working, worker};
+use crate::refused::{Kept, count_of};
+use crate::support::{Log, database, execute, leave_behind, one, until, while_working, worker};
 
 #[tokio::test]
 async fn ids_that_come_again_stop_nobody_and_find_no_other_result() {

@@ -11,8 +11,8 @@ use tokio::sync::{Notify, RwLock};
 use tokio::time::sleep;
 
 use crate::support::{
-    Log, count_effects, database, drain, effects, execute, one, states, task as find, until,
-    while_working, worker,
+    Log, count_effects, database, drain, effects, execute, leave_behind, one, states, task as find,
+    until, while_working, worker,
 };
 
 /// Short enough to wait for, and long enough that a heartbeat comes in time on a busy machine.
@@ -405,17 +405,6 @@ async fn each_worker_has_an_identity_of_its_own() {
 
 #[task]
 async fn other() {}
-
-/// Leaves what is waiting in the lease of a worker that is gone.
-async fn leave_behind(pool: &PgPool) {
-    execute(
-        pool,
-        "with batch as (delete from taskq.task returning *)
-         insert into taskq.lease (lease_id, worker_id, queue, expires_at, task_ids, task_types, payloads, priorities, run_ats, created_ats, max_attempts, attempts, crashes, errors)
-         select gen_random_uuid(), gen_random_uuid(), 'default', now() - interval '1 minute', array_agg(task_id), array_agg(task_type), array_agg(payload), array_agg(priority), array_agg(run_at), array_agg(created_at), array_agg(max_attempts), array_agg(attempts), array_agg(crashes), array_agg(errors) from batch",
-    )
-    .await;
-}
 
 /// Does what a rescuer does that takes the worker for dead.
 async fn steal(pool: &PgPool) {

@@ -8,7 +8,9 @@ use sqlx::{AssertSqlSafe, PgPool, query_as, query_scalar, raw_sql};
 use taskq::testing::Database;
 use taskq::{WorkerBuilder, WorkerError, migrate, task};
 
-use crate::support::{Log, database, execute, one, states, until, while_working, worker};
+use crate::support::{
+    Log, database, execute, leave_behind, one, states, until, while_working, worker,
+};
 
 #[task]
 async fn welcome(usr_id: i64) -> Result<(), &'static str> {
@@ -44,17 +46,6 @@ pub(crate) async fn count_of(pool: &PgPool, condition: &str) -> i64 {
         .fetch_one(pool)
         .await
         .expect("a count")
-}
-
-/// Leaves what waits in one lease of a worker that is gone.
-pub(crate) async fn leave_behind(pool: &PgPool) {
-    execute(
-        pool,
-        "with batch as (delete from taskq.task returning *)
-         insert into taskq.lease (lease_id, worker_id, queue, expires_at, task_ids, task_types, payload_versions, payloads, priorities, run_ats, created_ats, max_attempts, attempts, crashes, errors, metadatas)
-         select gen_random_uuid(), gen_random_uuid(), 'default', now() - interval '1 minute', array_agg(task_id), array_agg(task_type), array_agg(payload_version), array_agg(payload), array_agg(priority), array_agg(run_at), array_agg(created_at), array_agg(max_attempts), array_agg(attempts), array_agg(crashes), array_agg(errors), array_agg(metadata) from batch",
-    )
-    .await;
 }
 
 #[tokio::test]

@@ -138,6 +138,17 @@ where
     sqlx::query_scalar(sql).fetch_one(pool).await.expect(sql)
 }
 
+/// Leaves what waits in one lease of a worker that is gone.
+pub(crate) async fn leave_behind(pool: &PgPool) {
+    execute(
+        pool,
+        "with batch as (delete from taskq.task returning *)
+         insert into taskq.lease (lease_id, worker_id, queue, expires_at, task_ids, task_types, payload_versions, payloads, priorities, run_ats, created_ats, max_attempts, attempts, crashes, errors, metadatas)
+         select gen_random_uuid(), gen_random_uuid(), 'default', now() - interval '1 minute', array_agg(task_id), array_agg(task_type), array_agg(payload_version), array_agg(payload), array_agg(priority), array_agg(run_at), array_agg(created_at), array_agg(max_attempts), array_agg(attempts), array_agg(crashes), array_agg(errors), array_agg(metadata) from batch",
+    )
+    .await;
+}
+
 thread_local! {
     static LOG: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
