@@ -7,6 +7,7 @@ mod checks;
 mod claim;
 mod cli;
 mod cluster;
+mod drain;
 mod enqueue;
 mod enqueue_sql;
 mod enqueued;

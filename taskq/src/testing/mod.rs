@@ -19,6 +19,8 @@
 //! [`attempt`] makes an [`Attempt`](crate::Attempt) for a test that calls a handler as a function, and [`tx`] a
 //! transaction for one that takes `&mut taskq::Tx`.
 //!
+//! [`drain`] runs what is due, and [`run_one`] one task of it, by the worker's own path.
+//!
 //! [`advance`] moves time on, so that a test of what happens in a week takes no week.
 //!
 //! [`assert_enqueued!`](crate::assert_enqueued) looks for a task, and says what is there instead.
@@ -34,6 +36,7 @@
 mod advance;
 mod attempt;
 mod database;
+mod drain;
 mod enqueued;
 mod error;
 mod postgres;
@@ -43,6 +46,7 @@ mod ticks;
 pub use self::advance::{AdvanceError, advance};
 pub use self::attempt::{AttemptBuilder, attempt, tx};
 pub use self::database::Database;
+pub use self::drain::{AttemptOutcome, DrainError, EndedAttempt, OutcomeCounts, drain, run_one};
 #[doc(hidden)]
 pub use self::enqueued::{__tasks, FoundTasks, Tasks};
 pub use self::error::ClusterError;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 
 use super::Worker;
+use super::drain::{self, Drain, Drained};
 use super::places::Demand;
 use super::settings::Settings;
 use crate::attempt::state::States;
@@ -227,6 +228,22 @@ impl WorkerBuilder {
 }
 
 impl WorkerBuilder {
+    /// Has the worker run what is due, `most` tasks at the most, until nothing is.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "tests drain"))]
+    pub(crate) async fn drain(mut self, most: usize) -> Result<Drained, WorkerError> {
+        self.settings.listen = false;
+        self.settings.poll_interval = drain::PERIOD;
+        // Once it has drained, nothing runs.
+        self.settings.grace_period = Duration::ZERO;
+        let drain = Arc::new(Drain::new(most));
+        self.settings.drain = Some(drain.clone());
+        self.build()
+            .await?
+            .run_until(drain.is_done(drain::LIMIT))
+            .await?;
+        Ok(drain.end())
+    }
+
     /// Returns the handlers that the worker would have, in order.
     pub(crate) fn registry(&self) -> Result<Registry, WorkerError> {
         Registry::new(self.only.clone().unwrap_or_else(linked_registrations))

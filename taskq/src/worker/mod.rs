@@ -4,6 +4,8 @@ mod builder;
 mod claim;
 mod clock;
 mod counters;
+#[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "tests drain"))]
+mod drain;
 mod held;
 mod listen;
 mod operators;
@@ -27,6 +29,8 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 pub use self::builder::WorkerBuilder;
+#[cfg(feature = "testing")]
+pub(crate) use self::drain::{EndedAttempt, LIMIT as DRAIN_LIMIT};
 use self::settings::Settings;
 use self::shared::Core;
 pub use self::shutdown::{NextSignal, StopNow, shutdown_signal};

@@ -114,6 +114,9 @@ impl Parts {
         let (done, give_up) = (CancellationToken::new(), CancellationToken::new());
         let mut services = JoinSet::new();
         let mut writer = JoinSet::new();
+        if let Some(drain) = &core.settings.drain {
+            drain.begin(core.buffers.len(), upkeep::at_start());
+        }
         spawn(&mut services, heartbeat::beat(core.clone(), done.clone()));
         spawn(&mut services, heartbeat::watch(core.clone(), done.clone()));
         for duty in upkeep::DUTIES {

@@ -1,8 +1,10 @@
 //! The settings of a worker, and which values are allowed.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::drain::Drain;
 use crate::defaults;
 use crate::error::WorkerError;
 use crate::store::Schema;
@@ -23,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) keep_completed: bool,
     pub(crate) history_retention: Duration,
     pub(crate) priority_ageing: Option<Duration>,
+    /// What a worker of a test knows that ends once nothing is due.
+    pub(crate) drain: Option<Arc<Drain>>,
 }
 
 impl Default for Settings {
@@ -38,6 +42,7 @@ impl Default for Settings {
             keep_completed: false,
             history_retention: defaults::HISTORY_RETENTION,
             priority_ageing: None,
+            drain: None,
         }
     }
 }

@@ -159,6 +159,11 @@ impl Core {
         self.outcomes_wait.load(Ordering::Relaxed)
     }
 
+    /// Tells whether this worker has no task, and has written what became of those that it had.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.held.held_or_running().is_empty() && !self.has_outcomes()
+    }
+
     pub(crate) fn works_on(&self, queue: &str) -> bool {
         self.settings.queues.iter().any(|(name, _)| name == queue)
     }

@@ -20,6 +20,7 @@ use tokio::time::sleep;
 
 use self::buffer::Buffer;
 use self::queue::Queue;
+use super::drain;
 use super::held::strays::{self, Looks};
 use super::operators::Wake;
 use super::pauses;
@@ -143,6 +144,15 @@ impl Claimer {
     fn take_turn(&mut self) -> Option<usize> {
         let now = Instant::now();
         let count = self.queues.len();
+        if self
+            .core
+            .settings
+            .drain
+            .as_ref()
+            .is_some_and(|drain| drain.left() == 0)
+        {
+            return None;
+        }
         let queue = (0..count)
             .map(|turn| (self.next_queue + turn) % count)
             .filter(|at| self.queues[*at].idle.paused_until(now).is_none())
@@ -158,6 +168,13 @@ impl Claimer {
     /// Waits for room, for the end of a pause, or for a notification.
     async fn wait(&mut self) {
         let now = Instant::now();
+        let drain = self.core.settings.drain.as_ref();
+        if let Some(drain) = drain
+            && drain.left() == 0
+            && self.core.is_at_rest()
+        {
+            drain.done.cancel();
+        }
         let pauses = self.queues.iter();
         let next_end = pauses
             .filter_map(|queue| queue.idle.paused_until(now))
@@ -170,6 +187,7 @@ impl Claimer {
             () = sleep_until_some(next_end) => {}
             () = sleep_until_some(self.looks.next()) => {}
             () = sleep(STALE_PERIOD), if has_waiting => {}
+            () = sleep(drain::PERIOD), if drain.is_some() => {}
         }
     }
 
@@ -259,6 +277,9 @@ impl Claimer {
             Reach::Lanes | Reach::Marks => queue.lanes.marked(),
         };
         let into_others = reach != Reach::Marks;
+        let drain = self.core.settings.drain.as_ref();
+        let is_proof = reach == Reach::Heads
+            && drain.is_some_and(|drain| drain.has_begun() && self.core.is_at_rest());
         let began = Instant::now();
         let scan = self.store.scan(
             &queue.name,
@@ -273,6 +294,9 @@ impl Claimer {
             clock.record(head.scanned_at, Instant::now());
         }
         queue.record_scan(reach, heads, began.elapsed());
+        if let Some(drain) = drain {
+            drain.record_scan(at, is_proof);
+        }
         Ok(())
     }
 
@@ -290,6 +314,9 @@ impl Claimer {
 
     /// Nothing is due: registers as a waiting listener, or pauses.
     async fn idle(&mut self, at: usize) -> Result<(), Error> {
+        if let Some(drain) = &self.core.settings.drain {
+            drain.record_idle(at);
+        }
         let settings = &self.core.settings;
         let queue = &mut self.queues[at];
         let longest = queue.longest_pause(settings.poll_interval);

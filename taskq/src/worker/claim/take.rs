@@ -26,7 +26,13 @@ impl Claimer {
     ) -> Result<Vec<ClaimedTask>, Error> {
         let room = self.room_for(at, claimable);
         let queue = &mut self.queues[at];
-        let limit = room.min(queue.pace.most_at_once());
+        let most = self
+            .core
+            .settings
+            .drain
+            .as_ref()
+            .map_or(usize::MAX, |drain| drain.left());
+        let limit = room.min(queue.pace.most_at_once()).min(most);
         if limit == 0 {
             // Handlers have slowed down since there was room.
             return Ok(Vec::new());
@@ -71,6 +77,11 @@ impl Claimer {
             tracing::debug!(queue = queue.name, claimed = tasks.len(), "claimed");
         }
         queue.record_claimed(&shares, limit, &tasks);
+        if let Some(drain) = &self.core.settings.drain
+            && !tasks.is_empty()
+        {
+            drain.record_claimed(tasks.len());
+        }
         sort(&mut tasks, &shares);
         Ok(tasks)
     }

@@ -20,6 +20,7 @@ use crate::faults::crash_point;
 use crate::store::{ClaimedTask, mixes_up_statements, version_of};
 use crate::task::declaration::{Keep, Registration};
 use crate::task::expiry::{EXPIRES, expires_at};
+use crate::worker::drain::EndedAttempt;
 use crate::worker::shared::Core;
 
 /// How far a handler may outrun its timeout before that is worth a line.
@@ -219,6 +220,14 @@ impl Execution<'_> {
     pub(crate) fn count(&self, verdict: &Verdict) {
         let counters = &self.core.counters;
         counters.add(self.registration.task_type, verdict.name());
+        if let Some(drain) = &self.core.settings.drain {
+            drain.record_ended(EndedAttempt {
+                task_id: self.task.task_id,
+                task_type: self.registration.task_type,
+                number: self.number(),
+                verdict: verdict.clone(),
+            });
+        }
     }
 
     pub(crate) fn number(&self) -> u16 {

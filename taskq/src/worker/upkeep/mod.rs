@@ -34,9 +34,20 @@ pub(crate) const DUTIES: &[Duty] = &[
     schedules::DUTY,
 ];
 
+/// Returns how many duties a worker does as it starts.
+pub(crate) fn at_start() -> usize {
+    let at_start = |duty: &&Duty| matches!(duty.first, First::AtStart);
+    DUTIES.iter().filter(at_start).count()
+}
+
 /// Does a duty once in each period, until `done`.
 pub(crate) async fn run(core: Arc<Core>, duty: &'static Duty, done: CancellationToken) {
+    let mut drain = match duty.first {
+        First::AtStart => core.settings.drain.as_ref(),
+        First::WithinPeriod => None,
+    };
     let Some(period) = (duty.period)(&core) else {
+        drain.inspect(|drain| drain.record_duty());
         return done.cancelled().await;
     };
     let jitter = 0.9 + 0.2 * fastrand::f64();
@@ -58,6 +69,9 @@ pub(crate) async fn run(core: Arc<Core>, duty: &'static Duty, done: Cancellation
             () = done.cancelled() => return,
             ended = timeout(duty.limit, (duty.run)(&core)) => ended,
         };
+        if let Some(drain) = drain.take() {
+            drain.record_duty();
+        }
         let Ok(went_well) = ended else {
             tracing::warn!(duty = duty.name, limit = ?duty.limit, "took too long; going on next time");
             continue;

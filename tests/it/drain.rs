@@ -1,0 +1,219 @@
+//! Running what is due in a test, by the worker's own path.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgPool};
+use taskq::testing::{AttemptOutcome, EndedAttempt, advance, drain, run_one};
+use taskq::{WorkerBuilder, outcome, task};
+
+use crate::support::{
+    count_effects, database, effects, execute, leave_behind, one, states, worker,
+};
+
+/// Leaves an effect, and enqueues a chain of others.
+#[task]
+async fn chain(tx: &mut PgConnection, left: i64) -> Result<(), sqlx::Error> {
+    sqlx::query("insert into effect values ($1)")
+        .bind(left)
+        .execute(&mut *tx)
+        .await?;
+    if left > 1 {
+        Chain::enqueue(tx, left - 1).await.expect("enqueued");
+    }
+    Ok(())
+}
+
+#[task(max_attempts = 2)]
+async fn push(usr_id: i64) -> Result<(), String> {
+    Err(format!("user {usr_id} has no device"))
+}
+
+#[task]
+async fn burst() {
+    panic!("out of paper");
+}
+
+#[task(queue = "drain_other")]
+async fn elsewhere(n: i64) -> Result<(), taskq::outcome::Decision> {
+    match n {
+        0 => Ok(()),
+        1 => Err(outcome::snooze(Duration::from_secs(60))),
+        2 => Err(outcome::discard("too late")),
+        _ => Err(outcome::cancel("nobody wants it")),
+    }
+}
+
+fn all(pool: &PgPool) -> WorkerBuilder {
+    worker(pool)
+        .queue("drain_other", 3)
+        .only::<(Chain, Push, Burst, Elsewhere)>()
+}
+
+async fn ran(pool: &PgPool) -> Option<EndedAttempt> {
+    run_one(all(pool)).await.expect("it runs one")
+}
+
+#[tokio::test]
+async fn all_that_is_due_runs_and_all_that_becomes_due_by_it() {
+    let (_database, pool) = database().await;
+    effects(&pool).await;
+    let mut tx = pool.begin().await.expect("a transaction");
+    for n in [7, 3] {
+        Chain::enqueue(&mut tx, n).await.expect("enqueued");
+    }
+    let later = Chain::enqueue(&mut tx, 1).delay(Duration::from_secs(3600));
+    later.await.expect("enqueued");
+    Elsewhere::enqueue(&mut tx, 0).await.expect("enqueued");
+    tx.commit().await.expect("committed");
+
+    let counts = drain(all(&pool)).await.expect("it drains");
+    assert_eq!((counts.completed, counts.total()), (11, 11), "{counts:?}");
+    assert_eq!(count_effects(&pool).await.0, 10);
+    assert_eq!(
+        states(&pool).await.get("waiting"),
+        Some(&1),
+        "the delayed one"
+    );
+
+    advance(&pool, Duration::from_secs(3600))
+        .await
+        .expect("time moves");
+    let counts = drain(all(&pool)).await.expect("it drains");
+    assert_eq!((counts.completed, counts.total()), (1, 1), "{counts:?}");
+    assert!(states(&pool).await.is_empty());
+}
+
+#[tokio::test]
+async fn nothing_due_is_no_attempt() {
+    let (_database, pool) = database().await;
+    assert_eq!(ran(&pool).await, None);
+    assert_eq!(drain(all(&pool)).await.expect("it drains").total(), 0);
+}
+
+#[tokio::test]
+async fn one_task_runs_and_it_is_the_one_that_a_worker_would_run_first() {
+    let (_database, pool) = database().await;
+    effects(&pool).await;
+    let mut tx = pool.begin().await.expect("a transaction");
+    for priority in [3, 1, 2] {
+        let task = Chain::enqueue(&mut tx, 0).priority(priority);
+        task.await.expect("enqueued");
+    }
+    tx.commit().await.expect("committed");
+    let attempt = ran(&pool).await.expect("one is due");
+    assert_eq!((attempt.task_type, attempt.number), ("chain", 1));
+    assert_eq!(attempt.outcome, AttemptOutcome::Completed);
+    let left = "select array_agg(priority order by priority) from taskq.task where attempts = 0";
+    assert_eq!(one::<Vec<i16>>(&pool, left).await, [2, 3]);
+}
+
+#[tokio::test]
+async fn a_failure_is_told_and_its_retry_waits_until_it_is_due() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let task = Push::enqueue(&mut db, 42).await.expect("enqueued");
+    drop(db);
+
+    let first = ran(&pool).await.expect("it is due");
+    assert_eq!((first.task_id, first.number), (task.task_id, 1));
+    let AttemptOutcome::Retried { delay, error } = first.outcome else {
+        panic!("{first:?}");
+    };
+    assert_eq!(error, "user 42 has no device");
+    assert!(delay > Duration::ZERO);
+
+    assert_eq!(ran(&pool).await, None, "the retry is not due");
+    assert_eq!(drain(all(&pool)).await.expect("it drains").total(), 0);
+
+    advance(&pool, delay).await.expect("time moves");
+    let second = ran(&pool).await.expect("the retry is due");
+    assert_eq!(second.number, 2);
+    let discarded = AttemptOutcome::Discarded { error };
+    assert_eq!(second.outcome, discarded, "it was the last attempt");
+    assert_eq!(states(&pool).await.get("discarded"), Some(&1));
+}
+
+#[tokio::test]
+async fn a_panic_is_a_failed_attempt() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    Burst::enqueue(&mut db).await.expect("enqueued");
+    drop(db);
+    let attempt = ran(&pool).await.expect("it is due");
+    let AttemptOutcome::Retried { error, .. } = &attempt.outcome else {
+        panic!("{attempt:?}");
+    };
+    assert!(error.contains("out of paper"), "{error}");
+}
+
+#[tokio::test]
+async fn each_outcome_is_counted_apart() {
+    let (_database, pool) = database().await;
+    let mut tx = pool.begin().await.expect("a transaction");
+    for n in [0, 1, 2, 2, 3] {
+        Elsewhere::enqueue(&mut tx, n).await.expect("enqueued");
+    }
+    Push::enqueue(&mut tx, 1).await.expect("enqueued");
+    Burst::enqueue(&mut tx).await.expect("enqueued");
+    tx.commit().await.expect("committed");
+    execute(
+        &pool,
+        r#"insert into taskq.task (task_type, payload) values ('push', '{"usr_id": "none"}');
+           insert into taskq.task (task_type, payload, metadata)
+           values ('push', '{"usr_id": 1}', jsonb_build_object('task.expires', now() - interval '1 second'))"#,
+    )
+    .await;
+    let counts = drain(all(&pool)).await.expect("it drains");
+    let of = [
+        counts.completed,
+        counts.retried,
+        counts.snoozed,
+        counts.discarded,
+        counts.cancelled,
+        counts.invalid,
+        counts.expired,
+        counts.handed_back,
+    ];
+    assert_eq!(of, [1, 2, 1, 2, 1, 1, 1, 0], "{counts:?}");
+    assert_eq!(counts.total(), 9);
+}
+
+#[tokio::test]
+async fn what_a_vanished_worker_left_runs_too() {
+    let (_database, pool) = database().await;
+    effects(&pool).await;
+    let mut db = pool.acquire().await.expect("a connection");
+    Chain::enqueue(&mut db, 1).await.expect("enqueued");
+    drop(db);
+    leave_behind(&pool).await;
+    let counts = drain(all(&pool)).await.expect("it drains");
+    assert_eq!((counts.completed, counts.total()), (1, 1), "{counts:?}");
+}
+
+#[tokio::test]
+async fn what_is_paused_stays() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    Elsewhere::enqueue(&mut db, 0).await.expect("enqueued");
+    drop(db);
+    execute(&pool, "select taskq.pause_queue('drain_other')").await;
+    assert_eq!(drain(all(&pool)).await.expect("it drains").total(), 0);
+    execute(&pool, "select taskq.resume_queue('drain_other')").await;
+    assert_eq!(drain(all(&pool)).await.expect("it drains").completed, 1);
+}
+
+/// Two tests' processes on one database.
+#[tokio::test]
+async fn two_that_drain_at_once_share_the_work() {
+    let (_database, pool) = database().await;
+    effects(&pool).await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let tasks = (0..200).map(|_| Chain { left: 1 });
+    taskq::enqueue_many(&mut db, tasks).await.expect("enqueued");
+    drop(db);
+    let (one, other) = tokio::join!(drain(all(&pool)), drain(all(&pool)));
+    let (one, other) = (one.expect("it drains"), other.expect("it drains"));
+    assert_eq!(one.completed + other.completed, 200);
+    assert_eq!(one.total() + other.total(), 200);
+    assert_eq!(count_effects(&pool).await.0, 200);
+}
