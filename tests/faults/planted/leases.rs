@@ -8,8 +8,9 @@ use taskq_tests::history::{Event, Plan};
 use taskq_tests::proxy::{Proxy, Weather};
 use tokio::time::sleep;
 
+use super::plants::Plant;
 use super::{is_found, plants};
-use crate::stage::{ONCE, REPEATABLE, Stage, until};
+use crate::stage::{ONCE, REPEATABLE, Running, Stage, until};
 
 /// How long to wait for something that a bug keeps from happening.
 const LONG_ENOUGH: Duration = Duration::from_secs(6);
@@ -40,51 +41,62 @@ async fn a_missing_fence_is_found() {
 #[tokio::test]
 async fn a_lease_numbered_by_a_sequence_is_found() {
     let scenario = async |plant| {
-        let stage = Stage::own().await;
-        stage.execute("create sequence lease_sequence").await;
-        let worker = |queue: &str| {
-            let worker = stage.worker().with_bug(plant).set("QUEUE", queue);
-            worker.set("CONCURRENCY", 5).set("LEASE_MS", 40_000).start()
-        };
-        let _first = worker("default");
-        // Its registration waits for the disk, and what was written before with it.
-        until("registered", async || {
-            stage.count("select count(*) from taskq.worker").await == 1
-        })
-        .await;
-        // Which would bring the claim to the disk within moments.
-        let wal_writer = stage
-            .count("select pid::bigint from pg_stat_activity where backend_type = 'walwriter'")
-            .await;
-        let wal_writer = i32::try_from(wal_writer).ok().and_then(Pid::from_raw);
-        let wal_writer = wal_writer.expect("the process that writes asynchronous commits");
-        kill_process(wal_writer, Signal::STOP).expect("stopped");
-        stage.enqueue(REPEATABLE, 5, 4_000).await;
-        stage.at_least(5).await;
-        stage.history.record(Event::ServerKilled);
-        stage.cluster().kill().await.expect("killed");
-        kill_process(wal_writer, Signal::KILL).expect("killed");
-        stage.cluster().restart().await.expect("restarted");
-        until("reachable", async || {
-            sqlx::query("select 1").execute(&stage.pool).await.is_ok()
-        })
-        .await;
-        assert_eq!(
-            stage.count("select count(*) from taskq.lease").await,
-            0,
-            "the claim is forgotten"
-        );
+        let mut forgotten = None;
+        for _ in 0..5 {
+            forgotten = with_a_forgotten_claim(plant).await;
+            if forgotten.is_some() {
+                break;
+            }
+        }
+        let (stage, _first) = forgotten.expect("the claim is forgotten");
         let fails_once = Plan {
             failures: 1,
             ..REPEATABLE
         };
         // Elsewhere, so that these are what the second worker claims.
         stage.enqueue_in("other", fails_once, 5, 4_000).await;
-        let _second = worker("other");
+        let _second = numbering_worker(&stage, plant, "other");
         stage.over().await;
         stage.judged().await
     };
     is_found(plants::SEQUENCE, scenario, "is lost").await;
+}
+
+fn numbering_worker(stage: &Stage, plant: Option<Plant>, queue: &str) -> Running {
+    let worker = stage.worker().with_bug(plant).set("QUEUE", queue);
+    worker.set("CONCURRENCY", 5).set("LEASE_MS", 40_000).start()
+}
+
+/// Returns a server that has forgotten a claim, and the worker that believes in it. Nothing if somebody's commit has
+/// brought the claim to the disk.
+async fn with_a_forgotten_claim(plant: Option<Plant>) -> Option<(Stage, Running)> {
+    let stage = Stage::own().await;
+    stage.execute("create sequence lease_sequence").await;
+    let first = numbering_worker(&stage, plant, "default");
+    // Its registration waits for the disk, and what was written before with it.
+    until("registered", async || {
+        stage.count("select count(*) from taskq.worker").await == 1
+    })
+    .await;
+    // Which would bring the claim to the disk within moments.
+    let wal_writer = stage
+        .count("select pid::bigint from pg_stat_activity where backend_type = 'walwriter'")
+        .await;
+    let wal_writer = i32::try_from(wal_writer).ok().and_then(Pid::from_raw);
+    let wal_writer = wal_writer.expect("the process that writes asynchronous commits");
+    kill_process(wal_writer, Signal::STOP).expect("stopped");
+    stage.enqueue(REPEATABLE, 5, 4_000).await;
+    stage.at_least(5).await;
+    stage.history.record(Event::ServerKilled);
+    stage.cluster().kill().await.expect("killed");
+    kill_process(wal_writer, Signal::KILL).expect("killed");
+    stage.cluster().restart().await.expect("restarted");
+    until("reachable", async || {
+        sqlx::query("select 1").execute(&stage.pool).await.is_ok()
+    })
+    .await;
+    let leases = stage.count("select count(*) from taskq.lease").await;
+    (leases == 0).then_some((stage, first))
 }
 
 /// A lease has run out when the rescuer looks, and is extended before it rescues.
