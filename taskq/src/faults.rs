@@ -18,12 +18,15 @@ pub use self::with_faults::CRASH_POINTS;
 #[cfg(feature = "faults")]
 pub(crate) use self::with_faults::{crash_point, require_possible, statement};
 #[cfg(not(feature = "faults"))]
-pub(crate) use self::without::{crash_point, statement};
+pub(crate) use self::without::{crash_point, require_possible, statement};
 
 #[cfg(not(feature = "faults"))]
 mod without {
     #[inline]
     pub(crate) fn crash_point(_: &'static str) {}
+
+    #[inline]
+    pub(crate) fn require_possible(_: &[&str]) {}
 
     #[inline]
     pub(crate) fn statement(_: &'static str, text: &'static str) -> &'static str {

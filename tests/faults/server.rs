@@ -226,9 +226,7 @@ async fn every_loop_survives_that_the_server_is_away() {
     .await;
     until("listening", async || {
         stage
-            .count(
-                "select count(*) from pg_stat_activity where query like '-- Tells what is paused%'",
-            )
+            .count("select count(*) from pg_stat_activity where query like '/* taskq pauses */%'")
             .await
             == 1
     })

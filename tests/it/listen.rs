@@ -127,7 +127,7 @@ async fn a_listener_that_was_cut_off_comes_back_and_scans_at_once() {
         execute(
             &pool,
             "begin;
-             select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like '-- Tells what is paused%';
+             select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like '/* taskq pauses */%';
              delete from taskq.sleeper;
              insert into taskq.task (task_type) values ('heard');
              commit",
@@ -211,10 +211,10 @@ async fn a_listener_that_the_network_has_swallowed_is_noticed() {
     let pool = cluster.pool("postgres", 20).await.expect("a pool");
     taskq::migrate(&pool).await.expect("migrated");
     let count = Arc::new(AtomicUsize::new(0));
-    let listeners = "select count(*) from pg_stat_activity where datname = current_database() and query like '-- Tells what is paused%'";
+    let listeners = "select count(*) from pg_stat_activity where datname = current_database() and query like '/* taskq pauses */%'";
     while_working(listener(&pool, &count), async {
         idle(&pool).await;
-        let backend = "select pid from pg_stat_activity where datname = current_database() and query like '-- Tells what is paused%'";
+        let backend = "select pid from pg_stat_activity where datname = current_database() and query like '/* taskq pauses */%'";
         // It is there, and answers nothing.
         let _frozen = Frozen::new(one(&pool, backend).await);
         until("noticed", async || log.has("did not answer")).await;

@@ -7,10 +7,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use sqlx::{Decode, Error, FromRow, Postgres, Row, Type, query_as};
+use sqlx::{Decode, Error, FromRow, Postgres, Row, Type, query_as, query_as_with};
 use uuid::Uuid;
 
-use super::{Store, column, saturating_i16, saturating_i32, saturating_i64};
+use super::{Store, arguments, column, saturating_i16, saturating_i32, saturating_i64};
 use crate::attempt::metadata::Metadata;
 use crate::error::AttemptError;
 use crate::faults::crash_point;
@@ -112,7 +112,7 @@ impl Store<'_> {
         marked: &[MarkedLane<'_>],
         into_others: bool,
     ) -> Result<Vec<LaneHead>, Error> {
-        let query = query_as(self.schema.sql.scan)
+        let query = query_as_with(self.schema.sql.scan, arguments(10))
             .bind(queue)
             .bind(column(known, |(task_type, _)| task_type.as_str()))
             .bind(column(known, |(_, newest)| saturating_i16(*newest)))
@@ -171,7 +171,7 @@ impl Store<'_> {
     ) -> Result<Vec<ClaimedLease>, Error> {
         let shares = request.shares;
         crash_point("before_claim");
-        let query = query_as(self.schema.sql.claim)
+        let query = query_as_with(self.schema.sql.claim, arguments(16))
             .bind(request.lease_id)
             .bind(request.worker_id)
             .bind(request.lease_duration.as_secs_f64())
@@ -249,78 +249,80 @@ pub(crate) fn version_of(payload_version: i16) -> Option<u16> {
 
 impl<'r> FromRow<'r, PgRow> for LaneHead {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
-        let first: Option<DateTime<Utc>> = row.try_get("run_at")?;
-        let frontier: Option<DateTime<Utc>> = row.try_get("frontier_run_at")?;
+        let mut columns = Columns::of(row);
         Ok(Self {
             lane: Lane {
-                task_type: row.try_get("task_type")?,
-                payload_version: row.try_get("payload_version")?,
-                crashes: row.try_get("crashes")?,
-                priority: row.try_get("priority")?,
+                task_type: columns.next()?,
+                payload_version: columns.next()?,
+                crashes: columns.next()?,
+                priority: columns.next()?,
             },
-            first: first.map(|_| place(row, "run_at", "task_id")).transpose()?,
-            due_in: Duration::from_secs_f64(row.try_get::<Option<_>, _>("due_in")?.unwrap_or(0.0)),
-            scanned_at: row.try_get("scanned_at")?,
-            frontier: frontier
-                .map(|_| place(row, "frontier_run_at", "frontier_task_id"))
-                .transpose()?,
-            is_shared: row.try_get("is_shared")?,
+            first: columns.next_place_if_any()?,
+            scanned_at: columns.next()?,
+            due_in: Duration::from_secs_f64(columns.next::<Option<_>>()?.unwrap_or(0.0)),
+            frontier: columns.next_place_if_any()?,
+            is_shared: columns.next()?,
         })
     }
 }
 
 impl<'r> FromRow<'r, PgRow> for LaneRange {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        let mut columns = Columns::of(row);
         Ok(Self {
             lane: Lane {
-                task_type: row.try_get("task_type")?,
-                payload_version: row.try_get("payload_version")?,
+                task_type: columns.next()?,
+                payload_version: columns.next()?,
                 crashes: 0,
-                priority: row.try_get("priority")?,
+                priority: columns.next()?,
             },
-            start: place(row, "start_run_at", "start_task_id")?,
-            end: place(row, "end_run_at", "end_task_id")?,
+            start: columns.next_place()?,
+            end: columns.next_place()?,
         })
     }
 }
 
 impl<'r> FromRow<'r, PgRow> for Stretch {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
-        let number: i64 = row.try_get("lane")?;
+        let mut columns = Columns::of(row);
+        let number: i64 = columns.next()?;
         Ok(Self {
             share: usize::try_from(number - 1).unwrap_or_default(),
-            start: place(row, "start_run_at", "start_task_id")?,
-            end: place(row, "end_run_at", "end_task_id")?,
+            start: columns.next_place()?,
+            end: columns.next_place()?,
         })
     }
 }
 
 impl<'r> FromRow<'r, PgRow> for RefusedHead {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        let mut columns = Columns::of(row);
         Ok(Self {
-            place: place(row, "run_at", "task_id")?,
-            refusal: row.try_get("refusal")?,
-            is_put_off: row.try_get("is_put_off")?,
+            place: columns.next_place()?,
+            refusal: columns.next()?,
+            is_put_off: columns.next()?,
         })
     }
 }
 
 impl<'r> FromRow<'r, PgRow> for ClaimedLease {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
-        let lease_id = row.try_get("lease_id")?;
-        let mut task_types = elements::<String>(row, "task_types")?;
-        let mut payload_versions = elements(row, "payload_versions")?;
-        let mut payloads = elements::<Json<_>>(row, "payloads")?;
-        let mut priorities = elements(row, "priorities")?;
-        let mut run_ats = elements(row, "run_ats")?;
-        let mut created_ats = elements(row, "created_ats")?;
-        let mut max_attempts = elements::<Option<i32>>(row, "max_attempts")?;
-        let mut attempts = elements(row, "attempts")?;
-        let mut crashes = elements(row, "crashes")?;
-        let mut metadatas = row
-            .try_get::<Option<Vec<Option<Json<Value>>>>, _>("metadatas")?
+        let mut columns = Columns::of(row);
+        let lease_id = columns.next()?;
+        let task_ids = columns.next_array()?;
+        let mut task_types = columns.next_array::<String>()?;
+        let mut payload_versions = columns.next_array()?;
+        let mut payloads = columns.next_array::<Json<_>>()?;
+        let mut priorities = columns.next_array()?;
+        let mut run_ats = columns.next_array()?;
+        let mut created_ats = columns.next_array()?;
+        let mut max_attempts = columns.next_array::<Option<i32>>()?;
+        let mut attempts = columns.next_array()?;
+        let mut crashes = columns.next_array()?;
+        let mut errors = columns.next_array::<Option<Json<Box<RawValue>>>>()?;
+        let mut metadatas = columns
+            .next::<Option<Vec<Option<Json<Value>>>>>()?
             .map(Vec::into_iter);
-        let mut errors = elements::<Option<Json<Box<RawValue>>>>(row, "errors")?;
         let mut next = |task_id| {
             Some(ClaimedTask {
                 lease_id,
@@ -344,25 +346,51 @@ impl<'r> FromRow<'r, PgRow> for ClaimedLease {
                     .unwrap_or_default(),
             })
         };
-        let tasks: Option<Vec<ClaimedTask>> = elements(row, "task_ids")?.map(&mut next).collect();
+        let tasks: Option<Vec<ClaimedTask>> = task_ids.map(&mut next).collect();
         let tasks =
             tasks.ok_or_else(|| Error::Decode("a lease's arrays differ in length".into()))?;
         Ok(Self { lease_id, tasks })
     }
 }
 
-fn place(row: &PgRow, run_at: &str, task_id: &str) -> Result<Place, Error> {
-    Ok(Place {
-        run_at: row.try_get(run_at)?,
-        task_id: row.try_get(task_id)?,
-    })
+/// The columns of a row in the order in which the statement returns them. To find each by its name takes longer than to
+/// read it.
+struct Columns<'r> {
+    row: &'r PgRow,
+    read: usize,
 }
 
-fn elements<'r, T>(row: &'r PgRow, column: &str) -> Result<std::vec::IntoIter<T>, Error>
-where
-    Vec<T>: Decode<'r, Postgres> + Type<Postgres>,
-{
-    Ok(row.try_get::<Vec<T>, _>(column)?.into_iter())
+impl<'r> Columns<'r> {
+    fn of(row: &'r PgRow) -> Self {
+        Self { row, read: 0 }
+    }
+
+    fn next<T: Decode<'r, Postgres> + Type<Postgres>>(&mut self) -> Result<T, Error> {
+        let value = self.row.try_get(self.read);
+        self.read += 1;
+        value
+    }
+
+    fn next_place(&mut self) -> Result<Place, Error> {
+        Ok(Place {
+            run_at: self.next()?,
+            task_id: self.next()?,
+        })
+    }
+
+    fn next_place_if_any(&mut self) -> Result<Option<Place>, Error> {
+        let run_at = self.next::<Option<_>>()?;
+        let task_id = self.next::<Option<_>>()?;
+        let place = run_at.zip(task_id);
+        Ok(place.map(|(run_at, task_id)| Place { run_at, task_id }))
+    }
+
+    fn next_array<T>(&mut self) -> Result<std::vec::IntoIter<T>, Error>
+    where
+        Vec<T>: Decode<'r, Postgres> + Type<Postgres>,
+    {
+        Ok(self.next::<Vec<T>>()?.into_iter())
+    }
 }
 
 // The batch that a claim has moved must be run, whatever somebody has written into this column.

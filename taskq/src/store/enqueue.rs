@@ -6,9 +6,9 @@ use serde_json::value::RawValue;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgCopyIn, PgDatabaseError};
 use sqlx::types::Json;
-use sqlx::{Error, PgConnection, query_as, query_scalar};
+use sqlx::{Error, PgConnection, query_as, query_scalar, query_scalar_with};
 
-use super::{Schema, Store, saturating_i16};
+use super::{Schema, Store, arguments, saturating_i16};
 use crate::task::options::EnqueueOptions;
 use crate::task::payload::TaskType;
 use crate::task::start::Start;
@@ -34,7 +34,7 @@ impl Store<'_> {
         let declared = task_type.options;
         let (run_at, delay) = options.start.run_at_and_delay();
         let max_attempts = options.max_attempts.unwrap_or(declared.max_attempts);
-        let query = query_scalar(self.schema.sql.enqueue)
+        let query = query_scalar_with(self.schema.sql.enqueue, arguments(9))
             .bind(task_type.name)
             .bind(Json(payload))
             .bind(options.queue.as_deref().unwrap_or(declared.queue))

@@ -6,10 +6,10 @@
 use std::borrow::Cow;
 
 use sqlx::postgres::PgRow;
-use sqlx::{Error, FromRow, Row, query_as, query_scalar};
+use sqlx::{Error, FromRow, Row, query_as, query_scalar, query_scalar_with};
 use uuid::Uuid;
 
-use super::{Refusal, Store, column, saturating_i32};
+use super::{Refusal, Store, arguments, column, saturating_i32};
 use crate::attempt::verdict::{Settlement, in_ascii};
 use crate::faults::crash_point;
 
@@ -42,7 +42,7 @@ impl Store<'_> {
         tasks: &[(Uuid, i64)],
     ) -> Result<Vec<Uuid>, Error> {
         crash_point("before_complete");
-        let query = query_scalar(self.schema.sql.complete_some)
+        let query = query_scalar_with(self.schema.sql.complete_some, arguments(4))
             .bind(column(leases, |(lease_id, _)| *lease_id))
             .bind(column(leases, |(_, remaining)| saturating_i32(*remaining)))
             .bind(column(tasks, |(lease_id, _)| *lease_id))

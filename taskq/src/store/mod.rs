@@ -21,7 +21,7 @@ mod transaction;
 
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::{Error, PgConnection, PgPool, Postgres};
+use sqlx::{Arguments, Error, PgConnection, PgPool, Postgres};
 
 pub(crate) use self::check::{CheckedRow, ForeignKey, Page};
 pub(crate) use self::claim::{ClaimRequest, ClaimedLease, ClaimedTask, version_of};
@@ -105,6 +105,15 @@ impl Store<'_> {
         self.call(async |db| query.execute(db).await.map(drop))
             .await
     }
+}
+
+/// Returns arguments that have room for so many: without, they grow at nearly each. Statements that are said for each
+/// task or batch begin with it.
+fn arguments(count: usize) -> PgArguments {
+    const SIZE: usize = 40;
+    let mut arguments = PgArguments::default();
+    arguments.reserve(count, count * SIZE);
+    arguments
 }
 
 fn column<'a, T, C>(rows: &'a [T], value: impl Fn(&'a T) -> C) -> Vec<C> {

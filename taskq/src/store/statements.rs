@@ -1,5 +1,7 @@
 //! Everything that is ever said to Postgres, one file each in `sql/`, one folder for each room.
 
+use std::sync::LazyLock;
+
 use crate::faults;
 
 /// The schema of the task tables, unless another is chosen.
@@ -27,6 +29,20 @@ pub(crate) fn in_schema(text: &str, schema: &str) -> String {
     rendered
 }
 
+/// Leaves comments, and spaces that say nothing, out of a statement: the client hashes its text at each call. In front
+/// stands its name, for those who look at what the server runs.
+fn as_sent(name: &str, text: &str) -> String {
+    let mut sent = format!("/* taskq {name} */");
+    for line in text.lines() {
+        // No literal of ours holds the sign of a comment or the end of a line: a test makes sure.
+        let code = line.split_once("--").map_or(line, |(code, _)| code).trim();
+        if !code.is_empty() {
+            sent.extend([" ", code]);
+        }
+    }
+    sent
+}
+
 macro_rules! text {
     ($room:ident, $name:ident) => {
         include_str!(concat!(
@@ -50,32 +66,34 @@ macro_rules! statements {
             $($(pub(crate) $name: &'static str,)+)+
         }
 
+        // And what a session says around attempts: see transaction.rs.
+        const NAMES: &[&str] = &["undo", $($(stringify!($name),)+)+];
+
         static TASKQ: Statements = Statements {
             $($($name: text!($room, $name $(= $first $($next)*)?),)+)+
         };
 
         impl Statements {
-            #[cfg(not(feature = "faults"))]
             pub(crate) fn of_default() -> &'static Self {
-                &TASKQ
-            }
-
-            // As for any other schema, so that a test can edit them.
-            #[cfg(feature = "faults")]
-            pub(crate) fn of_default() -> &'static Self {
-                static EDITED: std::sync::LazyLock<Statements> = std::sync::LazyLock::new(|| {
-                    faults::require_possible(&["undo", $($(stringify!($name),)+)+]);
+                static SENT: LazyLock<Statements> = LazyLock::new(|| {
+                    faults::require_possible(NAMES);
                     Statements::of(DEFAULT_SCHEMA)
                 });
-                &EDITED
+                &SENT
+            }
+
+            #[cfg(test)]
+            fn all(&self) -> impl Iterator<Item = &'static str> {
+                [$($(self.$name,)+)+].into_iter()
             }
 
             pub(crate) fn of(schema: &str) -> Self {
+                let render = |name, text| {
+                    let text = in_schema(faults::statement(name, text), schema);
+                    String::leak(as_sent(name, &text))
+                };
                 Self {
-                    $($($name: String::leak(in_schema(
-                        faults::statement(stringify!($name), TASKQ.$name),
-                        schema,
-                    )),)+)+
+                    $($($name: render(stringify!($name), TASKQ.$name),)+)+
                 }
             }
         }
@@ -119,6 +137,26 @@ statements! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_sent_has_neither_comments_nor_spaces_that_say_nothing() {
+        let text = "-- Counts.\n-- $1 queue\nselect count(*) -- all\nfrom taskq.task\n  where queue = '$1'\n";
+        assert_eq!(
+            as_sent("count", text),
+            "/* taskq count */ select count(*) from taskq.task where queue = '$1'"
+        );
+    }
+
+    #[test]
+    fn no_literal_holds_the_sign_of_a_comment_or_the_end_of_a_line() {
+        for (name, text) in NAMES.iter().skip(1).zip(TASKQ.all()) {
+            for line in text.lines() {
+                let code = line.split_once("--").map_or(line, |(code, _)| code);
+                assert!(code.matches('\'').count() % 2 == 0, "{name}: {line}");
+                assert!(!code.contains("$$"), "{name}: {line}");
+            }
+        }
+    }
 
     #[test]
     fn a_schema_name_replaces_whole_words_only() {

@@ -78,7 +78,7 @@ async fn a_change_whose_notification_is_lost_takes_effect_too() {
         execute(
             &pool,
             "begin;
-             select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like '-- Tells what is paused%';
+             select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like '/* taskq pauses */%';
              select pg_sleep(0.1);
              select taskq.pause_queue('mail');
              insert into taskq.task (task_type, queue) values ('send', 'mail');

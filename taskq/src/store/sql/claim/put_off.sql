@@ -3,8 +3,8 @@
 -- $8 the delay in seconds
 -- Index task_lane: one probe. Locks: the row, unless others have it.
 select
-    task_id,
     run_at,
+    task_id,
     refusal,
     is_put_off
 from taskq.put_off($1, $2, $3, $4, $5, coalesce($6::timestamptz, '-infinity'), $7, $8)
