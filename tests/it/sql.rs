@@ -16,8 +16,8 @@ fn statements() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Returns the texts that begin with this file. One that ends within a list goes on in `shrink.sql` and one of the ends;
-/// these begin none.
+/// Returns the texts that begin with this file. One that ends within a list goes on in `shrink.sql` and one of the ends,
+/// a scan in `lanes.sql`; these begin none.
 fn texts(file: &Path) -> Vec<String> {
     let read = |path: &Path| fs::read_to_string(path).expect("readable");
     let text = read(file);
@@ -29,7 +29,10 @@ fn texts(file: &Path) -> Vec<String> {
         &["completed.sql"],
     ];
     let is_part = |name: &&str| file.ends_with(name);
-    if is_part(&"shrink.sql") || ends.iter().any(|end| end.iter().any(is_part)) {
+    if is_part(&"shrink.sql")
+        || is_part(&"lanes.sql")
+        || ends.iter().any(|end| end.iter().any(is_part))
+    {
         return Vec::new();
     }
     if text.ends_with(",\n") {
@@ -41,6 +44,9 @@ fn texts(file: &Path) -> Vec<String> {
             .filter(|end| !(file.ends_with("rescue.sql") && end.contains(&"completed.sql")))
             .map(|end| format!("{text}{middle}{}", texts(end)))
             .collect();
+    }
+    if text.contains("\n-- Goes on in lanes.sql.\n") {
+        return vec![text + &read(&part("lanes.sql"))];
     }
     vec![text]
 }

@@ -103,8 +103,24 @@ impl ClaimedTask {
 
 impl Store<'_> {
     /// Finds the lanes of a queue that hold tasks of the given types, in versions up to the newest
-    /// known of each. Looks into the marked lanes from their marks on, and into the others if that is asked for.
+    /// known of each.
     pub(crate) async fn scan(
+        &mut self,
+        queue: &str,
+        known: &[(String, u16)],
+        worker_id: Uuid,
+    ) -> Result<Vec<LaneHead>, Error> {
+        let query = query_as_with(self.schema.sql.scan, arguments(4))
+            .bind(queue)
+            .bind(column(known, |(task_type, _)| task_type.as_str()))
+            .bind(column(known, |(_, newest)| saturating_i16(*newest)))
+            .bind(worker_id);
+        self.call(async |db| query.fetch_all(db).await).await
+    }
+
+    /// Does what [`scan`](Self::scan) does, but looks into marked lanes from their marks on, and into the others only
+    /// if that is asked for.
+    pub(crate) async fn scan_marked(
         &mut self,
         queue: &str,
         known: &[(String, u16)],
@@ -112,7 +128,7 @@ impl Store<'_> {
         marked: &[MarkedLane<'_>],
         into_others: bool,
     ) -> Result<Vec<LaneHead>, Error> {
-        let query = query_as_with(self.schema.sql.scan, arguments(10))
+        let query = query_as_with(self.schema.sql.scan_marked, arguments(10))
             .bind(queue)
             .bind(column(known, |(task_type, _)| task_type.as_str()))
             .bind(column(known, |(_, newest)| saturating_i16(*newest)))

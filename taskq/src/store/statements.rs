@@ -102,7 +102,16 @@ macro_rules! statements {
 
 statements! {
     enqueue { enqueue, enqueue_many, enqueue_copy, enqueue_unique }
-    claim { scan, reserve, anywhere, claim, put_off, listen, unlisten }
+    claim {
+        scan = scan + lanes,
+        scan_marked = scan_marked + lanes,
+        reserve,
+        anywhere,
+        claim,
+        put_off,
+        listen,
+        unlisten,
+    }
     leave {
         complete,
         complete_some,

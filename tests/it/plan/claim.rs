@@ -3,7 +3,9 @@
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row, ValueRef, raw_sql};
 
-use super::{MARKED_SCAN_ARGUMENTS, Node, PLANS, SCAN, SCAN_ARGUMENTS, explain, set_plans};
+use super::{
+    Node, PLANS, SCAN, SCAN_ARGUMENTS, SCAN_MARKED, SCAN_MARKED_ARGUMENTS, explain, set_plans,
+};
 use crate::support::database;
 
 const CLAIM: &str = include_str!("../../../taskq/src/store/sql/claim/claim.sql");
@@ -97,7 +99,7 @@ async fn check(db: &mut PgConnection, situation: &str) {
             "{what}"
         );
 
-        let (scan, pages) = explain(db, "scan", MARKED_SCAN_ARGUMENTS).await;
+        let (scan, pages) = explain(db, "scan_marked", SCAN_MARKED_ARGUMENTS).await;
         assert_eq!(scan[0].rows, 1, "{what}");
         assert!(
             pages < 60,
@@ -149,6 +151,7 @@ async fn a_claim_reads_what_it_takes_among_millions_of_rows() {
         ("reserve", RESERVE),
         ("anywhere", ANYWHERE),
         ("scan", SCAN),
+        ("scan_marked", SCAN_MARKED),
         ("check_page", CHECK),
     ] {
         raw_sql(AssertSqlSafe(format!("prepare {name} as {text}")))
@@ -223,10 +226,12 @@ async fn a_claim_does_not_walk_over_what_was_taken_while_a_transaction_is_held_o
 async fn a_scan_finds_each_lane_once() {
     let (_database, pool) = database().await;
     let mut db = pool.acquire().await.expect("a connection");
-    raw_sql(AssertSqlSafe(format!("prepare scan as {SCAN}")))
-        .execute(&mut *db)
-        .await
-        .expect("prepared");
+    for (name, text) in [("scan", SCAN), ("scan_marked", SCAN_MARKED)] {
+        raw_sql(AssertSqlSafe(format!("prepare {name} as {text}")))
+            .execute(&mut *db)
+            .await
+            .expect("prepared");
+    }
     for round in 0..80 {
         let mut lanes = Vec::new();
         for (version, crashes) in (0..4).flat_map(|it| (0..3).map(move |crashes| (it, crashes))) {
@@ -259,51 +264,62 @@ async fn a_scan_finds_each_lane_once() {
             marked.push(gone);
         }
         let column = |values: Vec<String>| values.join(", ");
-        let scan = format!(
-            "execute scan('default', array['a'], array[2]::smallint[], gen_random_uuid(),
-                array[{}]::text[], array[{}]::smallint[], array[{}]::smallint[],
-                array[{}]::timestamptz[], array[{}]::bigint[], true)",
+        let known = "'default', array['a'], array[2]::smallint[], gen_random_uuid()";
+        let marks = format!(
+            "array[{}]::text[], array[{}]::smallint[], array[{}]::smallint[],
+                array[{}]::timestamptz[], array[{}]::bigint[]",
             column(marked.iter().map(|_| "'a'".to_owned()).collect()),
             column(marked.iter().map(|lane| lane.0.to_string()).collect()),
             column(marked.iter().map(|lane| lane.2.to_string()).collect()),
             column(marked.iter().map(|_| "'2000-01-01'".to_owned()).collect()),
             column(marked.iter().map(|_| "0".to_owned()).collect()),
         );
-        let rows = raw_sql(AssertSqlSafe(scan))
-            .fetch_all(&mut *db)
-            .await
-            .expect("scanned");
-        let number = |row: &PgRow, name| -> i32 {
-            let text = row.try_get_raw(name).expect("a column");
-            text.as_str().expect("text").parse().expect("a number")
-        };
-        let mut found: Vec<_> = (rows.iter())
-            .filter(|row| !row.try_get_raw("task_id").expect("a column").is_null())
-            .map(|row| {
-                (
-                    number(row, "payload_version"),
-                    number(row, "crashes"),
-                    number(row, "priority"),
-                )
-            })
-            .collect();
-        found.sort_unstable();
         let expected: Vec<_> = lanes.into_iter().filter(|lane| lane.0 < 3).collect();
-        assert_eq!(found, expected, "round {round}, marked {marked:?}");
+        for scan in [
+            format!("execute scan({known})"),
+            format!("execute scan_marked({known}, {marks}, true)"),
+        ] {
+            let found = found_by(&mut db, &scan).await;
+            assert_eq!(found, expected, "round {round}, marked {marked:?}");
+        }
     }
+}
+
+/// Returns version, crashes and priority of each lane that a scan has found to hold something.
+async fn found_by(db: &mut PgConnection, scan: &str) -> Vec<(i32, i32, i32)> {
+    let rows = raw_sql(AssertSqlSafe(scan.to_owned()))
+        .fetch_all(db)
+        .await
+        .expect("scanned");
+    let number = |row: &PgRow, name| -> i32 {
+        let text = row.try_get_raw(name).expect("a column");
+        text.as_str().expect("text").parse().expect("a number")
+    };
+    let mut found: Vec<_> = (rows.iter())
+        .filter(|row| !row.try_get_raw("task_id").expect("a column").is_null())
+        .map(|row| {
+            (
+                number(row, "payload_version"),
+                number(row, "crashes"),
+                number(row, "priority"),
+            )
+        })
+        .collect();
+    found.sort_unstable();
+    found
 }
 
 #[tokio::test]
 async fn a_scan_leaves_out_what_is_paused_and_does_not_look_at_it() {
     let (_database, pool) = database().await;
     let mut db = pool.acquire().await.expect("a connection");
-    let prepare = format!(
+    for statement in [
         "insert into taskq.task (task_type, payload_version, run_at)
-         select 'type_' || n % 2 + 1, 1, '2020-01-02 00:00+00' from generate_series(1, 5000) as n;
-         vacuum analyze taskq.task;
-         prepare scan as {SCAN}"
-    );
-    for statement in prepare.splitn(3, ';') {
+         select 'type_' || n % 2 + 1, 1, '2020-01-02 00:00+00' from generate_series(1, 5000) as n",
+        "vacuum analyze taskq.task",
+        &format!("prepare scan as {SCAN}"),
+        &format!("prepare scan_marked as {SCAN_MARKED}"),
+    ] {
         let statement = AssertSqlSafe(statement.to_owned());
         raw_sql(statement).execute(&mut *db).await.expect("set up");
     }
@@ -321,8 +337,8 @@ async fn a_scan_leaves_out_what_is_paused_and_does_not_look_at_it() {
         raw_sql(said).execute(&mut *db).await.expect(said);
         for mode in PLANS {
             set_plans(&mut db, mode).await;
-            for arguments in [SCAN_ARGUMENTS, from_marks] {
-                let (scan, pages) = explain(&mut db, "scan", arguments).await;
+            for (name, arguments) in [("scan", SCAN_ARGUMENTS), ("scan_marked", from_marks)] {
+                let (scan, pages) = explain(&mut db, name, arguments).await;
                 assert_eq!(scan[0].rows, left, "{said}, {mode}");
                 assert!(pages < 4 + 12 * left, "{said}, {mode}: {pages} pages");
             }

@@ -7,17 +7,23 @@ mod outcomes;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, Row, raw_sql};
 
-const SCAN: &str = include_str!("../../../taskq/src/store/sql/claim/scan.sql");
+const SCAN: &str = concat!(
+    include_str!("../../../taskq/src/store/sql/claim/scan.sql"),
+    include_str!("../../../taskq/src/store/sql/claim/lanes.sql")
+);
+const SCAN_MARKED: &str = concat!(
+    include_str!("../../../taskq/src/store/sql/claim/scan_marked.sql"),
+    include_str!("../../../taskq/src/store/sql/claim/lanes.sql")
+);
 
 /// Looks into all lanes from their heads.
+const SCAN_ARGUMENTS: &str =
+    "'default', array['type_1', 'type_2', 'type_3'], array[1, 1, 1]::smallint[], gen_random_uuid()";
 /// With a lane that is marked, beside which it looks for others.
-const MARKED_SCAN_ARGUMENTS: &str =
+const SCAN_MARKED_ARGUMENTS: &str =
     "'default', array['type_1'], array[3]::smallint[], gen_random_uuid(),
     array['type_1'], array[1]::smallint[], array[0]::smallint[],
     array['2020-01-01 12:00+00'::timestamptz], array[0::bigint], true";
-const SCAN_ARGUMENTS: &str =
-    "'default', array['type_1', 'type_2', 'type_3'], array[1, 1, 1]::smallint[],
-    gen_random_uuid(), '{}', '{}', '{}', '{}', '{}', true";
 
 /// How a prepared statement may be planned: for its arguments, or for any.
 const PLANS: [&str; 2] = ["force_custom_plan", "force_generic_plan"];

@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, Row, raw_sql};
 
-use super::{PLANS, SCAN, explain, set_plans};
+use super::{PLANS, SCAN_MARKED, explain, set_plans};
 use crate::support::database;
 
 const SETTLE: &str = concat!(
@@ -190,7 +190,7 @@ fn outcomes_of_two_leases() -> [(&'static str, &'static str, String, u64); 5] {
             2,
         ),
         ("heartbeat", HEARTBEAT, format!("{TWO_LEASES}, 30"), 2),
-        ("scan", SCAN, scan_from_marks.to_owned(), 1),
+        ("scan_marked", SCAN_MARKED, scan_from_marks.to_owned(), 1),
     ]
 }
 
@@ -229,7 +229,13 @@ async fn outcomes_planned_anew_do_not_read_all_that_died() {
         raw_sql(anew).execute(&mut *db).await.expect(anew);
         for mode in PLANS {
             set_plans(&mut db, mode).await;
-            let all = ["complete", "complete_some", "settle", "heartbeat", "scan"];
+            let all = [
+                "complete",
+                "complete_some",
+                "settle",
+                "heartbeat",
+                "scan_marked",
+            ];
             check_reads_little(&mut db, &all, &format!("{anew}, {mode}")).await;
         }
     }

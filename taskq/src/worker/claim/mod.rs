@@ -272,23 +272,20 @@ impl Claimer {
             self.record_wake(&Wake::AllQueues);
         }
         let queue = &mut self.queues[at];
-        let marked = match reach {
-            Reach::Heads => Vec::new(),
-            Reach::Lanes | Reach::Marks => queue.lanes.marked(),
-        };
-        let into_others = reach != Reach::Marks;
+        let (name, known, worker_id) = (&queue.name, &self.known, self.core.worker_id);
         let drain = self.core.settings.drain.as_ref();
         let is_proof = reach == Reach::Heads
             && drain.is_some_and(|drain| drain.has_begun() && self.core.is_at_rest());
         let began = Instant::now();
-        let scan = self.store.scan(
-            &queue.name,
-            &self.known,
-            self.core.worker_id,
-            &marked,
-            into_others,
-        );
-        let heads = scan.await?;
+        let heads = match reach {
+            Reach::Heads => self.store.scan(name, known, worker_id).await?,
+            Reach::Lanes | Reach::Marks => {
+                let (marked, into_others) = (queue.lanes.marked(), reach == Reach::Lanes);
+                self.store
+                    .scan_marked(name, known, worker_id, &marked, into_others)
+                    .await?
+            }
+        };
         if let Some(head) = heads.first() {
             let clock = &self.core.database_clock;
             clock.record(head.scanned_at, Instant::now());
