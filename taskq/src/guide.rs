@@ -10,6 +10,7 @@ macro_rules! links {
 [enqueue]: crate::guide::enqueue
 [work]: crate::guide::work
 [fail]: crate::guide::fail
+[elsewhere]: crate::guide::elsewhere
 [order]: crate::guide::order
 [schedule]: crate::guide::schedule
 [operate]: crate::guide::operate
@@ -41,6 +42,7 @@ chapters! {
     enqueue is "enqueue.md",
     work is "work.md",
     fail is "fail.md",
+    elsewhere is "elsewhere.md",
     order is "order.md",
     schedule is "schedule.md",
     operate is "operate.md",

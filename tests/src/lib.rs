@@ -21,6 +21,7 @@ mod guide {
         enqueue is "enqueue.md",
         work is "work.md",
         fail is "fail.md",
+        elsewhere is "elsewhere.md",
         order is "order.md",
         schedule is "schedule.md",
         operate is "operate.md",
