@@ -20,15 +20,21 @@ async fn enqueue(pool: &PgPool, options: &str) -> Result<(i64, String), sqlx::Er
     query_as(sql).bind(options).fetch_one(pool).await
 }
 
+async fn enqueued(pool: &PgPool, options: &str) -> (i64, String) {
+    enqueue(pool, options).await.expect("enqueued")
+}
+
+async fn count(pool: &PgPool) -> i64 {
+    one(pool, "select count(*) from taskq.task").await
+}
+
 #[tokio::test]
 async fn it_takes_every_option() {
     let (_database, pool) = database().await;
-    let (first, outcome) = enqueue(
-        &pool,
-        r#"{"queue": "q", "priority": -5, "max_attempts": 3, "delay": "90 seconds", "metadata": {"a": 1}, "payload_version": 1}"#,
-    )
-    .await
-    .expect("enqueued");
+    let options = r#"{
+        "queue": "q", "priority": -5, "max_attempts": 3, "delay": "90 seconds", "metadata": {"a": 1}, "payload_version": 1
+    }"#;
+    let (first, outcome) = enqueued(&pool, options).await;
     assert_eq!(outcome, "created");
     let row: (i64, String, i16, i32, f64, String, i16) = query_as(
         "select task_id, queue, priority, max_attempts, extract(epoch from run_at - created_at)::float8, metadata::text, payload_version from taskq.task",
@@ -48,17 +54,12 @@ async fn it_takes_every_option() {
             1
         )
     );
-    enqueue(&pool, r#"{"run_at": "2030-01-01 00:00:00+00"}"#)
-        .await
-        .expect("enqueued");
+    enqueued(&pool, r#"{"run_at": "2030-01-01 00:00:00+00"}"#).await;
     let at = "select count(*) from taskq.task where run_at = '2030-01-01 00:00:00+00'";
     assert_eq!(one::<i64>(&pool, at).await, 1);
-    enqueue(&pool, r#"{"delay": 0.5}"#).await.expect("enqueued");
-    enqueue(&pool, "{}").await.expect("enqueued");
-    assert_eq!(
-        one::<i64>(&pool, "select count(*) from taskq.task").await,
-        4
-    );
+    enqueued(&pool, r#"{"delay": 0.5}"#).await;
+    enqueued(&pool, "{}").await;
+    assert_eq!(count(&pool).await, 4);
 }
 
 #[tokio::test]
@@ -71,24 +72,13 @@ async fn it_shares_keys_with_programs() {
         .expect("enqueued");
     let is_there = |outcome: &str| (first.task_id, outcome.to_owned());
     for options in [r#"{"unique": true}"#, r#"{"unique_fields": ["n"]}"#] {
-        assert_eq!(
-            enqueue(&pool, options).await.expect("enqueued"),
-            is_there("existing")
-        );
+        assert_eq!(enqueued(&pool, options).await, is_there("existing"));
     }
     let replace = r#"{"unique": true, "on_conflict": "replace", "priority": 3}"#;
-    assert_eq!(
-        enqueue(&pool, replace).await.expect("enqueued"),
-        is_there("replaced")
-    );
+    assert_eq!(enqueued(&pool, replace).await, is_there("replaced"));
     let debounce = r#"{"unique": true, "debounce": "1 minute"}"#;
-    assert_eq!(
-        enqueue(&pool, debounce).await.expect("enqueued"),
-        is_there("replaced")
-    );
-    let (keyed, outcome) = enqueue(&pool, r#"{"unique_key": "k", "within": 3600}"#)
-        .await
-        .expect("enqueued");
+    assert_eq!(enqueued(&pool, debounce).await, is_there("replaced"));
+    let (keyed, outcome) = enqueued(&pool, r#"{"unique_key": "k", "within": 3600}"#).await;
     assert_eq!(outcome, "created");
     let again = Add::enqueue(&mut db, 8)
         .unique_key("k")
@@ -231,10 +221,7 @@ async fn it_says_what_is_wrong_with_its_options() {
         let found = error.and_then(PgDatabaseError::hint).unwrap_or_default();
         assert!(found.contains(hint), "{options}: {found}");
     }
-    assert_eq!(
-        one::<i64>(&pool, "select count(*) from taskq.task").await,
-        0
-    );
+    assert_eq!(count(&pool).await, 0);
 }
 
 #[tokio::test]

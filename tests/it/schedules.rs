@@ -69,6 +69,26 @@ pub(crate) async fn waiting(pool: &PgPool, name: &str) -> Vec<DateTime<Utc>> {
     .expect("the tasks")
 }
 
+/// Waits until so many tasks of a schedule wait.
+async fn until_waiting(pool: &PgPool, name: &str, count: usize) {
+    until("ticked", async || waiting(pool, name).await.len() >= count).await;
+}
+
+/// Waits until a schedule has left two ticks out, because a task before them was still there.
+async fn until_skipped(pool: &PgPool, name: &str) {
+    until("skipped", async || {
+        status(pool, name).await.skipped_overlap >= 2
+    })
+    .await;
+}
+
+/// Checks that the tick of each second is there, and once.
+fn check_steady(ticks: &[DateTime<Utc>]) {
+    for (tick, next) in ticks.iter().zip(&ticks[1..]) {
+        assert_eq!(*next - *tick, TimeDelta::seconds(1), "{ticks:?}");
+    }
+}
+
 /// Waits until nothing of a schedule is due.
 pub(crate) async fn until_taken(pool: &PgPool, name: &str) {
     until("taken", async || {
@@ -95,9 +115,8 @@ async fn a_declared_schedule_ticks_and_its_handler_knows_the_nominal_time() {
     )
     .await;
     let found = found.lock().await.clone();
-    for (tick, next) in found.iter().zip(&found[1..]) {
-        assert_eq!(next.at - tick.at, TimeDelta::seconds(1));
-    }
+    let ticks: Vec<_> = found.iter().map(|tick| tick.at).collect();
+    check_steady(&ticks);
     for tick in &found {
         assert_eq!((&*tick.schedule, tick.is_late), ("every_second", false));
         assert_eq!(tick.at.nanosecond(), 0);
@@ -126,7 +145,7 @@ async fn a_schedule_that_is_made_at_run_time_ticks_with_its_payload_and_options(
             .priority(-3);
         assert_eq!(made.await.expect("made"), Upserted::Created);
         // Workers hear of it, and do not wait for their period.
-        until("ticked", async || waiting(&pool, "of 42").await.len() >= 2).await;
+        until_waiting(&pool, "of 42", 2).await;
     })
     .await;
     let task: (String, String, i16, i16, serde_json::Value) = query_as(
@@ -162,7 +181,7 @@ async fn each_tick_is_taken_once_by_three_workers_at_once() {
     while_working(ticking(&pool), async {
         while_working(one_more, async {
             while_working(another, async {
-                until("ticked", async || waiting(&pool, "s0").await.len() >= 5).await;
+                until_waiting(&pool, "s0", 5).await;
             })
             .await;
         })
@@ -172,9 +191,7 @@ async fn each_tick_is_taken_once_by_three_workers_at_once() {
     for n in 0..5 {
         let ticks = waiting(&pool, &format!("s{n}")).await;
         assert!(ticks.len() >= 4, "{ticks:?}");
-        for (tick, next) in ticks.iter().zip(&ticks[1..]) {
-            assert_eq!(*next - *tick, TimeDelta::seconds(1), "{ticks:?}");
-        }
+        check_steady(&ticks);
     }
 }
 
@@ -192,10 +209,7 @@ async fn while_the_last_task_is_there_skip_enqueues_none() {
         .only::<(WaitsAtAGate,)>()
         .state_arc(Arc::clone(&gate));
     while_working(work, async {
-        until("skipped", async || {
-            status(&pool, "x").await.skipped_overlap >= 2
-        })
-        .await;
+        until_skipped(&pool, "x").await;
         let first = status(&pool, "x").await;
         assert_eq!(first.ticks, 1, "{first}");
         gate.add_permits(1);
@@ -219,10 +233,7 @@ async fn with_one_waiting_one_runs_and_one_waits() {
         .queue("default", 1)
         .only::<(WaitsAtAGate,)>();
     while_working(work.state_arc(Arc::clone(&gate)), async {
-        until("skipped", async || {
-            status(&pool, "x").await.skipped_overlap >= 2
-        })
-        .await;
+        until_skipped(&pool, "x").await;
         let living = "select count(*) from taskq.tasks where state in ('waiting', 'running')";
         assert_eq!(one::<i64>(&pool, living).await, 2);
         // With each that ends there is room for one more.
@@ -252,10 +263,7 @@ async fn rubbish_keeps_no_other_schedule_from_ticking() {
     .await;
     let log = Log::capture();
     while_working(ticking(&pool), async {
-        until("ticked", async || {
-            waiting(&pool, "e healthy").await.len() >= 3
-        })
-        .await;
+        until_waiting(&pool, "e healthy", 3).await;
         for (name, error) in [
             ("a rubbish", "`whenever` has 1 field"),
             ("b nowhere", "knows no time zone `Mars/Base`"),
@@ -281,10 +289,7 @@ async fn rubbish_keeps_no_other_schedule_from_ticking() {
         assert_eq!(status(&pool, "e healthy").await.error, None);
     })
     .await;
-    let healthy = waiting(&pool, "e healthy").await;
-    for (tick, next) in healthy.iter().zip(&healthy[1..]) {
-        assert_eq!(*next - *tick, TimeDelta::seconds(1), "{healthy:?}");
-    }
+    check_steady(&waiting(&pool, "e healthy").await);
 }
 
 #[tokio::test]
@@ -297,10 +302,7 @@ async fn a_thousand_rubbish_rows_starve_no_schedule() {
     )
     .await;
     while_working(ticking(&pool), async {
-        until("ticked", async || {
-            waiting(&pool, "healthy").await.len() >= 2
-        })
-        .await;
+        until_waiting(&pool, "healthy", 2).await;
     })
     .await;
 }
@@ -317,10 +319,7 @@ async fn a_tick_of_a_type_of_which_one_at_a_time_may_be_there_obeys_that() {
         .await
         .expect("made");
     while_working(ticking(&pool), async {
-        until("skipped", async || {
-            status(&pool, "x").await.skipped_overlap >= 2
-        })
-        .await;
+        until_skipped(&pool, "x").await;
     })
     .await;
     assert_eq!(
