@@ -11,9 +11,9 @@ use crate::worker::{DRAIN_LIMIT, EndedAttempt as Ended, WorkerBuilder};
 /// Runs everything that is due now, and returns how the attempts ended.
 ///
 /// It is the worker itself, with the state, the queues and the schema that are given to its builder. What handlers
-/// enqueue to run at once is run too, and so are tasks of workers that vanished, and ticks of schedules that have come. Retries
-/// and delayed tasks that are not due yet stay, and so does what is paused. With [`advance`](super::advance) time moves
-/// on to them:
+/// enqueue to run at once is run too, and so are tasks of workers that vanished, and ticks that have come. Retries and
+/// delayed tasks that are not due yet stay, and so does what is paused. With [`advance`](super::advance) time moves on
+/// to them:
 ///
 /// ```no_run
 /// # use std::time::Duration;
