@@ -158,6 +158,27 @@ async fn a_change_that_strands_rows_is_refused_with_the_rule_and_the_way_out() {
 }
 
 #[tokio::test]
+async fn schedules_that_change_or_are_gone_are_named_and_refuse_nothing() {
+    let file = File::named("schedules");
+    let lock = output(&["tasks", "--lock", file.path()]).await;
+    assert!(lock.status.success(), "{lock:?}");
+    let mut before = file.read();
+    let schedules = &mut before["tasks"]["nightly"]["schedules"];
+    assert!(schedules["nightly"].is_string(), "{schedules}");
+    *schedules = json!({"nightly": "0 1 * * * UTC", "yearly": "0 0 1 1 * UTC"});
+    file.write(&before);
+    let check = output(&["tasks", "--check", file.path()]).await;
+    assert!(check.status.success(), "{check:?}");
+    let text = String::from_utf8(check.stdout).expect("text");
+    for said in [
+        "schedule `nightly` changes: it was `0 1 * * * UTC` and is `0 2 * * * ",
+        "schedule `yearly` is gone: it was `0 0 1 1 * UTC`.",
+    ] {
+        assert!(text.contains(said), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn harmless_changes_pass() {
     let file = File::named("passes");
     assert!(

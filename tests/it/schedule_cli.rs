@@ -23,7 +23,7 @@ async fn the_command_line_lists_pauses_runs_backfills_and_removes_schedules() {
     .await;
     while_working(ticking(&pool), async {
         until("told", async || {
-            run(&["schedules"]).await.contains("next 2")
+            run(&["schedules"]).await.contains("\nweekly  2")
         })
         .await;
     })
@@ -35,8 +35,9 @@ async fn the_command_line_lists_pauses_runs_backfills_and_removes_schedules() {
     );
     let list = run(&["schedules"]).await;
     for part in [
-        "weekly: 0 6 * * MON Europe/Zurich, report; next 2",
-        "; 0 ticks; said by ada; schedule weekly paused since 2",
+        "NAME    NEXT                  WHEN\n",
+        "\nweekly  paused                0 6 * * MON Europe/Zurich\n",
+        "\n  enqueues report; said by ada\n  schedule weekly paused since 2",
     ] {
         assert!(list.contains(part), "{list}");
     }
@@ -71,6 +72,22 @@ async fn the_command_line_lists_pauses_runs_backfills_and_removes_schedules() {
         run(&["schedules", "resume", "weekly"]).await,
         "schedule weekly was not paused\n"
     );
+    assert_eq!(
+        run(&["schedules", "pause", "weekyl"]).await,
+        "there is no schedule weekyl: if one of that name comes, it is paused from its beginning; \
+         did you mean `weekly`? Then say `schedules resume weekyl` too\n"
+    );
+    assert_eq!(
+        run(&["pause", "schedule", "backup"]).await,
+        "there is no schedule backup: if one of that name comes, it is paused from its beginning\n"
+    );
+    for name in ["weekyl", "backup"] {
+        let resumed = run(&["schedules", "resume", name]).await;
+        assert!(
+            resumed.starts_with(&format!("schedule {name} is resumed")),
+            "{resumed}"
+        );
+    }
     run(&["pause", "schedule", "weekly", "--because", "a freeze"]).await;
     run(&["resume", "schedule", "weekly"]).await;
     assert_eq!(

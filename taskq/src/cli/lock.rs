@@ -63,6 +63,9 @@ fn compare(path: &Path, program: &LockFile) -> Result<ExitCode, BoxError> {
     })?;
     let before: LockFile = serde_json::from_str(&text)
         .map_err(|error| format!("{shown} is no lock file of taskq: {error}"))?;
+    for change in before.changed_schedules(program) {
+        println!("{change}");
+    }
     let mut violations = before.stranded_by(program);
     violations.extend(program.without_schema());
     if refuse(&violations) {

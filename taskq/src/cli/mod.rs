@@ -49,8 +49,12 @@
 mod check;
 #[cfg(feature = "schemars")]
 mod lock;
+#[cfg(feature = "cron")]
+mod missing;
 mod pause;
 mod run;
+#[cfg(feature = "cron")]
+mod schedule_table;
 #[cfg(feature = "cron")]
 mod schedules;
 mod tasks;

@@ -5,8 +5,12 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+#[cfg(feature = "cron")]
+use super::missing;
 use crate::error::BoxError;
 use crate::operate::pause::{Operator, Pause, Queue, Schedule, Scope, TaskType, operate};
+#[cfg(feature = "cron")]
+use crate::operate::schedules::schedules;
 use crate::worker::WorkerBuilder;
 
 pub(crate) fn pause() -> Command {
@@ -92,11 +96,36 @@ pub(crate) async fn execute_pause(
         pausing = pausing.until(*until);
     }
     let former = pausing.await?;
-    println!("{scope} is paused: nothing more starts, and what runs goes on");
+    match missing_schedule(builder, &scope).await? {
+        Some(missing) => println!("{missing}"),
+        None => println!("{scope} is paused: nothing more starts, and what runs goes on"),
+    }
     if let Some(former) = former {
         println!("before: {former}");
     }
     Ok(())
+}
+
+/// Says of a schedule that there is none of its name. Queues and task types are known to nobody before their first task.
+#[cfg(feature = "cron")]
+async fn missing_schedule(
+    builder: &WorkerBuilder,
+    scope: &Scope,
+) -> Result<Option<String>, BoxError> {
+    let Scope::Schedule(name) = scope else {
+        return Ok(None);
+    };
+    let mut connection = builder.pool().acquire().await?;
+    let mut schedules = schedules(&mut connection).schema(builder.tables());
+    Ok(missing::schedule(name, &schedules.list().await?))
+}
+
+#[cfg(not(feature = "cron"))]
+async fn missing_schedule(
+    _builder: &WorkerBuilder,
+    _scope: &Scope,
+) -> Result<Option<String>, BoxError> {
+    Ok(None)
 }
 
 pub(crate) async fn execute_resume(

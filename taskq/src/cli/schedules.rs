@@ -1,11 +1,10 @@
 //! `schedules` and `cron`: what ticks when, and an operator's word about it.
 
-use std::fmt::Write as _;
-
 use chrono::{DateTime, Utc};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::pause::time;
+use super::{missing, schedule_table};
 use crate::calendar::Calendar;
 use crate::error::BoxError;
 use crate::operate::schedules::{Removed, Schedules, schedules};
@@ -91,7 +90,12 @@ pub(crate) async fn execute(builder: &WorkerBuilder, matches: &ArgMatches) -> Re
     match verb {
         "pause" => {
             let former = schedules.pause(name).await?;
-            println!("schedule {name} is paused: it ticks no more, and what it has enqueued runs");
+            match missing::schedule(name, &schedules.list().await?) {
+                Some(missing) => println!("{missing}"),
+                None => println!(
+                    "schedule {name} is paused: it ticks no more, and what it has enqueued runs"
+                ),
+            }
             former
                 .iter()
                 .for_each(|former| println!("before: {former}"));
@@ -137,14 +141,10 @@ async fn list(schedules: &mut Schedules<'_>, as_json: bool) -> Result<(), BoxErr
         println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(());
     }
-    let mut text = String::new();
-    for schedule in &all {
-        writeln!(text, "{schedule}")?;
+    match all.as_slice() {
+        [] => println!("there is no schedule"),
+        all => print!("{}", schedule_table::of(all)),
     }
-    if text.is_empty() {
-        text.push_str("there is no schedule\n");
-    }
-    print!("{text}");
     Ok(())
 }
 

@@ -10,7 +10,7 @@ pub(crate) mod migrate;
 pub(crate) mod pause;
 pub(crate) mod result;
 #[cfg(feature = "cron")]
-mod schedule_status;
+pub(crate) mod schedule_status;
 #[cfg(feature = "cron")]
 pub(crate) mod schedules;
 

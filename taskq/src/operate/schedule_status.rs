@@ -98,6 +98,59 @@ fn overlap<S: serde::Serializer>(it: &Overlap, serializer: S) -> Result<S::Ok, S
     serializer.serialize_str(it.word())
 }
 
+#[cfg(feature = "cli")]
+impl ScheduleStatus {
+    /// Returns what not all schedules have, in lines for a list.
+    pub(crate) fn details(&self) -> Vec<String> {
+        let mut counts = Vec::new();
+        if self.task_type != self.name {
+            counts.push(format!("enqueues {}", self.task_type));
+        }
+        if self.ticks + self.skipped_missed + self.skipped_overlap > 0 {
+            let last = self.last_tick.map(|last| format!(", last {}", time(last)));
+            let (counted, last) = (self.counted(), last.unwrap_or_default());
+            counts.push(format!("{counted}{last}"));
+        }
+        if let Some(made_by) = &self.made_by {
+            counts.push(format!("said by {made_by}"));
+        }
+        let counts = (!counts.is_empty()).then(|| counts.join("; "));
+        let declares = self.declares.as_ref();
+        let pause = self.pause.as_ref();
+        let rests = !self.is_alive && self.pause.is_none();
+        let others = [
+            declares.map(|declares| format!("a program says {declares}")),
+            pause.map(|pause| pause.to_string()),
+            rests.then(|| "no living worker declares it".to_owned()),
+            self.error.clone(),
+        ];
+        counts
+            .into_iter()
+            .chain(others.into_iter().flatten())
+            .collect()
+    }
+}
+
+impl ScheduleStatus {
+    /// `31 ticks, 2 missed`
+    fn counted(&self) -> String {
+        let mut text = format!("{} ticks", self.ticks);
+        for (count, why) in [
+            (self.skipped_missed, "missed"),
+            (self.skipped_overlap, "overlapping"),
+        ] {
+            if count > 0 {
+                text.push_str(&format!(", {count} {why}"));
+            }
+        }
+        text
+    }
+}
+
+fn time(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
 /// `nightly: 0 2 * * * Europe/Zurich, report; next 2026-03-02T01:00:00Z, last 2026-03-01T01:00:00Z; 31 ticks, 2 missed`
 impl fmt::Display for ScheduleStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,11 +161,7 @@ impl fmt::Display for ScheduleStatus {
             task_type,
             ..
         } = self;
-        let time = |time: Option<DateTime<Utc>>| {
-            time.map_or("-".into(), |it| {
-                it.to_rfc3339_opts(SecondsFormat::Secs, true)
-            })
-        };
+        let time = |at: Option<DateTime<Utc>>| at.map_or("-".into(), time);
         write!(f, "{name}: {expression} {timezone}, {task_type}")?;
         write!(
             f,
@@ -120,15 +169,7 @@ impl fmt::Display for ScheduleStatus {
             time(self.next_tick),
             time(self.last_tick)
         )?;
-        write!(f, "; {} ticks", self.ticks)?;
-        for (count, why) in [
-            (self.skipped_missed, "missed"),
-            (self.skipped_overlap, "overlapping"),
-        ] {
-            if count > 0 {
-                write!(f, ", {count} {why}")?;
-            }
-        }
+        write!(f, "; {}", self.counted())?;
         if let Some(made_by) = &self.made_by {
             write!(f, "; said by {made_by}")?;
         }

@@ -186,18 +186,21 @@ impl Registry {
 
     /// Returns the known name that an unknown one looks most like.
     pub(crate) fn similar_to(&self, unknown: &str) -> Option<&'static str> {
-        self.handlers
-            .keys()
-            .map(|name| {
-                (
-                    *name,
-                    strsim::jaro_winkler(&name.to_lowercase(), &unknown.to_lowercase()),
-                )
-            })
-            .filter(|(_, similarity)| *similarity >= SIMILAR)
-            .max_by(|(_, a), (_, b)| a.total_cmp(b))
-            .map(|(name, _)| name)
+        most_similar(unknown, self.handlers.keys().copied())
     }
+}
+
+/// Returns the name that an unknown one looks most like.
+pub(crate) fn most_similar<'a>(
+    unknown: &str,
+    names: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let unknown = unknown.to_lowercase();
+    names
+        .map(|name| (name, strsim::jaro_winkler(&name.to_lowercase(), &unknown)))
+        .filter(|(_, similarity)| *similarity >= SIMILAR)
+        .max_by(|(_, a), (_, b)| a.total_cmp(b))
+        .map(|(name, _)| name)
 }
 
 impl Registration {

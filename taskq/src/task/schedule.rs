@@ -150,6 +150,12 @@ impl Schedule {
         self.rules.check()
     }
 
+    /// Says when it ticks, and on whose clocks.
+    #[cfg(all(feature = "cli", feature = "schemars"))]
+    pub(crate) fn times(&self) -> String {
+        format!("{} {}", self.expression, self.timezone)
+    }
+
     /// Shows it as `tasks` does.
     #[cfg(feature = "cli")]
     pub(crate) fn shown(&self) -> String {

@@ -34,6 +34,9 @@ pub(super) struct TaskEntry {
     /// The same of each older version that the program still reads.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) older: BTreeMap<u16, Value>,
+    /// The schedules that it declares, by their names: when they tick, and on whose clocks.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) schedules: BTreeMap<String, String>,
 }
 
 impl LockFile {
@@ -83,8 +86,24 @@ impl TaskEntry {
             oldest_version: options.oldest_version(),
             payload: (handler.json_schema)().map_or(Value::Null, Schema::to_value),
             older: older(handler),
+            schedules: schedules(handler),
         }
     }
+}
+
+#[cfg(feature = "cron")]
+fn schedules(handler: &Registration) -> BTreeMap<String, String> {
+    let schedules = handler.declaration.schedules.iter();
+    let described = schedules.map(|schedule| {
+        let name = schedule.name.unwrap_or(handler.task_type);
+        (name.to_owned(), schedule.times())
+    });
+    described.collect()
+}
+
+#[cfg(not(feature = "cron"))]
+fn schedules(_handler: &Registration) -> BTreeMap<String, String> {
+    BTreeMap::new()
 }
 
 /// Describes the older versions that the program reads.

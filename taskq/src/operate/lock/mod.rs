@@ -10,6 +10,7 @@ mod file;
 mod form;
 mod payloads;
 mod rules;
+mod schedules;
 #[cfg(test)]
 mod tests;
 

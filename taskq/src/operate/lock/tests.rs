@@ -20,6 +20,7 @@ fn task(payload: Value) -> TaskEntry {
         oldest_version: 1,
         payload,
         older: BTreeMap::new(),
+        schedules: BTreeMap::new(),
     }
 }
 
@@ -52,6 +53,54 @@ fn number() -> Value {
 
 fn text() -> Value {
     json!({"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]})
+}
+
+fn ticking(schedules: &[(&str, &str)]) -> TaskEntry {
+    let schedules = schedules.iter();
+    TaskEntry {
+        schedules: schedules
+            .map(|(name, times)| ((*name).into(), (*times).into()))
+            .collect(),
+        ..task(number())
+    }
+}
+
+#[test]
+fn a_schedule_that_changes_or_is_gone_is_named_and_strands_nothing() {
+    let before = file([(
+        "mail",
+        ticking(&[
+            ("a", "0 1 * * * UTC"),
+            ("b", "0 2 * * * UTC"),
+            ("c", "@daily UTC"),
+        ]),
+    )]);
+    // Another task type may declare it from now on.
+    let after = file([
+        (
+            "mail",
+            ticking(&[("a", "0 1 * * * Europe/Zurich"), ("d", "0 4 * * * UTC")]),
+        ),
+        ("sms", ticking(&[("c", "@daily UTC")])),
+    ]);
+    let said: Vec<_> = before
+        .changed_schedules(&after)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(
+        said[0].starts_with(
+            "schedule `a` changes: it was `0 1 * * * UTC` and is `0 1 * * * Europe/Zurich`."
+        ),
+        "{said:?}"
+    );
+    assert!(
+        said[1].starts_with("schedule `b` is gone: it was `0 2 * * * UTC`."),
+        "{said:?}"
+    );
+    assert_eq!(before.stranded_by(&after), []);
+    assert_eq!(before.changed_schedules(&before), []);
 }
 
 #[test]
