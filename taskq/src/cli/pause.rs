@@ -100,6 +100,10 @@ pub(crate) async fn execute_pause(
         Some(missing) => println!("{missing}"),
         None => println!("{scope} is paused: nothing more starts, and what runs goes on"),
     }
+    let running = operator.running(scope).await?;
+    if running > 0 {
+        println!("up to {running} of its tasks still run");
+    }
     if let Some(former) = former {
         println!("before: {former}");
     }

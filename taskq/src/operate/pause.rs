@@ -144,6 +144,42 @@ impl Operator {
         }
     }
 
+    /// Counts the tasks of a queue, a task type or a schedule that run: what a pause leaves going on, in all workers.
+    ///
+    /// For a second after a pause, tasks may be counted that a worker has claimed and not started, and hands back. So
+    /// after that second zero means that nothing of it runs, and nothing will until it is resumed.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// use taskq::operate::Queue;
+    ///
+    /// # async fn f(pool: sqlx::PgPool) -> Result<(), taskq::OperateError> {
+    /// let operator = taskq::operate(&pool);
+    /// operator.pause(Queue("mail")).because("the disk is being changed").await?;
+    /// loop {
+    ///     tokio::time::sleep(Duration::from_secs(1)).await;
+    ///     match operator.running(Queue("mail")).await? {
+    ///         0 => break,
+    ///         running => println!("{running} still running"),
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`OperateError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The tables are only read, so the future may be dropped at any time.
+    pub async fn running(&self, scope: impl Into<Scope>) -> Result<u64, OperateError> {
+        match self.store().running(&scope.into()).await {
+            Ok(count) => Ok(count.unsigned_abs()),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
     fn store(&self) -> Store<'static> {
         Store::keeping(self.pool.clone(), self.schema)
     }

@@ -75,6 +75,13 @@ impl Store<'_> {
         self.call(async |db| read_pauses(db, schema).await).await
     }
 
+    /// Counts the tasks that are claimed of what may be paused.
+    pub(crate) async fn running(&mut self, scope: &Scope) -> Result<i64, Error> {
+        let (of, name) = scope.parts();
+        let query = query_scalar(self.schema.sql.running).bind(of).bind(name);
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
     /// Tells whether the task tables are there.
     pub(crate) async fn schema_exists(&mut self) -> Result<bool, Error> {
         let query = query_scalar(self.schema.sql.schema_exists);

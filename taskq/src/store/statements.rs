@@ -139,7 +139,7 @@ statements! {
         run_schedule,
         backfill_schedule,
     }
-    operate { result, pause, resume, pauses, schema_exists, schema_version, cancel_backend, cancel_leftover }
+    operate { result, pause, resume, pauses, running, schema_exists, schema_version, cancel_backend, cancel_leftover }
     check { check_waiting, check_last, check_running, foreign_keys }
 }
 

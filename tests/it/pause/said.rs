@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use sqlx::types::chrono::Utc;
-use taskq::operate::{Queue, Scope, TaskType};
+use taskq::operate::{Queue, Schedule, Scope, TaskType};
 use taskq::{OperateError, Schema};
 use tokio::time::Instant;
 
-use super::{enqueue_by_sql, idle_in, mailer, operator, pause, stage, started};
+use super::{enqueue_by_sql, idle_in, mailer, mailer_of, operator, pause, stage, started};
 use crate::support::{Log, drain, execute, one, until, while_working};
 
 #[tokio::test]
@@ -104,6 +104,46 @@ async fn what_makes_no_sense_is_refused_with_a_reason() {
         matches!(error, Err(OperateError::NoSchema { .. })),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn what_a_pause_leaves_running_is_counted_in_all_workers() {
+    let (_database, pool) = stage().await;
+    execute(
+        &pool,
+        r#"insert into taskq.task (task_type, queue, payload, metadata) values
+           ('deliver', 'mail', '{"milliseconds": 3000}', '{}'),
+           ('deliver', 'mail', '{"milliseconds": 3000}', '{"schedule.tick": {"schedule": "nightly", "at": "2026-01-01T00:00:00Z"}}')"#,
+    )
+    .await;
+    let operator = operator(&pool);
+    let one_more = mailer_of(&pool, 1);
+    while_working(mailer_of(&pool, 1), async {
+        while_working(one_more, async {
+            until("both run", async || started(&pool).await == 2).await;
+            enqueue_by_sql(&pool, "deliver", "mail", 5).await;
+            pause(&pool, Queue("mail")).await;
+            // What was prefetched is handed back.
+            let running = async |scope: Scope| operator.running(scope).await.expect("a count");
+            until("handed back", async || {
+                running(Queue("mail").into()).await == 2
+            })
+            .await;
+            for (scope, count) in [
+                (Scope::from(TaskType("deliver")), 2),
+                (Schedule("nightly").into(), 1),
+                (Queue("deliver").into(), 0),
+                (TaskType("mail").into(), 0),
+                (Schedule("deliver").into(), 0),
+            ] {
+                assert_eq!(running(scope.clone()).await, count, "{scope}");
+            }
+            until("ended", async || running(Queue("mail").into()).await == 0).await;
+        })
+        .await;
+    })
+    .await;
+    assert_eq!(started(&pool).await, 2);
 }
 
 #[tokio::test]
