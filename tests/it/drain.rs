@@ -1,9 +1,10 @@
 //! Running what is due in a test, by the worker's own path.
 
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
-use taskq::testing::{AttemptOutcome, EndedAttempt, advance, drain, run_one};
+use taskq::testing::{AttemptOutcome, DrainError, EndedAttempt, advance, drain, run_one};
 use taskq::{WorkerBuilder, outcome, task};
 
 use crate::support::{
@@ -200,6 +201,18 @@ async fn what_is_paused_stays() {
     assert_eq!(drain(all(&pool)).await.expect("it drains").total(), 0);
     execute(&pool, "select taskq.resume_queue('drain_other')").await;
     assert_eq!(drain(all(&pool)).await.expect("it drains").completed, 1);
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_start_says_why() {
+    #[task]
+    async fn counts(_count: &AtomicUsize) {}
+    let (_database, pool) = database().await;
+    let error = drain(worker(&pool).only::<(Counts,)>()).await;
+    let DrainError::Worker(error) = error.expect_err("it has no state") else {
+        panic!("it did not start");
+    };
+    assert!(error.to_string().contains("AtomicUsize"), "{error}");
 }
 
 /// Two tests' processes on one database.
