@@ -29,11 +29,14 @@ async fn a_worker_on_a_server_that_cannot_be_written_to_says_so_a_few_times_and_
     while_working(worker, async {
         execute(&pool, READ_ONLY).await;
         until("noticed", async || log.has("in a read-only transaction")).await;
-        // Three queues that are idle, heartbeats, and a listener.
+        // Three queues that are idle, heartbeats, a listener, and duties: each tries again several times a second, and
+        // says it once.
         sleep(Duration::from_secs(3)).await;
         let text = log.text();
-        let warnings = text.lines().filter(|line| line.contains("WARN")).count();
-        assert!(warnings <= 8, "{warnings} warnings: {text}");
+        let warnings = text.lines().filter(|line| line.contains("WARN"));
+        let of_read_only = warnings.filter(|line| line.contains("in a read-only transaction"));
+        let count = of_read_only.count();
+        assert!(count <= 6, "{count} warnings: {text}");
         assert!(!text.contains(" at line "), "{text}");
         assert!(!text.contains("error returned from database"), "{text}");
         execute(&pool, WRITABLE).await;
