@@ -18,7 +18,8 @@ grant usage on schema taskq to taskq_worker;
 grant select, insert, update, delete
 on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.sleeper,
     taskq.counter, taskq.frontier, taskq.refused, taskq.unique_key,
-    taskq.schedule, taskq.schedule_definition
+    taskq.schedule, taskq.schedule_definition,
+    taskq.limit_rule, taskq.gate
 to taskq_worker;
 grant select on taskq.migration, taskq.tasks, taskq.pause to taskq_worker;
 grant execute on function
@@ -32,15 +33,17 @@ grant usage on schema taskq to taskq_read;
 grant select
 on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.migration, taskq.tasks,
     taskq.counter, taskq.refused, taskq.unique_key, taskq.pause,
-    taskq.schedule, taskq.schedule_definition
+    taskq.schedule, taskq.schedule_definition, taskq.limit_rule, taskq.limits, taskq.gate
 to taskq_read;
 
--- Whoever pauses and resumes, and makes, changes and runs schedules.
+-- Whoever pauses and resumes, and makes, changes and runs schedules, and limits.
 create role taskq_operator;
 grant taskq_read to taskq_operator;
-grant insert, update, delete on taskq.pause, taskq.schedule, taskq.schedule_definition to taskq_operator;
+grant insert, update, delete on taskq.pause, taskq.schedule, taskq.schedule_definition, taskq.limit_rule
+to taskq_operator;
 grant execute on function
     taskq.put_pause(text, text, text, timestamptz, text), taskq.end_pause(text, text),
     taskq.pause_queue(text, text, timestamptz, text), taskq.pause_task_type(text, text, timestamptz, text),
-    taskq.resume_queue(text), taskq.resume_task_type(text), taskq.backfill_schedule
+    taskq.resume_queue(text), taskq.resume_task_type(text), taskq.backfill_schedule,
+    taskq.put_limit, taskq.end_limit, taskq.limit_concurrency, taskq.limit_rate, taskq.reset_limits
 to taskq_operator;

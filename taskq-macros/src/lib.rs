@@ -69,6 +69,8 @@ use crate::options::Place;
 /// | `timeout = "1h30m"` | an hour | how long one attempt may take; units `ms`, `s`, `m`, `h`, `d` |
 /// | `order = "random"` | `"oldest"` | chance decides which of the due tasks of one priority runs next |
 /// | `expires = "1h"` | never | for how long after it is due a task is worth starting; later it is set aside as `expired` |
+/// | `concurrency = 10`, `concurrency(5, key = tenant_id)` | any number | so many run at once over all workers; see `taskq::limit::Concurrency` |
+/// | `rate = "100/min"`, `rate("100/min", burst = 20, key = tenant_id)` | any number | so many start in a time over all workers; see `taskq::limit::Rate` |
 /// | `unique = "payload"`, `unique(fields(usr_id), until = "started", on_conflict = "replace")` | any number | one task of each key may be there; also `within = "1h"`; see `taskq::unique::Unique` |
 /// | `cron = "0 9 * * MON-FRI"` | none | a schedule enqueues the task, with the payload `{}`; feature `cron` |
 /// | `timezone = "Europe/Zurich"` | `UTC` | on whose clocks it ticks |
@@ -127,7 +129,7 @@ pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// The options, `name`, `queue`, `priority`, `max_attempts`, `unique`, `expires`, `version`, `upgrade` and `crate`, are those
+/// The options, `name`, `queue`, `priority`, `max_attempts`, `unique`, `concurrency`, `rate`, `expires`, `version`, `upgrade` and `crate`, are those
 /// of [`task`](macro@task); the name is the type's in snake case unless given. `result = Receipt` says what
 /// the handler returns, where it has `result = "keep"`. A struct with named fields
 /// gets the short form `SendEmailWelcome::enqueue(&mut tx, usr_id, locale)`, as visible as its fields.

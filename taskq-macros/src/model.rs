@@ -4,7 +4,7 @@ use proc_macro2::Ident;
 use syn::{Attribute, Type, TypeReference, Visibility};
 
 use crate::krate::Krate;
-use crate::options::{Schedule, Setting, Unique};
+use crate::options::{Concurrency, Rate, Schedule, Setting, Unique};
 use crate::parse::Function;
 
 /// What `#[task]` declares.
@@ -48,6 +48,16 @@ pub(crate) struct Stored<'a> {
     pub(crate) upgrades: &'a [syn::Path],
     /// Of which tasks one at a time may be there.
     pub(crate) unique: Option<UniqueKey<'a>>,
+    /// How many of its tasks run at once, and how fast they start.
+    pub(crate) limits: Limits<'a>,
+}
+
+/// What `concurrency` and `rate` say, with the names that the fields of their key have in JSON.
+#[derive(Default)]
+pub(crate) struct Limits<'a> {
+    pub(crate) concurrency: Option<&'a Concurrency>,
+    pub(crate) rate: Option<&'a Rate>,
+    pub(crate) names: Option<Vec<String>>,
 }
 
 /// What `unique` says, with the names that the fields of the key have in JSON.

@@ -13,6 +13,7 @@ macro_rules! links {
 [elsewhere]: crate::guide::elsewhere
 [order]: crate::guide::order
 [schedule]: crate::guide::schedule
+[limits]: crate::guide::limits
 [operate]: crate::guide::operate
 [test]: crate::guide::test
 [deploy]: crate::guide::deploy
@@ -45,6 +46,7 @@ chapters! {
     elsewhere is "elsewhere.md",
     order is "order.md",
     schedule is "schedule.md",
+    limits is "limits.md",
     operate is "operate.md",
     test is "test.md",
     deploy is "deploy.md",

@@ -167,6 +167,11 @@ pub mod schedule {
     pub use crate::task::schedule::Schedule;
 }
 
+/// How many tasks run at once, and how fast they start: [`Concurrency`](limit::Concurrency), [`Rate`](limit::Rate).
+pub mod limit {
+    pub use crate::task::limit::{Concurrency, Rate};
+}
+
 /// What a handler is made of, for those that no `async fn` expresses: [`Task`](handler::Task) by hand.
 pub mod handler {
     pub use futures_util::future::BoxFuture;

@@ -195,7 +195,16 @@ fn options(stored: &Stored<'_>, krate: &Krate) -> Option<TokenStream> {
         let unique = key.unique.written(&private, key.names.as_deref());
         quote!(.unique(#unique))
     });
-    let said = quote!(#settings #version #older #keeps_result #unique);
+    let names = stored.limits.names.as_deref();
+    let concurrency = stored.limits.concurrency.map(|it| {
+        let concurrency = it.written(&private, names.filter(|_| it.key.is_some()));
+        quote!(.concurrency(#concurrency))
+    });
+    let rate = stored.limits.rate.map(|it| {
+        let rate = it.written(&private, names.filter(|_| it.key.is_some()));
+        quote!(.rate(#rate))
+    });
+    let said = quote!(#settings #version #older #keeps_result #unique #concurrency #rate);
     (!said.is_empty())
         .then(|| quote!(const OPTIONS: #private::TaskOptions = #private::TaskOptions::new()#said;))
 }

@@ -6,6 +6,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote};
 use syn::{LitStr, Path, Type};
 
+use super::limits::{Concurrency, Rate};
 use super::place::Subject;
 use super::schedule::Schedule;
 use super::unique::{self, Unique};
@@ -25,6 +26,8 @@ pub(crate) struct Options {
     pub(crate) upgrades: Vec<Path>,
     pub(crate) unique: Option<Unique>,
     pub(crate) schedule: Schedule,
+    pub(crate) concurrency: Option<Concurrency>,
+    pub(crate) rate: Option<Rate>,
     pub(crate) handles: Option<Type>,
     pub(crate) payload: Option<Ident>,
     pub(crate) derives: Vec<Path>,

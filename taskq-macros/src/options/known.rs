@@ -4,6 +4,7 @@ use proc_macro2::Ident;
 
 use super::declared::{Options, Setting, Value};
 use super::given::GivenOption;
+use super::limits;
 use super::place::{Place, Subject};
 use super::unique;
 use super::unknown;
@@ -26,7 +27,7 @@ enum Meaning {
     Special(fn(&mut Options, &GivenOption) -> syn::Result<()>),
 }
 
-static KNOWN: [KnownOption; 23] = [
+static KNOWN: [KnownOption; 25] = [
     KnownOption {
         name: "name",
         example: "name = \"mail.welcome\"",
@@ -74,6 +75,22 @@ static KNOWN: [KnownOption; 23] = [
         example: "expires = \"1h\"",
         subject: Subject::Payload,
         meaning: Meaning::Method(values::duration),
+    },
+    KnownOption {
+        name: "concurrency",
+        example: "concurrency = 10",
+        subject: Subject::Payload,
+        meaning: Meaning::Special(|options, given| {
+            limits::concurrency(given).map(|it| options.concurrency = Some(it))
+        }),
+    },
+    KnownOption {
+        name: "rate",
+        example: "rate = \"100/min\"",
+        subject: Subject::Payload,
+        meaning: Meaning::Special(|options, given| {
+            limits::rate(given).map(|it| options.rate = Some(it))
+        }),
     },
     KnownOption {
         name: "timeout",
@@ -263,7 +280,8 @@ mod tests {
             ("retries", "`max_attempts = 5` says"),
             ("unique_for", "`unique(within = \"1h\")`"),
             ("backoff", "taskq::outcome::retry_in"),
-            ("concurrency", ".queue(\"mail\", 5)"),
+            ("max_concurrency", "`concurrency = 10` says"),
+            ("rate_limit", "`rate = \"100/min\"`"),
             ("delay", ".delay(…)"),
         ] {
             let said = said_of(word);

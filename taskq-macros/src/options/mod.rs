@@ -7,6 +7,7 @@ mod declared;
 mod duration;
 mod given;
 mod known;
+mod limits;
 mod place;
 mod schedule;
 mod unique;
@@ -21,6 +22,7 @@ use crate::errors::Errors;
 use crate::tokens::split_at_commas;
 
 pub(crate) use self::declared::{Options, Setting};
+pub(crate) use self::limits::{Concurrency, Rate};
 pub(crate) use self::place::{Place, Subject};
 pub(crate) use self::schedule::{BESIDE_CRON, Schedule};
 pub(crate) use self::unique::Unique;

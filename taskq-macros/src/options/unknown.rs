@@ -13,7 +13,7 @@ struct Elsewhere {
     way_out: &'static str,
 }
 
-const ELSEWHERE: [Elsewhere; 8] = [
+const ELSEWHERE: [Elsewhere; 7] = [
     Elsewhere {
         names: &["retries", "max_retries", "attempts"],
         way_out: "`max_attempts = 5` says how often a task is attempted at most, the first time included",
@@ -36,14 +36,10 @@ const ELSEWHERE: [Elsewhere; 8] = [
                   `.unique_key(…)`, `.debounce(…)`",
     },
     Elsewhere {
-        names: &["concurrency", "max_concurrency", "limit"],
-        way_out: "a worker limits how many tasks of a queue run at once: give the type a `queue`, and the \
-                  worker `.queue(\"mail\", 5)`",
-    },
-    Elsewhere {
-        names: &["rate", "rate_limit"],
-        way_out: "taskq has no limits of rate yet; a handler that finds no room may return \
-                  `taskq::outcome::snooze(…)` as the error, which uses no attempt",
+        names: &["max_concurrency", "limit", "throttle", "rate_limit"],
+        way_out: "`concurrency = 10` says how many tasks of the type run at once in all workers, \
+                  `concurrency(5, key = tenant_id)` how many of each tenant, and `rate = \"100/min\"` how many start in a \
+                  time",
     },
     Elsewhere {
         names: &["delay", "run_at", "run_in"],

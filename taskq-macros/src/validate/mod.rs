@@ -3,6 +3,8 @@
 mod arguments;
 mod attributes;
 mod function;
+mod key;
+mod limits;
 mod payload;
 mod unique;
 
@@ -48,7 +50,9 @@ pub(crate) fn task<'a>(
             Argument::Field(field) => Some((&field.ident, field.attributes.clone())),
             _ => None,
         });
-        stored.unique = unique::check(options, &fields.collect::<Vec<_>>(), &mut errors);
+        let fields: Vec<_> = fields.collect();
+        stored.unique = unique::check(options, &fields, &mut errors);
+        stored.limits = limits::check(options, &fields, &mut errors);
     }
     match payload {
         Some(payload) if errors.is_empty() => Ok(Task {
@@ -92,7 +96,13 @@ pub(crate) fn payload<'a>(
     };
     payload::check_default_name(&input.ident, &name, options, &mut errors);
     payload::check_upgrades(&input.ident, options, &mut errors);
-    let unique = unique::check_derived(input, fields.as_deref(), options, &mut errors);
+    let named = fields.iter().flatten().filter_map(|field: &&syn::Field| {
+        let ident = field.ident.as_ref()?;
+        Some((ident, field.attrs.iter().collect()))
+    });
+    let named: Vec<_> = named.collect();
+    let unique = unique::check_derived(input, &named, options, &mut errors);
+    let limits = limits::check_derived(input, &named, options, &mut errors);
     let is_validated = payload::is_validated(&input.data);
     if !errors.is_empty() {
         return Err(errors);
@@ -103,6 +113,7 @@ pub(crate) fn payload<'a>(
         krate: Krate::of(options),
         stored: Stored {
             unique,
+            limits,
             ..payload::stored(name, options)
         },
         fields,

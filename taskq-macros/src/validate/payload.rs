@@ -6,7 +6,7 @@ use syn::{Data, DeriveInput, Type};
 use super::attributes;
 use super::function::types;
 use crate::errors::Errors;
-use crate::model::{Payload, Stored};
+use crate::model::{Limits, Payload, Stored};
 use crate::names;
 use crate::options::{Options, Subject};
 use crate::parse::Function;
@@ -169,6 +169,7 @@ pub(super) fn stored(name: String, options: &Options) -> Stored<'_> {
         keeps_result: options.keeps_result || options.result.is_some(),
         upgrades: &options.upgrades,
         unique: None,
+        limits: Limits::default(),
     }
 }
 

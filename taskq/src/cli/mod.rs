@@ -36,6 +36,9 @@
 //! | `schedules` | lists the schedules, when they tick, and what is wrong with them; `--json` for machines; with the feature `cron` |
 //! | `schedules pause NAME`, `resume NAME`, `run NAME`, `backfill NAME FROM TO`, `remove NAME` | an operator's word about one: [`Schedules`](crate::operate::Schedules) |
 //! | `cron next EXPR -n 5 --timezone Europe/Zurich` | tells when an expression ticks next |
+//! | `limit queue NAME`, `limit type NAME`, `limit key NAME` | limits how many tasks of a queue, of a task type or of each key of one run at once, or how fast they start: [`Operator::limit`](crate::operate::Operator::limit); `--concurrency NUMBER`, `--rate 100/min`, `--burst NUMBER`, `--unlimited`, `--because WHY`, `--until TIME`, `--as-user WHO` |
+//! | `reset-limits queue NAME`, and `type`, `key` | has what programs declare hold again |
+//! | `limits` | lists the limits: declared, overridden, and in force; `--json` for machines |
 //! | `tasks` | lists the declared task types, with their options, their versions and, with the feature `schemars`, the JSON Schema of their payloads |
 //! | `tasks --lock FILE` | writes that list to a file, to be kept under version control |
 //! | `tasks --check FILE` | compares the program with the file, and exits with 1 if the change would strand rows |
@@ -47,6 +50,7 @@
 //! it reads, and what it does not.
 
 mod check;
+mod limits;
 #[cfg(feature = "schemars")]
 mod lock;
 #[cfg(feature = "cron")]
@@ -107,6 +111,9 @@ fn command() -> Command {
         .subcommand(pause::pause())
         .subcommand(pause::resume())
         .subcommand(pause::pauses())
+        .subcommand(limits::limit())
+        .subcommand(limits::reset())
+        .subcommand(limits::limits())
         .subcommand(tasks::command());
     #[cfg(feature = "cron")]
     let command = command
@@ -127,6 +134,9 @@ async fn execute(builder: WorkerBuilder, matches: &ArgMatches) -> Result<ExitCod
         Some(("schedules", matches)) => schedules::execute(&builder, matches).await?,
         #[cfg(feature = "cron")]
         Some(("cron", matches)) => schedules::execute_cron(&builder, matches).await?,
+        Some(("limit", matches)) => limits::execute_limit(&builder, matches).await?,
+        Some(("reset-limits", matches)) => limits::execute_reset(&builder, matches).await?,
+        Some(("limits", matches)) => limits::execute_limits(&builder, matches).await?,
         Some(("tasks", matches)) => return tasks::execute(&builder.registry()?, matches),
         _ => unreachable!("clap asks for one of the commands"),
     }

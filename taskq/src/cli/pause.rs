@@ -168,7 +168,7 @@ fn list(pauses: &[Pause]) -> Result<String, BoxError> {
     Ok(text)
 }
 
-fn operator(builder: &WorkerBuilder) -> Operator {
+pub(super) fn operator(builder: &WorkerBuilder) -> Operator {
     operate(builder.pool()).schema(builder.tables())
 }
 

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ageing::Ageing;
-use super::cursor::Cursor;
-use super::mark::{Mark, MarkedLane, Reach};
+use super::known::KnownLane;
+use super::limit::LimitedEnd;
+use super::mark::{MarkedLane, Reach};
 use super::range::RangeRequest;
 use super::share::{self, Candidate, Share};
 use super::suspects::Claimable;
@@ -27,33 +28,6 @@ pub(crate) struct DueLanes {
     by_chance: Arc<[String]>,
 }
 
-/// A lane that held something at some time.
-#[derive(Debug)]
-struct KnownLane {
-    lane: Lane,
-    /// Whether its first task was due at the last scan, and the lane was not exhausted since.
-    is_due: bool,
-    /// When its first task is due, if it was not at the last scan.
-    due_later: Option<Instant>,
-    cursor: Cursor,
-    /// From where a scan may look. Suspects have none: they are few, and wait for nobody's scan from the heads.
-    mark: Option<Mark>,
-    /// How far the lane was reserved when this worker began to claim at its head.
-    frontier: Option<Place>,
-    /// Whether other workers claimed from it at the last scan.
-    is_shared: bool,
-    /// Whether chance decides what is claimed of it.
-    is_by_chance: bool,
-    /// Its first task at the last scan.
-    first: Option<Place>,
-    /// For how long that task had been due.
-    waited: Duration,
-    /// When the last scan ended.
-    scanned: Instant,
-    /// How many claims in a row have brought nothing of it while that was its first task.
-    empty_claims: u32,
-}
-
 impl DueLanes {
     pub(crate) fn new(ageing: Ageing, by_chance: Arc<[String]>) -> Self {
         Self {
@@ -68,9 +42,10 @@ impl DueLanes {
         !self.due().any(|known| claimable.includes(&known.lane))
     }
 
-    /// Returns how long until the next task is due, if any is waiting for its time.
+    /// Returns how long until the next task is due, if any is waiting for its time, or may start by its rates.
     pub(crate) fn next_due_in(&self, now: Instant) -> Option<Duration> {
-        let later = self.lanes.iter().filter_map(|known| known.due_later);
+        let later = self.lanes.iter();
+        let later = later.flat_map(|known| known.due_later.into_iter().chain(known.turn.opens()));
         later.min().map(|when| when.saturating_duration_since(now))
     }
 
@@ -227,73 +202,44 @@ impl DueLanes {
         }
     }
 
+    /// Returns behind which key a claim from a share's lane goes on, where that is limited by key.
+    pub(crate) fn passed_key(&self, share: &Share) -> Option<&str> {
+        self.lanes.get(share.at)?.turn.passed_key()
+    }
+
+    /// Records what a claim from a limited lane brought and told: how many tasks, and the place of the last of them.
+    pub(crate) fn record_limited(
+        &mut self,
+        share: &Share,
+        brought: usize,
+        last: Option<Place>,
+        end: LimitedEnd,
+        now: Instant,
+    ) {
+        let Some(known) = self.lanes.get_mut(share.at) else {
+            return;
+        };
+        let keeps_cursor = end.last_key.is_some() || known.is_by_chance;
+        if let Some(last) = last.filter(|_| !keeps_cursor) {
+            known.cursor.record_claimed(last.max(share.cursor));
+        }
+        if known.turn.record(end, brought < share.limit, now) {
+            known.is_due = false;
+            known.cursor.record_exhausted();
+        }
+    }
+
+    /// Has claims made again from limited lanes that were full, because something has ended or because it is time.
+    pub(crate) fn open_limited(&mut self, has_ended: bool, now: Instant) {
+        for known in &mut self.lanes {
+            if known.turn.open(has_ended, now) {
+                known.is_due = true;
+            }
+        }
+    }
+
     fn due(&self) -> impl Iterator<Item = &KnownLane> {
         self.lanes.iter().filter(|known| known.is_due)
-    }
-}
-
-impl KnownLane {
-    fn new(head: LaneHead, is_by_chance: bool, now: Instant) -> Self {
-        let cleared = head.cleared();
-        let mut known = Self {
-            is_due: false,
-            due_later: None,
-            cursor: Cursor::at(head.first.unwrap_or(cleared)),
-            mark: (!head.lane.holds_suspects()).then(|| Mark::new(now, cleared)),
-            frontier: head.frontier,
-            is_shared: head.is_shared,
-            is_by_chance,
-            first: None,
-            waited: head.waited(),
-            scanned: now,
-            empty_claims: 0,
-            lane: head.lane,
-        };
-        known.record_due(head.first, head.due_in, now);
-        known
-    }
-
-    /// Returns for how long its first task has been due.
-    fn waited(&self, now: Instant) -> Duration {
-        self.waited + now.saturating_duration_since(self.scanned)
-    }
-
-    /// Returns the place behind which a scan is to look: that of its mark, unless claims went back before it.
-    fn looked_into_from(&self) -> Option<Place> {
-        let mark = self.mark?.place();
-        Some(match self.is_due {
-            true => mark.min(self.cursor.place()),
-            false => mark,
-        })
-    }
-
-    fn record_scan(&mut self, head: &LaneHead, now: Instant) {
-        if let Some(mark) = &mut self.mark {
-            mark.record(now, head.cleared());
-        }
-        self.is_shared = head.is_shared;
-        (self.waited, self.scanned) = (head.waited(), now);
-        self.record_due(head.first, head.due_in, now);
-        if let Some(first) = head.due()
-            && self.cursor.record_scan(first)
-        {
-            self.frontier = head.frontier;
-        }
-    }
-
-    fn record_due(&mut self, first: Option<Place>, due_in: Duration, now: Instant) {
-        if self.first != first {
-            self.first = first;
-            self.empty_claims = 0;
-        }
-        self.is_due = first.is_some() && due_in.is_zero();
-        let is_later = first.is_some() && !due_in.is_zero();
-        self.due_later = is_later.then(|| now + due_in);
-    }
-
-    fn record_empty(&mut self) {
-        self.is_due = false;
-        self.due_later = None;
     }
 }
 

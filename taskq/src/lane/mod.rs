@@ -5,9 +5,12 @@
 //! with which a worker vanished.
 
 mod ageing;
+mod bound;
 mod cursor;
 mod due;
 mod invalid;
+mod known;
+mod limit;
 mod mark;
 mod pause;
 mod range;
@@ -21,8 +24,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub(crate) use self::ageing::Ageing;
+pub use self::bound::{Bound, Limit, LimitScope, Overridden};
 pub(crate) use self::due::DueLanes;
 pub(crate) use self::invalid::{BRAKED_AFTER, Brakes, Undecoded};
+pub(crate) use self::limit::{LimitedEnd, Limits};
 pub(crate) use self::mark::{MarkedLane, Reach};
 pub(crate) use self::pause::{HeldPause, Pauses, pause_of};
 pub use self::pause::{Pause, Scope};

@@ -56,7 +56,16 @@ impl Scope {
         }
     }
 
-    fn includes(&self, queue: &str, task_type: &str) -> bool {
+    /// Reads the word for what the name is of, as the tables have it.
+    pub(crate) fn of(word: &str, name: String) -> Self {
+        match word {
+            "queue" => Self::Queue(name),
+            "schedule" => Self::Schedule(name),
+            _ => Self::TaskType(name),
+        }
+    }
+
+    pub(super) fn includes(&self, queue: &str, task_type: &str) -> bool {
         match self {
             Self::Queue(name) => name == queue,
             Self::TaskType(name) => name == task_type,

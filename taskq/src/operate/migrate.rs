@@ -68,6 +68,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "schedules",
         sql: include_str!("../../migrations/0010_schedules.sql"),
     },
+    Migration {
+        version: 11,
+        name: "limits",
+        sql: include_str!("../../migrations/0011_limits.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

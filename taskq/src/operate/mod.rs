@@ -1,9 +1,10 @@
 //! What people and programs ask of the tables, beside enqueueing and working: to make them, to check
-//! what waits before a deploy, to compare payloads with a lock, to read a result, to pause.
+//! what waits before a deploy, to compare payloads with a lock, to read a result, to pause, to limit.
 
 pub(crate) mod check;
 pub(crate) mod foreign_keys;
 pub(crate) mod ids;
+pub(crate) mod limit;
 #[cfg(all(feature = "cli", feature = "schemars"))]
 pub(crate) mod lock;
 pub(crate) mod migrate;
@@ -15,6 +16,7 @@ pub(crate) mod schedule_status;
 pub(crate) mod schedules;
 
 pub use self::check::{CheckReport, Finding, Stranded, StrandedSchedule};
+pub use self::limit::{Bound, EachKey, Limit, LimitScope, Limiting, Overridden};
 pub use self::migrate::{Migration, migrations};
 pub use self::pause::{Operator, Pause, Pausing, Queue, Schedule, Scope, TaskType};
 #[cfg(feature = "cron")]

@@ -77,7 +77,7 @@ pub fn operate(pool: &PgPool) -> Operator {
 pub struct Operator {
     pool: PgPool,
     schema: Schema,
-    user: Option<String>,
+    pub(super) user: Option<String>,
 }
 
 impl Operator {
@@ -180,11 +180,11 @@ impl Operator {
         }
     }
 
-    fn store(&self) -> Store<'static> {
+    pub(super) fn store(&self) -> Store<'static> {
         Store::keeping(self.pool.clone(), self.schema)
     }
 
-    fn error(&self, error: sqlx::Error) -> OperateError {
+    pub(super) fn error(&self, error: sqlx::Error) -> OperateError {
         OperateError::of(self.schema.name, error)
     }
 }

@@ -46,6 +46,7 @@ pub use crate::error::{DecodeError, EncodeError, InvalidPayload};
 pub use crate::json::schema::{FieldSchema, NoSchema, Probe, prelude as schema_prelude};
 pub use crate::operate::result::KeepsResult;
 pub use crate::task::declaration::{Declaration, Keep, Order, Registration, Task};
+pub use crate::task::limit::{Concurrency, Rate};
 pub use crate::task::options::TaskOptions;
 pub use crate::task::payload::Payload;
 #[cfg(feature = "cron")]

@@ -5,17 +5,20 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgExecutor, PgRow};
 use sqlx::types::Json;
 use sqlx::{Decode, Error, FromRow, Postgres, Row, Type, query_as, query_as_with};
 use uuid::Uuid;
 
-use super::{Store, arguments, column, saturating_i16, saturating_i32, saturating_i64};
+use super::{
+    Schema, Store, arguments, column, saturating_i16, saturating_i32, saturating_i64,
+};
 use crate::attempt::metadata::Metadata;
 use crate::error::AttemptError;
 use crate::faults::crash_point;
 use crate::lane::{
-    Lane, LaneHead, LaneKey, LaneRange, MarkedLane, Place, RangeRequest, Share, Stretch,
+    Lane, LaneHead, LaneKey, LaneRange, LimitedEnd, MarkedLane, Place, RangeRequest, Scope, Share,
+    Stretch,
 };
 
 /// What a claim asks for.
@@ -35,6 +38,23 @@ pub(crate) struct ClaimRequest<'a> {
     pub(crate) is_durable: bool,
 }
 
+/// What a claim from a limited lane asks for.
+#[derive(Debug)]
+pub(crate) struct LimitedRequest<'a> {
+    pub(crate) worker_id: Uuid,
+    pub(crate) lease_duration: Duration,
+    pub(crate) queue: &'a str,
+    /// The names of the task type, first the one by which it is limited.
+    pub(crate) names: &'a [&'a str],
+    pub(crate) share: &'a Share,
+    /// How many tasks would start at once.
+    pub(crate) slots: usize,
+    /// Behind which key to go on, as JSON.
+    pub(crate) from_key: Option<&'a str>,
+    /// Whether the handler completes its task in its own transaction.
+    pub(crate) is_transactional: bool,
+}
+
 /// The first due task of a lane, which Postgres does not let a claim take, as `put_off.sql` returns it.
 #[derive(Debug)]
 pub(crate) struct RefusedHead {
@@ -50,6 +70,19 @@ pub(crate) struct RefusedHead {
 pub(crate) struct ClaimedLease {
     pub(crate) lease_id: Uuid,
     pub(crate) tasks: Vec<ClaimedTask>,
+    pub(crate) scarcity: Scarcity,
+}
+
+/// Whether limits bound a lease, so that others may wait for its tasks to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Scarcity {
+    /// There are none.
+    #[default]
+    Free,
+    /// There are, with plenty of room.
+    Limited,
+    /// There are, and little is left of them.
+    Scarce,
 }
 
 /// A claimed task.
@@ -215,6 +248,62 @@ impl Store<'_> {
         claimed
     }
 
+    /// Claims due tasks of a limited lane, and returns the leases on them, and what else the claim tells.
+    pub(crate) async fn claim_limited(
+        &mut self,
+        request: &LimitedRequest<'_>,
+    ) -> Result<(Vec<ClaimedLease>, LimitedEnd), Error> {
+        let share = request.share;
+        crash_point("before_claim");
+        let query = sqlx::query(self.schema.sql.claim_limited)
+            .bind(request.worker_id)
+            .bind(request.lease_duration.as_secs_f64())
+            .bind(request.queue)
+            .bind(request.names)
+            .bind(&share.lane.task_type)
+            .bind(share.lane.payload_version)
+            .bind(share.lane.crashes)
+            .bind(share.lane.priority)
+            .bind(saturating_i64(share.limit))
+            .bind(saturating_i64(request.slots))
+            .bind(request.from_key)
+            .bind(share.cursor.run_at)
+            .bind(share.cursor.task_id)
+            .bind(request.is_transactional);
+        let claimed = self.call(async |db| query.fetch_all(db).await).await;
+        crash_point("after_claim");
+        let (mut leases, mut end) = (Vec::new(), LimitedEnd::default());
+        for row in claimed? {
+            if row.try_get::<Option<Uuid>, _>("lease_id")?.is_none() {
+                end = LimitedEnd::from_row(&row)?;
+                continue;
+            }
+            let scarcity = match row.try_get::<Option<bool>, _>("is_scarce")? {
+                Some(true) => Scarcity::Scarce,
+                _ => Scarcity::Limited,
+            };
+            leases.push(ClaimedLease {
+                scarcity,
+                ..ClaimedLease::from_row(&row)?
+            });
+        }
+        Ok((leases, end))
+    }
+
+    /// Gives rates back what so many tasks of each of these leases have cost, which have not started.
+    pub(crate) async fn return_starts(&mut self, unstarted: &[(Uuid, i64)]) -> Result<(), Error> {
+        let query = sqlx::query(self.schema.sql.return_starts)
+            .bind(column(unstarted, |(lease_id, _)| *lease_id))
+            .bind(column(unstarted, |(_, number)| *number));
+        self.execute(query).await
+    }
+
+    /// Tells which queues and task types are limited.
+    pub(crate) async fn limits(&mut self) -> Result<Vec<Scope>, Error> {
+        let schema = self.schema;
+        self.call(async |db| read_limits(db, schema).await).await
+    }
+
     /// Puts off the first due task of a share's lane, if Postgres does not let a claim take it.
     pub(crate) async fn put_off(
         &mut self,
@@ -255,6 +344,18 @@ impl Store<'_> {
             .bind(queues);
         self.execute(query).await
     }
+}
+
+/// Tells which queues and task types are limited, on any connection.
+pub(crate) async fn read_limits(
+    db: impl PgExecutor<'_>,
+    schema: Schema,
+) -> Result<Vec<Scope>, Error> {
+    let rows: Vec<(String, String)> = query_as(schema.sql.limits).fetch_all(db).await?;
+    let scopes = rows
+        .into_iter()
+        .map(|(scope, name)| Scope::of(&scope, name));
+    Ok(scopes.collect())
 }
 
 /// Returns the version that a row says its payload has, if it says one.
@@ -365,7 +466,25 @@ impl<'r> FromRow<'r, PgRow> for ClaimedLease {
         let tasks: Option<Vec<ClaimedTask>> = task_ids.map(&mut next).collect();
         let tasks =
             tasks.ok_or_else(|| Error::Decode("a lease's arrays differ in length".into()))?;
-        Ok(Self { lease_id, tasks })
+        Ok(Self {
+            lease_id,
+            tasks,
+            scarcity: Scarcity::Free,
+        })
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for LimitedEnd {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        let opens_in: Option<f64> = row.try_get("opens_in")?;
+        Ok(Self {
+            last_key: row.try_get("last_key")?,
+            is_end: row.try_get("is_end")?,
+            is_busy: row.try_get("is_busy")?,
+            opens_in: opens_in.map(|seconds| {
+                Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
+            }),
+        })
     }
 }
 

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
+use sqlx::types::Json;
 use sqlx::{Error, FromRow, Row, query_as, query_scalar};
 use uuid::Uuid;
 
 use super::{Store, column, saturating_i16, saturating_i32, saturating_i64};
+use crate::task::limit::DeclaredLimit;
 
 /// What a worker says of itself.
 #[derive(Debug)]
@@ -58,6 +60,37 @@ impl Store<'_> {
             .bind(&worker.queues)
             .bind(&worker.task_types)
             .bind(duration.as_secs_f64());
+        self.execute(query).await
+    }
+
+    /// Says how the handlers of these task types limit them, in place of what was said of these types before.
+    pub(crate) async fn declare_limits(
+        &mut self,
+        task_types: &[String],
+        limits: &[DeclaredLimit],
+    ) -> Result<(), Error> {
+        let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        let query = sqlx::query(self.schema.sql.declare_limits)
+            .bind(task_types)
+            .bind(column(limits, DeclaredLimit::scope))
+            .bind(column(limits, |limit| limit.name))
+            .bind(column(limits, |limit| limit.bound.kind()))
+            .bind(column(limits, |limit| number(limit.bound.most())))
+            .bind(column(limits, |limit| limit.bound.time_and_burst().0))
+            .bind(column(limits, |limit| {
+                limit.bound.time_and_burst().1.map(number)
+            }))
+            .bind(column(limits, |limit| limit.fields.map(Json)))
+            .bind(column(limits, |limit| Json(limit.aliases)));
+        self.execute(query).await
+    }
+
+    /// Wakes one other worker that listens for each of these queues.
+    pub(crate) async fn wake_one(&mut self, worker_id: Uuid, queues: &[&str]) -> Result<(), Error> {
+        let query = sqlx::query(self.schema.sql.wake_one)
+            .bind(worker_id)
+            .bind(queues)
+            .bind(self.schema.operators_channel());
         self.execute(query).await
     }
 

@@ -9,6 +9,7 @@ mod history;
 mod interruption;
 mod lease;
 mod leave;
+mod limits;
 mod link;
 mod operate;
 mod refusal;
@@ -24,7 +25,9 @@ use sqlx::query::Query;
 use sqlx::{Arguments, Error, PgConnection, PgPool, Postgres};
 
 pub(crate) use self::check::{CheckedRow, ForeignKey, Page};
-pub(crate) use self::claim::{ClaimRequest, ClaimedLease, ClaimedTask, version_of};
+pub(crate) use self::claim::{
+    ClaimRequest, ClaimedLease, ClaimedTask, LimitedRequest, Scarcity, read_limits, version_of,
+};
 pub(crate) use self::enqueue::{Copy, holder_of_key, is_too_large, refused_row};
 pub(crate) use self::fleet::{CensusRow, NewerRow, WorkerRow};
 pub(crate) use self::interruption::{is_lost, is_read_only, mixes_up_statements};

@@ -156,11 +156,7 @@ impl<'r> FromRow<'r, PgRow> for HeldPause {
         let ends_in: Option<f64> = row.try_get("ends_in")?;
         Ok(Self {
             pause: Pause {
-                scope: match scope.as_str() {
-                    "queue" => Scope::Queue(name),
-                    "schedule" => Scope::Schedule(name),
-                    _ => Scope::TaskType(name),
-                },
+                scope: Scope::of(&scope, name),
                 since: row.try_get("since")?,
                 by: row.try_get("by")?,
                 reason: row.try_get("reason")?,

@@ -108,6 +108,9 @@ statements! {
         reserve,
         anywhere,
         claim,
+        claim_limited,
+        return_starts,
+        limits,
         put_off,
         listen,
         unlisten,
@@ -125,7 +128,7 @@ statements! {
         rescue_refused = rescue + shrink + refused,
     }
     lease { heartbeat, strays, expired, left }
-    fleet { register, unregister, census, newer, advance_ids }
+    fleet { register, unregister, census, newer, advance_ids, declare_limits, wake_one }
     history { count, prune, prune_keys }
     schedule {
         declare_schedules,
@@ -139,7 +142,7 @@ statements! {
         run_schedule,
         backfill_schedule,
     }
-    operate { result, pause, resume, pauses, running, schema_exists, schema_version, cancel_backend, cancel_leftover }
+    operate { result, pause, resume, pauses, running, put_limit, end_limit, all_limits, schema_exists, schema_version, cancel_backend, cancel_leftover }
     check { check_waiting, check_last, check_running, foreign_keys }
 }
 

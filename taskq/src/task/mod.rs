@@ -2,6 +2,7 @@
 
 pub(crate) mod declaration;
 pub(crate) mod expiry;
+pub(crate) mod limit;
 pub(crate) mod options;
 pub(crate) mod payload;
 mod range;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::expiry::{self, EXPIRES};
+use super::limit::{Concurrency, Rate};
 use super::range::{MAX_DELAY, refuse};
 use super::start::Start;
 use super::unique::{Unique, UniqueOptions};
@@ -43,6 +44,10 @@ pub struct TaskOptions {
     pub unique: Option<Unique>,
     /// For how long after it is due a task is worth starting; `None` for ever.
     pub expires: Option<Duration>,
+    /// How many of its tasks run at once over all workers, if that is limited.
+    pub concurrency: Option<Concurrency>,
+    /// How many of its tasks start in a time over all workers, if that is limited.
+    pub rate: Option<Rate>,
 }
 
 impl TaskOptions {
@@ -57,6 +62,8 @@ impl TaskOptions {
             keeps_result: false,
             unique: None,
             expires: None,
+            concurrency: None,
+            rate: None,
         }
     }
 
@@ -108,6 +115,18 @@ impl TaskOptions {
     /// another attempt, is not run: it goes to `taskq.dead` as `expired`.
     pub const fn expires(mut self, expires: Duration) -> Self {
         self.expires = Some(expires);
+        self
+    }
+
+    /// Sets how many tasks run at once over all workers.
+    pub const fn concurrency(mut self, concurrency: Concurrency) -> Self {
+        self.concurrency = Some(concurrency);
+        self
+    }
+
+    /// Sets how many tasks start in a time over all workers.
+    pub const fn rate(mut self, rate: Rate) -> Self {
+        self.rate = Some(rate);
         self
     }
 

@@ -10,6 +10,7 @@ use crate::attempt::state::States;
 use crate::error::error_text;
 use crate::error::{MissingState, WorkerError};
 use crate::task::declaration::{Delivery, Keep, Order, Registration};
+use crate::task::limit::{Concurrency, DeclaredBound, DeclaredLimit, Rate};
 use crate::task::options::name_problem;
 
 /// How unlike a known name a waiting one may be to be taken for a misspelling of it.
@@ -124,8 +125,47 @@ impl Registry {
             .map(|(_, it)| it)
     }
 
+    /// Returns the limits that the handlers declare.
+    pub(crate) fn limits(&self) -> Vec<DeclaredLimit> {
+        let own = self
+            .handlers
+            .iter()
+            .filter(|(name, it)| **name == it.task_type);
+        let limits = own.flat_map(|(_, it)| {
+            let limit = |fields, bound| DeclaredLimit {
+                name: it.task_type,
+                aliases: it.declaration.aliases,
+                fields,
+                bound,
+            };
+            let concurrency = it
+                .options
+                .concurrency
+                .map(|Concurrency { most, key }| limit(key, DeclaredBound::Concurrency { most }));
+            let rate = it.options.rate.map(
+                |Rate {
+                     most,
+                     time,
+                     burst,
+                     key,
+                 }| { limit(key, DeclaredBound::Rate { most, time, burst }) },
+            );
+            [concurrency, rate]
+        });
+        limits.flatten().collect()
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<&Registration> {
         self.handlers.get(name)
+    }
+
+    /// Returns all names of the type of this name, its own in front.
+    pub(crate) fn names_of(&self, name: &str) -> Vec<&'static str> {
+        let names = self.find(name).map(|it| {
+            let aliases = it.declaration.aliases.iter().copied();
+            std::iter::once(it.task_type).chain(aliases).collect()
+        });
+        names.unwrap_or_default()
     }
 
     /// Returns every name that a row may carry, aliases included.

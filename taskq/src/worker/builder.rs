@@ -166,7 +166,7 @@ impl WorkerBuilder {
         #[cfg(feature = "cron")]
         registry.schedules()?;
         require_connections(&self.pool, &settings, &registry)?;
-        require_tables(&self.pool, settings.schema).await?;
+        prepare_tables(&self.pool, settings.schema, &registry).await?;
         if cfg!(panic = "abort") {
             tracing::warn!(
                 "this program is compiled with `panic = \"abort\"`: a handler that panics ends the process and everything that runs in it, and its task is charged with a crash; remove that line from the profile in Cargo.toml"
@@ -257,17 +257,22 @@ fn linked_registrations() -> Vec<Registration> {
         .collect()
 }
 
-/// Requires a server that can be written to, and tables that this worker can work with. A worker goes on where
-/// its server becomes a standby later.
-async fn require_tables(pool: &PgPool, schema: Schema) -> Result<(), WorkerError> {
+/// Requires a server that can be written to, and tables that this worker can work with, and says how its handlers limit
+/// their task types, so that every worker keeps to it from now on. A worker goes on where its server becomes a standby
+/// later.
+async fn prepare_tables(
+    pool: &PgPool,
+    schema: Schema,
+    registry: &Registry,
+) -> Result<(), WorkerError> {
     let mut store = Store::keeping(pool.clone(), schema);
-    let mut answer = require_tables_once(&mut store, schema).await;
+    let mut answer = prepare_tables_once(&mut store, schema, registry).await;
     // Somebody may have spoiled a connection that lies in the pool, as by `set role`. It is closed with its first
     // error, and at last there is a new one.
     for _ in 0..pool.size() {
         match answer {
             Err(WorkerError::Database(sqlx::Error::Database(_))) => {
-                answer = require_tables_once(&mut store, schema).await;
+                answer = prepare_tables_once(&mut store, schema, registry).await;
             }
             _ => break,
         }
@@ -275,12 +280,19 @@ async fn require_tables(pool: &PgPool, schema: Schema) -> Result<(), WorkerError
     answer
 }
 
-async fn require_tables_once(store: &mut Store<'_>, schema: Schema) -> Result<(), WorkerError> {
+async fn prepare_tables_once(
+    store: &mut Store<'_>,
+    schema: Schema,
+    registry: &Registry,
+) -> Result<(), WorkerError> {
     if store.is_standby().await.map_err(WorkerError::Database)? {
         return Err(WorkerError::Standby);
     }
     migrate::require_version(store, schema).await?;
     foreign_keys::require_harmless(store).await?;
+    let (names, limits) = (registry.names(), registry.limits());
+    let declared = store.declare_limits(&names, &limits).await;
+    declared.map_err(WorkerError::Database)?;
     ids::advance(store).await;
     Ok(())
 }

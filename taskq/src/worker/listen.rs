@@ -20,9 +20,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::operators::{self, Message, Wake};
-use super::pauses;
 use super::shared::Core;
 use super::trouble::Said;
+use super::{limits, pauses};
 use crate::store::{self, knock};
 
 /// How long to wait before connecting anew after a failure.
@@ -48,6 +48,7 @@ pub(crate) async fn listen(
                 let Err(error) = result;
                 has_failed = true;
                 core.pauses.record_heard(false);
+                core.limits.record_heard(false);
                 if let Some(Said { error, again }) = core.trouble("listen", &error) {
                     tracing::warn!(error, "cannot listen for notifications; polling meanwhile{again}");
                 }
@@ -72,7 +73,7 @@ async fn listen_once(
     }
     let mut listener = PgListener::connect_with(&core.pool).await?;
     listener.listen_all([schema.name, &operators]).await?;
-    read_pauses(core, &mut listener).await?;
+    read(core, &mut listener).await?;
     let mut wake = Some(Wake::AllQueues);
     loop {
         if let Some(wake) = wake {
@@ -92,35 +93,64 @@ async fn listen_once(
                     core.schedules.record_changed();
                     None
                 }
+                Some(Message::Limits) => {
+                    read_limits(core, &mut listener).await?;
+                    limits::have_changed(core);
+                    Some(Wake::Limits)
+                }
+                Some(Message::Wake { worker, queue }) => {
+                    (worker == core.worker_id).then_some(Wake::Limited(queue))
+                }
                 None => None,
             },
             Ok(Ok(None)) => {
                 tracing::debug!("listener reconnected; scanning all queues");
-                read_pauses(core, &mut listener).await?;
+                read(core, &mut listener).await?;
                 Some(Wake::AllQueues)
             }
             Ok(Err(error)) => return Err(error),
             Err(_) => {
-                let have_changed = read_pauses(core, &mut listener).await?;
+                let have_changed = read(core, &mut listener).await?;
                 have_changed.then_some(Wake::AllQueues)
             }
         };
     }
 }
 
+/// Reads what is paused and what is limited. Returns whether that has changed. Fails if the connection does not answer.
+async fn read(core: &Core, listener: &mut PgListener) -> Result<bool, sqlx::Error> {
+    let limits_have = read_limits(core, listener).await?;
+    let pauses_have = read_pauses(core, listener).await?;
+    Ok(limits_have || pauses_have)
+}
+
+async fn read_limits(core: &Core, listener: &mut PgListener) -> Result<bool, sqlx::Error> {
+    let reading = core.limits.begin_reading();
+    let scopes = in_time(store::read_limits(listener, core.settings.schema)).await?;
+    let have_changed = limits::record(core, reading, scopes);
+    core.limits.record_heard(true);
+    Ok(have_changed)
+}
+
 /// Reads what is paused. Returns whether that has changed. Fails if the connection does not answer.
 async fn read_pauses(core: &Core, listener: &mut PgListener) -> Result<bool, sqlx::Error> {
     let reading = core.pauses.begin_reading();
-    let held = store::read_pauses(listener, core.settings.schema);
-    let Ok(held) = timeout(ANSWER_LIMIT, held).await else {
-        return Err(sqlx::Error::Io(io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("the connection that listens did not answer within {ANSWER_LIMIT:?}"),
-        )));
-    };
-    let have_changed = pauses::record(core, reading, held?);
+    let held = in_time(store::read_pauses(listener, core.settings.schema)).await?;
+    let have_changed = pauses::record(core, reading, held);
     core.pauses.record_heard(true);
     Ok(have_changed)
+}
+
+async fn in_time<T>(
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    match timeout(ANSWER_LIMIT, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(sqlx::Error::Io(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("the connection that listens did not answer within {ANSWER_LIMIT:?}"),
+        ))),
+    }
 }
 
 fn route(core: &Core, notification: &PgNotification, operators: &str) -> Option<Message> {

@@ -7,11 +7,13 @@ mod counters;
 #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "tests drain"))]
 mod drain;
 mod held;
+mod limits;
 mod listen;
 mod operators;
 mod outcomes;
 mod pauses;
 mod places;
+mod release;
 mod run;
 #[cfg(feature = "cron")]
 mod schedules;

@@ -7,6 +7,8 @@
 //! select pg_notify('taskq.operator', 'scan mail');
 //! ```
 
+use uuid::Uuid;
+
 /// Which queues to scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wake {
@@ -15,6 +17,10 @@ pub(crate) enum Wake {
     /// Its tasks may stand anywhere in its lanes.
     WholeQueue(String),
     AllQueues,
+    /// Something limited may have ended there.
+    Limited(String),
+    /// Limits have changed.
+    Limits,
 }
 
 /// Something that an operator says.
@@ -27,6 +33,11 @@ pub(crate) enum Message {
     Pauses,
     /// `schedules`: find out when the next one ticks. A trigger on the table of schedules says it.
     Schedules,
+    /// `limits`: read what is limited. A trigger on the table of limits says it.
+    Limits,
+    /// `wake <worker> <queue>`: claim from a queue, if it is said to this worker. A worker says it that has let a limited
+    /// task go and cannot claim the next.
+    Wake { worker: Uuid, queue: String },
 }
 
 /// Takes in what an operator said.
@@ -51,6 +62,13 @@ impl Message {
             "scan" => Some(Self::Scan(object.map_or(Wake::AllQueues, Wake::WholeQueue))),
             "pauses" => Some(Self::Pauses),
             "schedules" => Some(Self::Schedules),
+            "limits" => Some(Self::Limits),
+            "wake" => {
+                let object = object?;
+                let (worker, queue) = object.split_once(' ')?;
+                let (worker, queue) = (worker.parse().ok()?, queue.to_owned());
+                Some(Self::Wake { worker, queue })
+            }
             _ => None,
         }
     }

@@ -13,13 +13,13 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::claim::{Claimer, NewSlots, hand_back};
+use super::claim::{Claimer, NewSlots};
 use super::held::heartbeat;
 use super::listen;
 use super::operators::Wake;
 use super::shared::Core;
 use super::shutdown::StopNow;
-use super::{outcomes, slot, upkeep};
+use super::{outcomes, release, slot, upkeep};
 use crate::attempt::panics;
 use crate::attempt::verdict::Settlement;
 use crate::error::WorkerError;
@@ -126,6 +126,7 @@ impl Parts {
             let listen = listen::listen(core.clone(), wakes.clone(), done.clone());
             spawn(&mut services, listen);
         }
+        spawn(&mut services, release::release(core.clone(), done.clone()));
         let write = outcomes::write(core.clone(), outcomes, give_up.clone());
         spawn(&mut writer, write);
         Self {
@@ -201,9 +202,7 @@ async fn work(
             log_failure(ended);
         }
     }
-    for buffer in &core.buffers {
-        hand_back(buffer.close(), &outcomes).await;
-    }
+    claimer.hand_back_all().await;
 }
 
 /// Claims tasks, and returns the slots to open for them; `None` once the stop begins.

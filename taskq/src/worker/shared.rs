@@ -23,7 +23,7 @@ use super::slot::habits::KnownHabits;
 use super::slot::returns::Returns;
 use super::trouble::{Said, Troubles};
 use crate::attempt::state::States;
-use crate::lane::{Brakes, Pauses};
+use crate::lane::{Brakes, Limits, Pauses};
 use crate::store::{FreshSession, Store, WorkerRow};
 use crate::task::registry::Registry;
 
@@ -64,6 +64,8 @@ pub(crate) struct Core {
     pub(crate) schedules: Schedules,
     /// What is paused, as far as this worker knows.
     pub(crate) pauses: Pauses,
+    /// What is limited, as far as this worker knows.
+    pub(crate) limits: Limits,
     fresh_session: OnceCell<FreshSession>,
     /// For rescues, and for cancelling queries on other connections: neither waits for claims,
     /// heartbeats or outcomes.
@@ -107,6 +109,7 @@ impl Core {
             #[cfg(feature = "cron")]
             schedules: Schedules::default(),
             pauses: Pauses::default(),
+            limits: Limits::default(),
             fresh_session: OnceCell::new(),
             pool,
             settings,

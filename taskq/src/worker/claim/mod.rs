@@ -6,6 +6,7 @@
 
 pub(crate) mod buffer;
 mod idle;
+mod limited;
 mod pace;
 mod prefetch;
 mod queue;
@@ -23,9 +24,9 @@ use self::queue::Queue;
 use super::drain;
 use super::held::strays::{self, Looks};
 use super::operators::Wake;
-use super::pauses;
 use super::shared::{Core, sleep_until_some};
 use super::trouble::Said;
+use super::{limits, pauses};
 use crate::attempt::verdict::{Settlement, Verdict};
 use crate::lane::suspects::Claimable;
 use crate::lane::{Ageing, Reach};
@@ -89,6 +90,8 @@ impl Claimer {
         while !self.core.stop.gently.is_cancelled() {
             self.hand_back_stale().await;
             self.hand_back_paused().await;
+            self.hand_back_limited().await;
+            self.open_limited();
             self.hand_back_strays().await;
             let Some(queue) = self.take_turn() else {
                 self.wait().await;
@@ -106,23 +109,32 @@ impl Claimer {
         None
     }
 
-    async fn hand_back_stale(&self) {
-        for buffer in &self.core.buffers {
-            if buffer.has_stale() {
-                hand_back(buffer.take_stale(), &self.outcomes).await;
+    async fn hand_back_stale(&mut self) {
+        for at in 0..self.core.buffers.len() {
+            if self.core.buffers[at].has_stale() {
+                let stale = self.core.buffers[at].take_stale();
+                self.hand_back(stale).await;
             }
         }
     }
 
+    /// Hands back all that has not started, when the worker stops.
+    pub(crate) async fn hand_back_all(&mut self) {
+        let waiting = self.core.buffers.iter().flat_map(Buffer::close);
+        let waiting: Vec<_> = waiting.collect();
+        self.hand_back(waiting).await;
+    }
+
     /// Hands back what was claimed before it was paused, and has not started.
-    async fn hand_back_paused(&self) {
+    async fn hand_back_paused(&mut self) {
         if !self.core.pauses.take_begun() {
             return;
         }
         let now = Instant::now();
-        for (buffer, queue) in self.core.buffers.iter().zip(&self.core.queue_names) {
+        for at in 0..self.core.buffers.len() {
+            let (buffer, queue) = (&self.core.buffers[at], &self.core.queue_names[at]);
             let paused = buffer.take_of(|task_type| self.core.pauses.hold(queue, task_type, now));
-            hand_back(paused, &self.outcomes).await;
+            self.hand_back(paused).await;
         }
     }
 
@@ -183,6 +195,7 @@ impl Claimer {
         tokio::select! {
             () = self.core.stop.gently.cancelled() => {}
             () = self.core.room.notified() => {}
+            () = self.core.held.limited_left() => {}
             Some(wake) = self.wakes.recv() => self.record_wake(&wake),
             () = sleep_until_some(next_end) => {}
             () = sleep_until_some(self.looks.next()) => {}
@@ -202,6 +215,14 @@ impl Claimer {
                     }
                 }
             }
+            Wake::Limited(name) => {
+                let named = self.queues.iter_mut().filter(|queue| queue.name == *name);
+                named.for_each(|queue| queue.open_limited(true));
+            }
+            Wake::Limits => self
+                .queues
+                .iter_mut()
+                .for_each(|queue| queue.open_limited(true)),
             Wake::AllQueues => {
                 for queue in &mut self.queues {
                     queue.pace.allow_scan_from_heads();
@@ -238,6 +259,7 @@ impl Claimer {
         if let Some(reach) = self.queues[at].next_scan() {
             self.scan(at, reach).await?;
         }
+        self.queues[at].open_limited(false);
         self.queues[at].close_braked(&self.core.brakes);
         self.queues[at].close_paused(&self.core.pauses);
         let claimable = self.next_claimable(at);
@@ -270,6 +292,9 @@ impl Claimer {
         let must_be_read = self.core.pauses.must_be_read(Instant::now());
         if must_be_read && pauses::read(&self.core, &mut self.store).await? {
             self.record_wake(&Wake::AllQueues);
+        }
+        if self.core.limits.must_be_read(Instant::now()) {
+            limits::read(&self.core, &mut self.store).await?;
         }
         let queue = &mut self.queues[at];
         let (name, known, worker_id) = (&queue.name, &self.known, self.core.worker_id);
@@ -309,6 +334,21 @@ impl Claimer {
         }
     }
 
+    /// Gives tasks back that have not started.
+    async fn hand_back(&mut self, tasks: Vec<ClaimedTask>) {
+        self.return_starts(&tasks).await;
+        for task in tasks {
+            let settlement = Settlement {
+                lease_id: task.lease_id,
+                task_id: task.task_id,
+                verdict: Verdict::HandBack,
+                keep: false,
+            };
+            // The receiver is there for as long as the worker runs.
+            let _ = self.outcomes.send(settlement).await;
+        }
+    }
+
     /// Nothing is due: registers as a waiting listener, or pauses.
     async fn idle(&mut self, at: usize) -> Result<(), Error> {
         if let Some(drain) = &self.core.settings.drain {
@@ -333,19 +373,5 @@ impl Claimer {
             }
         }
         Ok(())
-    }
-}
-
-/// Gives tasks back that have not started.
-pub(crate) async fn hand_back(tasks: Vec<ClaimedTask>, outcomes: &mpsc::Sender<Settlement>) {
-    for task in tasks {
-        let settlement = Settlement {
-            lease_id: task.lease_id,
-            task_id: task.task_id,
-            verdict: Verdict::HandBack,
-            keep: false,
-        };
-        // The receiver is there for as long as the worker runs.
-        let _ = outcomes.send(settlement).await;
     }
 }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use super::idle::{Idle, LONGEST_WITH_SUSPECTS};
 use super::pace::Pace;
 use crate::lane::suspects::Claimable;
-use crate::lane::{Ageing, Brakes, DueLanes, LaneHead, Pauses, Reach, RefusedLanes, Share};
+use crate::lane::{
+    Ageing, Brakes, DueLanes, LaneHead, LimitedEnd, Pauses, Reach, RefusedLanes, Share,
+};
 use crate::store::ClaimedTask;
 
 /// One queue, as its worker sees it.
@@ -112,6 +114,25 @@ impl Queue {
     pub(super) fn keep_braked_out(&mut self, brakes: &Brakes, shares: &mut Vec<Share>) {
         let next_probe = brakes.narrow(shares, Instant::now());
         self.next_probe = self.next_probe.into_iter().chain(next_probe).min();
+    }
+
+    /// Has claims made again from limited lanes that were full, because something has ended or because it is time.
+    pub(super) fn open_limited(&mut self, has_ended: bool) {
+        let now = Instant::now();
+        self.lanes.open_limited(has_ended, now);
+        if has_ended {
+            self.idle.record_notified();
+        }
+    }
+
+    /// Records what a claim from a limited lane brought and told.
+    pub(super) fn record_limited(&mut self, share: &Share, tasks: &[ClaimedTask], end: LimitedEnd) {
+        let last = tasks.iter().map(ClaimedTask::place).max();
+        self.lanes
+            .record_limited(share, tasks.len(), last, end, Instant::now());
+        self.refused.record_claimed(std::slice::from_ref(share));
+        let bytes = tasks.iter().map(ClaimedTask::size).sum();
+        self.pace.record_claimed(tasks.len(), bytes);
     }
 
     pub(super) fn record_turn(&mut self, claimable: Claimable) {

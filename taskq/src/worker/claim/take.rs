@@ -40,6 +40,10 @@ impl Claimer {
         let mut shares = queue.lanes.divide(claimable, limit);
         queue.refused.narrow(&mut shares);
         queue.keep_braked_out(&self.core.brakes, &mut shares);
+        if let Some(limited) = self.keep_one_kind(at, &mut shares) {
+            return self.claim_limited(at, &limited).await;
+        }
+        let queue = &mut self.queues[at];
         if shares.is_empty() {
             return Ok(Vec::new());
         }
@@ -87,7 +91,12 @@ impl Claimer {
     }
 
     /// Finds the task that Postgres does not let a claim take, by claims of less and less, and puts it off.
-    async fn pass_over(&mut self, at: usize, shares: &[Share], error: Error) -> Result<(), Error> {
+    pub(super) async fn pass_over(
+        &mut self,
+        at: usize,
+        shares: &[Share],
+        error: Error,
+    ) -> Result<(), Error> {
         if !Refusal::of(&error).is_some_and(|refusal| refusal.is_about_a_row()) {
             return Err(error);
         }
@@ -187,11 +196,11 @@ fn sort(tasks: &mut [ClaimedTask], shares: &[Share]) {
 }
 
 /// Adds claimed leases to those that this worker holds, and returns their tasks.
-fn hold(core: &Core, leases: Vec<ClaimedLease>, claimed: Instant) -> Vec<ClaimedTask> {
+pub(super) fn hold(core: &Core, leases: Vec<ClaimedLease>, claimed: Instant) -> Vec<ClaimedTask> {
     let mut tasks = Vec::with_capacity(leases.iter().map(|lease| lease.tasks.len()).sum());
     for lease in leases {
         core.held
-            .record_claimed(lease.lease_id, lease.tasks.len(), claimed);
+            .record_claimed(lease.lease_id, lease.tasks.len(), lease.scarcity, claimed);
         tasks.extend(lease.tasks);
     }
     tasks

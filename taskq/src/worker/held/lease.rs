@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::store::Scarcity;
+
 #[derive(Debug)]
 pub(super) struct HeldLease {
     /// Tasks that have not left the lease yet.
@@ -10,15 +12,18 @@ pub(super) struct HeldLease {
     pub(super) extended: Instant,
     /// Its row is being written to: a heartbeat would wait for that.
     pub(super) settling: bool,
+    /// Whether others may wait for its tasks to end.
+    pub(super) scarcity: Scarcity,
 }
 
 impl HeldLease {
     /// A lease on `remaining` tasks, claimed by a call made at `claimed`.
-    pub(super) fn new(remaining: usize, claimed: Instant) -> Self {
+    pub(super) fn new(remaining: usize, scarcity: Scarcity, claimed: Instant) -> Self {
         Self {
             remaining,
             extended: claimed,
             settling: false,
+            scarcity,
         }
     }
 

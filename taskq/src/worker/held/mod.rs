@@ -9,13 +9,16 @@ mod lease;
 pub(crate) mod strays;
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::lease::HeldLease;
+use crate::store::Scarcity;
 
 /// How long a task runs that is remembered for a while after it ended.
 const LONG: Duration = Duration::from_secs(1);
@@ -29,6 +32,12 @@ pub(crate) struct Held {
     /// How long a lease lasts after its last extension.
     duration: Duration,
     table: Mutex<Table>,
+    /// Whether limited tasks have left their leases.
+    limited_have_left: AtomicBool,
+    /// Tells the claimer that they have.
+    left: Notify,
+    /// Tells it where others may have to be told.
+    left_for_others: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -64,12 +73,21 @@ impl Held {
         Self {
             duration: lease,
             table: Mutex::default(),
+            limited_have_left: AtomicBool::new(false),
+            left: Notify::new(),
+            left_for_others: Notify::new(),
         }
     }
 
     /// Records a lease on `remaining` tasks, claimed by a call made at `claimed`.
-    pub(crate) fn record_claimed(&self, lease_id: Uuid, remaining: usize, claimed: Instant) {
-        let lease = HeldLease::new(remaining, claimed);
+    pub(crate) fn record_claimed(
+        &self,
+        lease_id: Uuid,
+        remaining: usize,
+        scarcity: Scarcity,
+        claimed: Instant,
+    ) {
+        let lease = HeldLease::new(remaining, scarcity, claimed);
         self.lock().leases.insert(lease_id, lease);
     }
 
@@ -147,11 +165,49 @@ impl Held {
     /// Records that `count` tasks have left a lease, and lets go of it with the last of them.
     pub(crate) fn record_settled(&self, lease_id: Uuid, count: usize) {
         let leases = &mut self.lock().leases;
-        if let Some(lease) = leases.get_mut(&lease_id)
-            && !lease.record_settled(count)
-        {
+        let Some(lease) = leases.get_mut(&lease_id) else {
+            return;
+        };
+        if lease.scarcity != Scarcity::Free {
+            self.limited_have_left.store(true, Ordering::Relaxed);
+            self.left.notify_one();
+            self.left_for_others.notify_one();
+        }
+        if !lease.record_settled(count) {
             leases.remove(&lease_id);
         }
+    }
+
+    /// Waits until limited tasks have left their leases.
+    pub(crate) async fn limited_left(&self) {
+        self.left.notified().await;
+    }
+
+    /// Waits until limited tasks have left their leases: for one waiter besides that of [`Self::limited_left`].
+    pub(crate) async fn limited_left_for_others(&self) {
+        self.left_for_others.notified().await;
+    }
+
+    /// Tells whether limited tasks have left their leases since this was asked last.
+    pub(crate) fn take_limited_left(&self) -> bool {
+        self.limited_have_left.load(Ordering::Relaxed)
+            && self.limited_have_left.swap(false, Ordering::Relaxed)
+    }
+
+    /// Tells whether limits bind the tasks of a lease.
+    pub(crate) fn is_limited(&self, lease_id: Uuid) -> bool {
+        let table = self.lock();
+        let lease = table.leases.get(&lease_id);
+        lease.is_some_and(|lease| lease.scarcity != Scarcity::Free)
+    }
+
+    /// Tells whether others may wait for the tasks of a lease to end.
+    pub(crate) fn is_waited_for(&self, lease_id: Uuid) -> bool {
+        let table = self.lock();
+        table
+            .leases
+            .get(&lease_id)
+            .is_some_and(|lease| lease.scarcity == Scarcity::Scarce)
     }
 
     /// Returns the leases that a heartbeat must extend.
@@ -253,7 +309,7 @@ mod tests {
     /// Claims a lease of `remaining` tasks that long ago, and starts one of them.
     fn started(held: &Held, remaining: usize, claimed: Instant) -> (Uuid, CancellationToken) {
         let (lease_id, token) = (Uuid::new_v4(), CancellationToken::new());
-        held.record_claimed(lease_id, remaining, claimed);
+        held.record_claimed(lease_id, remaining, Scarcity::Free, claimed);
         let place = held.record_started(lease_id, 1, "task", &token);
         // For as long as the test needs it.
         std::mem::forget(place.expect("the lease is held"));
@@ -293,7 +349,7 @@ mod tests {
     fn a_task_runs_until_its_place_is_free() {
         let held = Held::new(LEASE);
         let (lease_id, token) = (Uuid::new_v4(), CancellationToken::new());
-        held.record_claimed(lease_id, 2, Instant::now());
+        held.record_claimed(lease_id, 2, Scarcity::Free, Instant::now());
         let first = held.record_started(lease_id, 1, "first", &token);
         let second = held.record_started(lease_id, 2, "second", &token);
         let types = || {

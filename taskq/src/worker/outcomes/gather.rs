@@ -59,18 +59,19 @@ impl Gathered {
     }
 
     /// Takes what need not wait any longer; everything, if it is `late`. `remaining` knows how many tasks
-    /// have not left a lease, if it is still held.
+    /// have not left a lease, if it is still held; nobody may wait for the tasks of one that `is_waited_for`.
     pub(crate) fn take_ready(
         &mut self,
         late: bool,
         remaining: impl Fn(Uuid) -> Option<usize>,
+        is_waited_for: impl Fn(Uuid) -> bool,
     ) -> Ready {
         let mut ready = Ready::default();
         self.by_lease.retain(|lease_id, tasks| {
             let all_complete = tasks.iter().all(|task| task.verdict.is_completion());
             let remaining = remaining(*lease_id);
             let is_whole = remaining == Some(tasks.len());
-            if all_complete && !is_whole && !late {
+            if all_complete && !is_whole && !late && !is_waited_for(*lease_id) {
                 return true;
             }
             let keeps_some = tasks.iter().any(|task| task.keep);
@@ -121,7 +122,7 @@ mod tests {
     fn a_lease_that_is_whole_is_written_at_once() {
         let lease_id = Uuid::new_v4();
         let mut gathered = gathered(lease_id, &[Verdict::Complete, Verdict::Complete]);
-        let ready = gathered.take_ready(false, |_| Some(2));
+        let ready = gathered.take_ready(false, |_| Some(2), |_| false);
         assert_eq!(ready.whole.len(), 1);
         assert!(gathered.is_empty() && gathered.deadline().is_none());
     }
@@ -130,9 +131,9 @@ mod tests {
     fn a_part_of_a_lease_waits_for_the_rest_and_then_goes_alone() {
         let lease_id = Uuid::new_v4();
         let mut gathered = gathered(lease_id, &[Verdict::Complete]);
-        let early = gathered.take_ready(false, |_| Some(2));
+        let early = gathered.take_ready(false, |_| Some(2), |_| false);
         assert!(early.parts.is_empty() && gathered.deadline().is_some());
-        let late = gathered.take_ready(true, |_| Some(2));
+        let late = gathered.take_ready(true, |_| Some(2), |_| false);
         assert_eq!((late.parts.len(), late.parts[0].remaining), (1, 2));
     }
 
@@ -140,7 +141,7 @@ mod tests {
     fn one_task_that_did_not_complete_has_its_lease_written_task_by_task() {
         let lease_id = Uuid::new_v4();
         let mut gathered = gathered(lease_id, &[Verdict::Complete, Verdict::HandBack]);
-        let ready = gathered.take_ready(false, |_| Some(3));
+        let ready = gathered.take_ready(false, |_| Some(3), |_| false);
         assert_eq!(ready.single.len(), 2);
     }
 
@@ -148,6 +149,9 @@ mod tests {
     fn outcomes_of_a_lease_that_was_lost_are_left_to_the_fence() {
         let lease_id = Uuid::new_v4();
         let mut gathered = gathered(lease_id, &[Verdict::Complete]);
-        assert_eq!(gathered.take_ready(true, |_| None).single.len(), 1);
+        assert_eq!(
+            gathered.take_ready(true, |_| None, |_| false).single.len(),
+            1
+        );
     }
 }

@@ -100,7 +100,11 @@ impl Writer {
 
     async fn write_ready(&mut self, gathered: &mut Gathered, late: bool) {
         let held = &self.core.held;
-        let mut ready = gathered.take_ready(late, |lease_id| held.remaining(lease_id));
+        let mut ready = gathered.take_ready(
+            late,
+            |lease_id| held.remaining(lease_id),
+            |lease_id| held.is_waited_for(lease_id),
+        );
         for (leases, extent) in [(ready.whole, Extent::Whole), (ready.parts, Extent::Part)] {
             if !leases.is_empty() {
                 ready.single.extend(self.complete(leases, extent).await);

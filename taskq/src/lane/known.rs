@@ -1,0 +1,103 @@
+//! One lane as a worker knows it: whether something of it is due, how far it has claimed, from where to look.
+
+use std::time::{Duration, Instant};
+
+use super::cursor::Cursor;
+use super::limit::Turn;
+use super::mark::Mark;
+use super::{Lane, LaneHead, Place};
+
+/// A lane that held something at some time.
+#[derive(Debug)]
+pub(super) struct KnownLane {
+    pub(super) lane: Lane,
+    /// Whether its first task was due at the last scan, and the lane was not exhausted since.
+    pub(super) is_due: bool,
+    /// When its first task is due, if it was not at the last scan.
+    pub(super) due_later: Option<Instant>,
+    pub(super) cursor: Cursor,
+    /// From where a scan may look. Suspects have none: they are few, and wait for nobody's scan from the heads.
+    pub(super) mark: Option<Mark>,
+    /// How far the lane was reserved when this worker began to claim at its head.
+    pub(super) frontier: Option<Place>,
+    /// Whether other workers claimed from it at the last scan.
+    pub(super) is_shared: bool,
+    /// Whether chance decides what is claimed of it.
+    pub(super) is_by_chance: bool,
+    /// Its first task at the last scan.
+    pub(super) first: Option<Place>,
+    /// For how long that task had been due.
+    pub(super) waited: Duration,
+    /// When the last scan ended.
+    pub(super) scanned: Instant,
+    /// How many claims in a row have brought nothing of it while that was its first task.
+    pub(super) empty_claims: u32,
+    /// How it is claimed where it is limited.
+    pub(super) turn: Turn,
+}
+
+impl KnownLane {
+    pub(super) fn new(head: LaneHead, is_by_chance: bool, now: Instant) -> Self {
+        let cleared = head.cleared();
+        let mut known = Self {
+            is_due: false,
+            due_later: None,
+            cursor: Cursor::at(head.first.unwrap_or(cleared)),
+            mark: (!head.lane.holds_suspects()).then(|| Mark::new(now, cleared)),
+            frontier: head.frontier,
+            is_shared: head.is_shared,
+            is_by_chance,
+            first: None,
+            waited: head.waited(),
+            scanned: now,
+            empty_claims: 0,
+            turn: Turn::default(),
+            lane: head.lane,
+        };
+        known.record_due(head.first, head.due_in, now);
+        known
+    }
+
+    /// Returns for how long its first task has been due.
+    pub(super) fn waited(&self, now: Instant) -> Duration {
+        self.waited + now.saturating_duration_since(self.scanned)
+    }
+
+    /// Returns the place behind which a scan is to look: that of its mark, unless claims went back before it.
+    pub(super) fn looked_into_from(&self) -> Option<Place> {
+        let mark = self.mark?.place();
+        Some(match self.is_due {
+            true => mark.min(self.cursor.place()),
+            false => mark,
+        })
+    }
+
+    pub(super) fn record_scan(&mut self, head: &LaneHead, now: Instant) {
+        if let Some(mark) = &mut self.mark {
+            mark.record(now, head.cleared());
+        }
+        self.is_shared = head.is_shared;
+        (self.waited, self.scanned) = (head.waited(), now);
+        self.record_due(head.first, head.due_in, now);
+        if let Some(first) = head.due()
+            && self.cursor.record_scan(first)
+        {
+            self.frontier = head.frontier;
+        }
+    }
+
+    pub(super) fn record_due(&mut self, first: Option<Place>, due_in: Duration, now: Instant) {
+        if self.first != first {
+            self.first = first;
+            self.empty_claims = 0;
+        }
+        self.is_due = first.is_some() && due_in.is_zero();
+        let is_later = first.is_some() && !due_in.is_zero();
+        self.due_later = is_later.then(|| now + due_in);
+    }
+
+    pub(super) fn record_empty(&mut self) {
+        self.is_due = false;
+        self.due_later = None;
+    }
+}

@@ -1,0 +1,214 @@
+//! Limits: which lanes of a queue are claimed within bounds.
+//!
+//! Limits stand in a table, and the claim of a limited lane reads them. What a worker knows of them besides is which
+//! queues and task types have any: their lanes are claimed by a statement of its own. A worker that does not know of a
+//! limit yet claims without regard to it for a moment, and what it has claimed so is counted.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Scope;
+
+/// How old what a worker knows may be before a scan, where it does not hear of changes.
+const UNHEARD_FOR: Duration = Duration::from_millis(500);
+
+/// How soon a claim is made again of a lane from which somebody else claims just now.
+const BUSY_FOR: Duration = Duration::from_millis(5);
+
+/// What a worker knows of limits.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    known: Mutex<Known>,
+    /// Whether there are any.
+    has_some: AtomicBool,
+    /// Whether a listener reads them again as soon as they change.
+    are_heard: AtomicBool,
+    /// Whether tasks that wait for a slot may be beyond them.
+    have_changed: AtomicBool,
+    readings: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Which reading it is from, by its number, and when that ended.
+    reading: u64,
+    read_at: Option<Instant>,
+    scopes: HashSet<Scope>,
+}
+
+/// What a claim of a limited lane tells besides its tasks.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct LimitedEnd {
+    /// The last key that was looked at, as JSON.
+    pub(crate) last_key: Option<String>,
+    /// Whether the lane has no further key.
+    pub(crate) is_end: bool,
+    /// Whether somebody else claims from it just now, or there is no slot for a task.
+    pub(crate) is_busy: bool,
+    /// How long until something of it may start by its rates.
+    pub(crate) opens_in: Option<Duration>,
+}
+
+/// How a limited lane is claimed: behind which key to go on, and since when nothing of it may start.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    from_key: Option<String>,
+    /// Nothing may start until something of it ends…
+    is_full: bool,
+    /// … or until then.
+    opens: Option<Instant>,
+}
+
+impl Limits {
+    pub(crate) fn has_some(&self) -> bool {
+        self.has_some.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether they are to be read before a scan: now and then where no listener does it.
+    pub(crate) fn must_be_read(&self, now: Instant) -> bool {
+        let are_heard = self.are_heard.load(Ordering::Relaxed);
+        let is_old = |at: Instant| now.saturating_duration_since(at) >= UNHEARD_FOR;
+        !are_heard && self.lock().read_at.is_none_or(is_old)
+    }
+
+    pub(crate) fn record_heard(&self, are_heard: bool) {
+        self.are_heard.store(are_heard, Ordering::Relaxed);
+    }
+
+    /// Returns the number of a reading that begins now.
+    pub(crate) fn begin_reading(&self) -> u64 {
+        self.readings.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Records which queues and task types a reading found that ended now, unless one that began later was faster.
+    /// Returns whether that is new.
+    pub(crate) fn record(&self, reading: u64, scopes: Vec<Scope>, now: Instant) -> bool {
+        let mut known = self.lock();
+        if reading <= known.reading {
+            return false;
+        }
+        let scopes: HashSet<Scope> = scopes.into_iter().collect();
+        let is_new = known.scopes != scopes;
+        *known = Known {
+            reading,
+            read_at: Some(now),
+            scopes,
+        };
+        self.has_some
+            .store(!known.scopes.is_empty(), Ordering::Relaxed);
+        is_new
+    }
+
+    /// Has tasks handed back that are limited and have not started: a limit may be lower now.
+    pub(crate) fn record_changed(&self) {
+        self.have_changed.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells whether limits have changed since this was asked last.
+    pub(crate) fn take_changed(&self) -> bool {
+        self.have_changed.load(Ordering::Relaxed)
+            && self.have_changed.swap(false, Ordering::Relaxed)
+    }
+
+    /// Tells whether tasks of this type in this queue are limited. The type's own name comes first of its names.
+    pub(crate) fn bind(&self, queue: &str, task_type: &str) -> bool {
+        self.has_some() && (self.lock().scopes.iter()).any(|scope| scope.includes(queue, task_type))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn {
+    /// Returns behind which key a claim goes on, as JSON.
+    pub(super) fn passed_key(&self) -> Option<&str> {
+        self.from_key.as_deref()
+    }
+
+    /// Records what a claim told, and whether it brought less than was asked for. Returns whether the lane is closed now.
+    pub(super) fn record(&mut self, end: LimitedEnd, is_short: bool, now: Instant) -> bool {
+        let was_whole = self.from_key.is_none() && end.is_end;
+        self.from_key = match end.is_end {
+            true => None,
+            false => end.last_key,
+        };
+        self.is_full = is_short && was_whole && !end.is_busy;
+        self.opens = match (is_short, end.is_busy) {
+            (true, true) => Some(now + BUSY_FOR),
+            (true, false) if self.is_full => end.opens_in.map(|opens_in| now + opens_in),
+            _ => None,
+        };
+        self.is_full || self.opens.is_some()
+    }
+
+    /// Tells whether the lane is closed, and opens now: because something has ended, or because it is time.
+    pub(super) fn open(&mut self, has_ended: bool, now: Instant) -> bool {
+        let opens = self.is_full && has_ended || self.opens.is_some_and(|opens| opens <= now);
+        if opens {
+            self.is_full = false;
+            self.opens = None;
+        }
+        opens
+    }
+
+    /// Returns when the lane opens by itself.
+    pub(super) fn opens(&self) -> Option<Instant> {
+        self.opens
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(last_key: Option<&str>, is_end: bool) -> LimitedEnd {
+        LimitedEnd {
+            last_key: last_key.map(str::to_owned),
+            is_end,
+            ..LimitedEnd::default()
+        }
+    }
+
+    #[test]
+    fn a_lane_is_full_when_a_pass_over_all_its_keys_brings_nothing() {
+        let now = Instant::now();
+        let mut turn = Turn::default();
+        assert!(!turn.record(end(Some("500"), false), true, now));
+        assert_eq!(turn.passed_key(), Some("500"));
+        assert!(
+            !turn.record(end(Some("700"), true), true, now),
+            "the first keys had no turn in this pass"
+        );
+        assert_eq!(turn.passed_key(), None);
+        assert!(turn.record(end(Some("700"), true), true, now));
+        assert!(!turn.open(false, now) && turn.open(true, now) && !turn.open(true, now));
+    }
+
+    #[test]
+    fn a_lane_from_which_others_claim_is_tried_again_soon() {
+        let now = Instant::now();
+        let mut turn = Turn::default();
+        let busy = LimitedEnd {
+            is_busy: true,
+            ..end(None, true)
+        };
+        assert!(turn.record(busy, true, now));
+        assert!(!turn.open(false, now) && turn.open(false, now + BUSY_FOR));
+    }
+
+    #[test]
+    fn a_rate_opens_a_lane_by_itself() {
+        let now = Instant::now();
+        let mut turn = Turn::default();
+        let later = LimitedEnd {
+            opens_in: Some(Duration::from_secs(2)),
+            ..end(None, true)
+        };
+        assert!(turn.record(later, true, now));
+        assert_eq!(turn.opens(), Some(now + Duration::from_secs(2)));
+        assert!(!turn.open(false, now) && turn.open(false, now + Duration::from_secs(2)));
+    }
+}

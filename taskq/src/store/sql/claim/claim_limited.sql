@@ -1,0 +1,31 @@
+-- Claims due tasks of one lane whose queue or task type is limited: no more than the room that its limits leave.
+-- $1 worker_id; $2 lease duration in seconds; $3 queue
+-- $4 the names of the task type, first the one by which it is limited
+-- $5 task type, $6 payload version, $7 crashes, $8 priority: the lane
+-- $9 the most tasks to take, $10 how many of them would start at once
+-- $11 begins behind this key (null: at the first); $12 and $13 the lane's cursor (run_at, task_id), for one without keys
+-- $14 whether each task has a lease of its own
+-- Index task_key: a probe for each of some hundred keys, and the rows taken; task_lane for a lane without keys;
+-- lease_limited_type: the leases of each key. Locks: advisory ones of the scopes that bound the lane, where nobody has
+-- them; then the rows taken, and new rows. The commit waits for the disk: a claim that was forgotten would let its
+-- tasks run beside their successors.
+select
+    lease_id,
+    task_ids,
+    task_types,
+    payload_versions,
+    payloads,
+    priorities,
+    run_ats,
+    created_ats,
+    max_attempts,
+    attempts,
+    crashes,
+    errors,
+    metadatas,
+    is_scarce,
+    last_key::text,
+    is_end,
+    is_busy,
+    opens_in
+from taskq.claim_limited($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12, $13, $14)

@@ -1,0 +1,170 @@
+//! How many tasks of a type run at once, and how fast they start.
+
+use std::time::Duration;
+
+/// How many tasks run at once, over all workers: of a task type, or of each key.
+///
+/// `#[task(concurrency = 10)]` and `#[task(concurrency(5, key = tenant_id))]` write it:
+///
+/// ```
+/// use taskq::handler::TaskOptions;
+/// use taskq::limit::Concurrency;
+///
+/// const OPTIONS: TaskOptions =
+///     TaskOptions::new().concurrency(Concurrency::new(5).key(&["tenant_id"]));
+/// ```
+///
+/// # What holds
+///
+/// A task runs from its claim until it has left its lease: whatever it leaves by, and though its worker is killed. What
+/// is beyond the limit waits in its place. It is not claimed, uses no attempt, and is in nobody's way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Concurrency {
+    pub(crate) most: u32,
+    pub(crate) key: Option<&'static [&'static str]>,
+}
+
+/// How many tasks start in a time, over all workers: of a task type, or of each key.
+///
+/// `#[task(rate = "100/min")]` and `#[task(rate("100/min", burst = 20, key = tenant_id))]` write it:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use taskq::handler::TaskOptions;
+/// use taskq::limit::Rate;
+///
+/// const OPTIONS: TaskOptions =
+///     TaskOptions::new().rate(Rate::new(100, Duration::from_secs(60)).burst(20));
+/// ```
+///
+/// # What holds
+///
+/// In no stretch of time do more start than `burst`, and as many as fit into it by the rate. A start counts, whatever
+/// becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub(crate) most: u32,
+    pub(crate) time: Duration,
+    pub(crate) burst: u32,
+    pub(crate) key: Option<&'static [&'static str]>,
+}
+
+impl Concurrency {
+    /// Lets so many tasks of the type run at once; at least 1.
+    pub const fn new(most: u32) -> Self {
+        Self { most, key: None }
+    }
+
+    /// Lets so many run at once of each key, which these fields of the payload's JSON make.
+    pub const fn key(mut self, fields: &'static [&'static str]) -> Self {
+        self.key = Some(fields);
+        self
+    }
+}
+
+impl Rate {
+    /// Lets so many tasks of the type start in this time; at least 1. As many may start at once as fit into a second.
+    pub const fn new(most: u32, time: Duration) -> Self {
+        let in_a_second = most as u128 * 1_000_000_000 / at_least_one(time.as_nanos());
+        Self {
+            most,
+            time,
+            burst: if in_a_second < 1 {
+                1
+            } else if in_a_second > most as u128 {
+                most
+            } else {
+                in_a_second as u32
+            },
+            key: None,
+        }
+    }
+
+    /// Lets so many start at once after a time of quiet; at least 1.
+    pub const fn burst(mut self, burst: u32) -> Self {
+        self.burst = burst;
+        self
+    }
+
+    /// Lets so many start of each key, which these fields of the payload's JSON make.
+    pub const fn key(mut self, fields: &'static [&'static str]) -> Self {
+        self.key = Some(fields);
+        self
+    }
+}
+
+const fn at_least_one(number: u128) -> u128 {
+    if number == 0 { 1 } else { number }
+}
+
+/// A limit that a task type declares, as the table of limits has it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct DeclaredLimit {
+    pub(crate) name: &'static str,
+    pub(crate) aliases: &'static [&'static str],
+    pub(crate) fields: Option<&'static [&'static str]>,
+    pub(crate) bound: DeclaredBound,
+}
+
+/// How much a declared limit lets through.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum DeclaredBound {
+    Concurrency {
+        most: u32,
+    },
+    Rate {
+        most: u32,
+        time: Duration,
+        burst: u32,
+    },
+}
+
+impl DeclaredLimit {
+    /// Returns the word for what the limit is of.
+    pub(crate) fn scope(&self) -> &'static str {
+        match self.fields {
+            Some(_) => "key",
+            None => "task_type",
+        }
+    }
+}
+
+impl DeclaredBound {
+    /// Returns the word for it.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Concurrency { .. } => "concurrency",
+            Self::Rate { .. } => "rate",
+        }
+    }
+
+    pub(crate) fn most(self) -> u32 {
+        match self {
+            Self::Concurrency { most } | Self::Rate { most, .. } => most,
+        }
+    }
+
+    /// Returns the time and the burst of a rate.
+    pub(crate) fn time_and_burst(self) -> (Option<f64>, Option<u32>) {
+        match self {
+            Self::Concurrency { .. } => (None, None),
+            Self::Rate { time, burst, .. } => (Some(time.as_secs_f64()), Some(burst)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_start_at_once_as_fit_into_a_second() {
+        let burst = |most, seconds| Rate::new(most, Duration::from_secs(seconds)).burst;
+        assert_eq!(burst(100, 60), 1);
+        assert_eq!(burst(1_000, 1), 1_000);
+        assert_eq!(burst(1_000, 10), 100);
+        let quick = Rate::new(10, Duration::from_millis(100));
+        assert_eq!(quick.burst, 10, "no more than the rate names");
+    }
+}

@@ -1,0 +1,118 @@
+//! Claims from limited lanes: one lane at a time, and no more than can start, unless there is plenty of room.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use sqlx::Error;
+
+use super::Claimer;
+use crate::lane::Share;
+use crate::store::{ClaimedTask, LimitedRequest};
+
+impl Claimer {
+    /// Decides by chance whether it is the turn of a limited lane, and returns its share; or else leaves the shares of
+    /// lanes that are not limited.
+    pub(super) fn keep_one_kind(&self, at: usize, shares: &mut Vec<Share>) -> Option<Share> {
+        if !self.core.limits.has_some() {
+            return None;
+        }
+        let queue = &self.queues[at].name;
+        let is_limited = |share: &Share| {
+            let names = self.core.registry.names_of(&share.lane.task_type);
+            let own_name = names.first().copied().unwrap_or_default();
+            self.core.limits.bind(queue, own_name)
+        };
+        // Shares stand in an order by chance.
+        if shares.first().is_some_and(is_limited) {
+            return Some(shares.swap_remove(0));
+        }
+        shares.retain(|share| !is_limited(share));
+        None
+    }
+
+    /// Makes one claim from a limited lane, and holds the leases that it brought.
+    pub(super) async fn claim_limited(
+        &mut self,
+        at: usize,
+        share: &Share,
+    ) -> Result<Vec<ClaimedTask>, Error> {
+        let core = &self.core;
+        let queue = &mut self.queues[at];
+        let task_type = &share.lane.task_type;
+        let from_key = queue.lanes.passed_key(share).map(str::to_owned);
+        let request = LimitedRequest {
+            worker_id: core.worker_id,
+            lease_duration: core.settings.lease,
+            queue: &queue.name,
+            names: &core.registry.names_of(task_type),
+            share,
+            slots: core.buffers[at].room_to_run(),
+            from_key: from_key.as_deref(),
+            is_transactional: self.transactional.contains(task_type),
+        };
+        let began = Instant::now();
+        let (leases, end) = match self.store.claim_limited(&request).await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                queue.pace.record_failed(share.limit);
+                self.pass_over(at, std::slice::from_ref(share), error)
+                    .await?;
+                return Ok(Vec::new());
+            }
+        };
+        let mut tasks = super::take::hold(core, leases, began);
+        if !tasks.is_empty() {
+            tracing::debug!(
+                queue = queue.name,
+                claimed = tasks.len(),
+                "claimed within limits"
+            );
+        }
+        queue.record_limited(share, &tasks, end);
+        tasks.sort_unstable_by_key(|task| (task.priority, task.place()));
+        Ok(tasks)
+    }
+
+    /// Hands back what is limited and has not started, where limits have changed.
+    pub(super) async fn hand_back_limited(&mut self) {
+        if !self.core.limits.take_changed() {
+            return;
+        }
+        for at in 0..self.core.buffers.len() {
+            let (buffer, queue) = (&self.core.buffers[at], &self.core.queue_names[at]);
+            let limited = buffer.take_of(|task_type| {
+                let names = self.core.registry.names_of(task_type);
+                let own_name = names.first();
+                own_name.is_some_and(|name| self.core.limits.bind(queue, name))
+            });
+            self.hand_back(limited).await;
+        }
+    }
+
+    /// Gives rates back what tasks have cost that have not started.
+    pub(super) async fn return_starts(&mut self, tasks: &[ClaimedTask]) {
+        let mut unstarted = BTreeMap::new();
+        let limited = tasks.iter().map(|task| task.lease_id);
+        for lease_id in limited.filter(|lease_id| self.core.held.is_limited(*lease_id)) {
+            *unstarted.entry(lease_id).or_insert(0) += 1;
+        }
+        if unstarted.is_empty() {
+            return;
+        }
+        let unstarted: Vec<_> = unstarted.into_iter().collect();
+        if let Err(error) = self.store.return_starts(&unstarted).await {
+            // Then less starts than might.
+            tracing::debug!(%error, "cannot give back what tasks have cost that did not start");
+        }
+    }
+
+    /// Has limited lanes claimed from that were full, where limited tasks have ended.
+    pub(super) fn open_limited(&mut self) {
+        if !self.core.held.take_limited_left() {
+            return;
+        }
+        for queue in &mut self.queues {
+            queue.open_limited(true);
+        }
+    }
+}
