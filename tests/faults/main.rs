@@ -7,6 +7,7 @@ mod clock;
 mod crash_points;
 mod hang;
 mod kill;
+mod limits;
 mod namespace;
 mod obstacles;
 mod operator;

@@ -96,6 +96,20 @@ fn collect(process: &Process, crashes: &[Moment], margin: Duration, attempts: &m
     }
 }
 
+/// Returns how many of these attempts were live at once at the most.
+pub(super) fn most_live_at_once<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> usize {
+    let changes = attempts.flat_map(|attempt| [(attempt.began, 1), (attempt.live_until, -1)]);
+    let mut changes: Vec<(Moment, i64)> = changes.collect();
+    // Of one moment, what ends is over before what begins.
+    changes.sort_unstable();
+    let mut live = 0;
+    let counts = changes.into_iter().map(|(_, change)| {
+        live += change;
+        live
+    });
+    usize::try_from(counts.max().unwrap_or(0)).unwrap_or(0)
+}
+
 /// Finds attempts of one task that were live at once.
 pub(super) fn two_live_at_once(n: i64, attempts: &[Attempt]) -> Vec<Violation> {
     let mut attempts = attempts.to_vec();

@@ -10,6 +10,7 @@
 //! - Attempts never exceed their maximum, and nobody is charged for what his handler did not do.
 //! - No attempt sees what another has left on its session.
 //! - A task that Postgres refused is set aside in `refused`, and there until it is taken back.
+//! - Of tasks that share a limit, no more attempts are live at once.
 //! - No task is quarantined that its workers had no occasion to vanish with.
 
 mod attempts;
@@ -19,7 +20,7 @@ mod tables;
 mod tests;
 mod violation;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 pub use self::batches::Summary;
@@ -60,4 +61,25 @@ pub fn verify(
     } else {
         Err(found)
     }
+}
+
+/// Finds groups of tasks of which more attempts were live at once than their limit: for each, how many. `group` tells the
+/// group of a task by the number in its payload.
+pub fn beyond<G: Ord>(
+    processes: &[Process],
+    margin: Duration,
+    limit: usize,
+    group: impl Fn(i64) -> G,
+) -> BTreeMap<G, usize> {
+    let mut groups = BTreeMap::<G, Vec<_>>::new();
+    for (n, attempts) in &attempts::by_task(processes, margin) {
+        groups
+            .entry(group(*n))
+            .or_default()
+            .extend(attempts.clone());
+    }
+    let counted = groups
+        .into_iter()
+        .map(|(group, attempts)| (group, attempts::most_live_at_once(attempts.iter())));
+    counted.filter(|(_, most)| *most > limit).collect()
 }

@@ -332,3 +332,35 @@ fn one_task_must_not_stand_in_two_rows() {
     processes[0].push(at(15, Event::Renumbered { n: 7 }));
     assert_eq!(found(&processes, &tables), []);
 }
+
+#[test]
+fn attempts_beyond_a_limit_are_counted_by_group() {
+    let start = |run, n| Event::Started {
+        run,
+        n,
+        task_id: n,
+        attempt: 1,
+    };
+    let end = |run| Event::Ended {
+        run,
+        how: How::Succeeded,
+    };
+    let one = vec![
+        at(0, start(0, 7)),
+        at(10, start(1, 9)),
+        at(50, end(0)),
+        at(50, end(1)),
+    ];
+    let other = vec![
+        at(20, start(0, 11)),
+        at(30, start(1, 8)),
+        at(40, end(1)),
+        at(60, end(0)),
+    ];
+    // It begins when others end.
+    let third = vec![at(50, start(0, 13)), at(60, end(0))];
+    let histories = [one, other, third];
+    let odd = |n| n % 2;
+    assert_eq!(beyond(&histories, MARGIN, 2, odd), [(1, 3)].into());
+    assert!(beyond(&histories, MARGIN, 3, odd).is_empty());
+}
