@@ -370,6 +370,60 @@ as $charge$
     set next_start = greatest(held.next_start, now()) + (excluded.next_start - now())
 $charge$;
 
+-- Has nothing start for a while of the key of a lease's tasks, or of their type where it has no key. Returns what is held,
+-- or null where the type has no limit that claims would look at.
+create function taskq.hold_key(of_lease uuid, seconds double precision) returns text
+language sql
+as $hold_key$
+    with held as (
+        insert into taskq.gate as held (scope, name, key, held_until)
+        select
+            limited.scope,
+            lease.limited_type,
+            coalesce(lease.limited_key, 'null'),
+            now() + make_interval(secs => seconds)
+        from taskq.lease
+        cross join lateral (
+            select case when lease.limited_key is null then 'task_type' else 'key' end as scope
+        ) as limited
+        where lease.lease_id = of_lease
+          and exists (
+              select
+              from taskq.limit_rule
+              where limit_rule.scope = limited.scope
+                and limit_rule.name = lease.limited_type
+          )
+        on conflict on constraint gate_pkey do update
+        set held_until = greatest(held.held_until, excluded.held_until)
+        returning held.scope
+    )
+    select held.scope from held
+$hold_key$;
+
+-- Deletes the rows of gates that say nothing any more, so many at the most, and returns how many: what they were used up
+-- by has passed. Whoever claims finds none then, and makes it again.
+create function taskq.prune_gates(most bigint) returns bigint
+language sql
+begin atomic
+    with over as materialized (
+        select gate.scope, gate.name, gate.key
+        from taskq.gate
+        where gate.next_start <= now()
+          and gate.held_until <= now()
+        limit most
+        for update skip locked
+    ),
+    pruned as (
+        delete from taskq.gate
+        using over
+        where gate.scope = over.scope
+          and gate.name = over.name
+          and gate.key = over.key
+        returning 1
+    )
+    select count(*) from pruned;
+end;
+
 -- Gives rates back what tasks have cost that were claimed and have not started: so many of each lease. Rows are locked in
 -- the order in which claims change them.
 create function taskq.return_starts(lease_ids uuid[], numbers bigint[]) returns void

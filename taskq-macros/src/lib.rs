@@ -129,7 +129,7 @@ pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// The options, `name`, `queue`, `priority`, `max_attempts`, `unique`, `concurrency`, `rate`, `expires`, `version`, `upgrade` and `crate`, are those
+/// The options, `name`, `queue`, `priority`, `max_attempts`, `unique`, `expires`, `concurrency`, `rate`, `version`, `upgrade` and `crate`, are those
 /// of [`task`](macro@task); the name is the type's in snake case unless given. `result = Receipt` says what
 /// the handler returns, where it has `result = "keep"`. A struct with named fields
 /// gets the short form `SendEmailWelcome::enqueue(&mut tx, usr_id, locale)`, as visible as its fields.

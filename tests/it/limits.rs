@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
 use taskq::operate::{Bound, EachKey, Queue, TaskType};
 use taskq::unique::{OnConflict, Unique};
@@ -403,4 +404,22 @@ async fn an_operators_word_stands_beside_what_is_declared() {
     assert_eq!(texts().await.len(), 2, "it knows nothing of these types");
     execute(&pool, "select taskq.declare_limits(array['three'], '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')").await;
     assert_eq!(texts().await, ["each key of by_tenant: 2 at once"]);
+}
+
+#[tokio::test]
+async fn a_limit_holds_whatever_isolation_the_database_defaults_to() {
+    let (_database, pool) = database().await;
+    let meter = Arc::new(Meter::default());
+    enqueue(&pool, "insert into taskq.task (task_type, payload) select 'three', jsonb_build_object('n', n) from generate_series(1, 30) as n").await;
+    let options = pool.connect_options().as_ref().clone();
+    let options = options.options([("default_transaction_isolation", "repeatable read")]);
+    let isolated = PgPoolOptions::new()
+        .max_connections(20)
+        .connect_lazy_with(options);
+    let one_worker = || {
+        let worker = worker(&isolated).only::<(Three,)>();
+        worker.state_arc(meter.clone())
+    };
+    while_working(one_worker(), drain(one_worker(), &pool)).await;
+    assert_eq!(meter.most(0), 3);
 }

@@ -1,11 +1,12 @@
 //! How fast tasks start, over all workers.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::PgPool;
 use taskq::operate::{Bound, TaskType};
-use taskq::task;
+use taskq::{Attempt, task};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{database, drain, execute, one, until, while_working, worker};
@@ -184,4 +185,79 @@ async fn a_rate_is_told_as_it_was_said() {
         .await
         .expect_err("says nothing");
     assert!(nothing.to_string().starts_with("say how"));
+}
+
+/// Says `429` until the test lets it through.
+#[task(concurrency(2, key = tenant_id))]
+async fn ask(attempt: &Attempt, starts: &Starts, open: &AtomicBool, tenant_id: i64) {
+    starts
+        .lock()
+        .expect("no panic")
+        .push((tenant_id, Instant::now()));
+    if tenant_id == 1 && !open.load(Ordering::SeqCst) {
+        attempt.hold_key(Duration::from_secs(3_600));
+    }
+}
+
+#[tokio::test]
+async fn a_handler_holds_its_key_for_all_workers() {
+    let (_database, pool) = database().await;
+    let (starts, open) = (
+        Arc::new(Starts::default()),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let mut db = pool.acquire().await.expect("a connection");
+    for tenant_id in [1, 2] {
+        let tasks = (0..20).map(|_| Ask { tenant_id });
+        taskq::enqueue_many(&mut db, tasks).await.expect("enqueued");
+    }
+    let one_worker = || {
+        let worker = worker(&pool).only::<(Ask,)>();
+        worker.state_arc(starts.clone()).state_arc(open.clone())
+    };
+    let of = |tenant_id| {
+        let starts = starts.lock().expect("no panic");
+        starts.iter().filter(|it| it.0 == tenant_id).count()
+    };
+    let both = while_working(one_worker(), async {
+        until("the other has all", async || of(2) == 20).await;
+        sleep(Duration::from_millis(300)).await;
+    });
+    while_working(one_worker(), both).await;
+    assert!(of(1) <= 4, "{}: no more than were in flight", of(1));
+    let charged = "select count(*) from taskq.task where attempts > 0 or errors is not null";
+    assert_eq!(one::<i64>(&pool, charged).await, 0);
+    open.store(true, Ordering::SeqCst);
+    execute(
+        &pool,
+        "update taskq.gate set held_until = now(); update taskq.task set run_at = now()",
+    )
+    .await;
+    drain(one_worker(), &pool).await;
+    assert!(of(1) >= 20);
+}
+
+#[tokio::test]
+async fn keys_that_were_used_once_leave_nothing_behind() {
+    let (_database, pool) = database().await;
+    let starts = Arc::new(Starts::default());
+    let mut db = pool.acquire().await.expect("a connection");
+    let tasks = (0..1_000).map(|tenant_id| CallFor { tenant_id });
+    taskq::enqueue_many(&mut db, tasks).await.expect("enqueued");
+    drain(
+        worker(&pool).only::<(CallFor,)>().state_arc(starts.clone()),
+        &pool,
+    )
+    .await;
+    assert!(one::<i64>(&pool, "select count(*) from taskq.gate").await > 0);
+    execute(
+        &pool,
+        "update taskq.gate set next_start = next_start - interval '1 minute'",
+    )
+    .await;
+    assert!(one::<i64>(&pool, "select taskq.prune_gates(5000)").await > 0);
+    assert_eq!(
+        one::<i64>(&pool, "select count(*) from taskq.gate").await,
+        0
+    );
 }

@@ -36,6 +36,8 @@ pub struct Attempt {
     pub(crate) metadata: Metadata,
     pub(crate) cancellation: Cancellation,
     pub(crate) wish: Mutex<Option<Wish>>,
+    /// For how long nothing of the task's key is to start.
+    pub(crate) hold: Mutex<Option<Duration>>,
 }
 
 impl Attempt {
@@ -130,6 +132,29 @@ impl Attempt {
         self.wish_for(Wish::Snooze(delay));
     }
 
+    /// Snoozes, and has nothing start of the task's key meanwhile, in any worker: for a service that says `429`, and when
+    /// to come again. Nobody is charged.
+    ///
+    /// The key is that of the type's [limit](crate::limit); if its limit is none by key, no task of the type starts. What
+    /// runs already goes on. A type without any limit cannot be held: then this is a [`snooze`](Self::snooze), and a
+    /// warning in the log.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # struct Reply { status: u16 }
+    /// # async fn ask(_tenant_id: i64) -> Reply { Reply { status: 429 } }
+    /// #[taskq::task(concurrency(5, key = tenant_id))]
+    /// async fn call_api(attempt: &taskq::Attempt, tenant_id: i64) {
+    ///     if ask(tenant_id).await.status == 429 {
+    ///         attempt.hold_key(Duration::from_secs(30));
+    ///     }
+    /// }
+    /// ```
+    pub fn hold_key(&self, time: Duration) {
+        *self.hold.lock().unwrap_or_else(PoisonError::into_inner) = Some(time);
+        self.wish_for(Wish::Snooze(time));
+    }
+
     /// Does what [`outcome::discard`](crate::outcome::discard) does.
     pub fn discard(&self, why: impl Into<String>) {
         self.wish_for(Wish::Discard(why.into()));
@@ -142,6 +167,13 @@ impl Attempt {
 
     fn wish_for(&self, wish: Wish) {
         *self.wish.lock().unwrap_or_else(PoisonError::into_inner) = Some(wish);
+    }
+
+    pub(crate) fn take_hold(&self) -> Option<Duration> {
+        self.hold
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     pub(crate) fn take_wish(&self) -> Option<Wish> {

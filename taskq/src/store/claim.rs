@@ -7,9 +7,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sqlx::postgres::{PgExecutor, PgRow};
 use sqlx::types::Json;
-use sqlx::{Decode, Error, FromRow, Postgres, Row, Type, query_as, query_as_with};
+use sqlx::{Connection, Decode, Error, FromRow, Postgres, Row, Type, query_as, query_as_with};
 use uuid::Uuid;
 
+use super::session::BEGIN;
 use super::{
     Schema, Store, arguments, column, saturating_i16, saturating_i32, saturating_i64,
 };
@@ -255,22 +256,35 @@ impl Store<'_> {
     ) -> Result<(Vec<ClaimedLease>, LimitedEnd), Error> {
         let share = request.share;
         crash_point("before_claim");
-        let query = sqlx::query(self.schema.sql.claim_limited)
-            .bind(request.worker_id)
-            .bind(request.lease_duration.as_secs_f64())
-            .bind(request.queue)
-            .bind(request.names)
-            .bind(&share.lane.task_type)
-            .bind(share.lane.payload_version)
-            .bind(share.lane.crashes)
-            .bind(share.lane.priority)
-            .bind(saturating_i64(share.limit))
-            .bind(saturating_i64(request.slots))
-            .bind(request.from_key)
-            .bind(share.cursor.run_at)
-            .bind(share.cursor.task_id)
-            .bind(request.is_transactional);
-        let claimed = self.call(async |db| query.fetch_all(db).await).await;
+        let statement = self.schema.sql.claim_limited;
+        let query = || {
+            sqlx::query(statement)
+                .bind(request.worker_id)
+                .bind(request.lease_duration.as_secs_f64())
+                .bind(request.queue)
+                .bind(request.names)
+                .bind(&share.lane.task_type)
+                .bind(share.lane.payload_version)
+                .bind(share.lane.crashes)
+                .bind(share.lane.priority)
+                .bind(saturating_i64(share.limit))
+                .bind(saturating_i64(request.slots))
+                .bind(request.from_key)
+                .bind(share.cursor.run_at)
+                .bind(share.cursor.task_id)
+                .bind(request.is_transactional)
+        };
+        let claimed = self.call(async |db| match query().fetch_all(&mut *db).await {
+            // The database defaults to another isolation level, with which a statement does not see what others did.
+            Err(error) if is_isolated(&error) => {
+                let mut tx = db.begin_with(BEGIN).await?;
+                let claimed = query().fetch_all(&mut *tx).await?;
+                tx.commit().await?;
+                Ok(claimed)
+            }
+            claimed => claimed,
+        });
+        let claimed = claimed.await;
         crash_point("after_claim");
         let (mut leases, mut end) = (Vec::new(), LimitedEnd::default());
         for row in claimed? {
@@ -356,6 +370,13 @@ pub(crate) async fn read_limits(
         .into_iter()
         .map(|(scope, name)| Scope::of(&scope, name));
     Ok(scopes.collect())
+}
+
+/// Tells whether Postgres refuses a claim within limits because of the isolation level.
+fn is_isolated(error: &Error) -> bool {
+    const INVALID_TRANSACTION_STATE: &str = "25000";
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.as_deref() == Some(INVALID_TRANSACTION_STATE)
 }
 
 /// Returns the version that a row says its payload has, if it says one.

@@ -25,6 +25,12 @@ impl Store<'_> {
         self.call(async |db| query.fetch_one(db).await).await
     }
 
+    /// Deletes gates that say nothing any more, so many at the most, and returns how many.
+    pub(crate) async fn prune_gates(&mut self, most: i64) -> Result<i64, Error> {
+        let query = query_scalar(self.schema.sql.prune_gates).bind(most);
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
     /// Deletes keys of tasks that have ended, so many at the most, and returns how many.
     pub(crate) async fn prune_keys(&mut self, most: i64) -> Result<i64, Error> {
         let query = query_scalar(self.schema.sql.prune_keys).bind(most);

@@ -35,6 +35,15 @@ impl Store<'_> {
         extended
     }
 
+    /// Has nothing start for a while of the key of a lease's tasks. Returns whether there is something to hold.
+    pub(crate) async fn hold_key(&mut self, lease_id: Uuid, time: Duration) -> Result<bool, Error> {
+        let query = query_scalar(self.schema.sql.hold_key)
+            .bind(lease_id)
+            .bind(time.as_secs_f64());
+        let held: Option<String> = self.call(async |db| query.fetch_one(db).await).await?;
+        Ok(held.is_some())
+    }
+
     /// Returns the tasks, each with its lease, that are left in leases of a worker which it does not hold.
     pub(crate) async fn strays(
         &mut self,

@@ -127,9 +127,9 @@ statements! {
         rescue = rescue + shrink + keep + move,
         rescue_refused = rescue + shrink + refused,
     }
-    lease { heartbeat, strays, expired, left }
+    lease { hold_key, heartbeat, strays, expired, left }
     fleet { register, unregister, census, newer, advance_ids, declare_limits, wake_one }
-    history { count, prune, prune_keys }
+    history { count, prune, prune_keys, prune_gates }
     schedule {
         declare_schedules,
         end_undeclared,

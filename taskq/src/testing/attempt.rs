@@ -53,6 +53,7 @@ pub fn attempt() -> AttemptBuilder {
             metadata: Metadata::default(),
             cancellation: Cancellation::of(&CancellationToken::new()),
             wish: Mutex::default(),
+            hold: Mutex::default(),
         },
     }
 }

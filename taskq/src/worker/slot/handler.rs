@@ -15,7 +15,7 @@ use crate::attempt::tx::Tx;
 use crate::attempt::verbs::{Wish, wish_of};
 use crate::attempt::verdict::{Settlement, Verdict};
 use crate::attempt::{Attempt, Cancellation, Ending};
-use crate::error::{BoxError, DecodeError, of_database};
+use crate::error::{BoxError, DecodeError, error_text, of_database};
 use crate::faults::crash_point;
 use crate::store::{ClaimedTask, mixes_up_statements, version_of};
 use crate::task::declaration::{Keep, Registration};
@@ -25,6 +25,9 @@ use crate::worker::shared::Core;
 
 /// How far a handler may outrun its timeout before that is worth a line.
 const OVERRUN: Duration = Duration::from_secs(1);
+
+/// For how long a key is held at most. More is a mistake of units.
+const LONGEST_HOLD: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// Everything that one attempt needs.
 pub(crate) struct Execution<'a> {
@@ -132,6 +135,10 @@ impl Execution<'_> {
                 "the handler outran its timeout because it blocks its thread, or its process stood still; blocking work belongs in `spawn_blocking`"
             );
         }
+        if let Some(time) = attempt.take_hold() {
+            // Rare, and large.
+            Box::pin(self.hold_key(time)).await;
+        }
         // An error whose text panics is a failure like any other.
         let decide = AssertUnwindSafe(|| self.decide(outcome, attempt));
         let decided = std::panic::catch_unwind(decide).unwrap_or_else(|panic| {
@@ -141,6 +148,21 @@ impl Execution<'_> {
             took: began.elapsed(),
             ..decided
         })
+    }
+
+    /// Has nothing start of the task's key for a while.
+    async fn hold_key(&self, time: Duration) {
+        let time = time.min(LONGEST_HOLD);
+        match self.core.store().hold_key(self.task.lease_id, time).await {
+            Ok(true) => tracing::info!(?time, "nothing more of this key starts for now"),
+            Ok(false) => tracing::warn!(
+                "the key cannot be held, because the task type has no limit: declare `concurrency` or `rate`; the task is snoozed"
+            ),
+            Err(error) => tracing::warn!(
+                error = error_text(&error),
+                "the key could not be held; the task is snoozed"
+            ),
+        }
     }
 
     /// Tells whether the task was to start earlier.
@@ -253,6 +275,7 @@ impl Execution<'_> {
             metadata: self.task.metadata.clone(),
             cancellation: Cancellation::of(&self.core.stop.gently),
             wish: Mutex::default(),
+            hold: Mutex::default(),
         }
     }
 

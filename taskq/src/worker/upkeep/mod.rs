@@ -6,6 +6,7 @@
 
 mod census;
 mod duty;
+mod gates;
 mod keys;
 mod prune;
 mod rescue;
@@ -30,6 +31,7 @@ pub(crate) const DUTIES: &[Duty] = &[
     tables::DUTY,
     prune::DUTY,
     keys::DUTY,
+    gates::DUTY,
     #[cfg(feature = "cron")]
     schedules::DUTY,
 ];
