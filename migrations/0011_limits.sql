@@ -792,7 +792,8 @@ begin
                   and task.priority = of_priority
                   and task.key = door.key
                   and task.run_at <= now()
-                order by task.run_at, task.task_id
+                -- By the key too, or it might go through the whole lane for this one.
+                order by task.key, task.run_at, task.task_id
                 limit greatest(least(door.room, most), 0)
                 for update skip locked
             ) as head

@@ -26,6 +26,7 @@ mod outcome;
 mod pause;
 mod payload;
 mod plan;
+mod plan_limits;
 mod process;
 mod public;
 mod rates;

@@ -1,0 +1,85 @@
+//! Plans of claims within limits: what is held back costs them nothing.
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgConnection, Row, raw_sql};
+
+use crate::support::database;
+
+/// A claim of a lane whose type has a limit by key.
+const CLAIM: &str =
+    "select * from taskq.claim_limited(gen_random_uuid(), 30, 'default', array['held'], 'held',
+    0::smallint, 0, 0::smallint, 250, 250, null, null, 0, false)";
+
+async fn run(db: &mut PgConnection, sql: &'static str) {
+    raw_sql(sql).execute(db).await.expect(sql);
+}
+
+/// Runs a claim and returns how many rows it returned, and the pages that it read, what the function reads included.
+async fn claim(db: &mut PgConnection) -> (u64, u64) {
+    let text = format!("explain (analyze, buffers, format json) {CLAIM}");
+    let explained = raw_sql(AssertSqlSafe(text)).fetch_one(&mut *db).await;
+    let explained: Value = explained.expect("explained").get(0);
+    let plan = &explained[0]["Plan"];
+    let number = |key: &str| plan[key].as_f64().unwrap_or(0.0) as u64;
+    let pages = number("Shared Hit Blocks") + number("Shared Read Blocks");
+    (number("Actual Rows"), pages)
+}
+
+#[tokio::test]
+async fn a_claim_does_not_walk_over_what_is_held_back() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    run(
+        &mut db,
+        "insert into taskq.limit_rule (scope, name, kind, fields, declared_most, is_settled)
+         values ('key', 'held', 'concurrency', '{tenant_id}', 5, true);
+         insert into taskq.task (task_type, payload, key)
+         select 'held', payload, taskq.limit_key(payload, '{tenant_id}')
+         from generate_series(1, 300000) as n
+         cross join lateral (select jsonb_build_object('tenant_id', n % 50) as payload) as task",
+    )
+    .await;
+    run(&mut db, "vacuum analyze taskq.task").await;
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        let set = format!("delete from taskq.lease; discard plans; set plan_cache_mode = {mode}");
+        raw_sql(AssertSqlSafe(set))
+            .execute(&mut *db)
+            .await
+            .expect("set");
+        // The first in a session reads the catalogue too.
+        claim(&mut db).await;
+        run(&mut db, "delete from taskq.lease").await;
+        let (leases, pages) = claim(&mut db).await;
+        assert_eq!(leases, 51, "one of each tenant, and the end");
+        assert!(pages < 250 * 30, "{mode}: {pages} pages for 250 tasks");
+        let (leases, pages) = claim(&mut db).await;
+        assert_eq!(leases, 1, "all are held back");
+        assert!(pages < 50 * 30, "{mode}: {pages} pages for 50 tenants");
+    }
+}
+
+#[tokio::test]
+async fn a_claim_does_not_walk_twice_over_what_was_taken() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    run(
+        &mut db,
+        "insert into taskq.limit_rule (scope, name, kind, fields, declared_most, is_settled)
+         values ('key', 'held', 'concurrency', '{tenant_id}', 5, true);
+         alter table taskq.task set (autovacuum_enabled = off);
+         insert into taskq.task (task_type, payload, key)
+         select 'held', payload, taskq.limit_key(payload, '{tenant_id}')
+         from generate_series(1, 20000) as n
+         cross join lateral (select jsonb_build_object('tenant_id', n % 10) as payload) as task",
+    )
+    .await;
+    run(&mut db, "vacuum analyze taskq.task").await;
+    run(&mut db, "delete from taskq.task where task_id <= 10000").await;
+    claim(&mut db).await;
+    run(&mut db, "delete from taskq.lease").await;
+    let (_, pages) = claim(&mut db).await;
+    assert!(
+        pages < 3_000,
+        "{pages} pages for 50 tasks behind 10,000 that died"
+    );
+}
