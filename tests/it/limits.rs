@@ -8,7 +8,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
 use taskq::operate::{Bound, EachKey, Queue, TaskType};
 use taskq::unique::{OnConflict, Unique};
-use taskq::{OperateError, task};
+use taskq::{OperateError, Worker, task};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{database, drain, execute, one, until, while_working, worker};
@@ -422,4 +422,35 @@ async fn a_limit_holds_whatever_isolation_the_database_defaults_to() {
     };
     while_working(one_worker(), drain(one_worker(), &pool)).await;
     assert_eq!(meter.most(0), 3);
+}
+
+#[task]
+async fn slow(_n: i64) {
+    sleep(Duration::from_millis(400)).await;
+}
+
+#[tokio::test]
+async fn a_worker_without_room_wakes_one_that_has_some() {
+    let (_database, pool) = database().await;
+    let starts = Arc::new(Mutex::new(Vec::<(Instant, Instant)>::new()));
+    enqueue(&pool, "insert into taskq.task (task_type, payload) select 'one_at_a_time', jsonb_build_object('n', n) from generate_series(1, 10) as n").await;
+    let one_worker = |concurrency| {
+        let worker = Worker::builder(pool.clone()).queue("default", concurrency);
+        worker
+            .poll_interval(Duration::from_secs(60))
+            .state_arc(starts.clone())
+    };
+    // What else it has to do leaves it no room for the next, by chance.
+    let busy = one_worker(1).only::<(OneAtATime, Slow)>();
+    let idle = one_worker(2).only::<(OneAtATime,)>();
+    while_working(idle, while_working(busy, async {
+        enqueue(&pool, "insert into taskq.task (task_type, payload) select 'slow', jsonb_build_object('n', n) from generate_series(1, 5) as n").await;
+        until("all ran", async || starts.lock().expect("no panic").len() == 10).await;
+    }))
+    .await;
+    let mut runs = starts.lock().expect("no panic").clone();
+    runs.sort();
+    let waits = runs.windows(2).map(|pair| pair[1].0 - pair[0].1);
+    let longest = waits.max().expect("nine");
+    assert!(longest < Duration::from_secs(2), "{longest:?}");
 }

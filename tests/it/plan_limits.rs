@@ -59,7 +59,7 @@ async fn a_claim_does_not_walk_over_what_is_held_back() {
 }
 
 #[tokio::test]
-async fn a_claim_does_not_walk_twice_over_what_was_taken() {
+async fn a_claim_reads_less_than_a_page_for_each_task_that_died() {
     let (_database, pool) = database().await;
     let mut db = pool.acquire().await.expect("a connection");
     run(

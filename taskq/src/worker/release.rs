@@ -16,12 +16,21 @@ use super::trouble::Said;
 /// Not more often than this, however many tasks end.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How long this worker has to claim by itself what may start now.
+const OWN_TURN: Duration = Duration::from_millis(10);
+
 /// Wakes others until `done`.
 pub(crate) async fn release(core: Arc<Core>, done: CancellationToken) {
     loop {
         tokio::select! {
             () = done.cancelled() => return,
             () = core.held.limited_left_for_others() => {}
+        }
+        core.held.take_limited_claimed();
+        // So long has this worker to claim the next one.
+        sleep(OWN_TURN).await;
+        if core.held.take_limited_claimed() {
+            continue;
         }
         let queues = queues_without_room(&core);
         if !queues.is_empty()

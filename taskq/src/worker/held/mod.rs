@@ -34,6 +34,8 @@ pub(crate) struct Held {
     table: Mutex<Table>,
     /// Whether limited tasks have left their leases.
     limited_have_left: AtomicBool,
+    /// Whether limited tasks were claimed since that was last asked.
+    limited_were_claimed: AtomicBool,
     /// Tells the claimer that they have.
     left: Notify,
     /// Tells it where others may have to be told.
@@ -74,6 +76,7 @@ impl Held {
             duration: lease,
             table: Mutex::default(),
             limited_have_left: AtomicBool::new(false),
+            limited_were_claimed: AtomicBool::new(false),
             left: Notify::new(),
             left_for_others: Notify::new(),
         }
@@ -87,6 +90,9 @@ impl Held {
         scarcity: Scarcity,
         claimed: Instant,
     ) {
+        if scarcity != Scarcity::Free {
+            self.limited_were_claimed.store(true, Ordering::Relaxed);
+        }
         let lease = HeldLease::new(remaining, scarcity, claimed);
         self.lock().leases.insert(lease_id, lease);
     }
@@ -186,6 +192,11 @@ impl Held {
     /// Waits until limited tasks have left their leases: for one waiter besides that of [`Self::limited_left`].
     pub(crate) async fn limited_left_for_others(&self) {
         self.left_for_others.notified().await;
+    }
+
+    /// Tells whether limited tasks were claimed since this was asked last.
+    pub(crate) fn take_limited_claimed(&self) -> bool {
+        self.limited_were_claimed.swap(false, Ordering::Relaxed)
     }
 
     /// Tells whether limited tasks have left their leases since this was asked last.
