@@ -225,7 +225,9 @@ impl DueLanes {
         }
         if known.turn.record(end, brought < share.limit, now) {
             known.is_due = false;
-            known.cursor.record_exhausted();
+            if !known.is_by_chance {
+                known.cursor.record_exhausted();
+            }
         }
     }
 

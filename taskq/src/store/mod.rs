@@ -9,6 +9,7 @@ mod history;
 mod interruption;
 mod lease;
 mod leave;
+mod limited;
 mod limits;
 mod link;
 mod operate;
@@ -25,14 +26,13 @@ use sqlx::query::Query;
 use sqlx::{Arguments, Error, PgConnection, PgPool, Postgres};
 
 pub(crate) use self::check::{CheckedRow, ForeignKey, Page};
-pub(crate) use self::claim::{
-    ClaimRequest, ClaimedLease, ClaimedTask, LimitedRequest, Scarcity, read_limits, version_of,
-};
+pub(crate) use self::claim::{ClaimRequest, ClaimedLease, ClaimedTask, Scarcity, version_of};
 pub(crate) use self::enqueue::{Copy, holder_of_key, is_too_large, refused_row};
 pub(crate) use self::fleet::{CensusRow, NewerRow, WorkerRow};
 pub(crate) use self::interruption::{is_lost, is_read_only, mixes_up_statements};
 pub(crate) use self::lease::ExpiredRow;
 pub(crate) use self::leave::RescuedRow;
+pub(crate) use self::limited::{LimitedRequest, read_limits};
 use self::link::Link;
 pub(crate) use self::link::knock;
 #[cfg(feature = "testing")]
