@@ -403,3 +403,68 @@ async fn the_command_line_pauses_lists_and_resumes() {
         assert!(err.contains(says), "{arguments:?}: {err}");
     }
 }
+
+#[tokio::test]
+async fn the_command_line_limits_lists_and_resets() {
+    let (database, _pool) = database().await;
+    let run = async |arguments: &[&str]| {
+        let (out, err, code) = said(&database, arguments).await;
+        assert_eq!(code, Some(0), "{arguments:?}: {err}");
+        out
+    };
+    assert_eq!(run(&["limits"]).await, "nothing is limited\n");
+    let mail = ["limit", "queue", "mail", "--concurrency", "5"];
+    let with = [
+        "--rate",
+        "100/min",
+        "--burst",
+        "20",
+        "--because",
+        "slow",
+        "--as-user",
+        "ada",
+    ];
+    let mail: Vec<&str> = mail.into_iter().chain(with).collect();
+    assert_eq!(run(&mail).await, "limited; what runs goes on\n");
+    let list = run(&["limits"]).await;
+    assert!(
+        list.starts_with("queue mail: 5 at once, by ada since "),
+        "{list}"
+    );
+    assert!(
+        list.contains("queue mail: 100 in 60s, 20 of them at once, by ada"),
+        "{list}"
+    );
+    let listed: Value = serde_json::from_str(&run(&["limits", "--json"]).await).expect("JSON");
+    assert_eq!(listed[0]["in_force"], json!({"concurrency": 5}));
+    assert_eq!(listed[0]["overridden"]["reason"], json!("slow"));
+    let again = run(&["limit", "queue", "mail", "--concurrency", "0"]).await;
+    assert!(again.contains("\nbefore: queue mail: 5 at once"), "{again}");
+    let reset = run(&["reset-limits", "queue", "mail"]).await;
+    assert_eq!(reset.lines().count(), 2, "{reset}");
+    assert_eq!(run(&["limits", "--json"]).await, "[]\n");
+    let none = run(&["reset-limits", "type", "send_card"]).await;
+    assert_eq!(
+        none,
+        "task type send_card: nobody has overridden its limits\n"
+    );
+
+    for (arguments, code, says) in [
+        (&["limit", "queue", "mail"][..], 1, "say how"),
+        (
+            &["limit", "key", "send_card", "--concurrency", "1"],
+            1,
+            "declares no limit by key",
+        ),
+        (
+            &["limit", "queue", "mail", "--rate", "fast"],
+            2,
+            "such as 100/min",
+        ),
+        (&["limit", "queue", "mail", "--burst", "5"], 2, "--rate"),
+    ] {
+        let (_, err, found) = said(&database, arguments).await;
+        assert_eq!(found, Some(code), "{arguments:?}: {err}");
+        assert!(err.contains(says), "{arguments:?}: {err}");
+    }
+}
