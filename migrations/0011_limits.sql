@@ -1,6 +1,21 @@
 -- Bounds how many tasks run at once, and how fast they start: of a queue, of a task type, of each key of a type.
 
--- What bounds the tasks of a scope. A type's program declares it when a worker starts; an operator overrides it.
+-- What the program of a task type declares. One of another version may declare something else: the later one, by its id,
+-- holds while a living worker declares it.
+create table taskq.limit_definition (
+    definition_id  bigint      not null generated always as identity,
+    task_type      text        not null,
+    -- An array of what stands in taskq.limit_rule.
+    limits         jsonb       not null,
+    -- Until when it counts as declared, by which workers say that they are alive.
+    declared_until timestamptz not null,
+    constraint limit_definition_pkey primary key (definition_id),
+    constraint limit_definition_limits check (jsonb_typeof(limits) = 'array')
+);
+
+create unique index limit_definition_declared on taskq.limit_definition (task_type, md5(limits::text));
+
+-- What bounds the tasks of a scope. The program of a task type declares it; an operator overrides it.
 create table taskq.limit_rule (
     -- What the name is of: 'queue', 'task_type', or 'key' for each key of that task type by itself.
     scope             text        not null,
@@ -29,6 +44,9 @@ create table taskq.limit_rule (
     since             timestamptz not null default now(),
     -- Whether nothing of it runs any more that was claimed before workers knew of the limit.
     is_settled        boolean     not null default false,
+    -- Tasks behind the first id, and up to the second, may lack the key that these fields make; null where none does.
+    keyless_after     bigint,
+    keyless_to        bigint,
     constraint limit_rule_pkey primary key (scope, name, kind),
     constraint limit_rule_scope check (scope in ('queue', 'task_type', 'key')),
     constraint limit_rule_kind check (kind in ('concurrency', 'rate')),
@@ -64,7 +82,8 @@ select
     case when is_in_place then until end as until,
     since,
     aliases,
-    is_settled
+    is_settled,
+    keyless_to is not null as has_keyless
 from taskq.limit_rule
 cross join lateral (
     select is_overridden and (until is null or until > now()) as is_in_place
@@ -118,120 +137,202 @@ for each statement execute function taskq.require_limits();
 create table taskq.gate (
     scope      text        not null,
     name       text        not null,
-    key        jsonb       not null,
+    -- Empty, unless the scope is 'key'.
+    key        text        not null collate "C",
     next_start timestamptz not null default '-infinity',
     held_until timestamptz not null default '-infinity',
     constraint gate_pkey primary key (scope, name, key)
 ) with (fillfactor = 50);
 
--- The key of a task whose type is limited by key. An enqueue writes it; see taskq.give_keys for one that does not.
-alter table taskq.task add column key jsonb;
-
--- Within a lane the tasks of each key stand together. Tasks without a key are not in it.
-create index task_key
-on taskq.task (queue, task_type, payload_version, crashes, priority, key, run_at, task_id)
-with (deduplicate_items = off)
-where key is not null;
+-- The key of a task whose type is limited by key; see taskq.index_keys.
+alter table taskq.task add column key text collate "C";
 
 -- Whose limits bind the tasks of a lease, where limits do: the task type and, where it has any, the key. So what runs of
 -- a scope is what its leases list, and nothing else counts.
 alter table taskq.lease
     add column limited_type text,
-    add column limited_key jsonb;
+    add column limited_key text collate "C";
 
 create index lease_limited_type on taskq.lease (limited_type, limited_key) where limited_type is not null;
 create index lease_limited_queue on taskq.lease (queue) where limited_type is not null;
 
--- Returns the key of a task by fields of its payload. Fields that are absent, or null, make a key as others do.
-create function taskq.limit_key(payload jsonb, fields text[]) returns jsonb
-language sql
-immutable
-parallel safe
-return taskq.short_key(
-    case when jsonb_typeof(payload) = 'object' then taskq.payload_key(payload, fields) else '{}' end
-);
-
--- Returns the number of the lock that whoever claims from a scope holds.
-create function taskq.gate_lock(scope text, name text, key jsonb) returns bigint
-language sql
-immutable
-parallel safe
-return jsonb_hash_extended(coalesce(key, 'null'), hashtextextended(concat_ws(' ', 'taskq gate taskq', scope, name), 0));
-
--- Gives their keys to new tasks that came without one.
-create function taskq.give_keys(ids bigint[]) returns void
-language sql
-set search_path = pg_catalog, pg_temp
-as $give_keys$
-    update taskq.task
-    set key = taskq.limit_key(task.payload, limit_rule.fields)
-    from taskq.limit_rule
-    where task.task_id = any (ids)
-      and task.key is null
-      and limit_rule.scope = 'key'
-      and task.task_type = any (limit_rule.name || limit_rule.aliases)
-$give_keys$;
-
--- Gives another key to a task that waits and gets another payload.
-create function taskq.change_key() returns trigger
+-- Returns the key of a task by fields of its payload. Fields that are absent, or null, make a key as others do. Whoever
+-- enqueues calls it, so every name is qualified.
+create function taskq.limit_key(payload jsonb, fields text[]) returns text
 language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $change_key$
+immutable
+parallel safe
+as $limit_key$
+declare
+    field text;
+    key jsonb := '{}';
+    said text;
 begin
-    select taskq.limit_key(new.payload, limit_rule.fields)
-    into new.key
-    from taskq.limit_rule
-    where limit_rule.scope = 'key'
-      and new.task_type = any (limit_rule.name || limit_rule.aliases)
-    limit 1;
+    if pg_catalog.jsonb_typeof(payload) operator(pg_catalog.=) 'object' then
+        foreach field in array fields loop
+            if payload operator(pg_catalog.?) field then
+                key := key operator(pg_catalog.||)
+                    pg_catalog.jsonb_build_object(field, payload operator(pg_catalog.->) field);
+            end if;
+        end loop;
+    end if;
+    said := key::text;
+    -- 1.0 is 1. Few have a number with a point.
+    if pg_catalog.strpos(said, '.') operator(pg_catalog.>) 0
+        and said operator(pg_catalog.~) '\.[0-9]*0[^0-9]'
+    then
+        said := taskq.spell_numbers(key)::text;
+    end if;
+    -- An index cannot hold more than some kilobytes.
+    if pg_catalog.octet_length(said) operator(pg_catalog.>) 1000 then
+        said := pg_catalog.concat(
+            'sha256 ',
+            pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(said, 'UTF8')), 'hex')
+        );
+    end if;
+    return said;
+end
+$limit_key$;
+
+-- Gives a task its key. The arguments of the trigger are the fields.
+create function taskq.give_key() returns trigger
+language plpgsql
+as $give_key$
+begin
+    new.key := taskq.limit_key(new.payload, tg_argv);
     return new;
 end
-$change_key$;
+$give_key$;
 
-create trigger change_key
-before update of payload on taskq.task
-for each row
-when (old.key is not null)
-execute function taskq.change_key();
-
--- Looks whether anybody sleeps before it looks who, and whether any type is limited by key before it looks for its
--- tasks. Every name is qualified, operators too, in place of a search_path of the function's own, which would be set
--- and reset with every enqueue.
-create or replace function taskq.wake_sleepers() returns trigger
+-- Has tasks of a type have keys from now on, and an index by keys: with the first limit by key there is an index, and with
+-- the first of each type a trigger. Before, taskq.task has neither, and enqueues cost what they cost without limits.
+-- Writes to taskq.task wait while the index is built, which reads the table once; an index of this name that somebody has
+-- built before, concurrently, is taken as it is. Whoever waits for this lock keeps those who come later, so it gives up
+-- soon: only a little later than a vacuum would let it pass.
+create function taskq.index_keys() returns trigger
 language plpgsql
 security definer
-as $wake$
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '1500ms'
+as $index_keys$
+declare
+    names text[] := new.name || new.aliases;
+    -- Behind triggers of the application in the order of names: they may change the payload.
+    own_name text := 'zz_key_' || md5(new.name);
+    said text := format('The keys of %s by %s', names, new.fields);
+    last bigint;
 begin
-    if exists (select from taskq.limit_rule where scope operator(pg_catalog.=) 'key') then
-        perform taskq.give_keys(pg_catalog.array_agg(added.task_id))
-        from added
-        where added.key is null
-          and exists (
-              select
-              from taskq.limit_rule
-              where limit_rule.scope operator(pg_catalog.=) 'key'
-                and (
-                    added.task_type operator(pg_catalog.=) limit_rule.name
-                    or added.task_type operator(pg_catalog.=) any (limit_rule.aliases)
-                )
-          )
-        having pg_catalog.count(*) operator(pg_catalog.>) 0;
+    if exists (
+        select
+        from pg_trigger
+        where tgrelid = 'taskq.task'::regclass
+          and tgname = own_name
+          and obj_description(oid, 'pg_trigger') = said
+    ) then
+        return null;
     end if;
-    if exists (select from taskq.sleeper) then
-        perform pg_catalog.pg_notify(tg_table_schema::pg_catalog.text, woken.queue)
-        from (
-            select distinct sleeper.queue
-            from taskq.sleeper
-            where sleeper.expires_at operator(pg_catalog.>) pg_catalog.now()
-              and exists (
-                  select from added where added.queue operator(pg_catalog.=) sleeper.queue
-              )
-        ) as woken;
+    begin
+        lock table taskq.task in share row exclusive mode;
+    exception
+        when lock_not_available then
+            raise exception using
+                errcode = 'lock_not_available',
+                message = format('tasks of type %s cannot have keys yet: a transaction has written to taskq.task and is still open', new.name),
+                hint = 'Try again, or end that transaction: see pg_stat_activity.';
+    end;
+    create index if not exists task_key
+    on taskq.task (queue, task_type, payload_version, crashes, priority, key, run_at, task_id)
+    with (deduplicate_items = off)
+    where key is not null;
+    if not (select indisvalid from pg_index where indexrelid = 'taskq.task_key'::regclass) then
+        raise exception using
+            errcode = 'object_not_in_prerequisite_state',
+            message = 'the index taskq.task_key is not valid',
+            hint = 'Drop it, or wait until whoever builds it has done so.';
     end if;
+    execute format(
+        'create or replace trigger %I
+         before insert or update of payload, task_type on taskq.task
+         for each row when (new.task_type = any (%L::text[]))
+         execute function taskq.give_key(%s)',
+        own_name,
+        names,
+        (select string_agg(quote_literal(field), ', ') from unnest(new.fields) as field)
+    );
+    execute format('comment on trigger %I on taskq.task is %L', own_name, said);
+    execute format('select last_value from %s', pg_get_serial_sequence('taskq.task', 'task_id')) into last;
+    update taskq.limit_rule
+    set keyless_after = 0,
+        keyless_to = last
+    where scope = 'key'
+      and name = new.name;
     return null;
 end
-$wake$;
+$index_keys$;
+
+create trigger index_keys
+after insert or update of fields, aliases on taskq.limit_rule
+for each row when (new.scope = 'key')
+execute function taskq.index_keys();
+
+-- Gives their keys to some of the tasks that waited before their type had a limit by these fields.
+create function taskq.give_missing_keys(of_type text) returns void
+language plpgsql
+as $give_missing_keys$
+declare
+    page constant integer := 2000;
+    rule taskq.limit_rule;
+    last bigint;
+begin
+    select limit_rule.*
+    into rule
+    from taskq.limit_rule
+    where limit_rule.scope = 'key'
+      and limit_rule.name = of_type
+      and limit_rule.keyless_to is not null
+    order by limit_rule.kind
+    limit 1
+    for update skip locked;
+    if not found then
+        return;
+    end if;
+    select max(task.task_id)
+    into last
+    from (
+        select task_id
+        from taskq.task
+        where task_id > rule.keyless_after
+          and task_id <= rule.keyless_to
+        order by task_id
+        limit page
+    ) as task;
+    update taskq.task
+    set key = taskq.limit_key(payload, rule.fields)
+    where ctid = any (
+        array(
+            select task.ctid
+            from taskq.task
+            where task.task_id > rule.keyless_after
+              and task.task_id <= last
+              and task.task_type = any (rule.name || rule.aliases)
+              and task.key is distinct from taskq.limit_key(task.payload, rule.fields)
+            for update skip locked
+        )
+    );
+    update taskq.limit_rule
+    set keyless_after = last,
+        keyless_to = case when last is not null then rule.keyless_to end
+    where scope = 'key'
+      and name = rule.name;
+end
+$give_missing_keys$;
+
+-- Returns the number of the lock that whoever claims from a scope holds.
+create function taskq.gate_lock(scope text, name text, key text) returns bigint
+language sql
+immutable
+parallel safe
+return hashtextextended(concat_ws(' ', 'taskq gate taskq', scope, name, key), 0);
 
 -- Returns how many may start by a rate now; null where there is none. `spacing` is the time between two starts, in
 -- seconds, and `burst` how many may start at once after a time of quiet.
@@ -265,7 +366,7 @@ return greatest(
 
 -- Returns the keys of the tasks of a type that run and were claimed before workers knew of its limit; null where it has
 -- none. Reads all leases.
-create function taskq.running_unsettled(names text[], fields text[]) returns setof jsonb
+create function taskq.running_unsettled(names text[], fields text[]) returns setof text
 language sql
 stable
 as $running_unsettled$
@@ -276,6 +377,24 @@ as $running_unsettled$
       and lease.task_types && names
       and task.task_type = any (names)
 $running_unsettled$;
+
+-- Remembers that nothing of a scope runs any more that was claimed before workers knew of its limit. Waits for nobody: who
+-- changes limits may wait for the claim.
+create function taskq.settle(of_scope text, of_name text) returns void
+language sql
+as $settle$
+    update taskq.limit_rule
+    set is_settled = true
+    where ctid = any (
+        array(
+            select held.ctid
+            from taskq.limit_rule as held
+            where held.scope = of_scope
+              and held.name = of_name
+            for update skip locked
+        )
+    )
+$settle$;
 
 -- Returns how many tasks of a queue or of a type may start, and when the next may if that is none. Whoever calls has the
 -- scope's lock.
@@ -313,10 +432,7 @@ begin
         end if;
         -- By now every worker has read the limit before a scan.
         if others = 0 and rule.is_old then
-            update taskq.limit_rule
-            set is_settled = true
-            where limit_rule.scope = of_scope
-              and limit_rule.name = of_name;
+            perform taskq.settle(of_scope, of_name);
         end if;
     end if;
     if rule.most is not null and of_scope = 'queue' then
@@ -346,12 +462,12 @@ begin
     left join taskq.gate
       on gate.scope = of_scope
      and gate.name = of_name
-     and gate.key = 'null';
+     and gate.key = '';
 end
 $scope_room$;
 
 -- Counts starts against a rate.
-create function taskq.charge(of_scope text, of_name text, keys jsonb[], starts bigint[]) returns void
+create function taskq.charge(of_scope text, of_name text, keys text[], starts bigint[]) returns void
 language sql
 as $charge$
     insert into taskq.gate as held (scope, name, key, next_start)
@@ -380,7 +496,7 @@ as $hold_key$
         select
             limited.scope,
             lease.limited_type,
-            coalesce(lease.limited_key, 'null'),
+            coalesce(lease.limited_key, ''),
             now() + make_interval(secs => seconds)
         from taskq.lease
         cross join lateral (
@@ -435,8 +551,8 @@ as $return_starts$
         join taskq.lease on lease.lease_id = given.lease_id
         cross join lateral (
             values
-                ('queue', lease.queue, 'null'::jsonb),
-                ('task_type', lease.limited_type, 'null'),
+                ('queue', lease.queue, ''),
+                ('task_type', lease.limited_type, ''),
                 ('key', lease.limited_type, lease.limited_key)
         ) as place (scope, name, key)
         where lease.limited_type is not null
@@ -465,6 +581,84 @@ as $return_starts$
       and gate.key = held.key
 $return_starts$;
 
+-- Returns the next key of a lane, how many of its tasks may start by the limits of the key, when one may if none may now,
+-- and how many of them are due: no more than may start, and than are wanted.
+create function taskq.next_key(
+    of_queue text,
+    of_type text,
+    of_version smallint,
+    of_crashes integer,
+    of_priority smallint,
+    of_name text,
+    behind text,
+    most integer,
+    spacing double precision,
+    burst integer,
+    wanted bigint
+) returns table (key text, room bigint, opens_at timestamptz, due bigint)
+language sql
+stable
+rows 1
+as $next_key$
+    select next.key, gate.room, gate.opens_at, due.number
+    from (
+        select task.key
+        from taskq.task
+        where task.queue = of_queue
+          and task.task_type = of_type
+          and task.payload_version = of_version
+          and task.crashes = of_crashes
+          and task.priority = of_priority
+          and task.key > behind
+        order by task.key
+        limit 1
+    ) as next
+    cross join lateral (
+        select
+            coalesce(
+                least(
+                    most - (
+                        select coalesce(sum(cardinality(lease.task_ids) - cardinality(lease.done)), 0)
+                        from taskq.lease
+                        where lease.limited_type = of_name
+                          and lease.limited_key = next.key
+                    ),
+                    case
+                        when held.key is null then burst
+                        else taskq.rate_room(held.next_start, held.held_until, spacing, burst)
+                    end
+                ),
+                wanted
+            ) as room,
+            case
+                when held.key is not null
+                    then taskq.rate_opens(held.next_start, held.held_until, spacing, burst)
+            end as opens_at
+        from (values (1)) as always
+        left join taskq.gate as held
+          on held.scope = 'key'
+         and held.name = of_name
+         and held.key = next.key
+    ) as gate
+    cross join lateral (
+        select count(*) as number
+        from (
+            select
+            from taskq.task
+            where task.queue = of_queue
+              and task.task_type = of_type
+              and task.payload_version = of_version
+              and task.crashes = of_crashes
+              and task.priority = of_priority
+              and task.key = next.key
+              and task.run_at <= now()
+            -- By the key too, or it might go through the whole lane for this one.
+            order by task.key, task.run_at, task.task_id
+            limit greatest(least(gate.room, wanted), 0)
+        ) as head
+    ) as due
+$next_key$;
+
 -- Claims due tasks of one lane whose queue or task type is limited, and returns a row for each lease. The last row is of
 -- no lease. It says behind which key to go on, whether the lane has no further key, whether somebody else claims from it
 -- just now, and when something of it may start by its rates, if nothing may yet.
@@ -487,10 +681,11 @@ create function taskq.claim_limited(
     -- How many to take at most, and how many of them would start at once.
     most bigint,
     slots bigint,
-    -- Begins behind this key, and in a lane without keys behind this place.
-    from_key jsonb,
-    from_run_at timestamptz,
-    from_task_id bigint,
+    -- Begins behind this key, and in a lane without keys behind these places, with so many tasks behind each.
+    from_key text,
+    from_run_ats timestamptz[],
+    from_task_ids bigint[],
+    shares integer[],
     -- Whether each task has a lease of its own.
     is_apart boolean
 ) returns table (
@@ -507,9 +702,9 @@ create function taskq.claim_limited(
     crashes integer[],
     errors jsonb[],
     metadatas jsonb[],
-    limited_key jsonb,
+    limited_key text,
     is_scarce boolean,
-    last_key jsonb,
+    last_key text,
     is_end boolean,
     is_busy boolean,
     opens_in double precision
@@ -530,12 +725,12 @@ declare
     free bigint;
     opens_at timestamptz;
     rated text[] := '{}';
-    unsettled jsonb[];
-    looked jsonb[];
+    unsettled text[];
+    looked text[];
     rooms bigint[];
-    keys jsonb[];
+    keys text[];
     taken bigint := 0;
-    taken_keys jsonb[] := '{}';
+    taken_keys text[] := '{}';
     taken_counts bigint[] := '{}';
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
@@ -580,7 +775,8 @@ begin
         min(limits.seconds / limits.most) filter (where limits.kind = 'rate') as spacing,
         min(limits.burst) filter (where limits.kind = 'rate') as burst,
         bool_and(limits.is_settled) as is_settled,
-        max(limits.since) < now() - interval '30 seconds' as is_old
+        max(limits.since) < now() - interval '30 seconds' as is_old,
+        bool_or(limits.has_keyless) as has_keyless
     into rule
     from taskq.limits
     where limits.scope = 'key'
@@ -601,7 +797,10 @@ begin
     end if;
 
     if rule.fields is not null then
-        -- Tasks that have no key: from before there was the limit, or inserted behind the back of the trigger.
+        if rule.has_keyless then
+            perform taskq.give_missing_keys(names[1]);
+        end if;
+        -- A transaction older than the limit may have added some without a key.
         if (
             select task.key is null
             from taskq.task
@@ -610,20 +809,20 @@ begin
               and task.payload_version = of_version
               and task.crashes = of_crashes
               and task.priority = of_priority
-              and (task.run_at, task.task_id) > (coalesce(from_run_at, '-infinity'), from_task_id)
             order by task.run_at, task.task_id
             limit 1
         ) then
-            perform taskq.give_keys(
+            update taskq.task
+            set key = taskq.limit_key(payload, rule.fields)
+            where ctid = any (
                 array(
-                    select task.task_id
+                    select task.ctid
                     from taskq.task
                     where task.queue = of_queue
                       and task.task_type = of_type
                       and task.payload_version = of_version
                       and task.crashes = of_crashes
                       and task.priority = of_priority
-                      and (task.run_at, task.task_id) > (coalesce(from_run_at, '-infinity'), from_task_id)
                     order by task.run_at, task.task_id
                     limit 1000
                     for update skip locked
@@ -633,73 +832,52 @@ begin
         if not rule.is_settled then
             unsettled := array(select taskq.running_unsettled(names, rule.fields));
             if cardinality(unsettled) = 0 and rule.is_old then
-                update taskq.limit_rule
-                set is_settled = true
-                where limit_rule.scope = 'key'
-                  and limit_rule.name = names[1];
+                perform taskq.settle('key', names[1]);
             end if;
         end if;
 
-        -- The next keys of the lane, and how many of each may start.
+        -- The next keys of the lane, and how many of each may start, until there is enough for this claim.
         with recursive visited as (
-            (
-                select task.key, 1 as place
-                from taskq.task
-                where task.queue = of_queue
-                  and task.task_type = of_type
-                  and task.payload_version = of_version
-                  and task.crashes = of_crashes
-                  and task.priority = of_priority
-                  and task.key > coalesce(from_key, '[]')
-                order by task.key
-                limit 1
-            )
+            select next.*, 1 as place, next.due as total
+            from taskq.next_key(
+                of_queue,
+                of_type,
+                of_version,
+                of_crashes,
+                of_priority,
+                names[1],
+                coalesce(from_key, ''),
+                rule.most,
+                rule.spacing,
+                rule.burst,
+                most
+            ) as next
             union all
-            select following.key, visited.place + 1
+            select next.*, visited.place + 1, visited.total + next.due
             from visited
-            cross join lateral (
-                select task.key
-                from taskq.task
-                where task.queue = of_queue
-                  and task.task_type = of_type
-                  and task.payload_version = of_version
-                  and task.crashes = of_crashes
-                  and task.priority = of_priority
-                  and task.key > visited.key
-                order by task.key
-                limit 1
-            ) as following
+            cross join lateral taskq.next_key(
+                of_queue,
+                of_type,
+                of_version,
+                of_crashes,
+                of_priority,
+                names[1],
+                visited.key,
+                rule.most,
+                rule.spacing,
+                rule.burst,
+                most
+            ) as next
             where visited.place < keys_looked_at
-        ),
-        looked_at as (
-            select visited.key, visited.place, room.room, room.opens_at
-            from visited
-            cross join lateral (
-                select
-                    least(
-                        rule.most - (
-                            select coalesce(sum(cardinality(lease.task_ids) - cardinality(lease.done)), 0)
-                            from taskq.lease
-                            where lease.limited_type = names[1]
-                              and lease.limited_key = visited.key
-                        ),
-                        taskq.rate_room(held.next_start, held.held_until, rule.spacing, rule.burst)
-                    ) as room,
-                    taskq.rate_opens(held.next_start, held.held_until, rule.spacing, rule.burst) as opens_at
-                from (values (1)) as always
-                left join taskq.gate as held
-                  on held.scope = 'key'
-                 and held.name = names[1]
-                 and held.key = visited.key
-            ) as room
+              and visited.total < most
         )
         select
-            array_agg(looked_at.key order by looked_at.place),
-            array_agg(coalesce(looked_at.room, most) order by looked_at.place),
-            min(looked_at.opens_at) filter (where looked_at.room <= 0 and looked_at.opens_at > now())
-        into looked, rooms, opens_at
-        from looked_at;
-        is_end := coalesce(cardinality(looked), 0) < keys_looked_at;
+            array_agg(visited.key order by visited.place),
+            array_agg(visited.due order by visited.place),
+            min(visited.opens_at) filter (where visited.room <= 0 and visited.opens_at > now()),
+            coalesce(max(visited.place), 0) < keys_looked_at and coalesce(max(visited.total), 0) < most
+        into looked, rooms, opens_at, is_end
+        from visited;
         last_key := looked[cardinality(looked)];
 
         -- Those of them that nobody else claims from.
@@ -754,7 +932,7 @@ begin
     in
         with door as materialized (
             select given.key, given.place, gen_random_uuid() as lease_id, room.room
-            from unnest(case when rule.fields is null then array[null::jsonb] else keys end)
+            from unnest(case when rule.fields is null then array[null::text] else keys end)
                 with ordinality as given (key, place)
             cross join lateral (
                 select
@@ -769,7 +947,10 @@ begin
                             from unnest(unsettled) as other (key)
                             where other.key = given.key
                         ),
-                        taskq.rate_room(held.next_start, held.held_until, rule.spacing, rule.burst)
+                        case
+                            when held.key is null then rule.burst
+                            else taskq.rate_room(held.next_start, held.held_until, rule.spacing, rule.burst)
+                        end
                     ) as room
                 from (values (1)) as always
                 left join taskq.gate as held
@@ -801,18 +982,27 @@ begin
             union all
             select head.place
             from (
-                select task.ctid as place
-                from taskq.task
-                where task.queue = of_queue
-                  and task.task_type = of_type
-                  and task.payload_version = of_version
-                  and task.crashes = of_crashes
-                  and task.priority = of_priority
-                  and (task.run_at, task.task_id) > (coalesce(from_run_at, '-infinity'), from_task_id)
-                  and task.run_at <= now()
-                order by task.run_at, task.task_id
+                -- What two of them find is one, and the first ones are the first.
+                select head.place, min(given.turn) as turn
+                from unnest(from_run_ats, from_task_ids, shares)
+                    with ordinality as given (run_at, task_id, share, turn)
+                cross join lateral (
+                    select task.ctid as place
+                    from taskq.task
+                    where task.queue = of_queue
+                      and task.task_type = of_type
+                      and task.payload_version = of_version
+                      and task.crashes = of_crashes
+                      and task.priority = of_priority
+                      and (task.run_at, task.task_id) > (coalesce(given.run_at, '-infinity'), given.task_id)
+                      and task.run_at <= now()
+                    order by task.run_at, task.task_id
+                    limit least(given.share, most)
+                    for update skip locked
+                ) as head
+                group by head.place
+                order by turn
                 limit most
-                for update skip locked
             ) as head
             where rule.fields is null
             limit most
@@ -891,10 +1081,10 @@ begin
 
     if taken > 0 then
         if 'queue' = any (rated) then
-            perform taskq.charge('queue', of_queue, array['null'::jsonb], array[taken]);
+            perform taskq.charge('queue', of_queue, array[''], array[taken]);
         end if;
         if 'task_type' = any (rated) then
-            perform taskq.charge('task_type', names[1], array['null'::jsonb], array[taken]);
+            perform taskq.charge('task_type', names[1], array[''], array[taken]);
         end if;
         if rule.spacing is not null then
             perform taskq.charge('key', names[1], started.keys, started.numbers)
@@ -926,54 +1116,35 @@ begin
 end
 $claim_limited$;
 
--- Says what the programs of a worker declare, in place of what was declared of the same task types before, and returns
--- nothing. The limits stand in arrays; `fields` are JSON arrays, or null.
-create function taskq.declare_limits(
-    task_types text[],
-    scopes text[],
-    names text[],
-    kinds text[],
-    mosts integer[],
-    spans double precision[],
-    bursts integer[],
-    fields jsonb[],
-    aliases jsonb[]
-) returns void
+-- Has the definitions of task types hold that are to hold now: of each type the latest that a living worker declares, or else
+-- the latest.
+create function taskq.choose_limits(names text[]) returns void
 language plpgsql
-as $declare_limits$
-#variable_conflict use_column
+as $choose_limits$
+declare
+    chosen jsonb := (
+        select coalesce(jsonb_agg(given.item || jsonb_build_object('name', definition.task_type)), '[]')
+        from (
+            select distinct on (held.task_type) held.task_type, held.limits
+            from taskq.limit_definition as held
+            where held.task_type = any (names)
+            order by held.task_type, held.declared_until > now() desc, held.definition_id desc
+        ) as definition
+        cross join jsonb_array_elements(definition.limits) as given (item)
+    );
 begin
-    if cardinality(names) = 0 and not exists (
-        select
-        from taskq.limit_rule
-        where limit_rule.scope <> 'queue'
-          and limit_rule.name = any (task_types)
-          and limit_rule.declared_most is not null
-    ) then
-        return;
-    end if;
-    -- One worker after the other: they start together.
-    perform pg_advisory_xact_lock(hashtextextended('taskq limits taskq', 0));
     update taskq.limit_rule
     set declared_most = null, declared_seconds = null, declared_burst = null, declared_at = null
-    where limit_rule.scope <> 'queue'
-      and limit_rule.name = any (task_types)
-      and limit_rule.declared_most is not null
-      and limit_rule.is_overridden
-      and not exists (
-          select
-          from unnest(scopes, names, kinds) as given (scope, name, kind)
-          where (given.scope, given.name, given.kind) = (limit_rule.scope, limit_rule.name, limit_rule.kind)
-      );
+    where scope <> 'queue'
+      and name = any (names)
+      and declared_most is not null
+      and is_overridden
+      and not chosen @> jsonb_build_array(jsonb_build_object('scope', scope, 'name', name, 'kind', kind));
     delete from taskq.limit_rule
-    where limit_rule.scope <> 'queue'
-      and limit_rule.name = any (task_types)
-      and not limit_rule.is_overridden
-      and not exists (
-          select
-          from unnest(scopes, names, kinds) as given (scope, name, kind)
-          where (given.scope, given.name, given.kind) = (limit_rule.scope, limit_rule.name, limit_rule.kind)
-      );
+    where scope <> 'queue'
+      and name = any (names)
+      and not is_overridden
+      and not chosen @> jsonb_build_array(jsonb_build_object('scope', scope, 'name', name, 'kind', kind));
     insert into taskq.limit_rule as held (
         scope,
         name,
@@ -989,16 +1160,23 @@ begin
         given.scope,
         given.name,
         given.kind,
-        case
-            when given.fields is not null then array(select jsonb_array_elements_text(given.fields))
-        end,
-        array(select jsonb_array_elements_text(given.aliases)),
+        given.fields,
+        given.aliases,
         given.most,
         given.seconds,
         given.burst,
         now()
-    from unnest(scopes, names, kinds, mosts, spans, bursts, fields, aliases)
-        as given (scope, name, kind, most, seconds, burst, fields, aliases)
+    from jsonb_to_recordset(chosen) as given (
+        scope text,
+        name text,
+        kind text,
+        fields text[],
+        aliases text[],
+        most integer,
+        seconds double precision,
+        burst integer
+    )
+    order by given.scope, given.name, given.kind
     on conflict on constraint limit_rule_pkey do update
     set fields = excluded.fields,
         aliases = excluded.aliases,
@@ -1010,7 +1188,59 @@ begin
         is distinct from
         (excluded.fields, excluded.aliases, excluded.declared_most, excluded.declared_seconds, excluded.declared_burst);
 end
+$choose_limits$;
+
+-- Says that a living worker declares the limits of these task types, for so many seconds: of each an array of objects.
+create function taskq.declare_limits(names text[], declared jsonb[], seconds double precision) returns void
+language plpgsql
+as $declare_limits$
+begin
+    -- One worker after the other: they start together.
+    perform pg_advisory_xact_lock(hashtextextended('taskq limits taskq', 0));
+    insert into taskq.limit_definition as held (task_type, limits, declared_until)
+    select given.task_type, given.limits, now() + make_interval(secs => seconds)
+    from unnest(names, declared) as given (task_type, limits)
+    order by given.task_type
+    on conflict (task_type, md5(limits::text)) do update
+    set declared_until = greatest(held.declared_until, excluded.declared_until);
+    perform taskq.choose_limits(names);
+end
 $declare_limits$;
+
+-- Forgets what no living worker has declared for so many seconds, and returns of which task types that was.
+create function taskq.end_undeclared_limits(seconds double precision) returns setof text
+language plpgsql
+as $end_undeclared_limits$
+declare
+    names text[];
+begin
+    if not exists (
+        select
+        from taskq.limit_definition
+        where declared_until < now() - make_interval(secs => seconds)
+    ) then
+        return;
+    end if;
+    perform pg_advisory_xact_lock(hashtextextended('taskq limits taskq', 0));
+    with ended as (
+        delete from taskq.limit_definition
+        where declared_until < now() - make_interval(secs => seconds)
+        returning task_type
+    )
+    select array_agg(distinct ended.task_type)
+    into names
+    from ended;
+    perform taskq.choose_limits(names);
+    return query
+    select given.name
+    from unnest(names) as given (name)
+    where not exists (
+        select
+        from taskq.limit_definition as held
+        where held.task_type = given.name
+    );
+end
+$end_undeclared_limits$;
 
 -- Puts a limit in the place of what is declared of a queue, a task type, or each key of a task type, and returns the limit
 -- that held before, if one did. Without `most` nothing is limited.

@@ -19,7 +19,7 @@ grant select, insert, update, delete
 on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.sleeper,
     taskq.counter, taskq.frontier, taskq.refused, taskq.unique_key,
     taskq.schedule, taskq.schedule_definition,
-    taskq.limit_rule, taskq.gate
+    taskq.limit_definition, taskq.limit_rule, taskq.gate
 to taskq_worker;
 grant select on taskq.migration, taskq.tasks, taskq.pause to taskq_worker;
 grant execute on function
@@ -33,7 +33,7 @@ grant usage on schema taskq to taskq_read;
 grant select
 on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.migration, taskq.tasks,
     taskq.counter, taskq.refused, taskq.unique_key, taskq.pause,
-    taskq.schedule, taskq.schedule_definition, taskq.limit_rule, taskq.limits, taskq.gate
+    taskq.schedule, taskq.schedule_definition, taskq.limit_definition, taskq.limit_rule, taskq.limits, taskq.gate
 to taskq_read;
 
 -- Whoever pauses and resumes, and makes, changes and runs schedules, and limits.

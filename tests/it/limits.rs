@@ -218,7 +218,7 @@ async fn a_task_that_is_rescued_runs_no_more_and_is_rescued_at_a_full_limit() {
     )
     .await;
     let claim = "select count(lease_id) from taskq.claim_limited(gen_random_uuid(), 1, 'default',
-        array['one_at_a_time'], 'one_at_a_time', 0::smallint, 0, 0::smallint, 10, 10, null, null, 0, false)";
+        array['one_at_a_time'], 'one_at_a_time', 0::smallint, 0, 0::smallint, 10, 10, null, array[null::timestamptz], array[0::bigint], array[10], false)";
     assert_eq!(one::<i64>(&pool, claim).await, 1);
     assert_eq!(
         one::<i64>(&pool, claim).await,
@@ -302,7 +302,7 @@ async fn tasks_have_keys_however_they_came() {
         let replace = Unique::new().on_conflict(OnConflict::Replace);
         enqueue.unique(replace).await.expect("enqueued");
     }
-    let key = "select (key ->> 'tenant_id')::bigint from taskq.task";
+    let key = "select (key::jsonb ->> 'tenant_id')::bigint from taskq.task";
     assert_eq!(one::<i64>(&pool, key).await, 8);
 }
 
@@ -394,7 +394,7 @@ async fn an_operators_word_stands_beside_what_is_declared() {
         .await
         .expect("reset");
     assert_eq!(texts().await[1], "each key of by_tenant: 2 at once");
-    // A program that declares nothing any more takes its limit back.
+    // A limit ends when no worker has declared it for long.
     worker(&pool)
         .only::<(Plain,)>()
         .state(Meter::default())
@@ -402,7 +402,12 @@ async fn an_operators_word_stands_beside_what_is_declared() {
         .await
         .expect("it starts");
     assert_eq!(texts().await.len(), 2, "it knows nothing of these types");
-    execute(&pool, "select taskq.declare_limits(array['three'], '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')").await;
+    execute(
+        &pool,
+        "update taskq.limit_definition set declared_until = now() - interval '1 hour' where task_type = 'three'",
+    )
+    .await;
+    execute(&pool, "select taskq.end_undeclared_limits(900)").await;
     assert_eq!(texts().await, ["each key of by_tenant: 2 at once"]);
 }
 

@@ -17,6 +17,8 @@ mod history;
 mod ids;
 mod invalid;
 mod lease;
+mod limit_keys;
+mod limit_versions;
 mod limits;
 mod listen;
 mod metadata;

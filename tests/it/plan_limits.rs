@@ -8,7 +8,7 @@ use crate::support::database;
 /// A claim of a lane whose type has a limit by key.
 const CLAIM: &str =
     "select * from taskq.claim_limited(gen_random_uuid(), 30, 'default', array['held'], 'held',
-    0::smallint, 0, 0::smallint, 250, 250, null, null, 0, false)";
+    0::smallint, 0, 0::smallint, 250, 250, null, '{null}', '{0}', '{250}', false)";
 
 async fn run(db: &mut PgConnection, sql: &'static str) {
     raw_sql(sql).execute(db).await.expect(sql);
@@ -33,8 +33,8 @@ async fn a_claim_does_not_walk_over_what_is_held_back() {
         &mut db,
         "insert into taskq.limit_rule (scope, name, kind, fields, declared_most, is_settled)
          values ('key', 'held', 'concurrency', '{tenant_id}', 5, true);
-         insert into taskq.task (task_type, payload, key)
-         select 'held', payload, taskq.limit_key(payload, '{tenant_id}')
+         insert into taskq.task (task_type, payload)
+         select 'held', payload
          from generate_series(1, 300000) as n
          cross join lateral (select jsonb_build_object('tenant_id', n % 50) as payload) as task",
     )
@@ -67,8 +67,8 @@ async fn a_claim_reads_less_than_a_page_for_each_task_that_died() {
         "insert into taskq.limit_rule (scope, name, kind, fields, declared_most, is_settled)
          values ('key', 'held', 'concurrency', '{tenant_id}', 5, true);
          alter table taskq.task set (autovacuum_enabled = off);
-         insert into taskq.task (task_type, payload, key)
-         select 'held', payload, taskq.limit_key(payload, '{tenant_id}')
+         insert into taskq.task (task_type, payload)
+         select 'held', payload
          from generate_series(1, 20000) as n
          cross join lateral (select jsonb_build_object('tenant_id', n % 10) as payload) as task",
     )

@@ -41,6 +41,15 @@ pub enum WorkerError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A handler declares a limit that cannot be kept.
+    Limit {
+        /// The task type.
+        task_type: &'static str,
+        /// `file:line` of the handler.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A setting of the worker is out of its range.
     Setting {
         /// The setting, as the builder calls it.
@@ -134,6 +143,11 @@ impl fmt::Display for WorkerError {
                 place,
                 problem,
             } => write!(f, "the schedule `{name}` ({place}) cannot be followed: {problem}"),
+            Self::Limit {
+                task_type,
+                place,
+                problem,
+            } => write!(f, "the limit of `{task_type}` ({place}) cannot be kept: {problem}"),
             Self::MissingState(missing) => {
                 for (at, it) in missing.iter().enumerate() {
                     let separator = if at == 0 { "" } else { "; " };

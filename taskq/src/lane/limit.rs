@@ -28,6 +28,8 @@ pub(crate) struct Limits {
     /// Whether tasks that wait for a slot may be beyond them.
     have_changed: AtomicBool,
     readings: AtomicU64,
+    /// Since when Postgres has been reached each time that the duty wanted to.
+    reached_since: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +43,7 @@ struct Known {
 /// What a claim of a limited lane tells besides its tasks.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct LimitedEnd {
-    /// The last key that was looked at, as JSON.
+    /// The last key that was looked at.
     pub(crate) last_key: Option<String>,
     /// Whether the lane has no further key.
     pub(crate) is_end: bool,
@@ -112,18 +114,33 @@ impl Limits {
             && self.have_changed.swap(false, Ordering::Relaxed)
     }
 
+    /// Tells whether the duty has reached Postgres for so long now, each time. It does so now.
+    pub(crate) fn is_reached_for(&self, time: Duration, now: Instant) -> bool {
+        let mut since = lock(&self.reached_since);
+        now.saturating_duration_since(*since.get_or_insert(now)) >= time
+    }
+
+    /// Records that the duty has not reached it.
+    pub(crate) fn record_failure(&self) {
+        *lock(&self.reached_since) = None;
+    }
+
     /// Tells whether tasks of this type in this queue are limited. The type's own name comes first of its names.
     pub(crate) fn bind(&self, queue: &str, task_type: &str) -> bool {
         self.has_some() && (self.lock().scopes.iter()).any(|scope| scope.includes(queue, task_type))
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Turn {
-    /// Returns behind which key a claim goes on, as JSON.
+    /// Returns behind which key a claim goes on.
     pub(super) fn passed_key(&self) -> Option<&str> {
         self.from_key.as_deref()
     }

@@ -1,5 +1,6 @@
 //! Which workers there are, and what none of them serves.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
@@ -63,26 +64,31 @@ impl Store<'_> {
         self.execute(query).await
     }
 
-    /// Says how the handlers of these task types limit them, in place of what was said of these types before.
+    /// Says that a living worker declares these limits of task types, for so long.
     pub(crate) async fn declare_limits(
         &mut self,
-        task_types: &[String],
-        limits: &[DeclaredLimit],
+        limits: &BTreeMap<&'static str, Vec<DeclaredLimit>>,
+        time: Duration,
     ) -> Result<(), Error> {
-        let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        let (names, limits): (Vec<&str>, Vec<Json<&[DeclaredLimit]>>) = limits
+            .iter()
+            .map(|(name, limits)| (*name, Json(&**limits)))
+            .unzip();
         let query = sqlx::query(self.schema.sql.declare_limits)
-            .bind(task_types)
-            .bind(column(limits, DeclaredLimit::scope))
-            .bind(column(limits, |limit| limit.name))
-            .bind(column(limits, |limit| limit.bound.kind()))
-            .bind(column(limits, |limit| number(limit.bound.most())))
-            .bind(column(limits, |limit| limit.bound.time_and_burst().0))
-            .bind(column(limits, |limit| {
-                limit.bound.time_and_burst().1.map(number)
-            }))
-            .bind(column(limits, |limit| limit.fields.map(Json)))
-            .bind(column(limits, |limit| Json(limit.aliases)));
+            .bind(names)
+            .bind(limits)
+            .bind(time.as_secs_f64());
         self.execute(query).await
+    }
+
+    /// Ends the limits that nobody has declared for so long, and returns the task types that have none any more.
+    pub(crate) async fn end_undeclared_limits(
+        &mut self,
+        silent_for: Duration,
+    ) -> Result<Vec<String>, Error> {
+        let query = query_scalar(self.schema.sql.end_undeclared_limits);
+        let query = query.bind(silent_for.as_secs_f64());
+        self.call(async |db| query.fetch_all(db).await).await
     }
 
     /// Wakes one other worker that listens for each of these queues.

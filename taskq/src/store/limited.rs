@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::claim::{ClaimedLease, Scarcity};
 use super::session::BEGIN;
-use super::{Schema, Store, column, saturating_i64};
+use super::{Schema, Store, column, saturating_i32, saturating_i64};
 use crate::faults::crash_point;
 use crate::lane::{LimitedEnd, Scope, Share};
 
@@ -21,9 +21,11 @@ pub(crate) struct LimitedRequest<'a> {
     /// The names of the task type, first the one by which it is limited.
     pub(crate) names: &'a [&'a str],
     pub(crate) share: &'a Share,
+    /// Where to begin in a lane without keys, and how many tasks to take there.
+    pub(crate) starts: &'a [Share],
     /// How many tasks would start at once.
     pub(crate) slots: usize,
-    /// Behind which key to go on, as JSON.
+    /// Behind which key to go on.
     pub(crate) from_key: Option<&'a str>,
     /// Whether the handler completes its task in its own transaction.
     pub(crate) is_transactional: bool,
@@ -51,8 +53,9 @@ impl Store<'_> {
                 .bind(saturating_i64(share.limit))
                 .bind(saturating_i64(request.slots))
                 .bind(request.from_key)
-                .bind(share.cursor.run_at)
-                .bind(share.cursor.task_id)
+                .bind(column(request.starts, |it| it.cursor.run_at))
+                .bind(column(request.starts, |it| it.cursor.task_id))
+                .bind(column(request.starts, |it| saturating_i32(it.limit)))
                 .bind(request.is_transactional)
         };
         let claimed = self.call(async |db| match query().fetch_all(&mut *db).await {

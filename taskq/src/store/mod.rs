@@ -38,7 +38,7 @@ pub(crate) use self::link::knock;
 #[cfg(feature = "testing")]
 pub(crate) use self::operate::TaskOfType;
 pub(crate) use self::operate::{ResultRow, read_pauses};
-pub(crate) use self::refusal::{Refusal, is_too_much};
+pub(crate) use self::refusal::{Refusal, is_locked, is_too_much};
 #[cfg(feature = "cron")]
 pub(crate) use self::schedule::{DueRow, ScheduleRow, TakenTicks};
 pub use self::schema::Schema;

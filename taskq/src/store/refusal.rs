@@ -90,6 +90,12 @@ pub(crate) fn is_too_much(error: &Error) -> bool {
     matches!(code.as_deref(), Some("57014" | "53200"))
 }
 
+/// Tells whether a lock could not be had in time.
+pub(crate) fn is_locked(error: &Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.as_deref() == Some("55P03")
+}
+
 /// Tells whether an error of the server is about its state, not about what was asked.
 fn is_passing(code: &str) -> bool {
     // Connection, transaction rollback, resources, intervention by an operator, system, transaction

@@ -128,7 +128,7 @@ statements! {
         rescue_refused = rescue + shrink + refused,
     }
     lease { hold_key, heartbeat, strays, expired, left }
-    fleet { register, unregister, census, newer, advance_ids, declare_limits, wake_one }
+    fleet { register, unregister, census, newer, advance_ids, declare_limits, end_undeclared_limits, wake_one }
     history { count, prune, prune_keys, prune_gates }
     schedule {
         declare_schedules,

@@ -1,6 +1,9 @@
 //! How many tasks of a type run at once, and how fast they start.
 
+use std::fmt;
 use std::time::Duration;
+
+use serde::Serialize;
 
 /// How many tasks run at once, over all workers: of a task type, or of each key.
 ///
@@ -99,59 +102,75 @@ const fn at_least_one(number: u128) -> u128 {
 }
 
 /// A limit that a task type declares, as the table of limits has it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct DeclaredLimit {
-    pub(crate) name: &'static str,
-    pub(crate) aliases: &'static [&'static str],
-    pub(crate) fields: Option<&'static [&'static str]>,
-    pub(crate) bound: DeclaredBound,
+    scope: &'static str,
+    kind: &'static str,
+    most: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    burst: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<&'static [&'static str]>,
+    aliases: &'static [&'static str],
 }
 
-/// How much a declared limit lets through.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum DeclaredBound {
-    Concurrency {
-        most: u32,
-    },
-    Rate {
-        most: u32,
-        time: Duration,
-        burst: u32,
-    },
+impl Concurrency {
+    /// Returns what the table of limits has of it, for a type with these other names.
+    pub(crate) fn declared(&self, aliases: &'static [&'static str]) -> DeclaredLimit {
+        DeclaredLimit {
+            scope: scope(self.key),
+            kind: "concurrency",
+            most: saturating_i32(self.most),
+            seconds: None,
+            burst: None,
+            fields: self.key,
+            aliases,
+        }
+    }
 }
 
-impl DeclaredLimit {
-    /// Returns the word for what the limit is of.
-    pub(crate) fn scope(&self) -> &'static str {
+impl Rate {
+    /// Returns what the table of limits has of it, for a type with these other names.
+    pub(crate) fn declared(&self, aliases: &'static [&'static str]) -> DeclaredLimit {
+        DeclaredLimit {
+            scope: scope(self.key),
+            kind: "rate",
+            most: saturating_i32(self.most),
+            seconds: Some(self.time.as_secs_f64()),
+            burst: Some(saturating_i32(self.burst)),
+            fields: self.key,
+            aliases,
+        }
+    }
+}
+
+/// `5 at once for each tenant_id`
+impl fmt::Display for DeclaredLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { most, burst, .. } = self;
+        match (self.seconds, burst) {
+            (Some(seconds), Some(burst)) => write!(f, "{most} in {seconds}s, {burst} at once")?,
+            _ => write!(f, "{most} at once")?,
+        }
         match self.fields {
-            Some(_) => "key",
-            None => "task_type",
+            Some(fields) => write!(f, " for each {}", fields.join(", ")),
+            None => Ok(()),
         }
     }
 }
 
-impl DeclaredBound {
-    /// Returns the word for it.
-    pub(crate) fn kind(self) -> &'static str {
-        match self {
-            Self::Concurrency { .. } => "concurrency",
-            Self::Rate { .. } => "rate",
-        }
+/// Returns the word for what a limit is of.
+fn scope(key: Option<&[&str]>) -> &'static str {
+    match key {
+        Some(_) => "key",
+        None => "task_type",
     }
+}
 
-    pub(crate) fn most(self) -> u32 {
-        match self {
-            Self::Concurrency { most } | Self::Rate { most, .. } => most,
-        }
-    }
-
-    /// Returns the time and the burst of a rate.
-    pub(crate) fn time_and_burst(self) -> (Option<f64>, Option<u32>) {
-        match self {
-            Self::Concurrency { .. } => (None, None),
-            Self::Rate { time, burst, .. } => (Some(time.as_secs_f64()), Some(burst)),
-        }
-    }
+fn saturating_i32(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 #[cfg(test)]

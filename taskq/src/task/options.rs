@@ -118,6 +118,12 @@ impl TaskOptions {
         self
     }
 
+    /// Returns the fields that make the key of a task, where the type has a limit by key.
+    pub(crate) fn limit_fields(&self) -> Option<&'static [&'static str]> {
+        let by_concurrency = self.concurrency.and_then(|it| it.key);
+        by_concurrency.or(self.rate.and_then(|it| it.key))
+    }
+
     /// Sets how many tasks run at once over all workers.
     pub const fn concurrency(mut self, concurrency: Concurrency) -> Self {
         self.concurrency = Some(concurrency);

@@ -10,7 +10,7 @@ use crate::attempt::state::States;
 use crate::error::error_text;
 use crate::error::{MissingState, WorkerError};
 use crate::task::declaration::{Delivery, Keep, Order, Registration};
-use crate::task::limit::{Concurrency, DeclaredBound, DeclaredLimit, Rate};
+use crate::task::limit::DeclaredLimit;
 use crate::task::options::name_problem;
 
 /// How unlike a known name a waiting one may be to be taken for a misspelling of it.
@@ -125,34 +125,27 @@ impl Registry {
             .map(|(_, it)| it)
     }
 
-    /// Returns the limits that the handlers declare.
-    pub(crate) fn limits(&self) -> Vec<DeclaredLimit> {
-        let own = self
-            .handlers
-            .iter()
-            .filter(|(name, it)| **name == it.task_type);
-        let limits = own.flat_map(|(_, it)| {
-            let limit = |fields, bound| DeclaredLimit {
-                name: it.task_type,
-                aliases: it.declaration.aliases,
-                fields,
-                bound,
-            };
-            let concurrency = it
-                .options
-                .concurrency
-                .map(|Concurrency { most, key }| limit(key, DeclaredBound::Concurrency { most }));
-            let rate = it.options.rate.map(
-                |Rate {
-                     most,
-                     time,
-                     burst,
-                     key,
-                 }| { limit(key, DeclaredBound::Rate { most, time, burst }) },
-            );
-            [concurrency, rate]
-        });
-        limits.flatten().collect()
+    /// Requires that tasks which run in no order have no keys: of each key the oldest starts first.
+    pub(crate) fn require_orders(&self) -> Result<(), WorkerError> {
+        let random = self.handlers.values();
+        let mut random = random.filter(|it| it.declaration.order == Order::Random);
+        match random.find(|it| it.options.limit_fields().is_some()) {
+            None => Ok(()),
+            Some(it) => Err(WorkerError::Limit {
+                task_type: it.task_type,
+                place: it.place(),
+                problem: "of each key the oldest task starts first; leave out `order = \"random\"`, or limit the task type without `key`".to_owned(),
+            }),
+        }
+    }
+
+    /// Returns the limits that the handlers declare, by task type.
+    pub(crate) fn limits(&self) -> BTreeMap<&'static str, Vec<DeclaredLimit>> {
+        let own = self.handlers.iter();
+        let own = own.filter(|(name, it)| **name == it.task_type);
+        own.map(|(name, it)| (*name, it.limits()))
+            .filter(|(_, limits)| !limits.is_empty())
+            .collect()
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&Registration> {
@@ -244,6 +237,14 @@ pub(crate) fn most_similar<'a>(
 }
 
 impl Registration {
+    /// Returns the limits that the handler declares.
+    pub(crate) fn limits(&self) -> Vec<DeclaredLimit> {
+        let (options, aliases) = (&self.options, self.declaration.aliases);
+        let concurrency = options.concurrency.map(|it| it.declared(aliases));
+        let rate = options.rate.map(|it| it.declared(aliases));
+        concurrency.into_iter().chain(rate).collect()
+    }
+
     pub(crate) fn place(&self) -> String {
         format!("{}:{}", self.declaration.file, self.declaration.line)
     }

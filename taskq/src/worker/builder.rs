@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
-use super::Worker;
 use super::drain::{self, Drain, Drained};
 use super::places::Demand;
 use super::settings::Settings;
+use super::{Worker, limits};
 use crate::attempt::state::States;
 use crate::error::WorkerError;
 use crate::operate::check::{self, CheckReport};
@@ -165,6 +165,7 @@ impl WorkerBuilder {
         registry.require_states(&self.states)?;
         #[cfg(feature = "cron")]
         registry.schedules()?;
+        registry.require_orders()?;
         require_connections(&self.pool, &settings, &registry)?;
         prepare_tables(&self.pool, settings.schema, &registry).await?;
         if cfg!(panic = "abort") {
@@ -266,33 +267,28 @@ async fn prepare_tables(
     registry: &Registry,
 ) -> Result<(), WorkerError> {
     let mut store = Store::keeping(pool.clone(), schema);
-    let mut answer = prepare_tables_once(&mut store, schema, registry).await;
+    let mut answer = prepare_tables_once(&mut store, schema).await;
     // Somebody may have spoiled a connection that lies in the pool, as by `set role`. It is closed with its first
     // error, and at last there is a new one.
     for _ in 0..pool.size() {
         match answer {
             Err(WorkerError::Database(sqlx::Error::Database(_))) => {
-                answer = prepare_tables_once(&mut store, schema, registry).await;
+                answer = prepare_tables_once(&mut store, schema).await;
             }
             _ => break,
         }
     }
-    answer
+    answer?;
+    let declared = limits::declare(&mut store, registry).await;
+    declared.map_err(WorkerError::Database)
 }
 
-async fn prepare_tables_once(
-    store: &mut Store<'_>,
-    schema: Schema,
-    registry: &Registry,
-) -> Result<(), WorkerError> {
+async fn prepare_tables_once(store: &mut Store<'_>, schema: Schema) -> Result<(), WorkerError> {
     if store.is_standby().await.map_err(WorkerError::Database)? {
         return Err(WorkerError::Standby);
     }
     migrate::require_version(store, schema).await?;
     foreign_keys::require_harmless(store).await?;
-    let (names, limits) = (registry.names(), registry.limits());
-    let declared = store.declare_limits(&names, &limits).await;
-    declared.map_err(WorkerError::Database)?;
     ids::advance(store).await;
     Ok(())
 }

@@ -36,6 +36,7 @@ impl Claimer {
         at: usize,
         share: &Share,
     ) -> Result<Vec<ClaimedTask>, Error> {
+        let starts = self.scatter(at, vec![share.clone()]).await?;
         let core = &self.core;
         let queue = &mut self.queues[at];
         let task_type = &share.lane.task_type;
@@ -46,6 +47,7 @@ impl Claimer {
             queue: &queue.name,
             names: &core.registry.names_of(task_type),
             share,
+            starts: &starts,
             slots: core.buffers[at].room_to_run(),
             from_key: from_key.as_deref(),
             is_transactional: self.transactional.contains(task_type),
@@ -69,7 +71,7 @@ impl Claimer {
             );
         }
         queue.record_limited(share, &tasks, end);
-        tasks.sort_unstable_by_key(|task| (task.priority, task.place()));
+        super::take::sort(&mut tasks, &starts);
         Ok(tasks)
     }
 

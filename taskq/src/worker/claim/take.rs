@@ -143,7 +143,11 @@ impl Claimer {
     }
 
     /// Has those shares begin at places by chance whose lanes want it.
-    async fn scatter(&mut self, at: usize, shares: Vec<Share>) -> Result<Vec<Share>, Error> {
+    pub(super) async fn scatter(
+        &mut self,
+        at: usize,
+        shares: Vec<Share>,
+    ) -> Result<Vec<Share>, Error> {
         let by_chance: Vec<&Share> = shares.iter().filter(|share| share.is_by_chance).collect();
         if by_chance.is_empty() {
             return Ok(shares);
@@ -182,7 +186,7 @@ impl Claimer {
 }
 
 /// Brings tasks into the order in which they run: by priority, then the oldest first, then those by chance.
-fn sort(tasks: &mut [ClaimedTask], shares: &[Share]) {
+pub(super) fn sort(tasks: &mut [ClaimedTask], shares: &[Share]) {
     let by_chance: Vec<&Share> = shares.iter().filter(|share| share.is_by_chance).collect();
     if by_chance.is_empty() {
         tasks.sort_unstable_by_key(|task| (task.priority, task.place()));

@@ -8,6 +8,7 @@ mod census;
 mod duty;
 mod gates;
 mod keys;
+mod limits;
 mod prune;
 mod rescue;
 #[cfg(feature = "cron")]
@@ -32,6 +33,7 @@ pub(crate) const DUTIES: &[Duty] = &[
     prune::DUTY,
     keys::DUTY,
     gates::DUTY,
+    limits::DUTY,
     #[cfg(feature = "cron")]
     schedules::DUTY,
 ];
