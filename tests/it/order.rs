@@ -190,6 +190,27 @@ async fn tasks_of_a_random_type_run_once_each_and_in_no_order() {
 }
 
 #[tokio::test]
+async fn tasks_of_a_random_type_run_in_no_order_within_limits() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let many = (0..500).map(|number| ByChance { number });
+    taskq::enqueue_many(&mut db, many).await.expect("enqueued");
+    crate::support::execute(
+        &pool,
+        "select taskq.limit_concurrency('task_type', 'by_chance', 3)",
+    )
+    .await;
+    let numbers = Arc::new(Numbers::default());
+    let one = chance_worker(&pool, &numbers).queue("default", 10);
+    drain(one, &pool).await;
+    let mut numbers = numbers.lock().expect("not poisoned").clone();
+    let found = disorder(&numbers);
+    assert!(found > 0.2, "{found}");
+    numbers.sort_unstable();
+    assert_eq!(numbers, Vec::from_iter(0..500));
+}
+
+#[tokio::test]
 async fn one_old_task_does_not_keep_chance_from_the_others() {
     let (_database, pool) = database().await;
     let mut db = pool.acquire().await.expect("a connection");

@@ -67,6 +67,12 @@ impl Options {
         (self.settings.iter()).filter(move |setting| setting.subject == subject)
     }
 
+    /// Tells whether tasks run in no order.
+    pub(crate) fn is_random(&self) -> bool {
+        let mut settings = self.settings.iter();
+        settings.any(|setting| matches!(setting.value, Value::Random(true)))
+    }
+
     /// Returns the names of the options that have no place where the payload is declared elsewhere.
     pub(crate) fn about_the_payload(&self) -> impl Iterator<Item = &Ident> {
         let keys = self.keys.iter();

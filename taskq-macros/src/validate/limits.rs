@@ -26,6 +26,12 @@ pub(super) fn check<'a>(
         );
     }
     let key = by_concurrency.or(by_rate);
+    if let (Some(key), true) = (key, options.is_random()) {
+        errors.at(
+            &key[0],
+            "of each key the oldest task starts first: leave out `order = \"random\"`, or limit the task type without `key`",
+        );
+    }
     Limits {
         concurrency: options.concurrency.as_ref(),
         rate: options.rate.as_ref(),

@@ -11,6 +11,9 @@ async fn two_keys(_tenant_id: i64, region: String) {
     drop(region);
 }
 
+#[taskq::task(concurrency(5, key = tenant_id), order = "random")]
+async fn no_order(_tenant_id: i64) {}
+
 #[derive(serde::Serialize, serde::Deserialize, taskq::Payload)]
 #[serde(rename_all = "camelCase")]
 #[taskq(concurrency(5, key = tenant_id))]
