@@ -71,6 +71,9 @@ fn compare(path: &Path, program: &LockFile) -> Result<ExitCode, BoxError> {
     if refuse(&violations) {
         return Ok(ExitCode::FAILURE);
     }
+    for changed in before.limited_otherwise(program) {
+        println!("{changed}");
+    }
     if before == *program {
         println!("nothing has changed since {shown}");
     } else {

@@ -24,6 +24,29 @@ impl LockFile {
         violations
     }
 
+    /// Says which task types are limited otherwise in `next`. That strands no rows.
+    pub(crate) fn limited_otherwise(&self, next: &Self) -> Vec<String> {
+        let both = self.tasks.iter();
+        let both = both.filter_map(|(name, task)| Some((name, task, next.find(name)?)));
+        let changed = both.filter(|(_, task, next)| task.limits != next.limits);
+        let words = |task: &TaskEntry| match task.limits.is_empty() {
+            true => "none".to_owned(),
+            false => task.limits.join(" and "),
+        };
+        changed
+            .map(|(name, task, next)| {
+                let comes = match next.limits.is_empty() {
+                    true => {
+                        "It ends a quarter of an hour after the last worker of the program before"
+                    }
+                    false => "It holds for all workers as soon as one of this program starts",
+                };
+                let (before, after) = (words(task), words(next));
+                format!("`{name}`: limit changed from {before} to {after}. {comes}")
+            })
+            .collect()
+    }
+
     /// Finds the task type that rows of this name belong to.
     fn find(&self, name: &str) -> Option<&TaskEntry> {
         self.tasks.get(name).or_else(|| {

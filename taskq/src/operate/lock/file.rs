@@ -26,6 +26,9 @@ pub(super) struct TaskEntry {
     pub(super) max_attempts: u16,
     pub(super) timeout_ms: u64,
     pub(super) transactional: bool,
+    /// How many run at once and how fast they start, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) limits: Vec<String>,
     pub(super) version: u16,
     /// The oldest version that the program still reads.
     pub(super) oldest_version: u16,
@@ -82,6 +85,7 @@ impl TaskEntry {
             max_attempts: options.max_attempts,
             timeout_ms: u64::try_from(declaration.timeout.as_millis()).unwrap_or(u64::MAX),
             transactional: declaration.delivery == Delivery::Transactional,
+            limits: handler.limits().iter().map(ToString::to_string).collect(),
             version: options.version,
             oldest_version: options.oldest_version(),
             payload: (handler.json_schema)().map_or(Value::Null, Schema::to_value),

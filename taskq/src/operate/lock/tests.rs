@@ -16,6 +16,7 @@ fn task(payload: Value) -> TaskEntry {
         max_attempts: 25,
         timeout_ms: 1000,
         transactional: false,
+        limits: Vec::new(),
         version: 1,
         oldest_version: 1,
         payload,
@@ -153,6 +154,32 @@ fn other_options_strand_none() {
         ..task(number())
     };
     assert_eq!(rules(task(number()), after), []);
+}
+
+#[test]
+fn other_limits_strand_none_and_are_told() {
+    let limited = |limits: &[&str]| TaskEntry {
+        limits: limits.iter().map(|&limit| limit.into()).collect(),
+        ..task(number())
+    };
+    let told = |before, after| file([("mail", before)]).limited_otherwise(&file([("mail", after)]));
+    let (five, two) = (
+        limited(&["5 at once"]),
+        limited(&["5 at once", "1 in 2s, 1 at once"]),
+    );
+    assert_eq!(rules(five.clone(), two.clone()), []);
+    assert_eq!(
+        told(five.clone(), two),
+        [
+            "`mail`: limit changed from 5 at once to 5 at once and 1 in 2s, 1 at once. It holds for all workers as soon as one of this program starts"
+        ]
+    );
+    let gone = told(five.clone(), limited(&[]));
+    assert!(
+        gone[0].contains("from 5 at once to none. It ends a quarter"),
+        "{gone:?}"
+    );
+    assert_eq!(told(five.clone(), five), [""; 0]);
 }
 
 #[test]
