@@ -237,3 +237,27 @@ async fn two_that_drain_at_once_share_the_work() {
     assert_eq!(one.total() + other.total(), 200);
     assert_eq!(count_effects(&pool).await.0, 200);
 }
+
+#[task(concurrency(1, key = tenant_id))]
+async fn one_by_one(tenant_id: i64) {
+    let _ = tenant_id;
+}
+
+#[task(rate("1/h", burst = 2))]
+async fn two_an_hour() {}
+
+#[tokio::test]
+async fn limits_hold_and_what_may_not_start_yet_is_left() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let tasks = (0..30).map(|n| OneByOne { tenant_id: n % 3 });
+    taskq::enqueue_many(&mut db, tasks).await.expect("enqueued");
+    let tasks = (0..5).map(|_| TwoAnHour {});
+    taskq::enqueue_many(&mut db, tasks).await.expect("enqueued");
+    let limited = || worker(&pool).only::<(OneByOne, TwoAnHour)>();
+    let ran = run_one(limited()).await.expect("it runs one");
+    assert!(ran.is_some());
+    let counts = drain(limited()).await.expect("it drains");
+    assert_eq!(counts.completed, 31, "{counts:?}");
+    assert_eq!(states(&pool).await["waiting"], 3);
+}

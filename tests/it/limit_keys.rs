@@ -91,7 +91,7 @@ async fn workers_that_start_together_make_the_index_once() {
 async fn a_worker_waits_for_an_open_enqueue_and_lets_others_pass_meanwhile() {
     let (_database, pool) = database().await;
     let mut open = pool.begin().await.expect("a transaction");
-    ByTenant::enqueue(&mut *open, 1, "eu".to_owned())
+    ByTenant::enqueue(&mut open, 1, "eu".to_owned())
         .await
         .expect("enqueued");
     let enqueues = async {
@@ -148,7 +148,7 @@ async fn an_index_that_is_not_ready_is_not_relied_on() {
     )
     .await;
     let refused = worker_of_keys(&pool).build().await;
-    let text = format!("{:?}", refused.err().expect("it does not start"));
+    let text = format!("{:?}", refused.expect_err("it does not start"));
     assert!(text.contains("task_key is not valid"), "{text}");
 }
 
@@ -168,6 +168,6 @@ async fn a_type_whose_order_is_chance_has_no_limit_by_key() {
 
     let (_database, pool) = database().await;
     let refused = worker(&pool).only::<(ByChanceHandler,)>().build().await;
-    let text = refused.err().expect("it does not start").to_string();
+    let text = refused.expect_err("it does not start").to_string();
     assert!(text.contains("leave out `order = \"random\"`"), "{text}");
 }

@@ -85,14 +85,14 @@ impl Limits {
     }
 
     /// Records which queues and task types a reading found that ended now, unless one that began later was faster.
-    /// Returns whether that is new.
+    /// Returns whether that is new: nothing was claimed before the first reading.
     pub(crate) fn record(&self, reading: u64, scopes: Vec<Scope>, now: Instant) -> bool {
         let mut known = self.lock();
         if reading <= known.reading {
             return false;
         }
         let scopes: HashSet<Scope> = scopes.into_iter().collect();
-        let is_new = known.scopes != scopes;
+        let is_new = known.read_at.is_some() && known.scopes != scopes;
         *known = Known {
             reading,
             read_at: Some(now),

@@ -71,6 +71,11 @@ impl Claimer {
             );
         }
         queue.record_limited(share, &tasks, end);
+        if let Some(drain) = &core.settings.drain
+            && !tasks.is_empty()
+        {
+            drain.record_claimed(tasks.len());
+        }
         super::take::sort(&mut tasks, &starts);
         Ok(tasks)
     }
