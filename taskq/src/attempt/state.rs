@@ -1,9 +1,10 @@
 //! Worker state: one value per `&T` that handlers ask for, and what one call of a handler is given.
 
 use std::any::{Any, TypeId, type_name};
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use crate::attempt::Attempt;
 use crate::attempt::tx::{Tx, TxHandle};

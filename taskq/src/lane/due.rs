@@ -3,9 +3,10 @@
 //! A scan of the table tells in which of them something is due; after that each claim tells how far it came, and
 //! which lanes are exhausted.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use foldhash::HashMap;
 
 use super::ageing::Ageing;
 use super::known::KnownLane;
@@ -247,7 +248,7 @@ impl DueLanes {
 
 /// Returns how many tasks each lane gave, and the place of the last of them.
 fn counted_by_lane<'a>(tasks: &[(LaneKey<'a>, Place)]) -> HashMap<LaneKey<'a>, (usize, Place)> {
-    let mut by_lane = HashMap::new();
+    let mut by_lane = HashMap::default();
     for (lane, place) in tasks {
         let (count, last) = by_lane.entry(*lane).or_insert((0, *place));
         *count += 1;

@@ -1,7 +1,8 @@
 //! How attempts ended, counted by task type until a heartbeat writes it down.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use foldhash::HashMap;
 
 /// What has been counted and not written yet.
 #[derive(Debug, Default)]

@@ -4,9 +4,9 @@
 //! A lease whose tasks have all completed is finished by deleting its row, which is the cheapest write
 //! there is. So completed tasks wait a moment for the rest of their lease.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use foldhash::HashMap;
 use uuid::Uuid;
 
 use crate::attempt::verdict::Settlement;

@@ -127,10 +127,10 @@ impl Execution<'_> {
             }
         };
         crash_point("after_handler");
-        let overrun = attempt.deadline.elapsed();
-        if overrun > OVERRUN {
+        let ended = Instant::now();
+        if ended.saturating_duration_since(attempt.deadline) > OVERRUN {
             tracing::warn!(
-                took = ?began.elapsed(),
+                took = ?(ended - began),
                 timeout = ?self.registration.declaration.timeout,
                 "the handler outran its timeout because it blocks its thread, or its process stood still; blocking work belongs in `spawn_blocking`"
             );
@@ -145,7 +145,7 @@ impl Execution<'_> {
             self.decide(Outcome::Failed(panic_message(&*panic).into()), attempt)
         });
         Handled::Decided(Decided {
-            took: began.elapsed(),
+            took: ended - began,
             ..decided
         })
     }
