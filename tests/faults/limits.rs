@@ -47,11 +47,11 @@ async fn is_within_limits(stage: &Stage, tenants: &HashMap<i64, i64>) {
     let history = stage.read_history();
     let margin = LEASE / 12;
     assert_eq!(
-        beyond(&history, margin, OF_TENANT, |n| tenants[&n]),
+        beyond(&history, margin, OF_TENANT, |n| Some(tenants[&n])),
         [].into()
     );
-    assert_eq!(beyond(&history, margin, OF_QUEUE, |_| ()), [].into());
-    let all = beyond(&history, margin, 0, |_| ());
+    assert_eq!(beyond(&history, margin, OF_QUEUE, |_| Some(())), [].into());
+    let all = beyond(&history, margin, 0, |_| Some(()));
     println!("at once, of {OF_QUEUE}: {all:?}");
 }
 

@@ -20,7 +20,7 @@ pub(crate) async fn take_back(stage: &Stage) -> sqlx::Result<()> {
     .execute(&stage.pool)
     .await?;
     let refused: Vec<(i64, i64)> = query_as(
-        "select task_id, (payload ->> 'n')::bigint from taskq.refused order by task_id, refused_at",
+        "select task_id, coalesce((payload ->> 'n')::bigint, 0) from taskq.refused order by task_id, refused_at",
     )
     .fetch_all(&stage.pool)
     .await?;
@@ -41,6 +41,7 @@ pub(crate) async fn take_back(stage: &Stage) -> sqlx::Result<()> {
             Ok(Some(id)) => {
                 tx.commit().await?;
                 stage.trouble("a refused task is taken back");
+                stage.history.record(Event::TakenBack { n });
                 if id != task_id {
                     stage.history.record(Event::Renumbered { n });
                 }

@@ -189,7 +189,8 @@ pub(crate) async fn limited(stage: &Stage) -> String {
             "create role limited login connection limit 10;
              grant all on schema taskq to limited;
              grant all on all tables in schema taskq, public to limited;
-             grant all on all sequences in schema taskq to limited",
+             grant all on all sequences in schema taskq to limited;
+             grant execute on all functions in schema taskq to limited",
         )
         .await;
     stage.url.replace("user=postgres", "user=limited")

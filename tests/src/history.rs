@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+use taskq::Attempt;
 
 /// Since the machine was started, asleep or not.
 pub type Moment = Duration;
@@ -39,6 +40,10 @@ pub enum Event {
         task_id: i64,
         /// The number of the attempt.
         attempt: u16,
+        /// The type of the task.
+        task_type: String,
+        /// Its queue.
+        queue: String,
     },
     /// An attempt is over.
     Ended {
@@ -70,6 +75,44 @@ pub enum Event {
         /// The task, by the number in its payload.
         n: i64,
     },
+    /// A refused task waits again, whoever has its key by now.
+    TakenBack {
+        /// The task, by the number in its payload.
+        n: i64,
+    },
+    /// An enqueue was told that its task has a key.
+    KeyTaken {
+        /// The task, by the number in its payload.
+        n: i64,
+        /// The key.
+        key: i64,
+        /// So many others lived then that have it.
+        others: i64,
+    },
+    /// An enqueue was told that another task has the key.
+    KeyHeld {
+        /// The key.
+        key: i64,
+        /// The other task, by its id.
+        task_id: i64,
+        /// Whether that task had ended before the enqueue began.
+        is_over: bool,
+    },
+    /// This process does not listen: it hears of pauses when it scans.
+    Deaf,
+    /// The pause of a scope has committed.
+    Paused(Scope),
+    /// A pause is about to end.
+    Resuming(Scope),
+}
+
+/// What an operator pauses.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Scope {
+    /// All tasks of a queue.
+    Queue(String),
+    /// All tasks of a type.
+    TaskType(String),
 }
 
 /// How an attempt ended.
@@ -186,13 +229,15 @@ impl Recorder {
     }
 
     /// Records the start of an attempt, and its end when the returned value is dropped.
-    pub fn started(&self, n: i64, task_id: i64, attempt: u16) -> Running<'_> {
+    pub fn started(&self, n: i64, attempt: &Attempt) -> Running<'_> {
         let run = self.runs.fetch_add(1, Ordering::SeqCst);
         self.record(Event::Started {
             run,
             n,
-            task_id,
-            attempt,
+            task_id: attempt.task_id(),
+            attempt: attempt.number(),
+            task_type: attempt.task_type().to_owned(),
+            queue: attempt.queue().to_owned(),
         });
         Running {
             recorder: self,

@@ -22,7 +22,17 @@ pub async fn repeatable(
     failures: u16,
     takes_ms: u64,
 ) -> Result<(), BoxError> {
-    let running = history.started(n, attempt.task_id(), attempt.number());
+    repeat(history, attempt, n, failures, takes_ms).await
+}
+
+async fn repeat(
+    history: &Recorder,
+    attempt: &Attempt,
+    n: i64,
+    failures: u16,
+    takes_ms: u64,
+) -> Result<(), BoxError> {
+    let running = history.started(n, attempt);
     sleep(Duration::from_millis(takes_ms)).await;
     if attempt.number() <= failures {
         running.ends(How::Failed);
@@ -45,7 +55,7 @@ pub async fn once(
     failures: u16,
     takes_ms: u64,
 ) -> Result<(), BoxError> {
-    let running = history.started(n, attempt.task_id(), attempt.number());
+    let running = history.started(n, attempt);
     let worked = async {
         sessions.look(tx, history, n).await?;
         let effect = sqlx::query("insert into effect (n) values ($1)").bind(n);
@@ -79,6 +89,78 @@ pub async fn once(
     } else {
         running.ends(How::Succeeded);
     }
+    Ok(())
+}
+
+/// So many tasks of a tenant run at once.
+pub const OF_TENANT: usize = 3;
+
+/// So many tasks of a tenant start in a second, and so many at once after a time of quiet.
+pub const TENANT_RATE: (f64, f64) = (3.0, 5.0);
+
+/// As `repeatable`, within limits of each tenant.
+#[task(
+    timeout = "10m",
+    queue = "flow",
+    concurrency(3, key = tenant),
+    rate("3/s", burst = 5, key = tenant)
+)]
+pub async fn tenanted(
+    history: &Recorder,
+    attempt: &Attempt,
+    n: i64,
+    failures: u16,
+    takes_ms: u64,
+    tenant: i64,
+) -> Result<(), BoxError> {
+    let _ = tenant;
+    repeat(history, attempt, n, failures, takes_ms).await
+}
+
+/// One at a time of each key. It leaves its effect, and that it is over, in its transaction.
+#[task(timeout = "10m", queue = "flow", unique(fields(key)))]
+pub async fn single(
+    tx: &mut PgConnection,
+    history: &Recorder,
+    attempt: &Attempt,
+    n: i64,
+    failures: u16,
+    takes_ms: u64,
+    key: i64,
+) -> Result<(), BoxError> {
+    let running = history.started(n, attempt);
+    let worked = async {
+        let effect = sqlx::query("insert into effect (n) values ($1)").bind(n);
+        effect.execute(&mut *tx).await?;
+        let over = sqlx::query("insert into over (key, task_id) values ($1, $2)");
+        over.bind(key).bind(attempt.task_id()).execute(tx).await
+    };
+    if let Err(error) = worked.await {
+        if is_refusal(&error) {
+            running.ends(How::Refused);
+        }
+        return Err(error.into());
+    }
+    sleep(Duration::from_millis(takes_ms)).await;
+    if attempt.number() <= failures {
+        running.ends(How::Failed);
+        Err(taskq::outcome::retry_in(RETRY))?;
+    } else {
+        running.ends(How::Succeeded);
+    }
+    Ok(())
+}
+
+/// Notes the tick that it was enqueued for, in its transaction.
+#[task(timeout = "10m", queue = "flow")]
+pub async fn ticked(tx: &mut PgConnection, attempt: &Attempt) -> Result<(), BoxError> {
+    let tick = attempt.tick().ok_or("it was enqueued for a tick")?;
+    let insert = sqlx::query("insert into tick (schedule, at) values ($1, $2)");
+    let inserted = insert.bind(tick.schedule).bind(tick.at).execute(tx).await;
+    if inserted.is_err() {
+        attempt.retry_in(RETRY);
+    }
+    inserted?;
     Ok(())
 }
 

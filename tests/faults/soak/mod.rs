@@ -1,6 +1,7 @@
 //! All faults at once, for a few seconds, or for as many as `TASKQ_SOAK_SECONDS` says.
 
 mod enqueuer;
+mod flow;
 mod roads;
 
 use std::env;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use taskq_tests::history::Event;
+use taskq_tests::history::{Event, Scope};
 use taskq_tests::proxy::Weather;
 use tokio::time::sleep;
 
@@ -47,6 +48,8 @@ struct World<'a> {
     workers: Vec<Running>,
     /// What refuses rows, and for how many further faults.
     obstacle: Option<(Obstacle, u8)>,
+    /// What is paused, and for how many further faults.
+    pause: Option<(Scope, u8)>,
 }
 
 #[tokio::test]
@@ -74,12 +77,14 @@ async fn all_is_well_with_all_faults_at_once() {
         disk,
         workers: Vec::new(),
         obstacle: None,
+        pause: None,
     };
     world.set_connection_limit(CONNECTIONS).await;
     for at in 0..4 {
         let worker = world.worker(at);
         world.workers.push(worker);
     }
+    stage.schedule().await;
     let (is_over, done) = (AtomicBool::new(false), AtomicUsize::new(0));
     let addresses = [
         &stage.url,
@@ -89,24 +94,32 @@ async fn all_is_well_with_all_faults_at_once() {
     let backlog = LONGEST_BACKLOG.min(BACKLOG * i64::try_from(seconds).unwrap_or(i64::MAX));
     let enqueuers = addresses.map(|url| enqueue(&stage, url, backlog, &is_over));
     let [first, second, third] = enqueuers;
+    let [_, fourth, fifth] = addresses.map(|url| flow::enqueue(&stage, url, &is_over));
     let faults = async {
         let end = Instant::now() + Duration::from_secs(seconds);
+        // Nothing has been done to any worker: each hears of it within a second.
+        stage.at_least(1).await;
+        world.pause(Duration::from_millis(1_100)).await;
         while Instant::now() < end {
             sleep(Duration::from_millis(fastrand::u64(50..700))).await;
             world.do_harm().await;
+            world.look_at_places().await;
             world.let_obstacle_go().await;
+            world.let_pause_go().await;
             done.fetch_add(1, Ordering::Relaxed);
         }
         is_over.store(true, Ordering::Relaxed);
         if let Some((obstacle, _)) = world.obstacle.take() {
             obstacle.remove(&stage).await;
         }
+        world.end_pause().await;
     };
     let began = Instant::now();
-    tokio::join!(faults, first, second, third);
+    tokio::join!(faults, first, second, third, fourth, fifth);
     // What a client has given up may still be under way.
     world.roads.proxy.cut();
     sleep(Duration::from_millis(500)).await;
+    stage.end_schedules().await;
     all_over(&stage, AFTERWARDS).await;
     for worker in &mut world.workers {
         let ended = worker.has_ended();
@@ -131,7 +144,7 @@ impl World<'_> {
     async fn do_harm(&mut self) {
         let stage = self.stage;
         let victim = fastrand::usize(..self.workers.len());
-        match fastrand::u8(..30) {
+        match fastrand::u8(..32) {
             0..=3 => {
                 stage.fault("a worker is killed");
                 self.workers[victim].kill();
@@ -238,6 +251,7 @@ impl World<'_> {
                 self.weather(Weather::AnswersLate(LEASE + LEASE / 4), 6_000)
                     .await;
             }
+            29..=30 => self.pause_in_calm().await,
             _ => {
                 stage.history.record(Event::ServerKilled);
                 stage.fault("Postgres is killed");

@@ -54,7 +54,10 @@ impl World<'_> {
     pub(super) fn start(&self, at: usize, worker: Actor) -> Running {
         // Behind a pooler a session is everybody's.
         let is_pooled = at == 2 && self.roads.bouncer.is_some();
-        let worker = worker.set("CONCURRENCY", 25).set("SESSIONS", !is_pooled);
+        let worker = worker
+            .set("CONCURRENCY", 25)
+            .set("FLOW", true)
+            .set("SESSIONS", !is_pooled);
         let worker = match faketime() {
             Some(faketime) if fastrand::bool() => {
                 let offset = fastrand::choice(["+1h", "-1h"]).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use sqlx::{Connection, PgConnection};
 use taskq::Payload;
 use taskq::error::BoxError;
 use taskq_tests::history::{Batch, Event, Plan};
@@ -17,6 +17,14 @@ pub(crate) enum Finale {
     RollBack,
     /// Its connection is closed in the middle.
     Vanish,
+}
+
+/// What an enqueue says of its tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Said {
+    Created,
+    /// Another has the key.
+    Existing,
 }
 
 impl Stage {
@@ -53,11 +61,34 @@ impl Stage {
         takes_ms: u64,
         finale: Finale,
     ) -> Result<(), BoxError> {
+        let insert = async |tx: &mut PgConnection, batch| insert(tx, batch, takes_ms).await;
+        self.in_transaction(db, plan, count, finale, insert).await
+    }
+
+    /// Enqueues a batch by a function in a transaction on this connection, and records how it ends. What the application
+    /// writes beside the tasks is there if and only if they are.
+    pub(super) async fn in_transaction(
+        &self,
+        db: &mut PgConnection,
+        plan: Plan,
+        count: i64,
+        finale: Finale,
+        insert: impl AsyncFnOnce(&mut PgConnection, Batch) -> Result<Said, BoxError>,
+    ) -> Result<(), BoxError> {
         let first = self.next.fetch_add(count, Ordering::SeqCst);
         let batch = Batch { first, count, plan };
         self.history.record(Event::Intended(batch));
-        let tx = match insert(db, batch, takes_ms).await {
-            Ok(tx) => tx,
+        let inserted = async {
+            let mut tx = db.begin().await?;
+            let said = insert(&mut *tx, batch).await?;
+            if said == Said::Created {
+                let there = sqlx::query("insert into batch (first) values ($1)").bind(first);
+                there.execute(&mut *tx).await?;
+            }
+            Ok((tx, said))
+        };
+        let (tx, said) = match inserted.await {
+            Ok(inserted) => inserted,
             Err(error) => {
                 self.history.record(Event::RolledBack { first });
                 return Err(error);
@@ -65,8 +96,14 @@ impl Stage {
         };
         match finale {
             Finale::Commit => {
-                tx.commit().await?;
-                self.history.record(Event::Committed { first });
+                let committed = tx.commit().await;
+                if said == Said::Existing {
+                    // Another task is there in its place.
+                    self.history.record(Event::RolledBack { first });
+                } else if committed.is_ok() {
+                    self.history.record(Event::Committed { first });
+                }
+                committed?;
             }
             Finale::RollBack => {
                 tx.rollback().await?;
@@ -78,18 +115,8 @@ impl Stage {
     }
 }
 
-/// Inserts tasks, and what the application writes beside them, which is there if and only if the
-/// tasks are.
-async fn insert(
-    db: &mut PgConnection,
-    batch: Batch,
-    takes_ms: u64,
-) -> Result<Transaction<'_, Postgres>, BoxError> {
-    let mut tx = db.begin().await?;
-    sqlx::query("insert into batch (first) values ($1)")
-        .bind(batch.first)
-        .execute(&mut *tx)
-        .await?;
+/// Inserts the tasks of a batch.
+async fn insert(tx: &mut PgConnection, batch: Batch, takes_ms: u64) -> Result<Said, BoxError> {
     let Plan {
         once,
         failures,
@@ -107,23 +134,23 @@ async fn insert(
     };
     match (once, max_attempts == Once::OPTIONS.max_attempts) {
         (true, true) => {
-            taskq::enqueue_many(&mut tx, batch.numbers().map(transactional)).await?;
+            taskq::enqueue_many(&mut *tx, batch.numbers().map(transactional)).await?;
         }
         (false, true) => {
-            taskq::enqueue_many(&mut tx, batch.numbers().map(repeatable)).await?;
+            taskq::enqueue_many(&mut *tx, batch.numbers().map(repeatable)).await?;
         }
         (true, false) => {
             for n in batch.numbers() {
-                let task = taskq::enqueue(&mut tx, transactional(n));
+                let task = taskq::enqueue(&mut *tx, transactional(n));
                 task.max_attempts(max_attempts).await?;
             }
         }
         (false, false) => {
             for n in batch.numbers() {
-                let task = taskq::enqueue(&mut tx, repeatable(n));
+                let task = taskq::enqueue(&mut *tx, repeatable(n));
                 task.max_attempts(max_attempts).await?;
             }
         }
     }
-    Ok(tx)
+    Ok(Said::Created)
 }

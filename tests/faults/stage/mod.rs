@@ -2,6 +2,7 @@
 
 mod actor;
 mod enqueue;
+mod flow;
 mod tables;
 mod wait;
 
@@ -91,7 +92,11 @@ impl Stage {
         fs::create_dir_all(folder.join("history")).expect("a folder");
         fs::create_dir_all(folder.join("log")).expect("a folder");
         sqlx::raw_sql(
-            "create table effect (n bigint not null); create table batch (first bigint not null)",
+            "create table effect (n bigint not null);
+             create table batch (first bigint not null);
+             create table over (key bigint not null, task_id bigint not null);
+             create index over_key on over (key);
+             create table tick (schedule text not null, at timestamptz not null)",
         )
         .execute(&pool)
         .await
@@ -244,12 +249,17 @@ impl Stage {
 
     /// Checks everything that has happened. Returns what must not be.
     pub(crate) async fn violations(&self) -> Result<Summary, Vec<String>> {
-        verify(
-            &self.read_history(),
-            &tables::read(&self.pool).await,
-            LEASE / 12,
-        )
-        .map_err(|found| found.iter().map(ToString::to_string).collect())
+        let processes = self.read_history();
+        let judged = verify(&processes, &tables::read(&self.pool).await, LEASE / 12);
+        let beyond = flow::beyond_limits(&processes);
+        match judged {
+            Ok(summary) if beyond.is_empty() => Ok(summary),
+            judged => {
+                let found = judged.err().unwrap_or_default();
+                let found = found.iter().map(ToString::to_string);
+                Err(found.chain(beyond).collect())
+            }
+        }
     }
 
     /// Waits until all is over, and makes sure that all is well.

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use sqlx::{PgPool, query_as, query_scalar};
 use taskq_tests::checker::Tables;
 
+use super::flow::ticks;
+
 /// Reads what the tables hold.
 pub(super) async fn read(pool: &PgPool) -> Tables {
     let effects: Vec<(i64, i64)> = query_as("select n, count(*) from effect group by n")
@@ -16,24 +18,25 @@ pub(super) async fn read(pool: &PgPool) -> Tables {
         .await
         .expect("batches");
     let discarded: Vec<(i64, i32)> = query_as(
-        "select (payload ->> 'n')::bigint, attempts from taskq.dead where state = 'discarded'",
+        "select (payload ->> 'n')::bigint, attempts from taskq.dead where state = 'discarded' and payload ? 'n'",
     )
     .fetch_all(pool)
     .await
     .expect("dead tasks");
     let quarantined: Vec<i64> = query_scalar(
-        "select (payload ->> 'n')::bigint from taskq.dead where state = 'quarantined'",
+        "select (payload ->> 'n')::bigint from taskq.dead where state = 'quarantined' and payload ? 'n'",
     )
     .fetch_all(pool)
     .await
     .expect("dead tasks");
-    let refused: Vec<i64> = query_scalar("select (payload ->> 'n')::bigint from taskq.refused")
-        .fetch_all(pool)
-        .await
-        .expect("refused tasks");
+    let refused: Vec<i64> =
+        query_scalar("select (payload ->> 'n')::bigint from taskq.refused where payload ? 'n'")
+            .fetch_all(pool)
+            .await
+            .expect("refused tasks");
     let left: Vec<i64> = query_scalar(
         "select (payload ->> 'n')::bigint from taskq.tasks
-             where state not in ('completed', 'discarded', 'quarantined', 'refused')",
+             where payload ? 'n' and state not in ('completed', 'discarded', 'quarantined', 'refused')",
     )
     .fetch_all(pool)
     .await
@@ -48,5 +51,6 @@ pub(super) async fn read(pool: &PgPool) -> Tables {
         quarantined: quarantined.into_iter().collect(),
         refused: refused.into_iter().collect(),
         left: left.into_iter().collect(),
+        ticks: ticks(pool).await,
     }
 }

@@ -12,12 +12,15 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use taskq::Worker;
 use taskq_tests::history::{Event, Recorder, now};
 use taskq_tests::sessions::{self, Sessions};
-use taskq_tests::tasks::{Once, Repeatable};
+use taskq_tests::tasks::{Once, Repeatable, Single, Tenanted, Ticked};
 use tokio::time::sleep;
 
 /// How often the process looks whether it still runs, and what it takes for a gap.
 const TICK: Duration = Duration::from_millis(10);
 const GAP: Duration = Duration::from_millis(60);
+
+/// How many tasks of the queue with keys, limits and ticks run at once.
+const OF_FLOW: usize = 10;
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -33,8 +36,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tokio::spawn(watch(history.clone()));
     let options = PgConnectOptions::from_str(&env::var("DATABASE_URL")?)?;
     let concurrency: usize = setting("CONCURRENCY")?.unwrap_or(10);
+    // Whether it also works on tasks that have keys, limits and ticks.
+    let has_flow = setting("FLOW")?.unwrap_or_default();
+    let of_flow = if has_flow { OF_FLOW } else { 0 };
     let pool = PgPoolOptions::new()
-        .max_connections(u32::try_from(concurrency)? + 6)
+        .max_connections(u32::try_from(concurrency + of_flow)? + 6)
         .acquire_timeout(Duration::from_secs(5))
         .connect_lazy_with(options);
     let sessions = Sessions {
@@ -46,18 +52,29 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let queue = env::var("QUEUE").unwrap_or_else(|_| "default".to_owned());
     let milliseconds = |name| setting(name).map(|it| it.map(Duration::from_millis));
+    let listens = setting("LISTEN")?.unwrap_or(true);
+    if !listens {
+        history.record(Event::Deaf);
+    }
     let worker = || {
+        let worker = Worker::builder(pool.clone())
+            .state_arc(history.clone())
+            .state(sessions)
+            .queue(&queue, concurrency);
+        let worker = if has_flow {
+            worker
+                .only::<(Once, Repeatable, Single, Tenanted, Ticked)>()
+                .queue("flow", OF_FLOW)
+        } else {
+            worker.only::<(Once, Repeatable)>()
+        };
         Ok::<_, Box<dyn Error>>(
-            Worker::builder(pool.clone())
-                .state_arc(history.clone())
-                .state(sessions)
-                .only::<(Once, Repeatable)>()
-                .queue(&queue, concurrency)
+            worker
                 .lease(milliseconds("LEASE_MS")?.unwrap_or(Duration::from_secs(2)))
                 .poll_interval(milliseconds("POLL_MS")?.unwrap_or(Duration::from_secs(1)))
                 .grace_period(milliseconds("GRACE_MS")?.unwrap_or_default())
                 .keep_completed(setting("KEEP")?.unwrap_or_default())
-                .listen(setting("LISTEN")?.unwrap_or(true)),
+                .listen(listens),
         )
     };
     // The database may be away just now.

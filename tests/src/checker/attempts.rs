@@ -16,7 +16,9 @@ pub(super) type Attempts = BTreeMap<i64, Vec<Attempt>>;
 /// An attempt, as its process recorded it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Attempt {
-    began: Moment,
+    pub(super) began: Moment,
+    /// Whether its process had just stood still.
+    pub(super) began_late: bool,
     /// Until when its lease had to be its own.
     live_until: Moment,
     /// `None`: its process died first.
@@ -67,6 +69,7 @@ fn collect(process: &Process, crashes: &[Moment], margin: Duration, attempts: &m
             n,
             task_id,
             attempt,
+            ..
         } = entry.event
         else {
             continue;
@@ -74,11 +77,13 @@ fn collect(process: &Process, crashes: &[Moment], margin: Duration, attempts: &m
         let began = entry.at;
         let end = ends.get(&run);
         let mut live_until = end.map_or(last, |(at, _)| *at);
+        let mut began_late = false;
         for (since, until) in &stalls {
             // An attempt that was claimed before the stall, and began with the end of the stall, had
             // no chance to notice.
             if began < *until + margin && live_until > *since {
                 live_until = live_until.min((*since).max(began));
+                began_late |= began > *since;
             }
         }
         for crash in crashes {
@@ -88,6 +93,7 @@ fn collect(process: &Process, crashes: &[Moment], margin: Duration, attempts: &m
         }
         attempts.entry(n).or_default().push(Attempt {
             began,
+            began_late,
             live_until,
             how: end.map(|(_, how)| *how),
             task_id,

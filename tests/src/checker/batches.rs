@@ -25,6 +25,12 @@ pub struct Summary {
     pub unfinished: usize,
     /// Tasks that were quarantined.
     pub quarantined: usize,
+    /// Enqueues whose task got a key.
+    pub keys_taken: usize,
+    /// Enqueues that were told which other task has the key.
+    pub keys_held: usize,
+    /// Ticks of schedules.
+    pub ticks: usize,
 }
 
 /// What a client heard of the end of a transaction.

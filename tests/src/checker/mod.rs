@@ -10,21 +10,31 @@
 //! - Attempts never exceed their maximum, and nobody is charged for what his handler did not do.
 //! - No attempt sees what another has left on its session.
 //! - A task that Postgres refused is set aside in `refused`, and there until it is taken back.
-//! - Of tasks that share a limit, no more attempts are live at once.
+//! - Of tasks that share a limit, no more attempts are live at once, and they begin no faster.
+//! - Of tasks that have the same key, one lives. Who asks for the key meanwhile gets its id, and later a task of his own.
+//! - Each tick of a schedule enqueues its task once.
+//! - Nothing starts of what is paused, from a second after the pause on, or as soon as its worker can hear of it.
 //! - No task is quarantined that its workers had no occasion to vanish with.
 
 mod attempts;
 mod batches;
+#[cfg(test)]
+mod examples;
+mod keys;
+mod limits;
+mod pauses;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod ticks;
 mod violation;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 pub use self::batches::Summary;
-pub use self::tables::Tables;
+pub use self::limits::{Rate, beyond, too_fast};
+pub use self::tables::{Tables, Ticks};
 pub use self::violation::Violation;
 use crate::history::{Event, Process, events};
 
@@ -45,6 +55,8 @@ pub fn verify(
                 n: *n,
                 what: what.clone(),
             }),
+            Event::KeyTaken { .. } => summary.keys_taken += 1,
+            Event::KeyHeld { .. } => summary.keys_held += 1,
             _ => {}
         }
     }
@@ -56,30 +68,13 @@ pub fn verify(
         summary.attempts += attempts.len();
         summary.unfinished += attempts.iter().filter(|it| it.is_unfinished()).count();
     }
+    found.extend(keys::judge(processes, margin));
+    found.extend(pauses::judge(processes));
+    found.extend(ticks::judge(tables));
+    summary.ticks = tables.ticks.values().map(|it| it.taken.len()).sum();
     if found.is_empty() {
         Ok(summary)
     } else {
         Err(found)
     }
-}
-
-/// Finds groups of tasks of which more attempts were live at once than their limit: for each, how many. `group` tells the
-/// group of a task by the number in its payload.
-pub fn beyond<G: Ord>(
-    processes: &[Process],
-    margin: Duration,
-    limit: usize,
-    group: impl Fn(i64) -> G,
-) -> BTreeMap<G, usize> {
-    let mut groups = BTreeMap::<G, Vec<_>>::new();
-    for (n, attempts) in &attempts::by_task(processes, margin) {
-        groups
-            .entry(group(*n))
-            .or_default()
-            .extend(attempts.clone());
-    }
-    let counted = groups
-        .into_iter()
-        .map(|(group, attempts)| (group, attempts::most_live_at_once(attempts.iter())));
-    counted.filter(|(_, most)| *most > limit).collect()
 }

@@ -1,6 +1,6 @@
 //! What the tables hold when all is over.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What the tables hold when all is over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,4 +17,17 @@ pub struct Tables {
     pub refused: HashSet<i64>,
     /// Tasks that still wait, run, or were set aside as something else.
     pub left: HashSet<i64>,
+    /// What each schedule has enqueued, by its name.
+    pub ticks: BTreeMap<String, Ticks>,
+}
+
+/// The ticks of a schedule that catches up all it misses, in seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticks {
+    /// The time between two.
+    pub period: i64,
+    /// Those whose tasks ran, or are kept.
+    pub taken: Vec<i64>,
+    /// The last that the schedule has come to.
+    pub last: Option<i64>,
 }

@@ -1,25 +1,15 @@
 //! Histories with one thing wrong in each.
 
-use std::collections::{HashMap, HashSet};
-use std::time::Duration;
-
+use super::examples::{MARGIN, at, ended};
 use super::*;
-use crate::history::{Batch, Entry, Event, How, Plan};
-
-const MARGIN: Duration = Duration::from_millis(100);
+use crate::history::{Batch, Event, How, Plan};
+use std::collections::{HashMap, HashSet};
 
 const ONCE: Plan = Plan {
     once: true,
     failures: 0,
     max_attempts: 3,
 };
-
-fn at(ms: u64, event: Event) -> Entry {
-    Entry {
-        at: Duration::from_millis(ms + 10_000),
-        event,
-    }
-}
 
 fn intended(plan: Plan) -> Event {
     Event::Intended(Batch {
@@ -35,11 +25,9 @@ fn started(run: u64, attempt: u16) -> Event {
         n: 7,
         task_id: 70,
         attempt,
+        task_type: "once".to_owned(),
+        queue: "default".to_owned(),
     }
-}
-
-fn ended(run: u64, how: How) -> Event {
-    Event::Ended { run, how }
 }
 
 /// A task that was enqueued, ran, and left its effect.
@@ -324,6 +312,8 @@ fn one_task_must_not_stand_in_two_rows() {
             n: 7,
             task_id: 71,
             attempt: 1,
+            task_type: "once".to_owned(),
+            queue: "default".to_owned(),
         },
     ));
     processes[1].push(at(21, ended(1, How::Succeeded)));
@@ -331,36 +321,4 @@ fn one_task_must_not_stand_in_two_rows() {
     // But one whose id another had meanwhile.
     processes[0].push(at(15, Event::Renumbered { n: 7 }));
     assert_eq!(found(&processes, &tables), []);
-}
-
-#[test]
-fn attempts_beyond_a_limit_are_counted_by_group() {
-    let start = |run, n| Event::Started {
-        run,
-        n,
-        task_id: n,
-        attempt: 1,
-    };
-    let end = |run| Event::Ended {
-        run,
-        how: How::Succeeded,
-    };
-    let one = vec![
-        at(0, start(0, 7)),
-        at(10, start(1, 9)),
-        at(50, end(0)),
-        at(50, end(1)),
-    ];
-    let other = vec![
-        at(20, start(0, 11)),
-        at(30, start(1, 8)),
-        at(40, end(1)),
-        at(60, end(0)),
-    ];
-    // It begins when others end.
-    let third = vec![at(50, start(0, 13)), at(60, end(0))];
-    let histories = [one, other, third];
-    let odd = |n| n % 2;
-    assert_eq!(beyond(&histories, MARGIN, 2, odd), [(1, 3)].into());
-    assert!(beyond(&histories, MARGIN, 3, odd).is_empty());
 }

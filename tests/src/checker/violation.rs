@@ -66,6 +66,50 @@ pub enum Violation {
     Quarantined(i64),
     /// One number stands for two rows.
     TwoRows(i64),
+    /// A task got a key while others lived that have it.
+    KeyTwice {
+        /// The key.
+        key: i64,
+        /// How many others.
+        others: i64,
+    },
+    /// Tasks that have the same key ran at once.
+    KeyRanTwice {
+        /// The key.
+        key: i64,
+        /// How many.
+        live: usize,
+    },
+    /// An enqueue was told that a task has the key which had ended before.
+    KeyNotFreed {
+        /// The key.
+        key: i64,
+        /// The task, by its id.
+        task_id: i64,
+    },
+    /// An enqueue was told that a task has the key which has another.
+    KeyOfAnother {
+        /// The key.
+        key: i64,
+        /// The task, by its id.
+        task_id: i64,
+    },
+    /// A task started that was paused.
+    Paused {
+        /// The task.
+        n: i64,
+        /// So long after the pause.
+        after: Duration,
+    },
+    /// A tick of a schedule did not enqueue its task once.
+    Tick {
+        /// The schedule.
+        schedule: String,
+        /// Its time, in seconds since 1970.
+        at: i64,
+        /// How often it did.
+        times: usize,
+    },
 }
 
 impl fmt::Display for Violation {
@@ -99,6 +143,33 @@ impl fmt::Display for Violation {
             }
             Self::Quarantined(n) => write!(f, "task {n} was quarantined without a reason"),
             Self::TwoRows(n) => write!(f, "task {n} stood in two rows"),
+            Self::KeyTwice { key, others } => {
+                write!(
+                    f,
+                    "key {key} was given to a task while {others} others had it"
+                )
+            }
+            Self::KeyRanTwice { key, live } => write!(f, "of key {key} {live} tasks ran at once"),
+            Self::KeyNotFreed { key, task_id } => {
+                write!(f, "key {key} was not freed when task {task_id} ended")
+            }
+            Self::KeyOfAnother { key, task_id } => {
+                write!(
+                    f,
+                    "key {key} was said to be that of task {task_id}, which has another"
+                )
+            }
+            Self::Paused { n, after } => {
+                write!(f, "task {n} started {after:?} after it was paused")
+            }
+            Self::Tick {
+                schedule,
+                at,
+                times,
+            } => write!(
+                f,
+                "schedule {schedule}: the tick at {at} enqueued {times} tasks"
+            ),
         }
     }
 }
