@@ -4,6 +4,7 @@
 //! A scenario has its bug meet a certain moment. On a slow machine that moment can pass, so the bug
 //! has a few runs in which to be found.
 
+mod flow;
 mod leases;
 mod plants;
 mod users;
@@ -46,6 +47,26 @@ async fn is_found(plant: Plant, scenario: impl AsyncFn(Option<Plant>) -> Judged,
 }
 
 impl Stage {
+    /// Plants the part of a bug that stands in functions of the database.
+    async fn plant(&self, plant: Option<Plant>) {
+        for edit in plant.iter().flat_map(|plant| plant.of_functions) {
+            let function = edit.statement;
+            let text = "select pg_get_functiondef(to_regproc('taskq.' || $1))";
+            let text: String = sqlx::query_scalar(text)
+                .bind(function)
+                .fetch_one(&self.pool)
+                .await
+                .expect(function);
+            let count = text.matches(edit.from).count();
+            assert_eq!(count, 1, "`{}` in `{function}`", edit.from);
+            let edited = sqlx::AssertSqlSafe(text.replace(edit.from, edit.to));
+            sqlx::raw_sql(edited)
+                .execute(&self.pool)
+                .await
+                .expect(function);
+        }
+    }
+
     async fn judged(self) -> Judged {
         let found = self.violations().await;
         (self, found)
@@ -66,6 +87,7 @@ async fn each_planted_bug_finds_the_text_that_it_replaces() {
     for plant in plants::ALL {
         let stage = Stage::shared().await;
         stage.execute("create sequence lease_sequence").await;
+        stage.plant(Some(*plant)).await;
         let mut worker = stage.worker().with_bug(Some(*plant)).start();
         let begun = "select count(*) from taskq.worker";
         let began = std::time::Instant::now();

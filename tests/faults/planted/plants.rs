@@ -1,5 +1,5 @@
 //! The bugs that the tests plant. Each is a change of what the library says to Postgres, given to a
-//! worker process by its environment: the library knows nothing of them.
+//! worker process by its environment, or of a function in the database: the library knows nothing of them.
 
 use serde::Serialize;
 
@@ -8,15 +8,24 @@ use serde::Serialize;
 pub(crate) struct Plant {
     pub(crate) name: &'static str,
     pub(crate) edits: &'static [Edit],
+    /// The same of functions: the name of one stands for the statement.
+    pub(crate) of_functions: &'static [Edit],
 }
 
 /// A change of a statement's text, in which `from` stands exactly once.
 #[derive(Debug, Serialize)]
 pub(crate) struct Edit {
-    statement: &'static str,
-    from: &'static str,
-    to: &'static str,
+    pub(crate) statement: &'static str,
+    pub(crate) from: &'static str,
+    pub(crate) to: &'static str,
 }
+
+/// A bug that has no edits, to be named anew.
+const NONE: Plant = Plant {
+    name: "none",
+    edits: &[],
+    of_functions: &[],
+};
 
 const fn edit(statement: &'static str, from: &'static str, to: &'static str) -> Edit {
     Edit {
@@ -37,6 +46,13 @@ pub(crate) const ALL: &[Plant] = &[
     REFUSED_IS_LOST,
     LOCKS_STAY,
     HAND_BACK_CHARGED,
+    KEY_NOT_FREED,
+    KEY_FREED_EARLY,
+    SLOT_FREED_TWICE,
+    START_NOT_CHARGED,
+    PLACE_OF_ANOTHER,
+    PAUSE_NOT_HEARD,
+    TICK_IN_TWO,
 ];
 
 /// A completion counts whether or not the lease is still there.
@@ -55,6 +71,7 @@ pub(crate) const NO_FENCE: Plant = Plant {
             ") select given.lease_id from unnest($1::uuid[]) as given (lease_id)",
         ),
     ],
+    ..NONE
 };
 
 /// The number of a lease comes from a sequence, of which a crashed server forgets the last values.
@@ -66,12 +83,14 @@ pub(crate) const SEQUENCE: Plant = Plant {
         "else $1::uuid",
         "else coalesce((select lpad(to_hex(nextval('lease_sequence')), 32, '0')::uuid), $1::uuid)",
     )],
+    ..NONE
 };
 
 /// A rescuer takes back a lease that was extended since it was found to have run out.
 pub(crate) const RESCUE_UNEXPIRED: Plant = Plant {
     name: "rescue_unexpired",
     edits: &[edit("rescue", "and lease.expires_at < now()", "")],
+    ..NONE
 };
 
 /// A failure is committed together with what its handler wrote.
@@ -82,6 +101,7 @@ pub(crate) const NO_SAVEPOINT: Plant = Plant {
         "rollback to savepoint taskq_attempt",
         "select 1",
     )],
+    ..NONE
 };
 
 /// A claim takes what was reserved for claimed. It brings less than it asked for, and the worker idles
@@ -101,6 +121,7 @@ pub(crate) const RESERVED_IS_CLAIMED: Plant = Plant {
                and (frontier.run_at, frontier.task_id) >= (task.run_at, task.task_id)
          )",
     )],
+    ..NONE
 };
 
 const LEFT_IN_LEASE: &str = "taskq.left_in(held::taskq.lease)";
@@ -114,6 +135,7 @@ pub(crate) const OUTCOME_TWICE: Plant = Plant {
         edit("settle", LEFT_IN_LEASE, ALL_OF_LEASE),
         edit("settle_kept", LEFT_IN_LEASE, ALL_OF_LEASE),
     ],
+    ..NONE
 };
 
 /// Heartbeats extend what belongs to the worker, not what it holds in memory. And it does not look for what it does
@@ -138,6 +160,7 @@ pub(crate) const BEAT_BY_WORKER: Plant = Plant {
             "where lease.worker_id = $1 and false",
         ),
     ],
+    ..NONE
 };
 
 /// A task that Postgres refuses leaves its lease, and goes nowhere.
@@ -155,6 +178,7 @@ pub(crate) const REFUSED_IS_LOST: Plant = Plant {
             "(select count(*) from settled)",
         ),
     ],
+    ..NONE
 };
 
 /// The locks that a handler has taken for its session stay when its task is completed.
@@ -165,6 +189,7 @@ pub(crate) const LOCKS_STAY: Plant = Plant {
         "pg_advisory_unlock_all() is null or",
         "",
     )],
+    ..NONE
 };
 
 /// A task that a worker hands back has used an attempt.
@@ -175,4 +200,90 @@ pub(crate) const HAND_BACK_CHARGED: Plant = Plant {
         "attempts + (outcome = 'retry')::integer",
         "attempts + (outcome in ('retry', 'hand_back'))::integer",
     )],
+    ..NONE
+};
+
+/// Whoever has had a key has it for ever.
+pub(crate) const KEY_NOT_FREED: Plant = Plant {
+    name: "key_not_freed",
+    of_functions: &[edit("take_keys", "else state is null", "else false")],
+    ..NONE
+};
+
+/// A key is free as soon as its task runs.
+pub(crate) const KEY_FREED_EARLY: Plant = Plant {
+    name: "key_freed_early",
+    of_functions: &[edit(
+        "take_keys",
+        "else state is null",
+        "else state is distinct from 'waiting'",
+    )],
+    ..NONE
+};
+
+const USED: &str = "cardinality(lease.task_ids) - cardinality(lease.done)";
+const USED_LESS: &str = "cardinality(lease.task_ids) - 2 * cardinality(lease.done)";
+
+/// What has left its lease gives up two places of its limit.
+pub(crate) const SLOT_FREED_TWICE: Plant = Plant {
+    name: "slot_freed_twice",
+    of_functions: &[
+        edit("next_key", USED, USED_LESS),
+        edit("claim_limited", USED, USED_LESS),
+    ],
+    ..NONE
+};
+
+/// What starts uses nothing up of its rate.
+pub(crate) const START_NOT_CHARGED: Plant = Plant {
+    name: "start_not_charged",
+    of_functions: &[edit(
+        "charge",
+        "started.number * rule.spacing",
+        "0 * started.number * rule.spacing",
+    )],
+    ..NONE
+};
+
+/// A lease says that its tasks are of another key than theirs, so they use none of its places.
+pub(crate) const PLACE_OF_ANOTHER: Plant = Plant {
+    name: "place_of_another",
+    of_functions: &[edit(
+        "claim_limited",
+        "names[1],
+            door.key
+        from batch",
+        "names[1],
+            'other ' || door.key
+        from batch",
+    )],
+    ..NONE
+};
+
+const PAUSES_HELD: &str = "where (pause.until is null";
+const NO_PAUSE_HELD: &str = "where (false";
+
+/// A worker does not hear that something is paused.
+pub(crate) const PAUSE_NOT_HEARD: Plant = Plant {
+    name: "pause_not_heard",
+    edits: &[
+        edit("scan", PAUSES_HELD, NO_PAUSE_HELD),
+        edit("scan_marked", PAUSES_HELD, NO_PAUSE_HELD),
+        edit("pauses", "where pause.until is null", "where false"),
+    ],
+    ..NONE
+};
+
+/// A schedule is moved on in one transaction, and its task enqueued in another. The test makes the procedure.
+pub(crate) const TICK_IN_TWO: Plant = Plant {
+    name: "tick_in_two",
+    edits: &[
+        edit(
+            "tick",
+            "with taken as materialized (",
+            "call tick_in_two($1, $2, $3, $4, $5, $6, $7, null) /*",
+        ),
+        edit("tick", "returning summed.ticks", "*/"),
+    ],
+    ..NONE
 };
