@@ -712,6 +712,8 @@ create function taskq.claim_limited(
 language plpgsql
 set enable_seqscan = off
 set jit = off
+-- Before the first analyze Postgres expects few tasks, and would sort a whole lane to find the next key of it.
+set enable_sort = off
 as $claim_limited$
 #variable_conflict use_column
 declare
