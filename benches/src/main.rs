@@ -166,11 +166,15 @@ async fn measure(
 }
 
 /// Installs what a user of taskq would, so that tracing costs what it costs. Only warnings are
-/// shown. The peers' events are off below warnings, which is best for them.
+/// shown. The peers' events are off below warnings, which is best for them. Of attempts that fail, as they are to where
+/// failures are measured, there would be a line each, and they are off.
 fn log_as_a_user_would() {
+    let failures = "taskq::worker::slot::handler=error";
     let peers = "graphile_worker=warn,apalis=warn,apalis_core=warn,underway=warn,sqlxmq=warn";
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(format!("info,sqlx=error,{peers}")))
+        .with_env_filter(EnvFilter::new(format!(
+            "info,sqlx=error,{failures},{peers}"
+        )))
         .with_writer(
             io::stderr
                 .with_max_level(Level::WARN)

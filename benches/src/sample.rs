@@ -12,6 +12,8 @@ use crate::server::Costs;
 pub struct Sample {
     pub tasks: u64,
     pub per_second: Option<f64>,
+    /// The same of what was measured beside it, for a comparison within one measurement.
+    pub plain_per_second: Option<f64>,
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
     pub wal_bytes_per_task: Option<f64>,
@@ -82,6 +84,14 @@ impl Sample {
         }
     }
 
+    /// Adds the rate of what was measured beside it.
+    pub fn beside(self, plain_per_second: f64) -> Self {
+        Self {
+            plain_per_second: Some(plain_per_second),
+            ..self
+        }
+    }
+
     /// Returns what several measurements of the same say as one.
     pub fn together(samples: &[Self]) -> Self {
         let tasks: u64 = samples.iter().map(|sample| sample.tasks).sum();
@@ -96,6 +106,7 @@ impl Sample {
         Self {
             tasks,
             per_second: Some(tasks as f64 / time),
+            plain_per_second: None,
             p50_ms: None,
             p99_ms: None,
             wal_bytes_per_task: mean(|sample| sample.wal_bytes_per_task),

@@ -1,6 +1,7 @@
 //! What is measured of each system: a file for each kind of measurement.
 
 mod drain;
+mod flow;
 mod growth;
 mod insert;
 mod latency;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 pub use self::drain::until_completed;
+pub use self::flow::{Limit, Order};
 pub use self::growth::Situation;
 use self::growth::{Count, FED, UNKNOWN};
 pub use self::latency::Pace;
@@ -20,7 +22,9 @@ use crate::server::{Database, Server};
 use crate::systems::{Family, Handler, System};
 
 /// The groups of `--only`, in the order in which they are measured.
-pub const GROUPS: [&str; 5] = ["drain", "insert", "bulk", "latency", "growth"];
+pub const GROUPS: [&str; 7] = [
+    "drain", "insert", "bulk", "latency", "growth", "limits", "order",
+];
 
 /// One kind of measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,10 @@ pub enum Mode {
     Latency(Pace),
     /// A drain where something stands in its way.
     Growth(Situation),
+    /// A drain whose tasks have limits, or that is beside such.
+    Limits(Limit),
+    /// A drain among tasks that fail, or at random.
+    Order(Order),
 }
 
 /// How much is measured, and how often.
@@ -106,6 +114,9 @@ impl Effort {
         if *mode == Mode::Growth(Situation::Stream) && system.name() != "taskq" {
             return Some("the pages of taskq's own statements are counted");
         }
+        if matches!(mode, Mode::Limits(_) | Mode::Order(_)) && system.name() != "taskq" {
+            return Some("taskq is compared with itself");
+        }
         let grows = system.family() != Family::Peer || system.name() == "graphile_worker";
         (self.few_grow && matches!(mode, Mode::Growth(_)) && !grows)
             .then_some("left out by --quick")
@@ -131,6 +142,8 @@ impl Mode {
         modes.push(Self::Bulk);
         modes.extend([Pace::Idle, Pace::FiveHundred, Pace::HalfOfDrain].map(Self::Latency));
         modes.extend(Situation::ALL.map(Self::Growth));
+        modes.extend(Limit::ALL.map(Self::Limits));
+        modes.extend(Order::ALL.map(Self::Order));
         modes
     }
 
@@ -142,6 +155,8 @@ impl Mode {
             Self::Bulk => "bulk",
             Self::Latency(_) => "latency",
             Self::Growth(_) => "growth",
+            Self::Limits(_) => "limits",
+            Self::Order(_) => "order",
         }
     }
 
@@ -227,6 +242,36 @@ impl Mode {
                 };
                 format!("a drain of {what}, from the first handler on; at most {limit} s")
             }
+            Self::Limits(Limit::Binds) => format!(
+                "{} tasks whose handlers wait {} ms, {} at once of each of {} tenants; ×PLAIN is the share of the \
+                 places' time that is used",
+                flow::BOUND,
+                crate::systems::flow::WORK.as_millis(),
+                crate::systems::flow::OF_TENANT,
+                crate::systems::flow::TENANTS,
+            ),
+            Self::Limits(Limit::HoldsBack) => format!(
+                "{} tasks without limits, beside {} that their limits hold back",
+                effort.backlog, effort.many
+            ),
+            Self::Limits(limit) => format!(
+                "{} tasks with a limit {} that never binds, beside as many without",
+                effort.backlog,
+                match limit {
+                    Limit::ByKeyInVain => "of each of 50 tenants",
+                    _ => "of their type",
+                }
+            ),
+            Self::Order(Order::ManyAtRandom) => format!(
+                "tasks a second of the server's time that claims take, while {} wait; ×PLAIN is beside {} that wait",
+                effort.many,
+                flow::FEW
+            ),
+            Self::Order(_) => format!(
+                "{} tasks that succeed among as many that fail, until the last good one is completed; ×PLAIN is beside \
+                 twice as many good ones",
+                flow::GOOD
+            ),
         }
     }
 
@@ -237,9 +282,12 @@ impl Mode {
                 sample.p50_ms.map(|ms| 1.0 / ms)
             }
             Self::Latency(_) => sample.p99_ms.map(|ms| 1.0 / ms),
-            Self::Drain(_) | Self::Insert { .. } | Self::Bulk | Self::Growth(_) => {
-                sample.per_second
-            }
+            Self::Drain(_)
+            | Self::Insert { .. }
+            | Self::Bulk
+            | Self::Growth(_)
+            | Self::Limits(_)
+            | Self::Order(_) => sample.per_second,
         }
     }
 
@@ -254,6 +302,8 @@ impl Mode {
             Self::Bulk => insert::measure_bulk(bench).await,
             Self::Latency(pace) => latency::measure(bench, *pace).await,
             Self::Growth(situation) => growth::measure(bench, *situation).await,
+            Self::Limits(limit) => flow::measure_limit(bench, *limit).await,
+            Self::Order(order) => flow::measure_order(bench, *order).await,
         }
     }
 }
@@ -291,6 +341,17 @@ impl fmt::Display for Mode {
                 Situation::Processes(1) => f.write_str("growth, 1 process"),
                 Situation::Processes(count) => write!(f, "growth, {count} processes"),
             },
+            Self::Limits(limit) => f.write_str(match limit {
+                Limit::InVain => "limits, one that never binds",
+                Limit::ByKeyInVain => "limits, one by key that never binds",
+                Limit::Binds => "limits, one by key that binds",
+                Limit::HoldsBack => "limits, many held back",
+            }),
+            Self::Order(order) => f.write_str(match order {
+                Order::Failing => "order, among failing",
+                Order::FailingAtRandom => "order, among failing at random",
+                Order::ManyAtRandom => "order, many wait at random",
+            }),
         }
     }
 }

@@ -2,12 +2,14 @@
 
 mod apalis;
 mod bare;
+pub mod flow;
 mod graphile;
 mod node;
 mod sqlxmq;
 mod taskq;
 mod underway;
 
+pub use self::flow::Flow;
 pub use self::taskq::Taskq;
 use std::ops::Range;
 use std::sync::Arc;

@@ -162,11 +162,7 @@ impl System for Taskq {
             Variant::Keep => builder.keep_completed(true),
             Variant::Defaults | Variant::Tuned => builder,
         };
-        Ok(Box::new(TaskqWorker {
-            pool,
-            built: Some(builder.build().await?),
-            running: None,
-        }))
+        Ok(Box::new(TaskqWorker::new(pool, builder.build().await?)))
     }
 
     async fn is_completing(&self, db: &Database) -> Result<bool> {
@@ -258,10 +254,20 @@ impl Client for TaskqClient {
     }
 }
 
-struct TaskqWorker {
+pub(super) struct TaskqWorker {
     pool: PgPool,
     built: Option<taskq::Worker>,
     running: Option<Running>,
+}
+
+impl TaskqWorker {
+    pub(super) fn new(pool: PgPool, worker: taskq::Worker) -> Self {
+        Self {
+            pool,
+            built: Some(worker),
+            running: None,
+        }
+    }
 }
 
 struct Running {
