@@ -8,15 +8,18 @@ create table taskq.unique_key (
     key       jsonb   not null,
     -- The task that has the key.
     task_id   bigint  not null,
-    -- Until when: 'done', 'started', or 'within' a time, whatever becomes of the task.
+    -- Until when: 'done', 'started', 'again' (until it starts, and the next starts when it has ended), or 'within' a time,
+    -- whatever becomes of the task.
     until     text    not null,
     -- Of those 'within'.
     ends_at   timestamptz,
+    -- Of those 'again': older tasks with the key that were there when this one came. It starts when none of them runs.
+    before    bigint[],
     constraint unique_key_pkey primary key (task_type, key),
     constraint unique_key_until check (
         case until
             when 'within' then ends_at is not null
-            else until in ('done', 'started') and ends_at is null
+            else until in ('done', 'started', 'again') and ends_at is null
         end
     )
 );
@@ -92,6 +95,22 @@ return case
     when exists (select from taskq.lease where id = any (lease.task_ids) and id <> all (lease.done)) then 'running'
 end;
 
+-- Returns those of some tasks that have not ended; null where that is none.
+create function taskq.living(ids bigint[]) returns bigint[]
+language sql
+stable
+return (select array_agg(id) from unnest(ids) as id where taskq.where_is(id) is not null);
+
+-- Returns the metadata of a task with this key until then. A key 'again' travels with its task, so that a claim finds it.
+create function taskq.with_key(metadata jsonb, until text, key jsonb) returns jsonb
+language sql
+immutable
+parallel safe
+return case until
+    when 'again' then coalesce(metadata, '{}') || jsonb_build_object('task.again', key)
+    else metadata
+end;
+
 -- Returns the id of a task to be inserted. Whoever may insert a task may have one, though not use the sequence.
 create function taskq.new_task_id() returns bigint
 language sql
@@ -102,8 +121,9 @@ return nextval(pg_get_serial_sequence('taskq.task', 'task_id'));
 grant execute on function taskq.new_task_id to public;
 
 -- Gives keys to new tasks, or says which tasks have them. Returns a row for each key, in the order given: the id of
--- the task, and whether it is to be created, is there already, or was replaced. The payload of a task that is to be
--- created comes with it: where a key is there twice, that is the last one if `on_conflict` replaces, and else the first.
+-- the task, and whether it is to be created, is there already, or was replaced. The payload and the metadata of a task
+-- that is to be created come with it: where a key is there twice, that is the last payload if `on_conflict` replaces, and
+-- else the first.
 --
 -- Keys are taken in their order, so two calls never wait for each other in a circle. A call waits for a transaction
 -- that has taken the same key and is still open.
@@ -121,7 +141,7 @@ create function taskq.take_keys(
     due_at timestamptz,
     at_latest double precision,
     of_metadata jsonb
-) returns table (place bigint, task_id bigint, outcome text, payload jsonb)
+) returns table (place bigint, task_id bigint, outcome text, payload jsonb, metadata jsonb)
 language plpgsql
 -- A web server may take a key, and may neither see the tasks nor change them otherwise.
 security definer
@@ -143,6 +163,13 @@ begin
         raise exception 'unknown on_conflict "%": it is keep, replace, push_back or error', on_conflict
             using errcode = 'invalid_parameter_value';
     end if;
+    if until = 'again' then
+        -- A binary that does not know it would start two of a key at once: from now on, none starts.
+        update taskq.migration
+        set oldest_binary = 11
+        where version = 11
+          and oldest_binary < 11;
+    end if;
     for same in
         select
             given.key,
@@ -152,6 +179,7 @@ begin
         order by given.key
     loop
         payload := payloads[same.places[case when replaces then cardinality(same.places) else 1 end]];
+        metadata := taskq.with_key(of_metadata, until, same.key);
         new_id := null;
         tries := 0;
         loop
@@ -164,7 +192,7 @@ begin
             on conflict do nothing;
             exit when found;
 
-            select unique_key.task_id, unique_key.until, unique_key.ends_at
+            select unique_key.task_id, unique_key.until, unique_key.ends_at, unique_key.before
             into holder
             from taskq.unique_key
             where unique_key.task_type = of_type
@@ -185,11 +213,17 @@ begin
             is_new := case holder.until
                 when 'within' then holder.ends_at <= now()
                 when 'started' then state is distinct from 'waiting'
+                when 'again' then state is null or state = 'running' and take_keys.until = 'again'
                 else state is null
             end;
             if is_new then
                 update taskq.unique_key
-                set task_id = new_id, until = take_keys.until, ends_at = key_ends_at
+                set task_id = new_id,
+                    until = take_keys.until,
+                    ends_at = key_ends_at,
+                    before = case
+                        when take_keys.until = 'again' then taskq.living(holder.before || holder.task_id)
+                    end
                 where unique_key.task_type = of_type
                   and unique_key.key = same.key;
                 exit;
@@ -215,14 +249,18 @@ begin
                     priority = of_priority,
                     max_attempts = of_max_attempts,
                     -- The older task's creation is further away.
-                    metadata = case jsonb_typeof(of_metadata -> 'task.expires')
-                        when 'number' then of_metadata || jsonb_build_object(
-                            'task.expires',
-                            (of_metadata ->> 'task.expires')::double precision
-                                + extract(epoch from now() - task.created_at)
-                        )
-                        else of_metadata
-                    end,
+                    metadata = taskq.with_key(
+                        case jsonb_typeof(of_metadata -> 'task.expires')
+                            when 'number' then of_metadata || jsonb_build_object(
+                                'task.expires',
+                                (of_metadata ->> 'task.expires')::double precision
+                                    + extract(epoch from now() - task.created_at)
+                            )
+                            else of_metadata
+                        end,
+                        holder.until,
+                        same.key
+                    ),
                     attempts = 0,
                     errors = null,
                     run_at = case on_conflict
@@ -265,6 +303,65 @@ begin
 end
 $take_keys$;
 
+-- Tells whether a waiting task with a key 'again' may start now, that is whether none of its key runs. A claim asks it in
+-- its own transaction, and has the key until that ends: others that ask, or enqueue, see what it has claimed. What it
+-- cannot have at once it does not wait for. Drops a task whose place a newer one has taken while it ran.
+create function taskq.may_start(id bigint, of_type text, of_key jsonb) returns boolean
+language plpgsql
+as $may_start$
+#variable_conflict use_column
+declare
+    held record;
+    older bigint[];
+begin
+    if of_key is null then
+        return true;
+    end if;
+    select unique_key.task_id, unique_key.before
+    into held
+    from taskq.unique_key
+    where unique_key.task_type = of_type
+      and unique_key.key = of_key
+    for update skip locked;
+    if not found then
+        -- Somebody enqueues just now. Or its key was forgotten, as that of a task that was dead.
+        insert into taskq.unique_key (task_type, key, task_id, until)
+        values (of_type, of_key, id, 'again')
+        on conflict do nothing;
+        return found;
+    end if;
+
+    -- Statements after the lock was had, which see all that was committed before.
+    older := array(
+        select given.task_id
+        from unnest(held.before || case when held.task_id <> id then held.task_id end) as given (task_id)
+        where given.task_id <> id
+          and taskq.where_is(given.task_id) is not null
+    );
+    if id = any (held.before) then
+        delete from taskq.task
+        where ctid = any (array(select task.ctid from taskq.task where task.task_id = id for update skip locked));
+        return false;
+    end if;
+    if exists (select from unnest(older) as given (task_id) where taskq.where_is(given.task_id) = 'running')
+        or held.task_id <> id and held.task_id = any (older)
+    then
+        return false;
+    end if;
+    if held.task_id <> id or held.before is not null then
+        delete from taskq.task
+        where ctid = any (
+            array(select task.ctid from taskq.task where task.task_id = any (older) for update skip locked)
+        );
+        update taskq.unique_key
+        set task_id = id, until = 'again', ends_at = null, before = taskq.living(older)
+        where unique_key.task_type = of_type
+          and unique_key.key = of_key;
+    end if;
+    return true;
+end
+$may_start$;
+
 -- Deletes keys of tasks that have ended, so many at the most, and returns how many. One that is taken anew meanwhile
 -- has another task then, and stays.
 create function taskq.prune_keys(most bigint) returns bigint
@@ -285,6 +382,12 @@ begin atomic
                 else not exists (select from taskq.task where task.task_id = unique_key.task_id)
                     and not exists (select from running where running.task_id = unique_key.task_id)
             end
+          -- An older one that is to be retried does not take the place of a newer one that has ended.
+          and (
+              unique_key.before is null
+              or not exists (select from taskq.task where task.task_id = any (unique_key.before))
+              and not exists (select from running where running.task_id = any (unique_key.before))
+          )
         limit most
     ),
     -- Not in the step before: of a row that was changed meanwhile Postgres would look at the new task with an old eye.

@@ -53,7 +53,7 @@ declare
         coalesce((options ->> 'run_at')::timestamptz, now() + make_interval(secs => delay));
     to_queue constant text := coalesce(options ->> 'queue', 'default');
     expires constant double precision := taskq.option_seconds('expires', options -> 'expires');
-    with_metadata constant jsonb := case
+    with_metadata jsonb := case
         when expires is null then options -> 'metadata'
         else coalesce(options -> 'metadata', '{}')
             || jsonb_build_object('task.expires', extract(epoch from due_at - now()) + expires)
@@ -121,8 +121,10 @@ begin
         )
             then 'the option "unique_fields" must name fields of the payload'
         when options ?& array['until', 'within'] then '"within" says until when a task has its key: leave out "until"'
-        when options ->> 'until' not in ('done', 'started')
-            then format('unknown until "%s": it is done or started', options ->> 'until')
+        when options ->> 'until' not in ('done', 'started', 'again')
+            then format('unknown until "%s": it is done, started or again', options ->> 'until')
+        when options ->> 'until' = 'again' and options ->> 'on_conflict' in ('keep', 'error')
+            then 'with "until": "again" the newest payload holds: leave out "on_conflict"'
         when taskq.option_seconds('within', options -> 'within') = 0
             then 'the option "within" must be longer than nothing'
         when options ->> 'on_conflict' = 'push_back' and not options ?| array['at_latest', 'debounce']
@@ -136,8 +138,8 @@ begin
     end if;
 
     if is_unique then
-        select taken.task_id, taken.outcome
-        into enqueue.task_id, enqueue.outcome
+        select taken.task_id, taken.outcome, taken.metadata
+        into enqueue.task_id, enqueue.outcome, with_metadata
         from taskq.take_keys(
             enqueue.task_type,
             array[
@@ -157,7 +159,14 @@ begin
             array[enqueue.payload],
             case when options ? 'within' then 'within' else coalesce(options ->> 'until', 'done') end,
             taskq.option_seconds('within', options -> 'within'),
-            coalesce(options ->> 'on_conflict', case when debounce is null then 'keep' else 'push_back' end),
+            coalesce(
+                options ->> 'on_conflict',
+                case
+                    when debounce is not null then 'push_back'
+                    when options ->> 'until' = 'again' then 'replace'
+                    else 'keep'
+                end
+            ),
             coalesce((options ->> 'payload_version')::smallint, 0::smallint),
             to_queue,
             coalesce((options ->> 'priority')::smallint, 0::smallint),

@@ -687,7 +687,9 @@ create function taskq.claim_limited(
     from_task_ids bigint[],
     shares integer[],
     -- Whether each task has a lease of its own.
-    is_apart boolean
+    is_apart boolean,
+    -- Whether tasks may have keys of which one runs at a time.
+    takes_turns boolean
 ) returns table (
     lease_id uuid,
     task_ids bigint[],
@@ -788,7 +790,7 @@ begin
         most,
         free,
         case
-            when rule.spacing is not null then slots
+            when takes_turns or rule.spacing is not null then slots
             when least(free, rule.most) is not null then greatest(slots, (least(free, rule.most) - plenty) / 4)
         end
     );
@@ -975,6 +977,7 @@ begin
                   and task.priority = of_priority
                   and task.key = door.key
                   and task.run_at <= now()
+                  and (not takes_turns or taskq.may_start(task.task_id, task.task_type, task.metadata -> 'task.again'))
                 -- By the key too, or it might go through the whole lane for this one.
                 order by task.key, task.run_at, task.task_id
                 limit greatest(least(door.room, most), 0)
@@ -998,6 +1001,10 @@ begin
                       and task.priority = of_priority
                       and (task.run_at, task.task_id) > (coalesce(given.run_at, '-infinity'), given.task_id)
                       and task.run_at <= now()
+                      and (
+                          not takes_turns
+                          or taskq.may_start(task.task_id, task.task_type, task.metadata -> 'task.again')
+                      )
                     order by task.run_at, task.task_id
                     limit least(given.share, most)
                     for update skip locked
@@ -1073,7 +1080,7 @@ begin
             made.errors,
             made.metadatas,
             made.limited_key,
-            least(free, rule.most) < plenty
+            takes_turns or least(free, rule.most) < plenty
     loop
         taken := taken + cardinality(task_ids);
         taken_keys := taken_keys || limited_key;

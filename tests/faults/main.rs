@@ -2,6 +2,7 @@
 //! that are full, constraints of users that refuse rows. Workers are processes of their own; a history is
 //! kept outside of them and checked.
 
+mod again;
 mod bouncer;
 mod clock;
 mod crash_points;

@@ -144,7 +144,12 @@ async fn it_says_what_is_wrong_with_its_options() {
         ),
         (
             r#"{"unique": true, "until": "friday"}"#,
-            "unknown until \"friday\": it is done or started",
+            "unknown until \"friday\": it is done, started or again",
+            "",
+        ),
+        (
+            r#"{"unique": true, "until": "again", "on_conflict": "keep"}"#,
+            "with \"until\": \"again\" the newest payload holds: leave out \"on_conflict\"",
             "",
         ),
         (r#"[]"#, "the options must be a JSON object", ""),

@@ -218,7 +218,7 @@ async fn a_task_that_is_rescued_runs_no_more_and_is_rescued_at_a_full_limit() {
     )
     .await;
     let claim = "select count(lease_id) from taskq.claim_limited(gen_random_uuid(), 1, 'default',
-        array['one_at_a_time'], 'one_at_a_time', 0::smallint, 0, 0::smallint, 10, 10, null, array[null::timestamptz], array[0::bigint], array[10], false)";
+        array['one_at_a_time'], 'one_at_a_time', 0::smallint, 0, 0::smallint, 10, 10, null, array[null::timestamptz], array[0::bigint], array[10], false, false)";
     assert_eq!(one::<i64>(&pool, claim).await, 1);
     assert_eq!(
         one::<i64>(&pool, claim).await,

@@ -8,7 +8,7 @@ use crate::support::database;
 /// A claim of a lane whose type has a limit by key.
 const CLAIM: &str =
     "select * from taskq.claim_limited(gen_random_uuid(), 30, 'default', array['held'], 'held',
-    0::smallint, 0, 0::smallint, 250, 250, null, '{null}', '{0}', '{250}', false)";
+    0::smallint, 0, 0::smallint, 250, 250, null, '{null}', '{0}', '{250}', false, false)";
 
 async fn run(db: &mut PgConnection, sql: &'static str) {
     raw_sql(sql).execute(db).await.expect(sql);

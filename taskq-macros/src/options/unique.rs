@@ -24,6 +24,7 @@ pub(crate) struct Unique {
 enum Until {
     Done,
     Started,
+    Again,
     Within(Duration),
 }
 
@@ -88,14 +89,24 @@ fn list_of(given: &GivenOption, list: &TokenStream) -> syn::Result<Unique> {
         (Some(until), None) => match until.value().as_str() {
             "done" => Until::Done,
             "started" => Until::Started,
+            "again" => Until::Again,
             _ => {
-                let message = "`until` can be `\"done\"`, when the task has ended, or `\"started\"`, when a worker \
-                               has claimed it";
+                let message = "`until` can be `\"done\"`, when the task has ended, `\"started\"`, when a worker has \
+                               claimed it, or `\"again\"`, when one that runs has ended and the next starts";
                 return Err(syn::Error::new_spanned(until, message));
             }
         },
     };
-    let word = on_conflict.as_ref().map_or("keep".into(), LitStr::value);
+    let word = match (&on_conflict, &until) {
+        (None, Until::Again) => "replace".into(),
+        (None, _) => "keep".into(),
+        (Some(word), _) => word.value(),
+    };
+    if let (Until::Again, "keep" | "error") = (&until, word.as_str()) {
+        let message = "`until = \"again\"` has the newest payload hold: leave `on_conflict` out, or put the task off with \
+                       `\"push_back\"`";
+        return Err(syn::Error::new_spanned(on_conflict, message));
+    }
     let on_conflict = match (word.as_str(), at_latest) {
         ("push_back", Some(at_latest)) => {
             OnConflict::PushBack(duration_of("at_latest", &at_latest)?)
@@ -172,6 +183,7 @@ impl Unique {
         let until = match self.until {
             Until::Done => None,
             Until::Started => Some(quote!(.until(#private::Until::Started))),
+            Until::Again => Some(quote!(.until(#private::Until::Again))),
             Until::Within(time) => {
                 let time = written(private, time);
                 Some(quote!(.until(#private::Until::Within(#time))))

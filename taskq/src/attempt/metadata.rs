@@ -12,6 +12,10 @@ pub(crate) const MAX_METADATA_SIZE: usize = 64 * 1024;
 /// The name under which a tick enqueues: see [`Tick`](super::tick::Tick).
 pub(crate) const TICK: &str = "schedule.tick";
 
+/// The name under which the key of a task travels of which one runs at a time: see
+/// [`Until::Again`](crate::unique::Until::Again).
+const AGAIN: &str = "task.again";
+
 /// Values by name that travel with a task wherever it goes. Most tasks have none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metadata(Option<Box<Map<String, Value>>>);
@@ -19,6 +23,11 @@ pub(crate) struct Metadata(Option<Box<Map<String, Value>>>);
 impl Metadata {
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.0.as_deref()?.get(name)
+    }
+
+    /// Tells whether the task may run only while no other of its key does.
+    pub(crate) fn takes_turns(&self) -> bool {
+        self.get(AGAIN).is_some()
     }
 
     pub(crate) fn set(&mut self, name: String, value: Value) {

@@ -29,6 +29,8 @@ pub(crate) struct LimitedRequest<'a> {
     pub(crate) from_key: Option<&'a str>,
     /// Whether the handler completes its task in its own transaction.
     pub(crate) is_transactional: bool,
+    /// Whether tasks may have keys of which one runs at a time.
+    pub(crate) takes_turns: bool,
 }
 
 impl Store<'_> {
@@ -57,6 +59,7 @@ impl Store<'_> {
                 .bind(column(request.starts, |it| it.cursor.task_id))
                 .bind(column(request.starts, |it| saturating_i32(it.limit)))
                 .bind(request.is_transactional)
+                .bind(request.takes_turns)
         };
         let claimed = self.call(async |db| match query().fetch_all(&mut *db).await {
             // The database defaults to another isolation level, with which a statement does not see what others did.

@@ -12,6 +12,7 @@ use crate::error::{MissingState, WorkerError};
 use crate::task::declaration::{Delivery, Keep, Order, Registration};
 use crate::task::limit::DeclaredLimit;
 use crate::task::options::name_problem;
+use crate::task::unique::Until;
 
 /// How unlike a known name a waiting one may be to be taken for a misspelling of it.
 const SIMILAR: f64 = 0.8;
@@ -199,6 +200,16 @@ impl Registry {
             .filter(|(_, it)| it.declaration.delivery == Delivery::Transactional)
             .map(|(name, _)| (*name).to_owned())
             .collect()
+    }
+
+    /// Returns the names whose tasks have keys of which one runs at a time.
+    pub(crate) fn names_in_turns(&self) -> impl Iterator<Item = &'static str> {
+        let named = self.handlers.iter();
+        let named = named.filter(|(_, it)| {
+            let unique = it.options.unique;
+            unique.is_some_and(|unique| unique.until == Until::Again)
+        });
+        named.map(|(name, _)| *name)
     }
 
     /// Returns the names whose tasks run in no order.

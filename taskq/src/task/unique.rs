@@ -50,6 +50,10 @@ pub enum Until {
     /// While it waits: one more may be enqueued as soon as a worker has claimed it. If it is to be retried it waits
     /// again, and has its key again unless another task has taken it; then both wait.
     Started,
+    /// While it waits, and the next one starts when it has ended: one runs, and at most one waits. An enqueue while one
+    /// waits replaces it, so the newest payload wins; one while a task runs is seen by a further run. A task that failed
+    /// is not retried if another waits by then: that takes its place.
+    Again,
     /// For so long from its enqueue, whatever becomes of it.
     Within(Duration),
 }
@@ -104,9 +108,12 @@ impl Unique {
         self
     }
 
-    /// Sets how long a task has its key.
+    /// Sets how long a task has its key. With [`Until::Again`] a task that waits is replaced.
     pub const fn until(mut self, until: Until) -> Self {
         self.until = until;
+        if let (Until::Again, OnConflict::Keep) = (until, self.on_conflict) {
+            self.on_conflict = OnConflict::Replace;
+        }
         self
     }
 
@@ -144,6 +151,10 @@ impl Unique {
             _ => {}
         }
         match self.on_conflict {
+            OnConflict::Keep | OnConflict::Error if self.until == Until::Again => {
+                let problem = "`Again` has the newest payload hold: leave `on_conflict` out, or say `Replace` or `PushBack`";
+                Err(refuse("unique", problem.into()))
+            }
             OnConflict::PushBack { at_latest } if at_latest > MAX_DELAY => {
                 let problem = "`at_latest` must be at most a hundred years";
                 Err(refuse("unique", problem.into()))
@@ -189,6 +200,7 @@ impl Until {
         match self {
             Self::Done => ("done", None),
             Self::Started => ("started", None),
+            Self::Again => ("again", None),
             Self::Within(time) => ("within", Some(time.as_secs_f64())),
         }
     }

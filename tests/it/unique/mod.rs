@@ -1,5 +1,6 @@
 //! Tasks of which one at a time may be there.
 
+mod again;
 mod conflict;
 mod declared;
 mod lifetime;

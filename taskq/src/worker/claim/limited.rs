@@ -1,4 +1,7 @@
 //! Claims from limited lanes: one lane at a time, and no more than can start, unless there is plenty of room.
+//!
+//! So are lanes claimed whose tasks have keys of which one runs at a time. A task type says so; or else an enqueue said it,
+//! which a claim without regard to that finds out: it hands the task back, and no other such claim is made of that type.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -13,11 +16,14 @@ impl Claimer {
     /// Decides by chance whether it is the turn of a limited lane, and returns its share; or else leaves the shares of
     /// lanes that are not limited.
     pub(super) fn keep_one_kind(&self, at: usize, shares: &mut Vec<Share>) -> Option<Share> {
-        if !self.core.limits.has_some() {
+        if !self.core.limits.has_some() && self.in_turns.is_empty() {
             return None;
         }
         let queue = &self.queues[at].name;
         let is_limited = |share: &Share| {
+            if self.in_turns.contains(&share.lane.task_type) {
+                return true;
+            }
             let names = self.core.registry.names_of(&share.lane.task_type);
             let own_name = names.first().copied().unwrap_or_default();
             self.core.limits.bind(queue, own_name)
@@ -40,6 +46,7 @@ impl Claimer {
         let core = &self.core;
         let queue = &mut self.queues[at];
         let task_type = &share.lane.task_type;
+        let takes_turns = self.in_turns.contains(task_type);
         let from_key = queue.lanes.passed_key(share).map(str::to_owned);
         let request = LimitedRequest {
             worker_id: core.worker_id,
@@ -51,6 +58,7 @@ impl Claimer {
             slots: core.buffers[at].room_to_run(),
             from_key: from_key.as_deref(),
             is_transactional: self.transactional.contains(task_type),
+            takes_turns,
         };
         let began = Instant::now();
         let (leases, end) = match self.store.claim_limited(&request).await {
@@ -70,7 +78,8 @@ impl Claimer {
                 "claimed within limits"
             );
         }
-        queue.record_limited(share, &tasks, end);
+        // What waits for its turn stands before what was taken.
+        queue.record_limited(share, &tasks, end, takes_turns);
         if let Some(drain) = &core.settings.drain
             && !tasks.is_empty()
         {
@@ -78,6 +87,26 @@ impl Claimer {
         }
         super::take::sort(&mut tasks, &starts);
         Ok(tasks)
+    }
+
+    /// Leaves of claimed tasks those that do not wait for a turn, and hands the others back: they were claimed without regard
+    /// to that.
+    pub(super) async fn keep_out_of_turn(
+        &mut self,
+        at: usize,
+        tasks: Vec<ClaimedTask>,
+    ) -> Vec<ClaimedTask> {
+        if !tasks.iter().any(|task| task.metadata.takes_turns()) {
+            return tasks;
+        }
+        let (in_turns, others) = tasks
+            .into_iter()
+            .partition::<Vec<_>, _>(|task| task.metadata.takes_turns());
+        let names = in_turns.iter().map(|task| task.task_type.clone());
+        self.in_turns.extend(names);
+        self.hand_back(in_turns).await;
+        self.queues[at].idle.record_notified();
+        others
     }
 
     /// Hands back what is limited and has not started, where limits have changed.

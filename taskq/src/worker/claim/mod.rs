@@ -12,6 +12,7 @@ mod prefetch;
 mod queue;
 mod take;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,8 @@ pub(crate) struct Claimer {
     /// The task types that this worker has handlers for, each with the newest payload version that it decodes.
     known: Vec<(String, u16)>,
     transactional: Vec<String>,
+    /// The task types whose tasks may have keys of which one runs at a time.
+    in_turns: HashSet<String>,
     queues: Vec<Queue>,
     wakes: mpsc::UnboundedReceiver<Wake>,
     outcomes: mpsc::Sender<Settlement>,
@@ -69,6 +72,7 @@ impl Claimer {
             store: core.store(),
             known: core.registry.known(),
             transactional: core.registry.transactional_names(),
+            in_turns: core.registry.names_in_turns().map(str::to_owned).collect(),
             queues: queues
                 .map(|(name, _)| Queue::new(name, ageing, by_chance.clone()))
                 .collect(),

@@ -125,9 +125,16 @@ impl Queue {
         }
     }
 
-    /// Records what a claim from a limited lane brought and told.
-    pub(super) fn record_limited(&mut self, share: &Share, tasks: &[ClaimedTask], end: LimitedEnd) {
+    /// Records what a claim from a limited lane brought and told, and whether the next begins where it did.
+    pub(super) fn record_limited(
+        &mut self,
+        share: &Share,
+        tasks: &[ClaimedTask],
+        end: LimitedEnd,
+        keeps_place: bool,
+    ) {
         let last = tasks.iter().map(ClaimedTask::place).max();
+        let last = last.filter(|_| !keeps_place);
         self.lanes
             .record_limited(share, tasks.len(), last, end, Instant::now());
         self.refused.record_claimed(std::slice::from_ref(share));

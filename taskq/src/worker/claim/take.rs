@@ -76,7 +76,9 @@ impl Claimer {
                 return Ok(Vec::new());
             }
         };
-        let mut tasks = hold(&self.core, leases, began);
+        let tasks = hold(&self.core, leases, began);
+        let mut tasks = self.keep_out_of_turn(at, tasks).await;
+        let queue = &mut self.queues[at];
         if !tasks.is_empty() {
             tracing::debug!(queue = queue.name, claimed = tasks.len(), "claimed");
         }

@@ -37,6 +37,9 @@ async fn at_latest() {}
 #[taskq::task(unique(on_conflict = "drop"))]
 async fn on_conflict() {}
 
+#[taskq::task(unique(until = "again", on_conflict = "keep"))]
+async fn newest() {}
+
 #[taskq::task(unique(fields()))]
 async fn no_fields() {}
 

@@ -9,7 +9,7 @@
 -- Index unique_key_pkey: one probe for each key. Locks: the keys, in their order; then new rows, and the waiting tasks
 -- that have a key.
 with taken as materialized (
-    select taken.place, taken.task_id, taken.outcome, taken.payload
+    select taken.place, taken.task_id, taken.outcome, taken.payload, taken.metadata
     from taskq.take_keys(
         $1,
         array(
@@ -51,7 +51,7 @@ inserted as (
         $3,
         $4,
         $5,
-        $9,
+        taken.metadata,
         coalesce($6, now() + make_interval(secs => $7))
     from taken
     where taken.outcome = 'created'
