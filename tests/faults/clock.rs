@@ -1,41 +1,90 @@
-//! Workers whose clock is wrong by an hour.
+//! Workers whose clock is wrong: by an hour, or by a minute and a half.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use chrono::Utc;
 use tokio::time::sleep;
 
 use crate::kill::enqueue_a_mixture;
 use crate::stage::{Actor, REPEATABLE, Stage, seed, skip};
 
-/// Finds the library that lies about the time.
-pub(crate) fn faketime() -> Option<PathBuf> {
-    let places = ["/usr/lib", "/usr/local/lib", "/usr/lib64"];
-    let folders = places.iter().flat_map(fs::read_dir).flatten().flatten();
-    let folders = folders
-        .map(|entry| entry.path())
-        .chain(places.map(PathBuf::from));
-    folders
-        .map(|folder| folder.join("faketime/libfaketimeMT.so.1"))
-        .find(|path| path.exists())
+/// The library that lies about the time, or why there is none. It is compiled when it is first asked for.
+static LIAR: LazyLock<Result<PathBuf, String>> = LazyLock::new(compile);
+
+/// Returns the library that lies about the time; otherwise says that the test, or the part of it, does not take place.
+pub(crate) fn liar() -> Option<&'static Path> {
+    match &*LIAR {
+        Ok(path) => Some(path),
+        Err(why) => {
+            skip(&format!(
+                "no process can be given a wrong clock here: {why}"
+            ));
+            None
+        }
+    }
+}
+
+fn compile() -> Result<PathBuf, String> {
+    if !cfg!(target_os = "linux") {
+        return Err("it takes Linux".into());
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("faults/wrong_clock/lib.rs");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let path = folder.join("libwrong_clock.so");
+    let made = folder.join(format!("libwrong_clock.{}.so", std::process::id()));
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(&rustc)
+        .args([
+            "--edition",
+            "2024",
+            "--crate-type",
+            "cdylib",
+            "--crate-name",
+            "wrong_clock",
+            "-O",
+        ])
+        .arg(source)
+        .arg("-o")
+        .arg(&made)
+        .output()
+        .map_err(|error| format!("{}: {error}", rustc.display()))?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    // Another process may be using it.
+    fs::rename(made, &path).map_err(|error| error.to_string())?;
+    let output = Command::new("date")
+        .arg("+%s")
+        .env("LD_PRELOAD", &path)
+        .env("TASKQ_CLOCK", "-90")
+        .output()
+        .map_err(|error| format!("date: {error}"))?;
+    let told = String::from_utf8_lossy(&output.stdout)
+        .trim()
+        .parse::<i64>();
+    match told.map(|told| Utc::now().timestamp() - told) {
+        Ok(85..=95) => Ok(path),
+        _ => Err(format!("`date` does not believe it: {output:?}")),
+    }
 }
 
 impl Actor {
-    /// Sets its clock off, such as by `+1h`. The monotonic clock goes on as it is, as it does when
-    /// somebody sets the time.
-    pub(crate) fn with_clock(self, faketime: &Path, offset: &str) -> Self {
-        self.set("LD_PRELOAD", faketime.display())
-            .set("FAKETIME", offset)
-            .set("FAKETIME_DONT_FAKE_MONOTONIC", 1)
-            .set("DONT_FAKE_MONOTONIC", 1)
+    /// Sets its clock off by so many seconds.
+    pub(crate) fn with_clock(self, liar: &Path, seconds: i64) -> Self {
+        self.set("LD_PRELOAD", liar.display())
+            .set("TASKQ_CLOCK", seconds)
     }
 }
 
 #[tokio::test]
 async fn all_is_well_where_the_clocks_of_workers_are_wrong_by_an_hour() {
-    let Some(faketime) = faketime() else {
-        return skip("there is no `libfaketime`, which gives a process a wrong clock");
+    let Some(liar) = liar() else {
+        return;
     };
     seed();
     let stage = Stage::shared().await;
@@ -46,8 +95,8 @@ async fn all_is_well_where_the_clocks_of_workers_are_wrong_by_an_hour() {
         .execute("update taskq.task set run_at = now() + interval '30 minutes' where payload ->> 'takes_ms' = '0'")
         .await;
     let mut workers = [
-        stage.worker().with_clock(&faketime, "+1h").start(),
-        stage.worker().with_clock(&faketime, "-1h").start(),
+        stage.worker().with_clock(liar, 3_600).start(),
+        stage.worker().with_clock(liar, -3_600).start(),
         stage.worker().start(),
     ];
     sleep(Duration::from_secs(2)).await;

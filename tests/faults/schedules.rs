@@ -8,7 +8,7 @@ use serde_json::json;
 use sqlx::query_scalar;
 use tokio::time::sleep;
 
-use crate::clock::faketime;
+use crate::clock::liar;
 use crate::stage::{Running, Stage, seed};
 
 const SCHEDULES: [&str; 3] = ["a", "b", "c"];
@@ -53,11 +53,12 @@ async fn wrong_ticks(stage: &Stage) -> Vec<String> {
     wrong
 }
 
-/// Starts workers that die at a crash point, one after the other, for so long.
+/// Starts workers that die at a crash point, one after the other, for so long: always one whose clock is right, one whose
+/// clock is a minute and a half slow, and one whose clock is as much fast.
 async fn die_again_and_again(stage: &Stage, time: Duration) {
     let began = Instant::now();
-    let faketime = faketime();
-    let mut workers: Vec<(Running, &str)> = Vec::new();
+    let liar = liar();
+    let mut workers: Vec<(Running, i64)> = Vec::new();
     let mut deaths = 0;
     while began.elapsed() < time {
         workers.retain_mut(|(worker, _)| match worker.has_ended() {
@@ -67,18 +68,20 @@ async fn die_again_and_again(stage: &Stage, time: Duration) {
             }
             None => true,
         });
-        while workers.len() < 3 {
+        for wrong_by in [-90, 0, 90] {
+            if workers.iter().any(|(_, other)| *other == wrong_by) {
+                continue;
+            }
             let point = ["before_tick", "after_tick", "before_duty"][fastrand::usize(0..3)];
             let at = format!("{point}:{}", fastrand::u8(1..8));
             let mut actor = stage
                 .worker()
                 .set("QUEUE", "nothing")
                 .set("TASKQ_CRASH_AT", at);
-            if let Some(faketime) = &faketime {
-                let offset = ["+90s", "-90s", "+0s"][fastrand::usize(0..3)];
-                actor = actor.with_clock(faketime, offset);
+            if let Some(liar) = liar {
+                actor = actor.with_clock(liar, wrong_by);
             }
-            workers.push((actor.start(), point));
+            workers.push((actor.start(), wrong_by));
         }
         sleep(Duration::from_millis(fastrand::u64(50..400))).await;
         let (worker, _) = &mut workers[fastrand::usize(0..3)];

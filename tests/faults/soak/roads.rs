@@ -4,7 +4,7 @@ use taskq_tests::proxy::Proxy;
 
 use super::World;
 use crate::bouncer::Bouncer;
-use crate::clock::faketime;
+use crate::clock::liar;
 use crate::namespace::Namespace;
 use crate::stage::{Actor, Running, Stage, skip};
 
@@ -58,10 +58,10 @@ impl World<'_> {
             .set("CONCURRENCY", 25)
             .set("FLOW", true)
             .set("SESSIONS", !is_pooled);
-        let worker = match faketime() {
-            Some(faketime) if fastrand::bool() => {
-                let offset = fastrand::choice(["+1h", "-1h"]).unwrap_or_default();
-                worker.with_clock(&faketime, offset)
+        let worker = match liar() {
+            Some(liar) if fastrand::bool() => {
+                let wrong_by = fastrand::choice([3_600, -3_600]).unwrap_or_default();
+                worker.with_clock(liar, wrong_by)
             }
             _ => worker,
         };
