@@ -120,13 +120,28 @@ return nextval(pg_get_serial_sequence('taskq.task', 'task_id'));
 
 grant execute on function taskq.new_task_id to public;
 
+-- Has what this transaction waits for wait no longer than until then: it fails with lock_not_available.
+create function taskq.wait_until(give_up_at timestamptz) returns void
+language plpgsql
+as $wait_until$
+begin
+    if give_up_at is not null then
+        perform set_config(
+            'lock_timeout',
+            least(greatest(ceil(extract(epoch from give_up_at - clock_timestamp()) * 1000), 1), 2147483647)::bigint::text,
+            true
+        );
+    end if;
+end
+$wait_until$;
+
 -- Gives keys to new tasks, or says which tasks have them. Returns a row for each key, in the order given: the id of
 -- the task, and whether it is to be created, is there already, or was replaced. The payload and the metadata of a task
 -- that is to be created come with it: where a key is there twice, that is the last payload if `on_conflict` replaces, and
 -- else the first.
 --
 -- Keys are taken in their order, so two calls never wait for each other in a circle. A call waits for a transaction
--- that has taken the same key and is still open.
+-- that has taken the same key and is still open; for all keys together no longer than `busy_after` seconds, if it says so.
 create function taskq.take_keys(
     of_type text,
     keys jsonb[],
@@ -140,7 +155,8 @@ create function taskq.take_keys(
     of_max_attempts integer,
     due_at timestamptz,
     at_latest double precision,
-    of_metadata jsonb
+    of_metadata jsonb,
+    busy_after double precision
 ) returns table (place bigint, task_id bigint, outcome text, payload jsonb, metadata jsonb)
 language plpgsql
 -- A web server may take a key, and may neither see the tasks nor change them otherwise.
@@ -151,6 +167,8 @@ as $take_keys$
 declare
     replaces constant boolean := on_conflict in ('replace', 'push_back');
     key_ends_at constant timestamptz := now() + make_interval(secs => within);
+    give_up_at constant timestamptz := clock_timestamp() + make_interval(secs => busy_after);
+    former_timeout constant text := current_setting('lock_timeout');
     same record;
     holder record;
     new_id bigint;
@@ -187,11 +205,13 @@ begin
             new_id := coalesce(new_id, taskq.new_task_id());
             outcome := 'created';
             task_id := new_id;
+            perform taskq.wait_until(give_up_at);
             insert into taskq.unique_key (task_type, key, task_id, until, ends_at)
             values (of_type, same.key, new_id, take_keys.until, key_ends_at)
             on conflict do nothing;
             exit when found;
 
+            perform taskq.wait_until(give_up_at);
             select unique_key.task_id, unique_key.until, unique_key.ends_at, unique_key.before
             into holder
             from taskq.unique_key
@@ -291,6 +311,9 @@ begin
             end if;
         end loop;
     end loop;
+    if give_up_at is not null then
+        perform set_config('lock_timeout', former_timeout, true);
+    end if;
     -- It may be due sooner, or in another queue, and the trigger tells of inserts alone.
     if has_replaced
         and exists (select from taskq.sleeper where sleeper.queue = of_queue and sleeper.expires_at > now())

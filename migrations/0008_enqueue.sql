@@ -33,7 +33,8 @@ $option_seconds$;
 --
 -- `options`: "queue", "priority", "max_attempts", "run_at", "delay", "expires", "metadata", "payload_version"; and for a
 -- task of which one at a time may be there "unique_key" (a text), "unique_fields" (an array of the payload's fields) or
--- "unique" (true: the whole payload), with "until", "within", "on_conflict", "at_latest" and "debounce".
+-- "unique" (true: the whole payload), with "until", "within", "on_conflict", "at_latest" and "debounce". With "busy_after" it
+-- fails (lock_not_available) where another transaction has had the key for so long.
 create function taskq.enqueue(
     task_type text,
     payload jsonb default '{}',
@@ -83,11 +84,12 @@ begin
             ('within', array['number', 'string']),
             ('on_conflict', array['string']),
             ('at_latest', array['number', 'string']),
-            ('debounce', array['number', 'string'])
+            ('debounce', array['number', 'string']),
+            ('busy_after', array['number', 'string'])
     ) as known (name, types) on known.name = given.name
     where known.types is null
        or jsonb_typeof(given.value) <> all (known.types)
-       or not is_unique and given.name in ('until', 'within', 'on_conflict', 'at_latest')
+       or not is_unique and given.name in ('until', 'within', 'on_conflict', 'at_latest', 'busy_after')
     order by given.name
     limit 1;
     if found then
@@ -95,15 +97,15 @@ begin
             errcode = 'invalid_parameter_value',
             message = case
                 when wrong.types is null then format('there is no option "%s"', wrong.name)
-                when wrong.name in ('until', 'within', 'on_conflict', 'at_latest') and not is_unique
+                when wrong.name in ('until', 'within', 'on_conflict', 'at_latest', 'busy_after') and not is_unique
                     then format('the option "%s" is for a task with a key', wrong.name)
                 else format('the option "%s" must be a JSON %s', wrong.name, array_to_string(wrong.types, ' or '))
             end,
             hint = case
                 when wrong.types is null
                     then 'The options are queue, priority, max_attempts, run_at, delay, expires, metadata, payload_version, '
-                        'unique, unique_key, unique_fields, until, within, on_conflict, at_latest and debounce.'
-                when wrong.name in ('until', 'within', 'on_conflict', 'at_latest') and not is_unique
+                        'unique, unique_key, unique_fields, until, within, on_conflict, at_latest, debounce and busy_after.'
+                when wrong.name in ('until', 'within', 'on_conflict', 'at_latest', 'busy_after') and not is_unique
                     then 'Add "unique_key", "unique_fields" or "unique": true.'
                 else format('It was given as %s.', wrong.value)
             end;
@@ -173,7 +175,8 @@ begin
             (options ->> 'max_attempts')::integer,
             due_at,
             coalesce(taskq.option_seconds('at_latest', options -> 'at_latest'), debounce * 10),
-            with_metadata
+            with_metadata,
+            taskq.option_seconds('busy_after', options -> 'busy_after')
         ) as taken;
         if enqueue.outcome <> 'created' then
             return next;

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
 use super::enqueued::Enqueued;
-use super::refusal::{encode, refused_by_table};
+use super::refusal::{encode, refused_by_table, refused_key};
 use crate::error::EnqueueError;
 use crate::json::{self, MAX_STORED_SIZE};
 use crate::store::{Copy, Schema, Store, refused_row};
@@ -113,7 +113,13 @@ impl Schema {
                     Some(unique) => {
                         let options = EnqueueOptions::default();
                         let taken = store.enqueue_unique(&task_type, &options, unique, chunk);
-                        Box::pin(taken).await
+                        let taken = Box::pin(taken).await;
+                        if let Err(error) = &taken
+                            && let Some(refused) = refused_key(task_type.name, None, error)
+                        {
+                            return Err(refused);
+                        }
+                        taken
                     }
                 };
                 let inserted = inserted.map_err(|error| {

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
 use super::enqueued::Enqueued;
-use super::refusal::{encode, refused_by_table};
+use super::refusal::{encode, refused_by_table, refused_key};
 use crate::error::EnqueueError;
 use crate::json;
 use crate::store::{Schema, Store};
@@ -47,7 +47,7 @@ use crate::task::unique::{EnqueueOutcome, Unique};
 ///
 /// The await gives [`EnqueueError`]: an option out of range; a payload that a worker could not read back
 /// as it is, that is too large, or that is refused by its own [`validate`](Payload::validate); another task that has
-/// the key, where the enqueue was to fail for that; or what Postgres said. After an error of Postgres the caller's transaction is aborted, as after any statement that fails.
+/// the key, where the enqueue was to fail for that, or another transaction; or what Postgres said. After an error of Postgres the caller's transaction is aborted, as after any statement that fails.
 ///
 /// # Cancel safety
 ///
@@ -188,6 +188,24 @@ impl<P: Payload> Enqueue<'_, P> {
         })
     }
 
+    /// Waits no longer than so long for another transaction that has the key and is still open. Then it fails with
+    /// [`EnqueueError::Busy`]. Without this it waits for the end of that transaction.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use taskq::EnqueueError;
+    /// # #[taskq::task(unique = "payload")] async fn index_document(document_id: i64) {}
+    /// # async fn f(tx: &mut sqlx::PgConnection) -> Result<(), EnqueueError> {
+    /// match IndexDocument::enqueue(tx, 42).busy_after(Duration::from_secs(2)).await {
+    ///     Err(EnqueueError::Busy { .. }) => println!("somebody else is about to"),
+    ///     enqueued => println!("task {}", enqueued?.task_id),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn busy_after(self, wait: Duration) -> Self {
+        self.with(|options| options.unique.get_or_insert_default().busy_after = Some(wait))
+    }
+
     /// Enqueues into the tables of another schema than `taskq`.
     pub fn schema(mut self, other: Schema) -> Self {
         if let State::Building { schema, .. } = &mut self.state {
@@ -276,6 +294,11 @@ async fn insert(
         Some(unique) => {
             let taken = store.enqueue_unique(&task_type, &options, &unique, &payload);
             let taken = Box::pin(taken).await;
+            if let Err(error) = &taken
+                && let Some(refused) = refused_key(task_type.name, options.busy_after(), error)
+            {
+                return Err(refused);
+            }
             taken.and_then(|taken| taken.first().copied().ok_or(sqlx::Error::RowNotFound))
         }
     };

@@ -1,10 +1,12 @@
 //! Writing payloads for an enqueue, and what is said where a payload or its row is refused.
 
+use std::time::Duration;
+
 use serde_json::value::RawValue;
 
 use crate::error::EnqueueError;
 use crate::json::MAX_STORED_SIZE;
-use crate::store::{holder_of_key, is_too_large};
+use crate::store::{holder_of_key, is_busy, is_too_large, is_unserializable};
 use crate::task::payload::{Payload, Unwritable, write};
 
 /// Writes a payload, or says of which of many payloads what is wrong with it.
@@ -34,6 +36,19 @@ fn refused(task_type: &'static str, index: Option<usize>, error: Unwritable) -> 
             limit: MAX_STORED_SIZE,
         },
     }
+}
+
+/// Says how another transaction was in the way of one that asked for a key, if one was.
+pub(super) fn refused_key(
+    task_type: &'static str,
+    busy_after: Option<Duration>,
+    error: &sqlx::Error,
+) -> Option<EnqueueError> {
+    if is_unserializable(error) {
+        return Some(EnqueueError::Conflict { task_type });
+    }
+    let waited = busy_after.filter(|_| is_busy(error))?;
+    Some(EnqueueError::Busy { task_type, waited })
 }
 
 /// Says what Postgres refused. The table measures payloads too, and may have found one too large that is not: a

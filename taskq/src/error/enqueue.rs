@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use super::text::Said;
 use super::{EncodeError, InvalidPayload, missing_table};
@@ -57,6 +58,20 @@ pub enum EnqueueError {
         /// The task that has the key.
         task_id: i64,
     },
+    /// Another transaction has the key and is still open, after a wait as long as
+    /// [`busy_after`](crate::Enqueue::busy_after) said. The caller's transaction is aborted.
+    Busy {
+        /// The task type.
+        task_type: &'static str,
+        /// How long the enqueue has waited.
+        waited: Duration,
+    },
+    /// Another transaction has taken the key, or changed its task, since the caller's began, which cannot see that: it is
+    /// `repeatable read` or `serializable`. It is aborted; run it again from its beginning.
+    Conflict {
+        /// The task type.
+        task_type: &'static str,
+    },
     /// Postgres refused the insert, or could not be reached.
     Database(sqlx::Error),
 }
@@ -109,6 +124,14 @@ impl fmt::Display for EnqueueError {
             Self::Duplicate { task_type, task_id } => write!(
                 f,
                 "task {task_id} of the type `{task_type}` has the key already"
+            ),
+            Self::Busy { task_type, waited } => write!(
+                f,
+                "another transaction has the key of the task of the type `{task_type}`, and is still open after {waited:?}: try again"
+            ),
+            Self::Conflict { task_type } => write!(
+                f,
+                "another transaction has taken the key of the task of the type `{task_type}` since this one began: run this one again, or begin it as `read committed`"
             ),
             Self::Option { option, problem } => write!(f, "`{option}` {problem}"),
             Self::Database(error) if missing_table(error) => {

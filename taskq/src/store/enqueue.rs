@@ -102,7 +102,8 @@ impl Store<'_> {
             .bind(until)
             .bind(within)
             .bind(on_conflict)
-            .bind(at_latest);
+            .bind(at_latest)
+            .bind(options.busy_after().map(|wait| wait.as_secs_f64()));
         let taken: (Vec<i64>, Vec<String>) =
             self.call(async |db| query.fetch_one(db).await).await?;
         let outcomes = taken.1.iter().map(|word| EnqueueOutcome::of(word));
@@ -171,6 +172,23 @@ pub(crate) fn holder_of_key(error: &Error) -> Option<i64> {
     }
     let (_, task_id) = error.detail()?.rsplit_once("task_id: ")?;
     task_id.parse().ok()
+}
+
+/// Tells whether an enqueue has not waited longer for a transaction that has its key.
+pub(crate) fn is_busy(error: &Error) -> bool {
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+    has_code(error, LOCK_NOT_AVAILABLE)
+}
+
+/// Tells whether another transaction has committed something that this one cannot see, because of its isolation level.
+pub(crate) fn is_unserializable(error: &Error) -> bool {
+    const SERIALIZATION_FAILURE: &str = "40001";
+    has_code(error, SERIALIZATION_FAILURE)
+}
+
+fn has_code(error: &Error, expected: &str) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.as_deref() == Some(expected)
 }
 
 /// Returns the row of a `COPY` that was refused, counted from zero, where Postgres says it in English.

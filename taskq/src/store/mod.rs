@@ -27,7 +27,9 @@ use sqlx::{Arguments, Error, PgConnection, PgPool, Postgres};
 
 pub(crate) use self::check::{CheckedRow, ForeignKey, Page};
 pub(crate) use self::claim::{ClaimRequest, ClaimedLease, ClaimedTask, Scarcity, version_of};
-pub(crate) use self::enqueue::{Copy, holder_of_key, is_too_large, refused_row};
+pub(crate) use self::enqueue::{
+    Copy, holder_of_key, is_busy, is_too_large, is_unserializable, refused_row,
+};
 pub(crate) use self::fleet::{CensusRow, NewerRow, WorkerRow};
 pub(crate) use self::interruption::{is_lost, is_read_only, mixes_up_statements};
 pub(crate) use self::lease::ExpiredRow;

@@ -182,8 +182,18 @@ impl EnqueueOptions {
         if let Some(problem) = self.metadata.problem() {
             return Err(refuse("metadata", problem));
         }
+        if self.busy_after().is_some_and(|wait| wait > MAX_DELAY) {
+            return Err(refuse(
+                "busy_after",
+                "must be at most a hundred years".into(),
+            ));
+        }
         match self.unique(declared) {
             Some(unique) => unique.check(self.unique_key()),
+            None if self.busy_after().is_some() => {
+                let problem = "is for a task with a key: say `.unique(…)` or `.unique_key(…)`, or leave it out";
+                Err(refuse("busy_after", problem.into()))
+            }
             None => Ok(()),
         }
     }
@@ -201,6 +211,11 @@ impl EnqueueOptions {
             None => declared.unique,
             Some(said) => said.over(declared.unique),
         }
+    }
+
+    /// Returns how long it waits for a transaction that has the key, if not for as long as that is open.
+    pub(crate) fn busy_after(&self) -> Option<Duration> {
+        self.unique.as_ref()?.busy_after
     }
 
     /// Returns the key that was given.

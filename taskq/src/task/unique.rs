@@ -171,6 +171,8 @@ pub(crate) struct UniqueOptions {
     pub(crate) key: Option<String>,
     /// How long the task is put off with each enqueue.
     pub(crate) debounce: Option<Duration>,
+    /// How long it waits for a transaction that has the key.
+    pub(crate) busy_after: Option<Duration>,
 }
 
 impl UniqueOptions {

@@ -1,6 +1,7 @@
 //! Tasks of which one at a time may be there.
 
 mod again;
+mod busy;
 mod conflict;
 mod declared;
 mod lifetime;

@@ -6,6 +6,7 @@
 -- $8 payload_version, $9 metadata (null: none)
 -- $10 the key of all, null for keys by the payloads; $11 the fields that make a key, null for all
 -- $12 until, $13 within so many seconds, $14 on_conflict, $15 at the latest after so many seconds
+-- $16 waits no longer than so many seconds for a transaction that has a key (null: as long as it is open)
 -- Index unique_key_pkey: one probe for each key. Locks: the keys, in their order; then new rows, and the waiting tasks
 -- that have a key.
 with taken as materialized (
@@ -27,7 +28,8 @@ with taken as materialized (
         $5,
         coalesce($6, now() + make_interval(secs => $7)),
         $15,
-        $9
+        $9,
+        $16
     ) as taken
 ),
 inserted as (
