@@ -336,6 +336,8 @@ as $may_start$
 declare
     held record;
     older bigint[];
+    former_timeout text;
+    is_first boolean;
 begin
     if of_key is null then
         return true;
@@ -347,11 +349,25 @@ begin
       and unique_key.key = of_key
     for update skip locked;
     if not found then
-        -- Somebody enqueues just now. Or its key was forgotten, as that of a task that was dead.
-        insert into taskq.unique_key (task_type, key, task_id, until)
-        values (of_type, of_key, id, 'again')
-        on conflict do nothing;
-        return found;
+        if exists (select from taskq.unique_key where unique_key.task_type = of_type and unique_key.key = of_key) then
+            -- Somebody enqueues just now.
+            return false;
+        end if;
+        -- Its key was forgotten, as that of a task that was dead.
+        former_timeout := current_setting('lock_timeout');
+        begin
+            -- An insert would wait for another of the key, and that one perhaps for a key of this claim.
+            perform taskq.wait_until(clock_timestamp());
+            insert into taskq.unique_key (task_type, key, task_id, until)
+            values (of_type, of_key, id, 'again')
+            on conflict do nothing;
+            is_first := found;
+            perform set_config('lock_timeout', former_timeout, true);
+            return is_first;
+        exception
+            when lock_not_available then
+                return false;
+        end;
     end if;
 
     -- Statements after the lock was had, which see all that was committed before.

@@ -290,6 +290,32 @@ async fn one_that_waited_and_was_deleted_does_not_let_the_next_start_beside_the_
 }
 
 #[tokio::test]
+async fn a_task_whose_key_was_forgotten_runs_and_waits_for_nobody() {
+    let (_database, pool) = database().await;
+    let runs = Runs::open();
+    reindexed(&pool, 1, "revived").await;
+    execute(&pool, "delete from taskq.unique_key").await;
+    let mut tx = pool.begin().await.expect("a transaction");
+    sqlx::raw_sql("insert into taskq.unique_key (task_type, key, task_id, until) values ('reindex', '{\"document_id\": 1}', 0, 'again')")
+        .execute(&mut *tx)
+        .await
+        .expect("inserted");
+    while_two_work(&pool, &runs, async {
+        reindexed(&pool, 2, "other").await;
+        runs.has_started("other").await;
+        assert_eq!(
+            runs.texts(),
+            ["other"],
+            "somebody enqueues the key just now"
+        );
+        tx.rollback().await.expect("rolled back");
+        runs.has_started("revived").await;
+    })
+    .await;
+    assert_eq!(one::<i64>(&pool, KEYS).await, 2);
+}
+
+#[tokio::test]
 async fn an_enqueue_says_it_of_a_type_that_says_nothing_in_rust_and_in_sql() {
     use EnqueueOutcome::Created;
     let (_database, pool) = database().await;
