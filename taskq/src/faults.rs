@@ -10,20 +10,29 @@
 //! | `TASKQ_PANIC_AT` | the same with a panic |
 //! | `TASKQ_EDITS` | edits of statements, as JSON: `[{"statement": "rescue", "from": "…", "to": "…"}]`; each `from` stands in its statement exactly once |
 //!
+//! A test may also call `drain_no_longer_than`, so as not to wait a minute for what never ends.
+//!
 //! A process whose environment names a crash point, a statement or a text that is not there does not
 //! start.
 
 #[cfg(feature = "faults")]
-pub use self::with_faults::CRASH_POINTS;
+pub use self::with_faults::{CRASH_POINTS, drain_no_longer_than};
 #[cfg(feature = "faults")]
-pub(crate) use self::with_faults::{crash_point, require_possible, statement};
+pub(crate) use self::with_faults::{crash_point, drain_limit, require_possible, statement};
 #[cfg(not(feature = "faults"))]
-pub(crate) use self::without::{crash_point, require_possible, statement};
+pub(crate) use self::without::{crash_point, drain_limit, require_possible, statement};
 
 #[cfg(not(feature = "faults"))]
 mod without {
+    use std::time::Duration;
+
     #[inline]
     pub(crate) fn crash_point(_: &'static str) {}
+
+    #[inline]
+    pub(crate) fn drain_limit(limit: Duration) -> Duration {
+        limit
+    }
 
     #[inline]
     pub(crate) fn require_possible(_: &[&str]) {}
@@ -36,6 +45,7 @@ mod without {
 
 #[cfg(feature = "faults")]
 mod with_faults {
+    use std::cell::Cell;
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
@@ -74,6 +84,20 @@ mod with_faults {
     static PAUSE: LazyLock<Option<Point>> = LazyLock::new(|| Point::of("TASKQ_PAUSE_AT"));
     static PANIC: LazyLock<Option<Point>> = LazyLock::new(|| Point::of("TASKQ_PANIC_AT"));
     static EDITS: LazyLock<Vec<Edit>> = LazyLock::new(edits);
+
+    thread_local! {
+        static DRAIN_LIMIT: Cell<Option<Duration>> = const { Cell::new(None) };
+    }
+
+    /// Has [`drain`](crate::testing::drain) give up after so long, where this thread calls it.
+    pub fn drain_no_longer_than(limit: Duration) {
+        DRAIN_LIMIT.set(Some(limit));
+    }
+
+    /// Returns after how long a worker gives up that drains, if that is `limit` otherwise.
+    pub(crate) fn drain_limit(limit: Duration) -> Duration {
+        DRAIN_LIMIT.get().unwrap_or(limit)
+    }
 
     /// Kills or stops the process, or panics, if the environment names this point.
     pub(crate) fn crash_point(name: &'static str) {

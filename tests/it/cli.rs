@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::support::{LIMIT, database, one, terminate};
+use crate::support::{LIMIT, database, execute, leave_behind, one, terminate};
 
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_operated"));
@@ -401,6 +401,29 @@ async fn the_command_line_pauses_lists_and_resumes() {
         let (_, err, found) = said(&database, arguments).await;
         assert_eq!(found, Some(code), "{arguments:?}: {err}");
         assert!(err.contains(says), "{arguments:?}: {err}");
+    }
+}
+
+#[tokio::test]
+async fn a_pause_on_the_command_line_says_how_much_still_runs() {
+    let (database, pool) = database().await;
+    let enqueue = "insert into taskq.task (task_type, queue) select 'send_card', 'mail' from generate_series(1, 3)";
+    execute(&pool, enqueue).await;
+    leave_behind(&pool).await;
+    execute(
+        &pool,
+        "update taskq.lease set queue = 'mail', done = task_ids[1:1]",
+    )
+    .await;
+    for (scope, name, says) in [
+        ("queue", "mail", "up to 2 of its tasks still run\n"),
+        ("type", "send_card", "up to 2 of its tasks still run\n"),
+        ("queue", "other", ""),
+    ] {
+        let (out, err, code) = said(&database, &["pause", scope, name]).await;
+        assert_eq!(code, Some(0), "{err}");
+        let (_, rest) = out.split_once('\n').expect("a line");
+        assert_eq!(rest, says, "{scope} {name}: {out}");
     }
 }
 

@@ -1,11 +1,13 @@
 //! Running what is due in a test, by the worker's own path.
 
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chrono::{DateTime, Timelike, Utc};
 use sqlx::{PgConnection, PgPool};
 use taskq::testing::{AttemptOutcome, DrainError, EndedAttempt, advance, drain, run_one};
-use taskq::{WorkerBuilder, outcome, task};
+use taskq::{Attempt, EnqueueError, WorkerBuilder, outcome, task};
 
 use crate::support::{
     count_effects, database, effects, execute, leave_behind, one, states, worker,
@@ -236,6 +238,80 @@ async fn two_that_drain_at_once_share_the_work() {
     assert_eq!(one.completed + other.completed, 200);
     assert_eq!(one.total() + other.total(), 200);
     assert_eq!(count_effects(&pool).await.0, 200);
+}
+
+/// Enqueues another one like itself.
+#[task]
+async fn endless(tx: &mut PgConnection) -> Result<(), EnqueueError> {
+    Endless::enqueue(tx).await.map(drop)
+}
+
+#[tokio::test]
+async fn what_never_ends_is_given_up_and_the_next_call_begins_anew() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    Endless::enqueue(&mut db).await.expect("enqueued");
+    drop(db);
+    let limit = Duration::from_secs(2);
+    taskq::faults::drain_no_longer_than(limit);
+    let error = drain(worker(&pool).only::<(Endless,)>()).await;
+    let error = error.expect_err("it never ends");
+    let DrainError::Endless {
+        limit: said,
+        counts,
+    } = &error
+    else {
+        panic!("{error:?}");
+    };
+    assert_eq!(*said, limit);
+    assert!(counts.completed > 1, "{counts:?}");
+    let text = error.to_string();
+    assert!(text.contains("still something to do after 2s"), "{text}");
+    assert_eq!(states(&pool).await, [("waiting".to_owned(), 1)].into());
+    let one = run_one(worker(&pool).only::<(Endless,)>()).await;
+    assert!(one.expect("it runs one").is_some());
+}
+
+#[task(cron = "0 9 * * *")]
+async fn each_morning(ticks: &Mutex<Vec<DateTime<Utc>>>, attempt: &Attempt) {
+    let tick = attempt.tick().expect("a tick");
+    ticks.lock().expect("noted").push(tick.at);
+}
+
+#[tokio::test]
+async fn ticks_that_have_come_are_taken_and_run() {
+    let (_database, pool) = database().await;
+    let ticks = Arc::new(Mutex::new(Vec::<DateTime<Utc>>::new()));
+    let mornings = || {
+        let worker = worker(&pool).only::<(EachMorning,)>();
+        worker.state_arc(ticks.clone())
+    };
+    assert_eq!(
+        drain(mornings()).await.expect("it drains").total(),
+        0,
+        "nothing is owed"
+    );
+    let day = Duration::from_secs(24 * 3_600);
+    for _ in 0..2 {
+        advance(&pool, day).await.expect("time moves");
+        let counts = drain(mornings()).await.expect("it drains");
+        assert_eq!((counts.completed, counts.total()), (1, 1), "{counts:?}");
+    }
+    advance(&pool, day).await.expect("time moves");
+    let attempt = run_one(mornings()).await.expect("it runs one");
+    let attempt = attempt.expect("a tick has come");
+    assert_eq!(
+        (attempt.task_type, attempt.outcome),
+        ("each_morning", AttemptOutcome::Completed)
+    );
+    let ticks = ticks.lock().expect("noted").clone();
+    assert_eq!(ticks.len(), 3);
+    assert!(
+        ticks
+            .iter()
+            .all(|tick| (tick.hour(), tick.minute()) == (9, 0)),
+        "{ticks:?}"
+    );
 }
 
 #[task(concurrency(1, key = tenant_id))]

@@ -13,6 +13,71 @@ use tokio::time::sleep;
 use crate::schedules::{Idle, Report, miss, status, ticking, until_taken, waiting};
 use crate::support::{database, one, while_working};
 
+/// A tick and a pause at the same moment: the tick has committed before the pause, or takes nothing.
+#[tokio::test]
+async fn a_tick_never_comes_after_the_pause_that_it_met() {
+    const ROUNDS: usize = 1_000;
+    const TICK: &str = include_str!("../../taskq/src/store/sql/schedule/tick.sql");
+    const COUNT: &str =
+        "select count(*) from taskq.task where metadata -> 'schedule.tick' ->> 'schedule' = 'r'";
+    let (_database, pool) = database().await;
+    let (mut ticker, mut pauser) =
+        tokio::try_join!(pool.acquire(), pool.acquire()).expect("connections");
+    let upsert = "select taskq.upsert_schedule('r', '* * * * * *', 'nobody runs it')";
+    query(upsert).execute(&mut *ticker).await.expect("made");
+    let mut ticked = 0;
+    for round in 0..ROUNDS {
+        let again = "update taskq.schedule set owed_after = '2000-01-01', revision = revision + 1 where name = 'r' returning revision";
+        let revision: i64 = query_scalar(again)
+            .fetch_one(&mut *ticker)
+            .await
+            .expect("moved");
+        let nominal = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        // Which of them is first is for the server to say.
+        let lead = Duration::from_micros(fastrand::u64(0..1_000));
+        let tick = async {
+            if fastrand::bool() {
+                sleep(lead).await;
+            }
+            let tick = query_scalar::<_, i64>(TICK)
+                .bind("r")
+                .bind(revision)
+                .bind(vec![nominal])
+                .bind(vec![0.0])
+                .bind(nominal)
+                .bind(nominal + TimeDelta::seconds(1))
+                .bind(0_i64);
+            tick.fetch_optional(&mut *ticker)
+                .await
+                .expect("said")
+                .unwrap_or(0)
+        };
+        let pause = async {
+            let pause = query("select taskq.pause_schedule('r')").execute(&mut *pauser);
+            pause.await.expect("paused");
+            let seen: i64 = query_scalar(COUNT)
+                .fetch_one(&mut *pauser)
+                .await
+                .expect("counted");
+            seen
+        };
+        let (taken, seen) = tokio::join!(tick, pause);
+        assert_eq!(
+            seen, taken,
+            "round {round}: a tick after the pause had returned"
+        );
+        ticked += taken;
+        let resume = "select taskq.resume_schedule('r')";
+        query(resume).execute(&mut *pauser).await.expect("resumed");
+        query("delete from taskq.task")
+            .execute(&mut *pauser)
+            .await
+            .expect("deleted");
+    }
+    println!("{ticked} of {ROUNDS} ticks came before the pause");
+    assert!(ticked > 0 && ticked < 1_000, "{ticked}: they did not meet");
+}
+
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_with_what_to_write() {
     let (_database, pool) = database().await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::attempt::verdict::Verdict;
 use crate::error::WorkerError;
+use crate::faults::drain_limit;
 use crate::worker::{DRAIN_LIMIT, EndedAttempt as Ended, WorkerBuilder};
 
 /// Runs everything that is due now, and returns how the attempts ended.
@@ -242,7 +243,7 @@ pub enum DrainError {
 impl DrainError {
     fn endless(counts: OutcomeCounts) -> Self {
         Self::Endless {
-            limit: DRAIN_LIMIT,
+            limit: drain_limit(DRAIN_LIMIT),
             counts,
         }
     }

@@ -11,6 +11,7 @@ use super::settings::Settings;
 use super::{Worker, limits};
 use crate::attempt::state::States;
 use crate::error::WorkerError;
+use crate::faults::drain_limit;
 use crate::operate::check::{self, CheckReport};
 use crate::operate::{foreign_keys, ids, migrate};
 use crate::store::{Schema, Store};
@@ -240,7 +241,7 @@ impl WorkerBuilder {
         self.settings.drain = Some(drain.clone());
         self.build()
             .await?
-            .run_until(drain.is_done(drain::LIMIT))
+            .run_until(drain.is_done(drain_limit(drain::LIMIT)))
             .await?;
         Ok(drain.end())
     }
