@@ -11,20 +11,20 @@
 //! version 1001 is done
 //! ```
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use sqlx::PgPool;
 use taskq::Worker;
 use taskq::testing::Database;
-use tokio::sync::{Notify, oneshot};
-use tokio::time::sleep;
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 /// Of each document one task runs and at most one waits, with the newest version.
 #[taskq::task(unique(fields(document_id), until = "again"))]
-async fn index_document(begun: &Notify, _document_id: i64, version: u32) {
+async fn index_document(begun: &Notify, slow: &Semaphore, _document_id: i64, version: u32) {
     println!("version {version} is indexed");
     begun.notify_one();
-    sleep(Duration::from_secs(2)).await;
+    // It takes as long as the changes do.
+    let _permit = slow.acquire().await;
     println!("version {version} is done");
 }
 
@@ -32,15 +32,17 @@ async fn index_document(begun: &Notify, _document_id: i64, version: u32) {
 async fn main() -> anyhow::Result<()> {
     let database = Database::fresh().await?;
     let pool = database.pool();
-    let begun = std::sync::Arc::new(Notify::new());
+    let begun = Arc::new(Notify::new());
+    let slow = Arc::new(Semaphore::new(0));
     let worker = Worker::builder(pool.clone())
         .queue("default", 10)
         .state_arc(begun.clone())
+        .state_arc(slow.clone())
         .build()
         .await?;
     let (stop, stopped) = oneshot::channel::<()>();
     let story = async {
-        let told = change(&pool, &begun).await;
+        let told = change(&pool, &begun, &slow).await;
         drop(stop);
         told
     };
@@ -53,7 +55,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn change(pool: &PgPool, begun: &Notify) -> anyhow::Result<()> {
+async fn change(pool: &PgPool, begun: &Notify, slow: &Semaphore) -> anyhow::Result<()> {
     let mut db = pool.acquire().await?;
     IndexDocument::enqueue(&mut db, 7, 1).await?;
     begun.notified().await;
@@ -65,6 +67,7 @@ async fn change(pool: &PgPool, begun: &Notify) -> anyhow::Result<()> {
         }
     }
     tx.commit().await?;
+    slow.add_permits(1);
     taskq_examples::all_finished(pool).await;
     Ok(())
 }
