@@ -83,7 +83,7 @@ async fn found(stage: &Stage) -> Vec<String> {
     let place_of: HashMap<i64, usize> = calls().map(|(place, (n, _))| (*n, place)).collect();
     let last_of: HashMap<i64, usize> = calls().map(|(place, (_, key))| (*key, place)).collect();
     let history = stage.read_history();
-    let at_once = beyond(&history, LEASE / 12, 1, |n| key_of[&n]);
+    let at_once = beyond(&history, LEASE / 12, 1, |n| Some(key_of[&n]));
     let mut found = Vec::from_iter(at_once.iter().map(|it| format!("at once: {it:?}")));
     let mut starts: Vec<_> = events(&history)
         .filter_map(|(at, event)| match event {
