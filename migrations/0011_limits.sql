@@ -20,7 +20,7 @@ create table taskq.limit_rule (
     -- What the name is of: 'queue', 'task_type', or 'key' for each key of that task type by itself.
     scope             text        not null,
     name              text        not null,
-    -- 'concurrency': how many run at once. 'rate': how many start in a time.
+    -- 'concurrency': how many run at once. 'rate': how many start in a time. 'sequence': one after the other, the oldest first.
     kind              text        not null,
     -- The fields of the payload that make the key of a task, and other names of the type.
     fields            text[],
@@ -30,6 +30,8 @@ create table taskq.limit_rule (
     declared_seconds  double precision,
     declared_burst    integer,
     declared_at       timestamptz,
+    -- Of a sequence: whether a dead task closes its key, 'block', or the next one starts, 'skip'.
+    on_dead           text,
     -- What an operator says in its place; without `most` there is no limit.
     is_overridden     boolean     not null default false,
     most              integer,
@@ -49,7 +51,9 @@ create table taskq.limit_rule (
     keyless_to        bigint,
     constraint limit_rule_pkey primary key (scope, name, kind),
     constraint limit_rule_scope check (scope in ('queue', 'task_type', 'key')),
-    constraint limit_rule_kind check (kind in ('concurrency', 'rate')),
+    constraint limit_rule_kind check (kind in ('concurrency', 'rate', 'sequence')),
+    constraint limit_rule_sequence check ((kind = 'sequence') = (on_dead is not null) and (kind <> 'sequence' or scope = 'key')),
+    constraint limit_rule_on_dead check (on_dead in ('block', 'skip')),
     constraint limit_rule_name_length check (octet_length(name) between 1 and 200),
     constraint limit_rule_fields check (scope <> 'key' or cardinality(fields) > 0),
     constraint limit_rule_most check (least(most, declared_most) >= case kind when 'concurrency' then 0 else 1 end),
@@ -83,7 +87,8 @@ select
     since,
     aliases,
     is_settled,
-    keyless_to is not null as has_keyless
+    keyless_to is not null as has_keyless,
+    on_dead
 from taskq.limit_rule
 cross join lateral (
     select is_overridden and (until is null or until > now()) as is_in_place
@@ -108,7 +113,7 @@ end
 $tell$;
 
 create trigger tell_limits
-after insert or delete or truncate or update of declared_most, declared_seconds, declared_burst,
+after insert or delete or truncate or update of declared_most, declared_seconds, declared_burst, on_dead,
     is_overridden, most, seconds, burst, until
 on taskq.limit_rule
 for each statement execute function taskq.tell_limits();
@@ -146,6 +151,9 @@ create table taskq.gate (
 
 -- The key of a task whose type is limited by key; see taskq.index_keys.
 alter table taskq.task add column key text collate "C";
+
+-- Whether the task has its place in a sequence of its key; null for others. See taskq.index_keys.
+alter table taskq.task add column in_sequence boolean;
 
 -- Whose limits bind the tasks of a lease, where limits do: the task type and, where it has any, the key. So what runs of
 -- a scope is what its leases list, and nothing else counts.
@@ -219,7 +227,14 @@ declare
     names text[] := new.name || new.aliases;
     -- Behind triggers of the application in the order of names: they may change the payload.
     own_name text := 'zz_key_' || md5(new.name);
-    said text := format('The keys of %s by %s', names, new.fields);
+    is_sequence boolean := exists (
+        select
+        from taskq.limit_rule
+        where scope = 'key'
+          and name = new.name
+          and kind = 'sequence'
+    );
+    said text := format('The %s of %s by %s', case when is_sequence then 'sequences' else 'keys' end, names, new.fields);
     last bigint;
 begin
     if exists (
@@ -233,6 +248,9 @@ begin
     end if;
     begin
         lock table taskq.task in share row exclusive mode;
+        if is_sequence then
+            lock table taskq.dead in share row exclusive mode;
+        end if;
     exception
         when lock_not_available then
             raise exception using
@@ -254,12 +272,16 @@ begin
         'create or replace trigger %I
          before insert or update of payload, task_type on taskq.task
          for each row when (new.task_type = any (%L::text[]))
-         execute function taskq.give_key(%s)',
+         execute function taskq.%I(%s)',
         own_name,
         names,
+        case when is_sequence then 'give_place' else 'give_key' end,
         (select string_agg(quote_literal(field), ', ') from unnest(new.fields) as field)
     );
     execute format('comment on trigger %I on taskq.task is %L', own_name, said);
+    if is_sequence then
+        perform taskq.index_sequences(own_name, new.name, names, new.fields);
+    end if;
     execute format('select last_value from %s', pg_get_serial_sequence('taskq.task', 'task_id')) into last;
     update taskq.limit_rule
     set keyless_after = 0,
@@ -283,6 +305,14 @@ declare
     page constant integer := 2000;
     rule taskq.limit_rule;
     last bigint;
+    -- True or null.
+    is_sequence boolean := (
+        select true
+        from taskq.limit_rule
+        where limit_rule.scope = 'key'
+          and limit_rule.name = of_type
+          and limit_rule.kind = 'sequence'
+    );
 begin
     select limit_rule.*
     into rule
@@ -307,7 +337,8 @@ begin
         limit page
     ) as task;
     update taskq.task
-    set key = taskq.limit_key(payload, rule.fields)
+    set key = taskq.limit_key(payload, rule.fields),
+        in_sequence = is_sequence
     where ctid = any (
         array(
             select task.ctid
@@ -315,7 +346,8 @@ begin
             where task.task_id > rule.keyless_after
               and task.task_id <= last
               and task.task_type = any (rule.name || rule.aliases)
-              and task.key is distinct from taskq.limit_key(task.payload, rule.fields)
+              and (task.key, task.in_sequence)
+                is distinct from (taskq.limit_key(task.payload, rule.fields), is_sequence)
             for update skip locked
         )
     );
@@ -729,6 +761,8 @@ declare
     free bigint;
     opens_at timestamptz;
     rated text[] := '{}';
+    -- Of a sequence: the last id up to which all waiting tasks have their keys; null where all have.
+    keyed_to bigint;
     unsettled text[];
     looked text[];
     rooms bigint[];
@@ -775,7 +809,9 @@ begin
     end if;
     select
         max(limits.fields) as fields,
-        min(limits.most) filter (where limits.kind = 'concurrency') as most,
+        min(limits.most) filter (where limits.kind in ('concurrency', 'sequence')) as most,
+        bool_or(limits.kind = 'sequence') as is_sequence,
+        min(limits.on_dead) as on_dead,
         min(limits.seconds / limits.most) filter (where limits.kind = 'rate') as spacing,
         min(limits.burst) filter (where limits.kind = 'rate') as burst,
         bool_and(limits.is_settled) as is_settled,
@@ -817,7 +853,8 @@ begin
             limit 1
         ) then
             update taskq.task
-            set key = taskq.limit_key(payload, rule.fields)
+            set key = taskq.limit_key(payload, rule.fields),
+                in_sequence = case when rule.is_sequence then true end
             where ctid = any (
                 array(
                     select task.ctid
@@ -840,48 +877,106 @@ begin
             end if;
         end if;
 
-        -- The next keys of the lane, and how many of each may start, until there is enough for this claim.
-        with recursive visited as (
-            select next.*, 1 as place, next.due as total
-            from taskq.next_key(
-                of_queue,
-                of_type,
-                of_version,
-                of_crashes,
-                of_priority,
-                names[1],
-                coalesce(from_key, ''),
-                rule.most,
-                rule.spacing,
-                rule.burst,
-                most
-            ) as next
-            union all
-            select next.*, visited.place + 1, visited.total + next.due
-            from visited
-            cross join lateral taskq.next_key(
-                of_queue,
-                of_type,
-                of_version,
-                of_crashes,
-                of_priority,
-                names[1],
-                visited.key,
-                rule.most,
-                rule.spacing,
-                rule.burst,
-                most
-            ) as next
-            where visited.place < keys_looked_at
-              and visited.total < most
-        )
-        select
-            array_agg(visited.key order by visited.place),
-            array_agg(visited.due order by visited.place),
-            min(visited.opens_at) filter (where visited.room <= 0 and visited.opens_at > now()),
-            coalesce(max(visited.place), 0) < keys_looked_at and coalesce(max(visited.total), 0) < most
-        into looked, rooms, opens_at, is_end
-        from visited;
+        -- The next keys of the lane, and of which of them the head may start, until there is enough for this claim.
+        if rule.is_sequence then
+            if rule.has_keyless then
+                keyed_to := (
+                    select min(limit_rule.keyless_after)
+                    from taskq.limit_rule
+                    where limit_rule.scope = 'key'
+                      and limit_rule.name = names[1]
+                      and limit_rule.keyless_to is not null
+                );
+            end if;
+            with recursive visited as (
+                select next.*, 1 as place, next.due as total
+                from taskq.next_in_sequence(
+                    of_queue,
+                    of_type,
+                    of_version,
+                    of_crashes,
+                    of_priority,
+                    names,
+                    coalesce(from_key, ''),
+                    rule.most,
+                    rule.spacing,
+                    rule.burst,
+                    rule.fields,
+                    rule.on_dead,
+                    keyed_to
+                ) as next
+                union all
+                select next.*, visited.place + 1, visited.total + next.due
+                from visited
+                cross join lateral taskq.next_in_sequence(
+                    of_queue,
+                    of_type,
+                    of_version,
+                    of_crashes,
+                    of_priority,
+                    names,
+                    visited.key,
+                    rule.most,
+                    rule.spacing,
+                    rule.burst,
+                    rule.fields,
+                    rule.on_dead,
+                    keyed_to
+                ) as next
+                where visited.place < keys_looked_at
+                  and visited.total < most
+            )
+            select
+                array_agg(visited.key order by visited.place),
+                array_agg(visited.due order by visited.place),
+                min(visited.opens_at) filter (where visited.room <= 0 and visited.opens_at > now()),
+                coalesce(max(visited.place), 0) < keys_looked_at and coalesce(max(visited.total), 0) < most
+            into looked, rooms, opens_at, is_end
+            from visited;
+        else
+            -- The next keys of the lane, and how many of each may start, until there is enough for this claim.
+            with recursive visited as (
+                select next.*, 1 as place, next.due as total
+                from taskq.next_key(
+                    of_queue,
+                    of_type,
+                    of_version,
+                    of_crashes,
+                    of_priority,
+                    names[1],
+                    coalesce(from_key, ''),
+                    rule.most,
+                    rule.spacing,
+                    rule.burst,
+                    most
+                ) as next
+                union all
+                select next.*, visited.place + 1, visited.total + next.due
+                from visited
+                cross join lateral taskq.next_key(
+                    of_queue,
+                    of_type,
+                    of_version,
+                    of_crashes,
+                    of_priority,
+                    names[1],
+                    visited.key,
+                    rule.most,
+                    rule.spacing,
+                    rule.burst,
+                    most
+                ) as next
+                where visited.place < keys_looked_at
+                  and visited.total < most
+            )
+            select
+                array_agg(visited.key order by visited.place),
+                array_agg(visited.due order by visited.place),
+                min(visited.opens_at) filter (where visited.room <= 0 and visited.opens_at > now()),
+                coalesce(max(visited.place), 0) < keys_looked_at and coalesce(max(visited.total), 0) < most
+            into looked, rooms, opens_at, is_end
+            from visited;
+        end if;
         last_key := looked[cardinality(looked)];
 
         -- Those of them that nobody else claims from.
@@ -912,7 +1007,8 @@ begin
         )
         select
             array_agg(tried.key order by tried.place) filter (where tried.is_mine),
-            coalesce(bool_or(not tried.is_mine), false)
+            -- The keys that are missing still come with the next claims.
+            coalesce(bool_or(not tried.is_mine), false) or keyed_to is not null
         into keys, is_busy
         from tried;
     end if;
@@ -984,6 +1080,27 @@ begin
                 for update skip locked
             ) as head
             where rule.fields is not null
+              and rule.is_sequence is not true
+            union all
+            -- The head alone: if somebody else has its row, the next one waits all the same.
+            select head.place
+            from door
+            cross join lateral (
+                select task.ctid as place
+                from taskq.sequence_head(names, door.key, rule.fields, rule.on_dead) as first
+                join taskq.task on task.ctid = first.place
+                where door.room > 0
+                  and task.task_id = first.task_id
+                  and task.queue = of_queue
+                  and task.task_type = of_type
+                  and task.payload_version = of_version
+                  and task.crashes = of_crashes
+                  and task.priority = of_priority
+                  and task.run_at <= now()
+                  and (keyed_to is null or task.task_id <= keyed_to)
+                for update of task skip locked
+            ) as head
+            where rule.is_sequence
             union all
             select head.place
             from (
@@ -1163,7 +1280,8 @@ begin
         declared_most,
         declared_seconds,
         declared_burst,
-        declared_at
+        declared_at,
+        on_dead
     )
     select
         given.scope,
@@ -1174,7 +1292,8 @@ begin
         given.most,
         given.seconds,
         given.burst,
-        now()
+        now(),
+        given.on_dead
     from jsonb_to_recordset(chosen) as given (
         scope text,
         name text,
@@ -1183,7 +1302,8 @@ begin
         aliases text[],
         most integer,
         seconds double precision,
-        burst integer
+        burst integer,
+        on_dead text
     )
     order by given.scope, given.name, given.kind
     on conflict on constraint limit_rule_pkey do update
@@ -1192,10 +1312,18 @@ begin
         declared_most = excluded.declared_most,
         declared_seconds = excluded.declared_seconds,
         declared_burst = excluded.declared_burst,
-        declared_at = excluded.declared_at
-    where (held.fields, held.aliases, held.declared_most, held.declared_seconds, held.declared_burst)
+        declared_at = excluded.declared_at,
+        on_dead = excluded.on_dead
+    where (held.fields, held.aliases, held.declared_most, held.declared_seconds, held.declared_burst, held.on_dead)
         is distinct from
-        (excluded.fields, excluded.aliases, excluded.declared_most, excluded.declared_seconds, excluded.declared_burst);
+        (
+            excluded.fields,
+            excluded.aliases,
+            excluded.declared_most,
+            excluded.declared_seconds,
+            excluded.declared_burst,
+            excluded.on_dead
+        );
 end
 $choose_limits$;
 
@@ -1272,6 +1400,19 @@ declare
     problem text := case
         when coalesce(octet_length(put_limit.name), 0) not between 1 and 200
             then format('the name of a %s has 1 to 200 bytes', replace(put_limit.scope, '_', ' '))
+        when put_limit.kind not in ('concurrency', 'rate')
+            then 'an operator says a concurrency or a rate: only a program says that tasks run in sequence'
+        when put_limit.kind = 'concurrency' and put_limit.scope = 'key' and put_limit.most > 1 and exists (
+            select
+            from taskq.limit_rule
+            where limit_rule.scope = 'key'
+              and limit_rule.name = put_limit.name
+              and limit_rule.kind = 'sequence'
+        )
+            then format(
+                'tasks of type "%s" run in sequence, one of a key at a time: give 0 or 1, or limit the whole type',
+                put_limit.name
+            )
         when put_limit.kind = 'concurrency' and put_limit.most < 0
             then 'a concurrency is 0, with which nothing starts, or more'
         when put_limit.kind = 'rate' and put_limit.most < 1
@@ -1432,6 +1573,320 @@ rows 2
 as $reset$
 select * from taskq.end_limit(scope, name, null)
 $reset$;
+
+-- Sequences: of each key one task at a time, the oldest first. A key is closed while its head runs, is not due, or is dead.
+
+-- The dead tasks that close the keys of their sequences. It outlives the row in taskq.dead, which may be pruned: a sequence
+-- goes on when somebody retries the task or skips it, and not because nobody remembers it.
+create table taskq.sequence_block (
+    task_id    bigint      not null,
+    task_type  text        not null,
+    key        text        not null collate "C",
+    -- The key is made of it, again where a later program names other fields.
+    payload    jsonb       not null,
+    state      text        not null,
+    blocked_at timestamptz not null default now(),
+    constraint sequence_block_pkey primary key (task_id)
+);
+
+create index sequence_block_key on taskq.sequence_block (key, task_type);
+
+-- Gives a task its key and its place in the sequence of its key. The arguments of the trigger are the fields.
+create function taskq.give_place() returns trigger
+language plpgsql
+as $give_place$
+begin
+    new.key := taskq.limit_key(new.payload, tg_argv);
+    new.in_sequence := true;
+    return new;
+end
+$give_place$;
+
+-- Frees the key of a dead task that somebody retries: it is the first of those that wait. It runs with the rights of the
+-- owner, since whoever enqueues may not read what is blocked.
+create function taskq.unblock_sequence() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $unblock_sequence$
+begin
+    delete from taskq.sequence_block where task_id = new.task_id;
+    return new;
+end
+$unblock_sequence$;
+
+-- Closes the key of a task of a sequence that is dead, unless the next one is to start then. The argument of the trigger is
+-- the name by which the type is limited.
+create function taskq.block_sequence() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $block_sequence$
+begin
+    insert into taskq.sequence_block (task_id, task_type, key, payload, state)
+    select
+        new.task_id,
+        new.task_type,
+        taskq.limit_key(new.payload, limit_rule.fields),
+        new.payload,
+        new.state
+    from taskq.limit_rule
+    where limit_rule.scope = 'key'
+      and limit_rule.name = tg_argv[0]
+      and limit_rule.kind = 'sequence'
+      and limit_rule.on_dead = 'block'
+    on conflict on constraint sequence_block_pkey do nothing;
+    return null;
+end
+$block_sequence$;
+
+-- Does for a type with sequences what taskq.index_keys does for one with keys: whoever calls has locked the tables.
+create function taskq.index_sequences(own_name text, of_name text, names text[], fields text[]) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $index_sequences$
+begin
+    create index if not exists task_sequence
+    on taskq.task (task_type, key, task_id)
+    with (deduplicate_items = off)
+    where in_sequence;
+    if not (select indisvalid from pg_index where indexrelid = 'taskq.task_sequence'::regclass) then
+        raise exception using
+            errcode = 'object_not_in_prerequisite_state',
+            message = 'the index taskq.task_sequence is not valid',
+            hint = 'Drop it, or wait until whoever builds it has done so.';
+    end if;
+    -- What is enqueued now has never been dead.
+    execute format(
+        'create or replace trigger %I
+         before insert on taskq.task
+         for each row when (new.task_type = any (%L::text[]) and new.created_at <> now())
+         execute function taskq.unblock_sequence()',
+        replace(own_name, 'zz_key', 'zz_retry'),
+        names
+    );
+    -- A handler that cancels a task has decided about it.
+    execute format(
+        'create or replace trigger %I
+         after insert on taskq.dead
+         for each row when (new.task_type = any (%L::text[]) and new.state <> %L)
+         execute function taskq.block_sequence(%L)',
+        own_name,
+        names,
+        'cancelled',
+        of_name
+    );
+    update taskq.sequence_block
+    set key = taskq.limit_key(payload, index_sequences.fields)
+    where task_type = any (names);
+end
+$index_sequences$;
+
+revoke execute on function taskq.index_sequences from public;
+
+-- Returns the head of a key's sequence, the oldest task that waits in any lane, unless a dead task or one that Postgres
+-- refuses to take back stands before it.
+create function taskq.sequence_head(names text[], of_key text, fields text[], of_on_dead text) returns table (
+    place tid,
+    task_id bigint,
+    run_at timestamptz,
+    queue text,
+    task_type text,
+    payload_version smallint,
+    crashes integer,
+    priority smallint
+)
+language sql
+stable
+rows 1
+as $sequence_head$
+    select
+        first.place,
+        first.task_id,
+        first.run_at,
+        first.queue,
+        first.task_type,
+        first.payload_version,
+        first.crashes,
+        first.priority
+    from unnest(names) as given (name)
+    cross join lateral (
+        select task.ctid as place, task.*
+        from taskq.task
+        where task.in_sequence
+          and task.task_type = given.name
+          and task.key = of_key
+        order by task.key, task.task_id
+        limit 1
+    ) as first
+    where not exists (
+        select
+        from taskq.sequence_block as block
+        where block.key = of_key
+          and block.task_type = any (names)
+          and of_on_dead = 'block'
+    )
+      and not exists (
+        select
+        from taskq.refused
+        where refused.task_type = any (names)
+          and taskq.limit_key(refused.payload, fields) = of_key
+    )
+    order by first.task_id
+    limit 1
+$sequence_head$;
+
+-- Does what taskq.next_key does, for a lane of sequences: at most one task of a key is due, its head, and only if that
+-- stands in this lane. A head that is due later opens the lane then.
+create function taskq.next_in_sequence(
+    of_queue text,
+    of_type text,
+    of_version smallint,
+    of_crashes integer,
+    of_priority smallint,
+    names text[],
+    behind text,
+    most integer,
+    spacing double precision,
+    burst integer,
+    fields text[],
+    of_on_dead text,
+    keyed_to bigint
+) returns table (key text, room bigint, opens_at timestamptz, due bigint)
+language sql
+stable
+rows 1
+as $next_in_sequence$
+    select
+        next.key,
+        least(gate.room, head.due, 1) as room,
+        greatest(gate.opens_at, head.run_at) as opens_at,
+        greatest(least(gate.room, head.due, 1), 0) as due
+    from (
+        select task.key
+        from taskq.task
+        where task.queue = of_queue
+          and task.task_type = of_type
+          and task.payload_version = of_version
+          and task.crashes = of_crashes
+          and task.priority = of_priority
+          and task.key > behind
+        order by task.key
+        limit 1
+    ) as next
+    cross join lateral (
+        select
+            least(
+                most - (
+                    select coalesce(sum(cardinality(lease.task_ids) - cardinality(lease.done)), 0)
+                    from taskq.lease
+                    where lease.limited_type = names[1]
+                      and lease.limited_key = next.key
+                ),
+                case
+                    when held.key is null then burst
+                    else taskq.rate_room(held.next_start, held.held_until, spacing, burst)
+                end
+            ) as room,
+            case
+                when held.key is not null
+                    then taskq.rate_opens(held.next_start, held.held_until, spacing, burst)
+            end as opens_at
+        from (values (1)) as always
+        left join taskq.gate as held
+          on held.scope = 'key'
+         and held.name = names[1]
+         and held.key = next.key
+    ) as gate
+    cross join lateral (
+        select
+            count(*) filter (
+                where head.run_at <= now()
+                  and head.queue = of_queue
+                  and head.task_type = of_type
+                  and head.payload_version = of_version
+                  and head.crashes = of_crashes
+                  and head.priority = of_priority
+                  and (keyed_to is null or head.task_id <= keyed_to)
+            ) as due,
+            max(head.run_at) as run_at
+        from (
+            select first.*
+            from taskq.sequence_head(names, next.key, fields, of_on_dead) as first
+            -- While one of the key runs, none is looked for.
+            where gate.room > 0
+        ) as head
+    ) as head
+$next_in_sequence$;
+
+-- For people: the dead tasks at which sequences wait, and how many tasks wait behind each.
+create view taskq.blocked as
+select
+    block.task_id,
+    block.task_type,
+    block.key,
+    block.state,
+    block.blocked_at,
+    dead.errors -> -1 ->> 'error' as error,
+    dead.task_id is not null as is_kept,
+    (
+        select count(*)
+        from taskq.task
+        where task.in_sequence
+          and task.task_type = any (rule.name || rule.aliases)
+          and task.key = block.key
+    ) as waiting
+from taskq.sequence_block as block
+join taskq.limit_rule as rule
+  on rule.scope = 'key'
+ and rule.kind = 'sequence'
+ and rule.on_dead = 'block'
+ and block.task_type = any (rule.name || rule.aliases)
+left join taskq.dead on dead.task_id = block.task_id;
+
+-- Has a sequence go on without the dead task at which it waits, and returns what was blocked. Whoever calls says how many
+-- waiting tasks that may free at most, as taskq.blocked tells: if there are more, nothing changes. The dead task stays where
+-- it is.
+create function taskq.skip_dead(task_id bigint, frees bigint default null) returns setof taskq.blocked
+language plpgsql
+rows 1
+as $skip_dead$
+declare
+    found_block taskq.blocked;
+    problem text;
+begin
+    -- One at a time: two who skip one task are told so.
+    perform pg_advisory_xact_lock(hashtextextended('taskq limits taskq', 0));
+    select blocked.*
+    into found_block
+    from taskq.blocked
+    where blocked.task_id = skip_dead.task_id;
+    problem := case
+        when found_block.task_id is null
+            then format('no sequence waits at task %s: see taskq.blocked', skip_dead.task_id)
+        when found_block.waiting > coalesce(skip_dead.frees, -1)
+            then format(
+                '%s tasks wait behind task %s, key %s of %s: to have them go on without it, say that it frees %s',
+                found_block.waiting,
+                skip_dead.task_id,
+                found_block.key,
+                found_block.task_type,
+                found_block.waiting
+            )
+    end;
+    if problem is not null then
+        raise exception using errcode = 'invalid_parameter_value', message = problem;
+    end if;
+    delete from taskq.sequence_block where sequence_block.task_id = skip_dead.task_id;
+    return next found_block;
+end
+$skip_dead$;
+
+-- By the row: most deletions find none.
+create trigger tell_limits
+after delete on taskq.sequence_block
+for each row execute function taskq.tell_limits();
 
 insert into taskq.migration (version, name, oldest_binary)
 values (11, 'limits', 2);

@@ -21,7 +21,7 @@ on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.sleep
     taskq.schedule, taskq.schedule_definition,
     taskq.limit_definition, taskq.limit_rule, taskq.gate
 to taskq_worker;
-grant select on taskq.migration, taskq.tasks, taskq.pause to taskq_worker;
+grant select on taskq.migration, taskq.tasks, taskq.pause, taskq.sequence_block to taskq_worker;
 grant execute on function
     taskq.prune_history(interval), taskq.prune_history_day(interval), taskq.advance_ids(), taskq.take_back(bigint),
     taskq.take_keys, taskq.prune_keys, taskq.backfill_schedule
@@ -33,17 +33,19 @@ grant usage on schema taskq to taskq_read;
 grant select
 on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.migration, taskq.tasks,
     taskq.counter, taskq.refused, taskq.unique_key, taskq.pause,
-    taskq.schedule, taskq.schedule_definition, taskq.limit_definition, taskq.limit_rule, taskq.limits, taskq.gate
+    taskq.schedule, taskq.schedule_definition, taskq.limit_definition, taskq.limit_rule, taskq.limits, taskq.gate,
+    taskq.sequence_block, taskq.blocked
 to taskq_read;
 
--- Whoever pauses and resumes, and makes, changes and runs schedules, and limits.
+-- Whoever pauses and resumes, and makes, changes and runs schedules, and limits, and has sequences go on.
 create role taskq_operator;
 grant taskq_read to taskq_operator;
 grant insert, update, delete on taskq.pause, taskq.schedule, taskq.schedule_definition, taskq.limit_rule
 to taskq_operator;
+grant delete on taskq.sequence_block to taskq_operator;
 grant execute on function
     taskq.put_pause(text, text, text, timestamptz, text), taskq.end_pause(text, text),
     taskq.pause_queue(text, text, timestamptz, text), taskq.pause_task_type(text, text, timestamptz, text),
     taskq.resume_queue(text), taskq.resume_task_type(text), taskq.backfill_schedule,
-    taskq.put_limit, taskq.end_limit, taskq.limit_concurrency, taskq.limit_rate, taskq.reset_limits
+    taskq.put_limit, taskq.end_limit, taskq.limit_concurrency, taskq.limit_rate, taskq.reset_limits, taskq.skip_dead
 to taskq_operator;

@@ -4,7 +4,7 @@ use proc_macro2::Ident;
 use syn::{Attribute, Type, TypeReference, Visibility};
 
 use crate::krate::Krate;
-use crate::options::{Concurrency, Rate, Schedule, Setting, Unique};
+use crate::options::{Concurrency, Rate, Schedule, Sequence, Setting, Unique};
 use crate::parse::Function;
 
 /// What `#[task]` declares.
@@ -52,11 +52,13 @@ pub(crate) struct Stored<'a> {
     pub(crate) limits: Limits<'a>,
 }
 
-/// What `concurrency` and `rate` say, with the names that the fields of their key have in JSON.
+/// What `concurrency`, `rate` and `sequence` say, with the names that the fields of their key have in JSON.
 #[derive(Default)]
 pub(crate) struct Limits<'a> {
     pub(crate) concurrency: Option<&'a Concurrency>,
     pub(crate) rate: Option<&'a Rate>,
+    pub(crate) sequence: Option<&'a Sequence>,
+    pub(crate) on_dead: Option<&'static str>,
     pub(crate) names: Option<Vec<String>>,
 }
 

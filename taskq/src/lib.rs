@@ -167,9 +167,11 @@ pub mod schedule {
     pub use crate::task::schedule::Schedule;
 }
 
-/// How many tasks run at once, and how fast they start: [`Concurrency`](limit::Concurrency), [`Rate`](limit::Rate).
+/// How many tasks run at once, how fast they start, and which run one after the other: [`Concurrency`](limit::Concurrency),
+/// [`Rate`](limit::Rate), [`Sequence`](limit::Sequence).
 pub mod limit {
     pub use crate::task::limit::{Concurrency, Rate};
+    pub use crate::task::sequence::{OnDead, Sequence};
 }
 
 /// What a handler is made of, for those that no `async fn` expresses: [`Task`](handler::Task) by hand.

@@ -16,6 +16,7 @@ mod part;
 mod pause;
 mod planted;
 mod schedules;
+mod sequences;
 mod server;
 mod soak;
 mod stage;

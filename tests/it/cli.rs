@@ -491,3 +491,41 @@ async fn the_command_line_limits_lists_and_resets() {
         assert!(err.contains(says), "{arguments:?}: {err}");
     }
 }
+
+#[tokio::test]
+async fn the_command_line_lists_blocked_sequences_and_has_them_go_on() {
+    let (database, pool) = database().await;
+    let (out, err, code) = said(&database, &["blocked"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(out, "no sequence waits at a dead task\n");
+    crate::support::execute(
+        &pool,
+        r#"insert into taskq.limit_rule (scope, name, kind, fields, declared_most, on_dead)
+           values ('key', 'ship', 'sequence', '{order_id}', 1, 'block');
+           insert into taskq.task (task_type, payload) select 'ship', '{"order_id": 7}' from generate_series(1, 3);
+           with first as (delete from taskq.task where task_id = 1 returning *)
+           insert into taskq.dead
+               (task_id, task_type, payload_version, payload, queue, priority, created_at, attempts, crashes, errors, state)
+           select task_id, task_type, payload_version, payload, queue, priority, created_at, 1, 0,
+               '[{"attempt": 1, "at": "2026-01-01T00:00:00Z", "error": "no such address"}]', 'discarded'
+           from first"#,
+    )
+    .await;
+    let (out, _, _) = said(&database, &["blocked"]).await;
+    let begins = r#"ship {"order_id": 7}: 2 wait behind task 1, discarded since "#;
+    assert!(out.starts_with(begins), "{out}");
+    assert!(out.ends_with(": no such address\n"), "{out}");
+    let (out, _, _) = said(&database, &["blocked", "--json"]).await;
+    let listed: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(listed[0]["waiting"], json!(2));
+    for arguments in [&["skip-dead", "1"][..], &["skip-dead", "1", "--frees", "1"]] {
+        let (_, err, code) = said(&database, arguments).await;
+        assert_eq!(code, Some(1), "{arguments:?}");
+        assert!(err.contains("say that it frees 2"), "{err}");
+    }
+    let (out, err, code) = said(&database, &["skip-dead", "1", "--frees", "2"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.starts_with("goes on: ship "), "{out}");
+    let left = "select count(*) from taskq.blocked";
+    assert_eq!(one::<i64>(&pool, left).await, 0);
+}

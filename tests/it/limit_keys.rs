@@ -67,6 +67,8 @@ async fn tasks_cost_what_they_cost_without_limits_until_there_is_one_by_key() {
     let catalogue = one::<String>(&pool, CATALOGUE).await;
     assert!(catalogue.contains("taskq.task_key"), "{catalogue}");
     assert!(catalogue.contains("zz_key_"), "{catalogue}");
+    assert!(!catalogue.contains("task_sequence"), "{catalogue}");
+    assert!(!catalogue.contains("zz_retry_"), "{catalogue}");
     // Other types have no trigger of their own.
     execute(
         &pool,

@@ -43,6 +43,7 @@ mod schedule_cli;
 mod schedule_operate;
 mod schedule_versions;
 mod schedules;
+mod sequences;
 mod session;
 mod sql;
 mod start;

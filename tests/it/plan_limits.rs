@@ -85,3 +85,37 @@ async fn a_claim_reads_less_than_a_page_for_each_task_that_died() {
         "{pages} pages for 50 tasks behind 10,000 that died"
     );
 }
+
+#[tokio::test]
+async fn a_claim_of_a_sequence_finds_its_head_behind_any_number() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    run(
+        &mut db,
+        "insert into taskq.limit_rule (scope, name, kind, fields, declared_most, on_dead, is_settled)
+         values ('key', 'held', 'sequence', '{tenant_id}', 1, 'block', true);
+         update taskq.limit_rule set keyless_to = null;
+         insert into taskq.task (task_type, payload, run_at)
+         select 'held', payload, now() - interval '1 second' * n
+         from generate_series(1, 100000) as n
+         cross join lateral (select jsonb_build_object('tenant_id', n % 50) as payload) as task",
+    )
+    .await;
+    run(&mut db, "vacuum analyze taskq.task").await;
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        let set = format!("delete from taskq.lease; discard plans; set plan_cache_mode = {mode}");
+        raw_sql(AssertSqlSafe(set))
+            .execute(&mut *db)
+            .await
+            .expect("set");
+        // The first in a session reads the catalogue too.
+        claim(&mut db).await;
+        run(&mut db, "delete from taskq.lease").await;
+        let (leases, pages) = claim(&mut db).await;
+        assert_eq!(leases, 51, "one of each tenant, and the end");
+        assert!(pages < 50 * 90, "{mode}: {pages} pages for 50 heads");
+        let (leases, pages) = claim(&mut db).await;
+        assert_eq!(leases, 1, "each waits for its head");
+        assert!(pages < 50 * 60, "{mode}: {pages} pages for 50 tenants");
+    }
+}

@@ -204,7 +204,12 @@ fn options(stored: &Stored<'_>, krate: &Krate) -> Option<TokenStream> {
         let rate = it.written(&private, names.filter(|_| it.key.is_some()));
         quote!(.rate(#rate))
     });
-    let said = quote!(#settings #version #older #keeps_result #unique #concurrency #rate);
+    let sequence = stored.limits.sequence.map(|it| {
+        let names = names.unwrap_or_default();
+        let sequence = it.written(&private, names, stored.limits.on_dead);
+        quote!(.sequence(#sequence))
+    });
+    let said = quote!(#settings #version #older #keeps_result #unique #concurrency #rate #sequence);
     (!said.is_empty())
         .then(|| quote!(const OPTIONS: #private::TaskOptions = #private::TaskOptions::new()#said;))
 }

@@ -9,6 +9,7 @@ use syn::{LitStr, Path, Type};
 use super::limits::{Concurrency, Rate};
 use super::place::Subject;
 use super::schedule::Schedule;
+use super::sequence::Sequence;
 use super::unique::{self, Unique};
 
 /// What the options say. One that was given wrongly is absent here.
@@ -28,6 +29,9 @@ pub(crate) struct Options {
     pub(crate) schedule: Schedule,
     pub(crate) concurrency: Option<Concurrency>,
     pub(crate) rate: Option<Rate>,
+    pub(crate) sequence: Option<Sequence>,
+    /// The variant of `OnDead`.
+    pub(crate) on_dead: Option<&'static str>,
     pub(crate) handles: Option<Type>,
     pub(crate) payload: Option<Ident>,
     pub(crate) derives: Vec<Path>,

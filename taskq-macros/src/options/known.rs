@@ -6,6 +6,7 @@ use super::declared::{Options, Setting, Value};
 use super::given::GivenOption;
 use super::limits;
 use super::place::{Place, Subject};
+use super::sequence;
 use super::unique;
 use super::unknown;
 use super::values;
@@ -27,7 +28,7 @@ enum Meaning {
     Special(fn(&mut Options, &GivenOption) -> syn::Result<()>),
 }
 
-static KNOWN: [KnownOption; 25] = [
+static KNOWN: [KnownOption; 27] = [
     KnownOption {
         name: "name",
         example: "name = \"mail.welcome\"",
@@ -90,6 +91,22 @@ static KNOWN: [KnownOption; 25] = [
         subject: Subject::Payload,
         meaning: Meaning::Special(|options, given| {
             limits::rate(given).map(|it| options.rate = Some(it))
+        }),
+    },
+    KnownOption {
+        name: "sequence",
+        example: "sequence = order_id",
+        subject: Subject::Payload,
+        meaning: Meaning::Special(|options, given| {
+            sequence::read(given).map(|it| options.sequence = Some(it))
+        }),
+    },
+    KnownOption {
+        name: "on_dead",
+        example: "on_dead = \"skip\"",
+        subject: Subject::Payload,
+        meaning: Meaning::Special(|options, given| {
+            sequence::on_dead(given).map(|it| options.on_dead = Some(it))
         }),
     },
     KnownOption {
@@ -282,6 +299,7 @@ mod tests {
             ("backoff", "taskq::outcome::retry_in"),
             ("max_concurrency", "`concurrency = 10` says"),
             ("rate_limit", "`rate = \"100/min\"`"),
+            ("fifo", "`sequence = order_id`"),
             ("delay", ".delay(…)"),
         ] {
             let said = said_of(word);

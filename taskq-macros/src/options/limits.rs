@@ -116,7 +116,14 @@ fn once(name: &Ident, is_given: bool) -> syn::Result<()> {
 /// Reads `key = tenant_id` or `key(tenant_id, region)`.
 fn key_of(piece: TokenStream) -> syn::Result<Vec<Ident>> {
     let given = OptionText::parse(piece)?.with_value("key = tenant_id")?;
-    let takes = "a field of the payload, or several as in `key(tenant_id, region)`";
+    fields_of(
+        &given,
+        "a field of the payload, or several as in `key(tenant_id, region)`",
+    )
+}
+
+/// Reads fields of the payload.
+pub(super) fn fields_of(given: &GivenOption, takes: &str) -> syn::Result<Vec<Ident>> {
     let names = Punctuated::<Ident, syn::Token![,]>::parse_terminated_with;
     let fields = (|input: syn::parse::ParseStream<'_>| names(input, Ident::parse_any))
         .parse2(given.value.tokens().clone())

@@ -10,6 +10,7 @@ mod known;
 mod limits;
 mod place;
 mod schedule;
+mod sequence;
 mod unique;
 mod unknown;
 mod values;
@@ -25,6 +26,7 @@ pub(crate) use self::declared::{Options, Setting};
 pub(crate) use self::limits::{Concurrency, Rate};
 pub(crate) use self::place::{Place, Subject};
 pub(crate) use self::schedule::{BESIDE_CRON, Schedule};
+pub(crate) use self::sequence::Sequence;
 pub(crate) use self::unique::Unique;
 
 /// Reads the options of all attributes as if they stood in one, and collects what is wrong with any.

@@ -13,7 +13,7 @@ struct Elsewhere {
     way_out: &'static str,
 }
 
-const ELSEWHERE: [Elsewhere; 7] = [
+const ELSEWHERE: [Elsewhere; 8] = [
     Elsewhere {
         names: &["retries", "max_retries", "attempts"],
         way_out: "`max_attempts = 5` says how often a task is attempted at most, the first time included",
@@ -40,6 +40,11 @@ const ELSEWHERE: [Elsewhere; 7] = [
         way_out: "`concurrency = 10` says how many tasks of the type run at once in all workers, \
                   `concurrency(5, key = tenant_id)` how many of each tenant, and `rate = \"100/min\"` how many start in a \
                   time",
+    },
+    Elsewhere {
+        names: &["fifo", "chain", "ordered", "group", "group_by"],
+        way_out: "`sequence = order_id` says that tasks of one key run one after the other, in the order in which they \
+                  were enqueued",
     },
     Elsewhere {
         names: &["delay", "run_at", "run_in"],

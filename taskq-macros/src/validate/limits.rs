@@ -1,4 +1,4 @@
-//! What `concurrency` and `rate` may say of the fields that there are, and of each other.
+//! What `concurrency`, `rate` and `sequence` may say of the fields that there are, and of each other.
 
 use proc_macro2::Ident;
 use syn::DeriveInput;
@@ -25,17 +25,58 @@ pub(super) fn check<'a>(
              out the key of one",
         );
     }
-    let key = by_concurrency.or(by_rate);
-    if let (Some(key), true) = (key, options.is_random()) {
+    let in_sequence = options.sequence.as_ref().map(|it| &it.fields);
+    if let (Some(key), true) = (by_concurrency.or(by_rate), options.is_random()) {
         errors.at(
             &key[0],
             "of each key the oldest task starts first: leave out `order = \"random\"`, or limit the task type without `key`",
         );
     }
+    check_sequence(options, errors);
+    let key = in_sequence.or(by_concurrency).or(by_rate);
     Limits {
         concurrency: options.concurrency.as_ref(),
         rate: options.rate.as_ref(),
+        sequence: options.sequence.as_ref(),
+        on_dead: options.on_dead,
         names: key.map(|key| key::names(key, fields, errors)),
+    }
+}
+
+/// Checks what a sequence says against what else is said of its key.
+fn check_sequence(options: &Options, errors: &mut Errors) {
+    let Some(sequence) = &options.sequence else {
+        if let (Some(key), false) = (options.key("on_dead"), options.key("sequence").is_some()) {
+            errors.at(
+                key,
+                "`on_dead` is about a sequence, and there is none: add `sequence = order_id`, with the field whose tasks run \
+                 one after the other",
+            );
+        }
+        return;
+    };
+    let key = options.key("sequence").unwrap_or(&sequence.fields[0]);
+    if options.is_random() {
+        errors.at(
+            key,
+            "a sequence runs in the order in which its tasks were enqueued: leave out `order = \"random\"`, or `sequence`",
+        );
+    }
+    if let Some(other) = options.concurrency.as_ref().and_then(|it| it.key.as_ref()) {
+        errors.at(
+            &other[0],
+            "of each key of a sequence one task runs at a time: leave out `concurrency`, or limit the whole type with \
+             `concurrency = 10`",
+        );
+    }
+    if let Some(other) = options.rate.as_ref().and_then(|it| it.key.as_ref())
+        && *other != sequence.fields
+    {
+        errors.at(
+            &other[0],
+            "`rate` and `sequence` are by different keys, and a task has one: name the same fields in both, or leave out \
+             the key of the rate",
+        );
     }
 }
 
@@ -47,6 +88,7 @@ pub(super) fn check_derived<'a>(
     errors: &mut Errors,
 ) -> Limits<'a> {
     let keys = [
+        options.sequence.as_ref().map(|it| &it.fields),
         options.concurrency.as_ref().and_then(|it| it.key.as_ref()),
         options.rate.as_ref().and_then(|it| it.key.as_ref()),
     ];

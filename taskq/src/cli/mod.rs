@@ -39,6 +39,8 @@
 //! | `limit queue NAME`, `limit type NAME`, `limit key NAME` | limits how many tasks of a queue, of a task type or of each key of one run at once, or how fast they start: [`Operator::limit`](crate::operate::Operator::limit); `--concurrency NUMBER`, `--rate 100/min`, `--burst NUMBER`, `--unlimited`, `--because WHY`, `--until TIME`, `--as-user WHO` |
 //! | `reset-limits queue NAME`, and `type`, `key` | has what programs declare hold again |
 //! | `limits` | lists the limits: declared, overridden, and in force; `--json` for machines |
+//! | `blocked` | lists the dead tasks at which sequences wait; `--json` for machines |
+//! | `skip-dead TASK_ID --frees NUMBER` | has the sequence go on without it: [`Operator::skip_dead`](crate::operate::Operator::skip_dead) |
 //! | `tasks` | lists the declared task types, with their options, their versions and, with the feature `schemars`, the JSON Schema of their payloads |
 //! | `tasks --lock FILE` | writes that list to a file, to be kept under version control |
 //! | `tasks --check FILE` | compares the program with the file, and exits with 1 if the change would strand rows |
@@ -61,6 +63,7 @@ mod run;
 mod schedule_table;
 #[cfg(feature = "cron")]
 mod schedules;
+mod sequences;
 mod tasks;
 
 use std::process::ExitCode;
@@ -114,6 +117,8 @@ fn command() -> Command {
         .subcommand(limits::limit())
         .subcommand(limits::reset())
         .subcommand(limits::limits())
+        .subcommand(sequences::blocked())
+        .subcommand(sequences::skip_dead())
         .subcommand(tasks::command());
     #[cfg(feature = "cron")]
     let command = command
@@ -137,6 +142,8 @@ async fn execute(builder: WorkerBuilder, matches: &ArgMatches) -> Result<ExitCod
         Some(("limit", matches)) => limits::execute_limit(&builder, matches).await?,
         Some(("reset-limits", matches)) => limits::execute_reset(&builder, matches).await?,
         Some(("limits", matches)) => limits::execute_limits(&builder, matches).await?,
+        Some(("blocked", matches)) => sequences::execute_blocked(&builder, matches).await?,
+        Some(("skip-dead", matches)) => sequences::execute_skip_dead(&builder, matches).await?,
         Some(("tasks", matches)) => return tasks::execute(&builder.registry()?, matches),
         _ => unreachable!("clap asks for one of the commands"),
     }

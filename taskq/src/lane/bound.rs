@@ -35,6 +35,11 @@ pub enum Bound {
         /// How many may start at once after a time of quiet.
         burst: u32,
     },
+    /// One task runs at a time, the oldest first.
+    Sequence {
+        /// Whether a dead task holds up those behind it.
+        is_blocked_by_dead: bool,
+    },
 }
 
 /// A limit of a queue, a task type, or each key of one.
@@ -44,7 +49,7 @@ pub struct Limit {
     /// What it is of.
     #[serde(flatten)]
     pub scope: LimitScope,
-    /// `concurrency` or `rate`.
+    /// `concurrency`, `rate` or `sequence`.
     pub kind: String,
     /// What holds; absent where an operator has lifted the limit.
     pub in_force: Option<Bound>,
@@ -102,7 +107,7 @@ impl fmt::Display for LimitScope {
     }
 }
 
-/// `5 at once`, `100 in 60s, 20 of them at once`
+/// `5 at once`, `100 in 60s, 20 of them at once`, `in sequence, which a dead task blocks`
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -110,6 +115,10 @@ impl fmt::Display for Bound {
             Self::Rate { most, per, burst } => {
                 write!(f, "{most} in {per:?}, {burst} of them at once")
             }
+            Self::Sequence { is_blocked_by_dead } => f.write_str(match is_blocked_by_dead {
+                true => "in sequence, which a dead task blocks",
+                false => "in sequence, which skips a dead task",
+            }),
         }
     }
 }

@@ -57,6 +57,10 @@ pub(crate) struct LimitedEnd {
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     from_key: Option<String>,
+    /// Whether each claim since the first key has brought all that there was.
+    is_short: bool,
+    /// When something may start of the keys since the first.
+    next_opens: Option<Instant>,
     /// Nothing may start until something of it ends…
     is_full: bool,
     /// … or until then.
@@ -147,15 +151,20 @@ impl Turn {
 
     /// Records what a claim told, and whether it brought less than was asked for. Returns whether the lane is closed now.
     pub(super) fn record(&mut self, end: LimitedEnd, is_short: bool, now: Instant) -> bool {
-        let was_whole = self.from_key.is_none() && end.is_end;
+        if self.from_key.is_none() {
+            (self.is_short, self.next_opens) = (true, None);
+        }
+        self.is_short &= is_short && !end.is_busy;
+        let opens = end.opens_in.map(|opens_in| now + opens_in);
+        self.next_opens = self.next_opens.into_iter().chain(opens).min();
         self.from_key = match end.is_end {
             true => None,
             false => end.last_key,
         };
-        self.is_full = is_short && was_whole && !end.is_busy;
+        self.is_full = self.is_short && end.is_end;
         self.opens = match (is_short, end.is_busy) {
             (true, true) => Some(now + BUSY_FOR),
-            (true, false) if self.is_full => end.opens_in.map(|opens_in| now + opens_in),
+            (true, false) if self.is_full => self.next_opens,
             _ => None,
         };
         self.is_full || self.opens.is_some()
@@ -163,6 +172,10 @@ impl Turn {
 
     /// Tells whether the lane is closed, and opens now: because something has ended, or because it is time.
     pub(super) fn open(&mut self, has_ended: bool, now: Instant) -> bool {
+        if has_ended {
+            // It may be of a key that was passed already.
+            self.is_short = false;
+        }
         let opens = self.is_full && has_ended || self.opens.is_some_and(|opens| opens <= now);
         if opens {
             self.is_full = false;
@@ -190,18 +203,33 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_is_full_when_a_pass_over_all_its_keys_brings_nothing() {
+    fn a_lane_is_full_when_a_pass_over_all_its_keys_brings_no_more() {
         let now = Instant::now();
         let mut turn = Turn::default();
         assert!(!turn.record(end(Some("500"), false), true, now));
         assert_eq!(turn.passed_key(), Some("500"));
+        assert!(!turn.open(true, now), "it is not closed");
         assert!(
             !turn.record(end(Some("700"), true), true, now),
-            "the first keys had no turn in this pass"
+            "something of the first keys may have ended"
         );
         assert_eq!(turn.passed_key(), None);
+        let later = LimitedEnd {
+            opens_in: Some(Duration::from_secs(2)),
+            ..end(Some("500"), false)
+        };
+        assert!(!turn.record(later, true, now));
         assert!(turn.record(end(Some("700"), true), true, now));
+        assert_eq!(turn.opens(), Some(now + Duration::from_secs(2)));
         assert!(!turn.open(false, now) && turn.open(true, now) && !turn.open(true, now));
+    }
+
+    #[test]
+    fn a_lane_is_not_full_when_a_pass_brought_all_that_was_asked_for_once() {
+        let now = Instant::now();
+        let mut turn = Turn::default();
+        assert!(!turn.record(end(Some("500"), false), false, now));
+        assert!(!turn.record(end(Some("700"), true), true, now));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! with which a worker vanished.
 
 mod ageing;
+mod blocked;
 mod bound;
 mod cursor;
 mod due;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub(crate) use self::ageing::Ageing;
+pub use self::blocked::Blocked;
 pub use self::bound::{Bound, Limit, LimitScope, Overridden};
 pub(crate) use self::due::DueLanes;
 pub(crate) use self::invalid::{BRAKED_AFTER, Brakes, Undecoded};

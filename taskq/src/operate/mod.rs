@@ -14,6 +14,7 @@ pub(crate) mod result;
 pub(crate) mod schedule_status;
 #[cfg(feature = "cron")]
 pub(crate) mod schedules;
+pub(crate) mod sequence;
 
 pub use self::check::{CheckReport, Finding, Stranded, StrandedSchedule};
 pub use self::limit::{Bound, EachKey, Limit, LimitScope, Limiting, Overridden};
@@ -23,3 +24,4 @@ pub use self::pause::{Operator, Pause, Pausing, Queue, Schedule, Scope, TaskType
 pub use self::schedule_status::ScheduleStatus;
 #[cfg(feature = "cron")]
 pub use self::schedules::{Removed, Schedules, Upsert, Upserted};
+pub use self::sequence::{Blocked, SkipDead};

@@ -51,5 +51,6 @@ pub use crate::task::options::TaskOptions;
 pub use crate::task::payload::Payload;
 #[cfg(feature = "cron")]
 pub use crate::task::schedule::Schedule;
+pub use crate::task::sequence::{OnDead, Sequence};
 pub use crate::task::unique::{OnConflict, Unique, Until};
 pub use crate::task::upgrade::ReadOlder;

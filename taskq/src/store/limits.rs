@@ -31,6 +31,8 @@ impl Store<'_> {
             None => (None, None),
             Some(Bound::Concurrency(most)) => (Some(most), None),
             Some(Bound::Rate { most, per, .. }) => (Some(most), Some(per.as_secs_f64())),
+            // Nobody says that but a program, and Postgres refuses it.
+            Some(Bound::Sequence { .. }) => (Some(1), None),
         };
         let query = query_as(self.schema.sql.put_limit)
             .bind(of)
@@ -88,6 +90,11 @@ fn bound(row: &PgRow, most: &str, seconds: &str, burst: &str) -> Result<Option<B
     let Some(most) = row.try_get::<Option<i32>, _>(most)?.map(number) else {
         return Ok(None);
     };
+    if let Some(on_dead) = row.try_get::<Option<String>, _>("on_dead")? {
+        return Ok(Some(Bound::Sequence {
+            is_blocked_by_dead: on_dead == "block",
+        }));
+    }
     let seconds: Option<f64> = row.try_get(seconds)?;
     let burst: Option<i32> = row.try_get(burst)?;
     Ok(Some(match seconds {

@@ -17,6 +17,7 @@ mod refusal;
 #[cfg(feature = "cron")]
 mod schedule;
 mod schema;
+mod sequences;
 mod session;
 mod statements;
 mod transaction;

@@ -142,7 +142,7 @@ statements! {
         run_schedule,
         backfill_schedule,
     }
-    operate { result, pause, resume, pauses, running, put_limit, end_limit, all_limits, schema_exists, schema_version, cancel_backend, cancel_leftover }
+    operate { result, pause, resume, pauses, running, put_limit, end_limit, all_limits, blocked, skip_dead, schema_exists, schema_version, cancel_backend, cancel_leftover }
     check { check_waiting, check_last, check_running, foreign_keys }
 }
 

@@ -114,6 +114,8 @@ pub(crate) struct DeclaredLimit {
     #[serde(skip_serializing_if = "Option::is_none")]
     fields: Option<&'static [&'static str]>,
     aliases: &'static [&'static str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_dead: Option<&'static str>,
 }
 
 impl Concurrency {
@@ -127,6 +129,7 @@ impl Concurrency {
             burst: None,
             fields: self.key,
             aliases,
+            on_dead: None,
         }
     }
 }
@@ -142,20 +145,46 @@ impl Rate {
             burst: Some(saturating_i32(self.burst)),
             fields: self.key,
             aliases,
+            on_dead: None,
         }
     }
 }
 
-/// `5 at once for each tenant_id`
+impl DeclaredLimit {
+    /// Returns what the table has of a sequence: one at a time of each key, the oldest first.
+    pub(crate) fn of_sequence(
+        key: &'static [&'static str],
+        on_dead: &'static str,
+        aliases: &'static [&'static str],
+    ) -> Self {
+        Self {
+            scope: scope(Some(key)),
+            kind: "sequence",
+            most: 1,
+            seconds: None,
+            burst: None,
+            fields: Some(key),
+            aliases,
+            on_dead: Some(on_dead),
+        }
+    }
+}
+
+/// `5 at once for each tenant_id`, `in sequence for each order_id, which a dead task blocks`
 impl fmt::Display for DeclaredLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { most, burst, .. } = self;
         match (self.seconds, burst) {
             (Some(seconds), Some(burst)) => write!(f, "{most} in {seconds}s, {burst} at once")?,
+            _ if self.on_dead.is_some() => write!(f, "in sequence")?,
             _ => write!(f, "{most} at once")?,
         }
-        match self.fields {
-            Some(fields) => write!(f, " for each {}", fields.join(", ")),
+        if let Some(fields) = self.fields {
+            write!(f, " for each {}", fields.join(", "))?;
+        }
+        match self.on_dead {
+            Some("block") => f.write_str(", which a dead task blocks"),
+            Some(_) => f.write_str(", which skips a dead task"),
             None => Ok(()),
         }
     }
@@ -176,6 +205,22 @@ fn saturating_i32(number: u32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::sequence::{OnDead, Sequence};
+
+    #[test]
+    fn a_lock_file_says_what_holds() {
+        let shown = |limit: DeclaredLimit| limit.to_string();
+        assert_eq!(shown(Concurrency::new(5).declared(&[])), "5 at once");
+        let sequence = Sequence::by(&["order_id", "region"]);
+        assert_eq!(
+            shown(sequence.declared(&[])),
+            "in sequence for each order_id, region, which a dead task blocks"
+        );
+        assert_eq!(
+            shown(sequence.on_dead(OnDead::Skip).declared(&[])),
+            "in sequence for each order_id, region, which skips a dead task"
+        );
+    }
 
     #[test]
     fn as_many_start_at_once_as_fit_into_a_second() {

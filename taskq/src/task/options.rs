@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::expiry::{self, EXPIRES};
 use super::limit::{Concurrency, Rate};
 use super::range::{MAX_DELAY, refuse};
+use super::sequence::Sequence;
 use super::start::Start;
 use super::unique::{Unique, UniqueOptions};
 use crate::attempt::metadata::Metadata;
@@ -48,6 +49,8 @@ pub struct TaskOptions {
     pub concurrency: Option<Concurrency>,
     /// How many of its tasks start in a time over all workers, if that is limited.
     pub rate: Option<Rate>,
+    /// Of which of its tasks one runs at a time, in the order in which they were enqueued, if of any.
+    pub sequence: Option<Sequence>,
 }
 
 impl TaskOptions {
@@ -64,6 +67,7 @@ impl TaskOptions {
             expires: None,
             concurrency: None,
             rate: None,
+            sequence: None,
         }
     }
 
@@ -118,10 +122,14 @@ impl TaskOptions {
         self
     }
 
-    /// Returns the fields that make the key of a task, where the type has a limit by key.
+    /// Returns the fields that make the key of a task, where the type has a limit by key or a sequence.
     pub(crate) fn limit_fields(&self) -> Option<&'static [&'static str]> {
         let by_concurrency = self.concurrency.and_then(|it| it.key);
-        by_concurrency.or(self.rate.and_then(|it| it.key))
+        let by_rate = self.rate.and_then(|it| it.key);
+        self.sequence
+            .map(|it| it.key)
+            .or(by_concurrency)
+            .or(by_rate)
     }
 
     /// Sets how many tasks run at once over all workers.
@@ -133,6 +141,12 @@ impl TaskOptions {
     /// Sets how many tasks start in a time over all workers.
     pub const fn rate(mut self, rate: Rate) -> Self {
         self.rate = Some(rate);
+        self
+    }
+
+    /// Says that tasks of one key run one after the other, in the order in which they were enqueued.
+    pub const fn sequence(mut self, sequence: Sequence) -> Self {
+        self.sequence = Some(sequence);
         self
     }
 
@@ -166,6 +180,10 @@ impl EnqueueOptions {
         let queue = self.queue.as_deref().unwrap_or(declared.queue);
         if let Some(problem) = name_problem(queue) {
             return Err(refuse("queue", problem));
+        }
+        if declared.sequence.is_some() && self.priority.is_some_and(|it| it != declared.priority) {
+            let problem = "is that of the type, since its tasks run in the order in which they were enqueued: leave it out";
+            return Err(refuse("priority", problem.into()));
         }
         if self.max_attempts.unwrap_or(declared.max_attempts) == 0 {
             return Err(refuse("max_attempts", "must be at least 1".into()));

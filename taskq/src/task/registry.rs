@@ -130,14 +130,18 @@ impl Registry {
     pub(crate) fn require_orders(&self) -> Result<(), WorkerError> {
         let random = self.handlers.values();
         let mut random = random.filter(|it| it.declaration.order == Order::Random);
-        match random.find(|it| it.options.limit_fields().is_some()) {
-            None => Ok(()),
-            Some(it) => Err(WorkerError::Limit {
-                task_type: it.task_type,
-                place: it.place(),
-                problem: "of each key the oldest task starts first; leave out `order = \"random\"`, or limit the task type without `key`".to_owned(),
-            }),
+        if let Some(it) = random.find(|it| it.options.limit_fields().is_some()) {
+            let way_out = match it.options.sequence {
+                Some(_) => "`order = \"random\"` or `sequence`",
+                None => "`order = \"random\"`, or limit the task type without `key`",
+            };
+            return Err(it.limit_problem(format!(
+                "of each key the oldest task starts first; leave out {way_out}"
+            )));
         }
+        self.handlers
+            .values()
+            .try_for_each(Registration::require_one_key)
     }
 
     /// Returns the limits that the handlers declare, by task type.
@@ -253,7 +257,34 @@ impl Registration {
         let (options, aliases) = (&self.options, self.declaration.aliases);
         let concurrency = options.concurrency.map(|it| it.declared(aliases));
         let rate = options.rate.map(|it| it.declared(aliases));
-        concurrency.into_iter().chain(rate).collect()
+        let sequence = options.sequence.map(|it| it.declared(aliases));
+        let limits = concurrency.into_iter().chain(rate);
+        limits.chain(sequence).collect()
+    }
+
+    /// Requires that what is said of keys is about one, which `#[task]` says of what it sees itself.
+    fn require_one_key(&self) -> Result<(), WorkerError> {
+        let Some(sequence) = self.options.sequence else {
+            return Ok(());
+        };
+        if self.options.concurrency.is_some_and(|it| it.key.is_some()) {
+            let problem = "of each key of a sequence one task runs at a time; leave out the concurrency by key, or limit the task type without `key`";
+            return Err(self.limit_problem(problem.to_owned()));
+        }
+        let by_rate = self.options.rate.and_then(|it| it.key);
+        if by_rate.is_some_and(|key| key != sequence.key) {
+            let problem = "a task has one key; name the same fields for the rate and the sequence, or limit the rate without `key`";
+            return Err(self.limit_problem(problem.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn limit_problem(&self, problem: String) -> WorkerError {
+        WorkerError::Limit {
+            task_type: self.task_type,
+            place: self.place(),
+            problem,
+        }
     }
 
     pub(crate) fn place(&self) -> String {

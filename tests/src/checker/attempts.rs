@@ -116,6 +116,24 @@ pub(super) fn most_live_at_once<'a>(attempts: impl Iterator<Item = &'a Attempt>)
     usize::try_from(counts.max().unwrap_or(0)).unwrap_or(0)
 }
 
+/// Finds the first task that ran though one with a smaller id had still to run: the two ids, the smaller one last.
+pub(super) fn out_of_sequence<'a>(
+    attempts: impl Iterator<Item = &'a Attempt>,
+) -> Option<(i64, i64)> {
+    // One that began when its process had stood still for too long is excused.
+    let live = attempts.filter(|attempt| attempt.live_until > attempt.began);
+    let mut starts: Vec<(Moment, i64)> = live.map(|it| (it.began, it.task_id)).collect();
+    starts.sort_unstable();
+    let mut last = i64::MIN;
+    for (_, task_id) in starts {
+        if task_id < last {
+            return Some((last, task_id));
+        }
+        last = task_id;
+    }
+    None
+}
+
 /// Finds attempts of one task that were live at once.
 pub(super) fn two_live_at_once(n: i64, attempts: &[Attempt]) -> Vec<Violation> {
     let mut attempts = attempts.to_vec();

@@ -60,7 +60,7 @@ pub fn too_fast<G: Ord>(
     found
 }
 
-fn by_group<G: Ord>(
+pub(super) fn by_group<G: Ord>(
     processes: &[Process],
     margin: Duration,
     group: impl Fn(i64) -> Option<G>,

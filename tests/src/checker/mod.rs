@@ -14,6 +14,7 @@
 //! - Of tasks that have the same key, one lives. Who asks for the key meanwhile gets its id, and later a task of his own.
 //! - Each tick of a schedule enqueues its task once.
 //! - Nothing starts of what is paused, from a second after the pause on, or as soon as its worker can hear of it.
+//! - Of tasks in sequence, none starts before those with smaller ids have ended.
 //! - No task is quarantined that its workers had no occasion to vanish with.
 
 mod attempts;
@@ -23,6 +24,7 @@ mod examples;
 mod keys;
 mod limits;
 mod pauses;
+mod sequences;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,7 @@ use std::time::Duration;
 
 pub use self::batches::Summary;
 pub use self::limits::{Rate, beyond, too_fast};
+pub use self::sequences::out_of_sequence;
 pub use self::tables::{Tables, Ticks};
 pub use self::violation::Violation;
 use crate::history::{Event, Process, events};
