@@ -100,3 +100,30 @@ async fn no_task_overtakes_another_of_its_key_while_postgres_is_killed() {
     }
     is_in_sequence(&stage, &keys).await;
 }
+
+#[tokio::test]
+async fn a_sequence_that_a_retry_lets_pass_is_found() {
+    seed();
+    let stage = Stage::shared().await;
+    // The head is the task that has been due longest.
+    stage
+        .execute(
+            "do $planted$
+             declare
+                 held text := pg_get_functiondef('taskq.sequence_head'::regproc);
+                 planted text := replace(held, 'order by task.key, task.task_id', 'order by task.key, task.run_at');
+             begin
+                 if planted = held then
+                     raise exception 'change what is planted';
+                 end if;
+                 execute planted;
+             end
+             $planted$",
+        )
+        .await;
+    let keys = enqueue_in_sequence(&stage).await;
+    let _workers = Vec::from_iter((0..2).map(|_| stage.worker().start()));
+    stage.ends_well().await;
+    let found = out_of_sequence(&stage.read_history(), LEASE / 12, |n| keys[&n]);
+    assert!(!found.is_empty());
+}
