@@ -493,6 +493,42 @@ async fn the_command_line_limits_lists_and_resets() {
 }
 
 #[tokio::test]
+async fn the_command_line_cancels_retries_and_discards() {
+    let (database, pool) = database().await;
+    let tasks = "insert into taskq.task (task_type) select 'a' from generate_series(1, 3)";
+    sqlx::query(tasks).execute(&pool).await.expect("enqueued");
+    let run = async |arguments: &[&str]| said(&database, arguments).await;
+    let why = ["--because", "wrong", "--as-user", "ada"];
+    let (out, err, code) = run(&[&["cancel", "2", "1", "2"], &why[..]].concat()).await;
+    assert_eq!(
+        (out.as_str(), err.as_str(), code),
+        (
+            "task 1 is cancelled: it was waiting\ntask 2 is cancelled: it was waiting\n",
+            "",
+            Some(0)
+        )
+    );
+    let (out, err, code) = run(&["retry", "1", "9", "--at", "2100-01-01T00:00:00Z"]).await;
+    assert_eq!(out, "task 1 waits to run: it was cancelled\n");
+    assert_eq!(
+        err,
+        "there is no task 9: it has completed and was not kept, or never was\nerror: 1 of 2 tasks are as they were\n"
+    );
+    assert_eq!(code, Some(1));
+    let (out, _, _) = run(&["discard", "2"]).await;
+    assert_eq!(out, "task 2 is deleted: it was cancelled\n");
+    let said: String = one(
+        &pool,
+        "select string_agg(format('%s %s %s', by, verb, task_id), ', ' order by audit_id) from taskq.audit",
+    )
+    .await;
+    assert_eq!(
+        said,
+        "ada cancel 1, ada cancel 2, postgres retry 1, postgres discard 2"
+    );
+}
+
+#[tokio::test]
 async fn the_command_line_lists_blocked_sequences_and_has_them_go_on() {
     let (database, pool) = database().await;
     let (out, err, code) = said(&database, &["blocked"]).await;

@@ -23,6 +23,7 @@ mod limits;
 mod listen;
 mod metadata;
 mod migrate;
+mod operate;
 mod order;
 mod outcome;
 mod pause;

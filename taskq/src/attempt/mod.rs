@@ -101,9 +101,10 @@ impl Attempt {
         Tick::of(&self.metadata, self.created_at)
     }
 
-    /// Tells whether the handler is asked to come to an end: its worker has begun to stop.
+    /// Tells whether the handler is asked to come to an end: its worker has begun to stop, or an operator has
+    /// [cancelled](crate::operate::Operator::cancel) the task.
     ///
-    /// It may go on for the grace period, and then is dropped. A handler that can leave off
+    /// It may go on for the grace period, and then is dropped; if the task is cancelled, for half a second. A handler that can leave off
     /// in the middle may save its progress and [`snooze`](Self::snooze).
     pub fn is_cancelled(&self) -> bool {
         self.cancellation.token().is_cancelled()
@@ -197,6 +198,11 @@ impl Cancellation {
             stopping: stopping.clone(),
             own: OnceLock::new(),
         }
+    }
+
+    /// Asks the handler to come to an end.
+    pub(crate) fn ask(&self) {
+        self.token().cancel();
     }
 
     fn token(&self) -> &CancellationToken {

@@ -30,6 +30,9 @@
 //! | `run` | works until SIGINT or SIGTERM, and ends the process at most 3 seconds after its worker has stopped |
 //! | `migrate` | makes the tables, or brings them up to date |
 //! | `check` | decodes every waiting and running task with this program, changes nothing, and says which it would not run; `--json` for machines |
+//! | `cancel ID…` | cancels tasks that wait or run: [`Operator::cancel`](crate::operate::Operator::cancel); `--because WHY`, `--as-user WHO` |
+//! | `retry ID…` | has dead tasks run again, and waiting ones now: [`Operator::retry`](crate::operate::Operator::retry); `--at TIME`, `--because WHY`, `--as-user WHO` |
+//! | `discard ID…` | deletes dead tasks: [`Operator::discard`](crate::operate::Operator::discard); `--because WHY`, `--as-user WHO` |
 //! | `pause queue NAME`, `pause type NAME` | has nothing more start of a queue or a task type: [`Operator::pause`](crate::operate::Operator::pause); `--because WHY`, `--until TIME`, `--as-user WHO` |
 //! | `resume queue NAME`, `resume type NAME` | has their tasks start again |
 //! | `pauses` | lists what is paused; `--json` for machines |
@@ -51,6 +54,7 @@
 //! it would not run some, and with 2 if it could not read the tables. [`WorkerBuilder::check`] says what
 //! it reads, and what it does not.
 
+mod act;
 mod check;
 mod limits;
 #[cfg(feature = "schemars")]
@@ -111,6 +115,9 @@ fn command() -> Command {
         .subcommand(Command::new("run").about("Works until SIGINT or SIGTERM"))
         .subcommand(Command::new("migrate").about("Makes the tables, or brings them up to date"))
         .subcommand(check::command())
+        .subcommand(act::cancel())
+        .subcommand(act::retry())
+        .subcommand(act::discard())
         .subcommand(pause::pause())
         .subcommand(pause::resume())
         .subcommand(pause::pauses())
@@ -132,6 +139,9 @@ async fn execute(builder: WorkerBuilder, matches: &ArgMatches) -> Result<ExitCod
         Some(("run", _)) => return run::execute(builder).await,
         Some(("migrate", _)) => builder.tables().migrate(builder.pool()).await?,
         Some(("check", matches)) => return check::execute(&builder, matches).await,
+        Some((verb @ ("cancel" | "retry" | "discard"), matches)) => {
+            act::execute(&builder, verb, matches).await?;
+        }
         Some(("pause", matches)) => pause::execute_pause(&builder, matches).await?,
         Some(("resume", matches)) => pause::execute_resume(&builder, matches).await?,
         Some(("pauses", matches)) => pause::execute_pauses(&builder, matches).await?,

@@ -73,6 +73,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "limits",
         sql: include_str!("../../migrations/0011_limits.sql"),
     },
+    Migration {
+        version: 12,
+        name: "operate",
+        sql: include_str!("../../migrations/0012_operate.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

@@ -1,5 +1,5 @@
 //! What people and programs ask of the tables, beside enqueueing and working: to make them, to check
-//! what waits before a deploy, to compare payloads with a lock, to read a result, to pause, to limit.
+//! what waits before a deploy, to compare payloads with a lock, to read a result, to pause, to limit, to cancel and retry.
 
 pub(crate) mod check;
 pub(crate) mod foreign_keys;
@@ -15,6 +15,7 @@ pub(crate) mod schedule_status;
 #[cfg(feature = "cron")]
 pub(crate) mod schedules;
 pub(crate) mod sequence;
+pub(crate) mod task;
 
 pub use self::check::{CheckReport, Finding, Stranded, StrandedSchedule};
 pub use self::limit::{Bound, EachKey, Limit, LimitScope, Limiting, Overridden};
@@ -25,3 +26,4 @@ pub use self::schedule_status::ScheduleStatus;
 #[cfg(feature = "cron")]
 pub use self::schedules::{Removed, Schedules, Upsert, Upserted};
 pub use self::sequence::{Blocked, SkipDead};
+pub use self::task::{Acting, TaskState};

@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Error, FromRow, Row, query_as, query_scalar};
 use uuid::Uuid;
 
-use super::{Store, saturating_i64};
+use super::{Store, column, saturating_i64};
 use crate::faults::crash_point;
 
 /// A lease that ran out, as `expired.sql` finds it.
@@ -33,6 +33,14 @@ impl Store<'_> {
         let extended = self.call(async |db| query.fetch_all(db).await).await;
         crash_point("after_heartbeat");
         extended
+    }
+
+    /// Returns which of these tasks, each given with its lease, have left their leases.
+    pub(crate) async fn cancelled(&mut self, running: &[(Uuid, i64)]) -> Result<Vec<i64>, Error> {
+        let query = query_scalar(self.schema.sql.cancelled)
+            .bind(column(running, |(lease_id, _)| *lease_id))
+            .bind(column(running, |(_, task_id)| *task_id));
+        self.call(async |db| query.fetch_all(db).await).await
     }
 
     /// Has nothing start for a while of the key of a lease's tasks. Returns whether there is something to hold.

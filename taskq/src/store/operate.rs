@@ -40,6 +40,50 @@ impl Store<'_> {
         self.call(async |db| query.fetch_optional(db).await).await
     }
 
+    /// Cancels a task that waits or runs, and returns in which state it was.
+    pub(crate) async fn cancel(
+        &mut self,
+        task_id: i64,
+        reason: Option<&str>,
+        by: Option<&str>,
+    ) -> Result<String, Error> {
+        let query = query_scalar(self.schema.sql.cancel)
+            .bind(task_id)
+            .bind(reason)
+            .bind(by);
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
+    /// Has a dead task run again, or a waiting one at another time, and returns in which state it was.
+    pub(crate) async fn retry(
+        &mut self,
+        task_id: i64,
+        at: Option<DateTime<Utc>>,
+        reason: Option<&str>,
+        by: Option<&str>,
+    ) -> Result<String, Error> {
+        let query = query_scalar(self.schema.sql.retry)
+            .bind(task_id)
+            .bind(at)
+            .bind(reason)
+            .bind(by);
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
+    /// Deletes a dead task, and returns in which state it was.
+    pub(crate) async fn discard(
+        &mut self,
+        task_id: i64,
+        reason: Option<&str>,
+        by: Option<&str>,
+    ) -> Result<String, Error> {
+        let query = query_scalar(self.schema.sql.discard)
+            .bind(task_id)
+            .bind(reason)
+            .bind(by);
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
     /// Pauses a queue or a task type, and returns the pause that held before, if one did.
     pub(crate) async fn pause(
         &mut self,

@@ -127,7 +127,7 @@ statements! {
         rescue = rescue + shrink + keep + move,
         rescue_refused = rescue + shrink + refused,
     }
-    lease { hold_key, heartbeat, strays, expired, left }
+    lease { hold_key, heartbeat, cancelled, strays, expired, left }
     fleet { register, unregister, census, newer, advance_ids, declare_limits, end_undeclared_limits, wake_one }
     history { count, prune, prune_keys, prune_gates }
     schedule {
@@ -142,7 +142,25 @@ statements! {
         run_schedule,
         backfill_schedule,
     }
-    operate { result, pause, resume, pauses, running, put_limit, end_limit, all_limits, blocked, skip_dead, schema_exists, schema_version, cancel_backend, cancel_leftover }
+    operate {
+        result,
+        cancel,
+        retry,
+        discard,
+        pause,
+        resume,
+        pauses,
+        running,
+        put_limit,
+        end_limit,
+        all_limits,
+        blocked,
+        skip_dead,
+        schema_exists,
+        schema_version,
+        cancel_backend,
+        cancel_leftover,
+    }
     check { check_waiting, check_last, check_running, foreign_keys }
 }
 

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::cancel;
 use super::operators::{self, Message, Wake};
 use super::shared::Core;
 use super::trouble::Said;
@@ -87,6 +88,10 @@ async fn listen_once(
                     read_pauses(core, &mut listener).await?;
                     // Even if the claimer has read them meanwhile: one of its queues may be waiting.
                     Some(Wake::AllQueues)
+                }
+                Some(Message::Cancel(task_id)) => {
+                    cancel::take(core, task_id);
+                    None
                 }
                 Some(Message::Schedules) => {
                     #[cfg(feature = "cron")]

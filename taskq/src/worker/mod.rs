@@ -1,6 +1,7 @@
 //! The worker as its users see it.
 
 mod builder;
+mod cancel;
 mod claim;
 mod clock;
 mod counters;

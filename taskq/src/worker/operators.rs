@@ -35,6 +35,8 @@ pub(crate) enum Message {
     Schedules,
     /// `limits`: read what is limited. A trigger on the table of limits says it.
     Limits,
+    /// `cancel <task_id>`: stop its handler, whose outcome does not count any more. A trigger on the audit says it.
+    Cancel(i64),
     /// `wake <worker> <queue>`: claim from a queue, if it is said to this worker. A worker says it that has let a limited
     /// task go and cannot claim the next.
     Wake { worker: Uuid, queue: String },
@@ -63,6 +65,7 @@ impl Message {
             "pauses" => Some(Self::Pauses),
             "schedules" => Some(Self::Schedules),
             "limits" => Some(Self::Limits),
+            "cancel" => Some(Self::Cancel(object?.parse().ok()?)),
             "wake" => {
                 let object = object?;
                 let (worker, queue) = object.split_once(' ')?;
@@ -91,6 +94,12 @@ mod tests {
     fn pauses_and_schedules_are_read_when_they_have_changed() {
         assert_eq!(hear("pauses"), Some(Message::Pauses));
         assert_eq!(hear("schedules"), Some(Message::Schedules));
+    }
+
+    #[test]
+    fn a_task_is_cancelled_by_its_id() {
+        assert_eq!(hear("cancel 42"), Some(Message::Cancel(42)));
+        assert_eq!(hear("cancel all"), None);
     }
 
     #[test]

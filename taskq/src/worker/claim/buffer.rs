@@ -170,6 +170,18 @@ impl Buffer {
         state.take_waiting()
     }
 
+    /// Takes a task out that waits, if it does.
+    pub(crate) fn take_one(&self, task_id: i64) -> Option<ClaimedTask> {
+        let mut state = self.lock();
+        let at = state
+            .waiting
+            .iter()
+            .position(|it| it.task.task_id == task_id)?;
+        let taken = state.waiting.remove(at)?.task;
+        state.alone -= usize::from(must_run_alone(taken.crashes));
+        Some(taken)
+    }
+
     /// Takes the waiting tasks of some types out, to hand them back.
     pub(crate) fn take_of(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<ClaimedTask> {
         let mut state = self.lock();

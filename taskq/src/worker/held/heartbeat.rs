@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::strays;
 use crate::store::{Store, WorkerRow};
+use crate::worker::cancel;
 use crate::worker::shared::Core;
 use crate::worker::trouble::Said;
 
@@ -80,6 +81,7 @@ async fn beat_once(
             );
         }
     }
+    cancel::look(core, store).await?;
     store.register(itself, lease).await?;
     write_counters(core, store).await
 }

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use self::lease::HeldLease;
 use crate::store::Scarcity;
 
-/// How long a task runs that is remembered for a while after it ended.
+/// How long a task runs that is remembered for a while after it ended, and that heartbeats ask about.
 const LONG: Duration = Duration::from_secs(1);
 
 /// How many of them are remembered.
@@ -60,8 +60,10 @@ pub(crate) struct RunningTask {
     pub(crate) task_id: i64,
     pub(crate) task_type: &'static str,
     pub(crate) started: Instant,
-    /// Cancelled when the task is taken from its handler.
+    /// Cancelled when the task is taken from its handler…
     token: CancellationToken,
+    /// … and whether that is because an operator has cancelled the task.
+    is_cancelled: bool,
 }
 
 /// The place of a running task in the table, which is free again when this is dropped.
@@ -116,10 +118,39 @@ impl Held {
             task_type,
             started: Instant::now(),
             token: token.clone(),
+            is_cancelled: false,
         };
         let key = (lease_id, task_id);
         table.running.insert(key, task);
         Some(Place { held: self, key })
+    }
+
+    /// Takes a task from its handler, because an operator has cancelled it.
+    pub(crate) fn cancel(&self, task_id: i64) {
+        let mut table = self.lock();
+        for (_, task) in table
+            .running
+            .iter_mut()
+            .filter(|((_, id), _)| *id == task_id)
+        {
+            task.is_cancelled = true;
+            task.token.cancel();
+        }
+    }
+
+    /// Tells whether an operator has cancelled a running task.
+    pub(crate) fn is_cancelled(&self, lease_id: Uuid, task_id: i64) -> bool {
+        let table = self.lock();
+        let task = table.running.get(&(lease_id, task_id));
+        task.is_some_and(|task| task.is_cancelled)
+    }
+
+    /// Returns the tasks that have run for a while, each with its lease, unless they were cancelled.
+    pub(crate) fn running_long(&self) -> Vec<(Uuid, i64)> {
+        let table = self.lock();
+        let running = table.running.iter();
+        let long = running.filter(|(_, task)| task.started.elapsed() >= LONG && !task.is_cancelled);
+        long.map(|(key, _)| *key).collect()
     }
 
     /// Returns the tasks that run, those that started first in front.

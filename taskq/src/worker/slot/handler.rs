@@ -1,12 +1,13 @@
 //! Running a handler once: decode, run, decide.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::outcome::{Outcome, panic_message};
@@ -25,6 +26,9 @@ use crate::worker::shared::Core;
 
 /// How far a handler may outrun its timeout before that is worth a line.
 const OVERRUN: Duration = Duration::from_secs(1);
+
+/// How long a handler may go on that is cancelled and asked to come to an end.
+const CANCEL_GRACE: Duration = Duration::from_millis(500);
 
 /// For how long a key is held at most. More is a mistake of units.
 const LONGEST_HOLD: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -45,8 +49,17 @@ pub(crate) struct Execution<'a> {
 pub(crate) enum Handled {
     /// With this verdict.
     Decided(Decided),
-    /// It was taken from its handler: the lease was lost, and the task belongs to somebody else.
+    /// It was taken from its handler, so whatever that has done does not count.
+    Taken(Taken),
+}
+
+/// Why a task was taken from its handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// The lease was lost, and the task belongs to somebody else.
     Lost,
+    /// An operator has cancelled the task, which has left its lease.
+    Cancelled,
 }
 
 /// What became of a task, as its handler decided it.
@@ -70,8 +83,8 @@ pub(crate) enum Ended {
     Unsettled(Verdict),
     /// That it waits again: its transaction's connection failed, or Postgres did not commit.
     Interrupted(Interrupted),
-    /// Nothing: the lease was lost, and the task belongs to somebody else.
-    Lost,
+    /// Nothing: the task was taken from its handler.
+    Taken(Taken),
 }
 
 /// An attempt that ended without a fault of its handler.
@@ -87,7 +100,7 @@ impl Execution<'_> {
     pub(crate) async fn run_handler(&self, tx: Option<&mut Tx>) -> Handled {
         // Any of these may have come while the task waited for a transaction.
         if self.taken.is_cancelled() {
-            return Handled::Lost;
+            return Handled::Taken(self.why_taken());
         }
         let began = Instant::now();
         let queue = &self.core.queue_names[self.queue];
@@ -111,16 +124,24 @@ impl Execution<'_> {
             Err(error) => return Handled::Decided(self.refuse(&error, began).into()),
         };
         self.record_decoded(began);
-        let handler = AssertUnwindSafe(handler).catch_unwind();
+        let mut handler = pin!(AssertUnwindSafe(handler).catch_unwind());
         let outcome = tokio::select! {
             // The handler first: most end at once, and then nothing else need be waited for.
             biased;
-            ended = timeout_at(attempt.deadline.into(), handler) => match ended {
+            ended = timeout_at(attempt.deadline.into(), &mut handler) => match ended {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(panic)) => Outcome::Failed(panic_message(&*panic).into()),
                 Err(_) => Outcome::Failed(self.timed_out()),
             },
-            () = self.taken.cancelled() => return Handled::Lost,
+            () = self.taken.cancelled() => {
+                let why = self.why_taken();
+                if why == Taken::Cancelled {
+                    attempt.cancellation.ask();
+                    // Nothing that it returns counts.
+                    let _ = timeout(CANCEL_GRACE, handler).await;
+                }
+                return Handled::Taken(why);
+            }
             () = self.core.stop.now.cancelled() => {
                 tracing::info!("worker is stopping; the task is handed back");
                 return Handled::Decided(Verdict::HandBack.into());
@@ -148,6 +169,14 @@ impl Execution<'_> {
             took: ended - began,
             ..decided
         })
+    }
+
+    pub(crate) fn why_taken(&self) -> Taken {
+        let held = &self.core.held;
+        match held.is_cancelled(self.task.lease_id, self.task.task_id) {
+            true => Taken::Cancelled,
+            false => Taken::Lost,
+        }
     }
 
     /// Has nothing start of the task's key for a while.

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use self::handler::{Ended, Execution, Handled, Interrupted, log};
+use self::handler::{Ended, Execution, Handled, Interrupted, Taken, log};
 use self::transaction::Session;
 use super::claim::buffer::Buffer;
 use super::shared::Core;
@@ -139,7 +139,7 @@ async fn deliver(execution: &Execution<'_>, session: &mut Option<Session>) -> En
                 decided.log();
                 Ended::Unsettled(decided.verdict)
             }
-            Handled::Lost => Ended::Lost,
+            Handled::Taken(why) => Ended::Taken(why),
         },
         // What is rare is boxed, so that slots stay small.
         Delivery::Transactional if execution.core.stray_places.are_shared_in(execution.queue) => {
@@ -157,8 +157,14 @@ async fn left_to_write(execution: &Execution<'_>, ended: Ended) -> Option<Settle
             returns.forget(execution.task.task_id);
             return None;
         }
-        Ended::Lost => {
+        Ended::Taken(Taken::Lost) => {
             tracing::warn!("lease lost; this attempt does not count");
+            return None;
+        }
+        Ended::Taken(Taken::Cancelled) => {
+            tracing::info!("an operator has cancelled the task; its handler was stopped");
+            let held = &execution.core.held;
+            held.record_settled(execution.task.lease_id, 1);
             return None;
         }
         Ended::Unsettled(verdict) => {

@@ -10,7 +10,7 @@ pub(crate) async fn run(execution: &Execution<'_>) -> Ended {
     let _place = tokio::select! {
         biased;
         place = core.stray_places.take() => place,
-        () = execution.taken.cancelled() => return Ended::Lost,
+        () = execution.taken.cancelled() => return Ended::Taken(execution.why_taken()),
         () = core.stop.now.cancelled() => return Ended::Unsettled(Verdict::HandBack),
     };
     let mut session = None;

@@ -24,7 +24,7 @@ use sqlx::error::DatabaseError;
 use sqlx::{Connection, Error, PgPool, raw_sql};
 use tokio::time::timeout;
 
-use super::handler::{Decided, Ended, Execution, Handled, Interrupted};
+use super::handler::{Decided, Ended, Execution, Handled, Interrupted, Taken};
 use crate::attempt::tx::Tx;
 use crate::attempt::verdict::Verdict;
 use crate::begin::begin_with;
@@ -165,9 +165,9 @@ pub(crate) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -
             session.complete(execution, &decided).await
         }
         Handled::Decided(decided) => Box::pin(session.record(execution, decided)).await,
-        Handled::Lost => {
+        Handled::Taken(why) => {
             Box::pin(session.roll_back(execution)).await;
-            Ended::Lost
+            Ended::Taken(why)
         }
     };
     match ended {
@@ -297,7 +297,7 @@ impl Session {
                 }
                 Ok(Ended::Settled)
             }
-            Err(failure) if store::is_lease_gone(&failure.error) => Ok(Ended::Lost),
+            Err(failure) if store::is_lease_gone(&failure.error) => Ok(Ended::Taken(Taken::Lost)),
             Err(failure) => {
                 let learned = failure.habits();
                 core.habits.learn(task_type, learned);
@@ -319,7 +319,7 @@ impl Session {
         let settlements = [execution.settlement(verdict.clone())];
         let counted = step(Store::on(&mut self.tx, schema).settle(&settlements)).await?;
         if counted.is_empty() {
-            return Ok(Ended::Lost);
+            return Ok(Ended::Taken(Taken::Lost));
         }
         let committed = step(self.own.commit_and_begin(&mut self.tx)).await?;
         if committed.is_dirty {

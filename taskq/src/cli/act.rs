@@ -1,0 +1,100 @@
+//! `cancel`, `retry` and `discard`: an operator's word about single tasks.
+
+use chrono::{DateTime, Utc};
+use clap::{Arg, ArgMatches, Command};
+
+use super::pause::{operator, time};
+use crate::error::{BoxError, error_text};
+use crate::operate::task::TaskState;
+use crate::worker::WorkerBuilder;
+
+pub(crate) fn cancel() -> Command {
+    of_tasks(Command::new("cancel").about(
+        "Cancels tasks that wait or run; whatever a running handler has written is rolled back",
+    ))
+}
+
+pub(crate) fn retry() -> Command {
+    of_tasks(Command::new("retry").about("Has dead tasks run again, and waiting ones now")).arg(
+        Arg::new("at")
+            .long("at")
+            .value_name("TIME")
+            .value_parser(time)
+            .help("Has them run at a time such as 2026-03-01T07:30:00Z, and not now"),
+    )
+}
+
+pub(crate) fn discard() -> Command {
+    of_tasks(Command::new("discard").about("Deletes dead tasks, which will never run"))
+}
+
+fn of_tasks(command: Command) -> Command {
+    let text = |id, name| Arg::new(id).long(id).value_name(name);
+    command
+        .arg(
+            Arg::new("ids")
+                .value_name("ID")
+                .value_parser(clap::value_parser!(i64))
+                .required(true)
+                .num_args(1..)
+                .help("The ids of the tasks"),
+        )
+        .arg(text("because", "WHY").help("Says why; the audit shows it"))
+        .arg(
+            text("as-user", "WHO")
+                .help("Says who does it; otherwise that is the role that logs in to the database"),
+        )
+}
+
+/// Does it to each task by itself, in the order of their ids. Fails, once all had their turn, if one of them was refused.
+pub(crate) async fn execute(
+    builder: &WorkerBuilder,
+    verb: &str,
+    matches: &ArgMatches,
+) -> Result<(), BoxError> {
+    let text = |id| matches.get_one::<String>(id);
+    let mut operator = operator(builder);
+    if let Some(user) = text("as-user") {
+        operator = operator.as_user(user);
+    }
+    let ids = matches.get_many::<i64>("ids").into_iter().flatten();
+    let mut ids: Vec<i64> = ids.copied().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut refused = 0;
+    for id in &ids {
+        let acting = match verb {
+            "cancel" => operator.cancel(*id),
+            "discard" => operator.discard(*id),
+            _ => match matches.get_one::<DateTime<Utc>>("at") {
+                Some(at) => operator.retry_at(*id, *at),
+                None => operator.retry(*id),
+            },
+        };
+        let acting = match text("because") {
+            Some(reason) => acting.because(reason),
+            None => acting,
+        };
+        match acting.await {
+            Ok(state) => println!("{}", said(verb, *id, state)),
+            Err(error) => {
+                refused += 1;
+                eprintln!("{}", error_text(&error));
+            }
+        }
+    }
+    match refused {
+        0 => Ok(()),
+        _ => Err(format!("{refused} of {} tasks are as they were", ids.len()).into()),
+    }
+}
+
+fn said(verb: &str, id: i64, was: TaskState) -> String {
+    match (verb, was) {
+        ("cancel", TaskState::Cancelled) => format!("task {id} was cancelled already"),
+        ("cancel", _) => format!("task {id} is cancelled: it was {was}"),
+        ("discard", _) => format!("task {id} is deleted: it was {was}"),
+        ("retry", _) => format!("task {id} waits to run: it was {was}"),
+        _ => unreachable!("clap knows three verbs"),
+    }
+}
