@@ -1,73 +1,124 @@
 //! Limits while workers and servers die: an attempt ends when its process does, and never do more live than the limit.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::env;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use taskq::error::BoxError;
 use taskq_tests::checker::beyond;
-use taskq_tests::history::Event;
+use taskq_tests::history::{Event, Plan};
 use tokio::time::sleep;
 
-use crate::stage::{LEASE, ONCE, REPEATABLE, Stage, seed};
+use crate::stage::{Finale, LEASE, ONCE, REPEATABLE, Stage, seed};
 
-/// The tenants, of which each has tasks that take another time.
-const TENANTS: std::ops::Range<u64> = 20..30;
+/// How many tasks are to run at once.
+struct Limits {
+    /// The tenants, of which each has tasks that take another time.
+    tenants: Range<u64>,
+    /// The plans of even and of odd tenants.
+    plans: [Plan; 2],
+    of_tenant: usize,
+    of_queue: usize,
+}
 
-/// So many tasks of a tenant run at once.
-const OF_TENANT: usize = 2;
+const SMALL: Limits = Limits {
+    tenants: 20..30,
+    plans: [ONCE, REPEATABLE],
+    of_tenant: 2,
+    of_queue: 12,
+};
 
-/// So many tasks of the queue run at once.
-const OF_QUEUE: usize = 12;
+/// There are more slots than may run.
+const LARGE: Limits = Limits {
+    tenants: 500..550,
+    plans: [REPEATABLE; 2],
+    of_tenant: 5,
+    of_queue: 250,
+};
 
-/// Enqueues tasks of all tenants, limits them, and returns the tenant of each task.
-async fn enqueue_within_limits(stage: &Stage) -> HashMap<i64, i64> {
-    stage
-        .execute(
-            "insert into taskq.limit_rule (scope, name, kind, fields, is_overridden, most, by) values
-                 ('key', 'repeatable', 'concurrency', '{takes_ms}', true, 2, 'a test'),
-                 ('key', 'once', 'concurrency', '{takes_ms}', true, 2, 'a test'),
-                 ('queue', 'default', 'concurrency', null, true, 12, 'a test')",
-        )
-        .await;
-    for takes_ms in TENANTS {
-        let plan = if takes_ms % 2 == 0 { ONCE } else { REPEATABLE };
-        stage.enqueue(plan, 60, takes_ms).await;
+/// How long the large ones are tried, unless `TASKQ_LIMITS_SECONDS` says otherwise.
+const SECONDS: u64 = 5;
+
+/// Tasks that wait at the most, so that the last of them are soon over.
+const BACKLOG: i64 = 1_000;
+
+impl Limits {
+    async fn set(&self, stage: &Stage) {
+        let limits = [
+            ("key", "repeatable", self.of_tenant),
+            ("key", "once", self.of_tenant),
+            ("queue", "default", self.of_queue),
+        ];
+        for (scope, name, most) in limits {
+            sqlx::query(
+                "insert into taskq.limit_rule (scope, name, kind, fields, is_overridden, most, by)
+                 values ($1, $2, 'concurrency', case $1 when 'key' then '{takes_ms}'::text[] end, true, $3, 'a test')",
+            )
+            .bind(scope)
+            .bind(name)
+            .bind(i32::try_from(most).expect("few"))
+            .execute(&stage.pool)
+            .await
+            .expect("limited");
+        }
     }
-    let tenants =
-        "select (payload ->> 'n')::bigint, (payload ->> 'takes_ms')::bigint from taskq.task";
-    let tenants: Vec<(i64, i64)> = sqlx::query_as(tenants)
+
+    /// Enqueues so many tasks of each tenant.
+    async fn enqueue(&self, stage: &Stage, count: i64) -> Result<(), BoxError> {
+        let mut db = stage.pool.acquire().await?;
+        for takes_ms in self.tenants.clone() {
+            let [even, odd] = self.plans;
+            let plan = if takes_ms % 2 == 0 { even } else { odd };
+            stage
+                .enqueue_on(&mut db, plan, count, takes_ms, Finale::Commit)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn hold(&self, stage: &Stage) {
+        stage.ends_well().await;
+        let tenants: Vec<(i64, i64)> = sqlx::query_as(
+            "select (payload ->> 'n')::bigint, (payload ->> 'takes_ms')::bigint from taskq.tasks",
+        )
         .fetch_all(&stage.pool)
         .await
         .expect("tasks");
-    tenants.into_iter().collect()
-}
-
-async fn is_within_limits(stage: &Stage, tenants: &HashMap<i64, i64>) {
-    stage.ends_well().await;
-    let history = stage.read_history();
-    let margin = LEASE / 12;
-    assert_eq!(
-        beyond(&history, margin, OF_TENANT, |n| Some(tenants[&n])),
-        [].into()
-    );
-    assert_eq!(beyond(&history, margin, OF_QUEUE, |_| Some(())), [].into());
-    let all = beyond(&history, margin, 0, |_| Some(()));
-    println!("at once, of {OF_QUEUE}: {all:?}");
+        let tenants: HashMap<i64, i64> = tenants.into_iter().collect();
+        let history = stage.read_history();
+        let margin = LEASE / 12;
+        let of_tenant = |n| tenants.get(&n).copied();
+        assert_eq!(
+            beyond(&history, margin, self.of_tenant, of_tenant),
+            [].into()
+        );
+        assert_eq!(
+            beyond(&history, margin, self.of_queue, |_| Some(())),
+            [].into()
+        );
+        let all = beyond(&history, margin, 0, |_| Some(()));
+        println!("at once, of {}: {all:?}", self.of_queue);
+        let most = beyond(&history, margin, self.of_tenant - 1, of_tenant);
+        println!("tenants that used all of their places: {}", most.len());
+    }
 }
 
 #[tokio::test]
 async fn no_more_run_than_their_limits_while_workers_are_killed_and_stopped() {
     seed();
     let stage = Stage::shared().await;
-    let tenants = enqueue_within_limits(&stage).await;
-    let mut workers = Vec::from_iter((0..4).map(|_| stage.worker().start()));
+    SMALL.set(&stage).await;
+    SMALL.enqueue(&stage, 60).await.expect("enqueued");
+    let mut workers = Vec::from_iter((0..4).map(|_| stage.worker().set("KEEP", true).start()));
     for _ in 0..8 {
         sleep(Duration::from_millis(fastrand::u64(50..500))).await;
         let victim = fastrand::usize(..workers.len());
         if fastrand::bool() {
             stage.fault("a worker is killed");
             workers[victim].kill();
-            workers[victim] = stage.worker().start();
+            workers[victim] = stage.worker().set("KEEP", true).start();
         } else {
             stage.fault("a worker is paused");
             workers[victim].signal(Signal::STOP);
@@ -75,15 +126,16 @@ async fn no_more_run_than_their_limits_while_workers_are_killed_and_stopped() {
             workers[victim].signal(Signal::CONT);
         }
     }
-    is_within_limits(&stage, &tenants).await;
+    SMALL.hold(&stage).await;
 }
 
 #[tokio::test]
 async fn no_more_run_than_their_limits_while_postgres_is_killed() {
     seed();
     let stage = Stage::own().await;
-    let tenants = enqueue_within_limits(&stage).await;
-    let _workers = Vec::from_iter((0..3).map(|_| stage.worker().start()));
+    SMALL.set(&stage).await;
+    SMALL.enqueue(&stage, 60).await.expect("enqueued");
+    let _workers = Vec::from_iter((0..3).map(|_| stage.worker().set("KEEP", true).start()));
     for round in 0..3 {
         stage.at_least(60 * (round + 1)).await;
         sleep(Duration::from_millis(fastrand::u64(0..300))).await;
@@ -92,5 +144,57 @@ async fn no_more_run_than_their_limits_while_postgres_is_killed() {
         sleep(Duration::from_millis(fastrand::u64(0..1_000))).await;
         stage.cluster().restart().await.expect("restarted");
     }
-    is_within_limits(&stage, &tenants).await;
+    SMALL.hold(&stage).await;
+}
+
+/// Four processes of eighty slots, and more tasks than may run.
+#[tokio::test]
+async fn no_more_run_than_their_limits_through_all_of_it() {
+    let seconds = env::var("TASKQ_LIMITS_SECONDS")
+        .ok()
+        .map(|text| text.parse().expect("TASKQ_LIMITS_SECONDS is a number"))
+        .unwrap_or(SECONDS);
+    seed();
+    let stage = Stage::own().await;
+    LARGE.set(&stage).await;
+    LARGE.enqueue(&stage, 10).await.expect("enqueued");
+    let start = || {
+        stage
+            .worker()
+            .set("CONCURRENCY", 80)
+            .set("KEEP", true)
+            .start()
+    };
+    let mut workers = Vec::from_iter((0..4).map(|_| start()));
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < end {
+        sleep(Duration::from_millis(fastrand::u64(100..2_000))).await;
+        let victim = fastrand::usize(..workers.len());
+        match fastrand::u8(..4) {
+            0 => {
+                stage.fault("a worker is paused");
+                workers[victim].signal(Signal::STOP);
+                sleep(LEASE + Duration::from_millis(fastrand::u64(0..1_500))).await;
+                workers[victim].signal(Signal::CONT);
+            }
+            1 => {
+                stage.history.record(Event::ServerKilled);
+                stage.cluster().kill().await.expect("killed");
+                sleep(Duration::from_millis(fastrand::u64(0..1_000))).await;
+                stage.cluster().restart().await.expect("restarted");
+            }
+            _ => {
+                stage.fault("a worker is killed");
+                workers[victim].kill();
+                workers[victim] = start();
+            }
+        }
+        let waiting = sqlx::query_scalar("select count(*) from taskq.task");
+        let waiting: Result<i64, _> = waiting.fetch_one(&stage.pool).await;
+        if waiting.is_ok_and(|waiting| waiting < BACKLOG) {
+            // A server that was just killed may refuse it.
+            let _ = LARGE.enqueue(&stage, 5).await;
+        }
+    }
+    LARGE.hold(&stage).await;
 }
