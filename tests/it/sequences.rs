@@ -304,7 +304,7 @@ async fn a_task_whose_worker_vanished_runs_again_before_those_behind_it() {
         "select coalesce(sum(cardinality(task_ids)) filter (where lease_id is not null), 0)
          from taskq.claim_limited(
              gen_random_uuid(), 30, 'default', array['ship'], 'ship', 1::smallint, 0, 0::smallint, 100, 100, null,
-             '{null}', '{0}', '{100}', false
+             '{null}', '{0}', '{100}', false, false
          )",
     )
     .await;
