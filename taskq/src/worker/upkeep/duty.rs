@@ -27,8 +27,6 @@ pub(crate) struct Duty {
 /// When a worker does a duty for the first time.
 pub(crate) enum First {
     AtStart,
-    /// A moment after the start, on a connection that others have used by then.
-    Soon,
     /// At some time in its first period: workers that start together have enough to do, and one of them is the first.
     WithinPeriod,
 }

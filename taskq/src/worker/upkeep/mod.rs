@@ -25,9 +25,6 @@ use self::duty::{Duty, First};
 use crate::faults::crash_point;
 use crate::worker::shared::Core;
 
-/// How long after the start the less urgent duties are done for the first time.
-const SOON: Duration = Duration::from_millis(500);
-
 /// Every duty of a worker.
 pub(crate) const DUTIES: &[Duty] = &[
     rescue::DUTY,
@@ -51,7 +48,7 @@ pub(crate) fn at_start() -> usize {
 pub(crate) async fn run(core: Arc<Core>, duty: &'static Duty, done: CancellationToken) {
     let mut drain = match duty.first {
         First::AtStart => core.settings.drain.as_ref(),
-        First::Soon | First::WithinPeriod => None,
+        First::WithinPeriod => None,
     };
     let Some(period) = (duty.period)(&core) else {
         drain.inspect(|drain| drain.record_duty());
@@ -61,7 +58,6 @@ pub(crate) async fn run(core: Arc<Core>, duty: &'static Duty, done: Cancellation
     let period = period.mul_f64(jitter);
     let first = match duty.first {
         First::AtStart => Duration::ZERO,
-        First::Soon => SOON,
         First::WithinPeriod => period.mul_f64(fastrand::f64()),
     };
     let mut pace = interval_at(Instant::now() + first, period);
