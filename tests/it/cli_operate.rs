@@ -1,0 +1,243 @@
+//! What operators say by the command line of a worker's binary: pauses, limits, single tasks, blocked sequences.
+
+use serde_json::{Value, json};
+
+use crate::cli::said;
+use crate::support::{database, execute, leave_behind, one};
+
+#[tokio::test]
+async fn the_command_line_pauses_lists_and_resumes() {
+    let (database, _pool) = database().await;
+    let run = async |arguments: &[&str]| {
+        let (out, err, code) = said(&database, arguments).await;
+        assert_eq!(code, Some(0), "{arguments:?}: {err}");
+        out
+    };
+    assert_eq!(run(&["pauses"]).await, "nothing is paused\n");
+    let mail = [
+        "pause",
+        "queue",
+        "mail",
+        "--because",
+        "SMTP is down",
+        "--as-user",
+        "ada",
+    ];
+    let paused = "queue mail is paused: nothing more starts, and what runs goes on\n";
+    assert_eq!(run(&mail).await, paused);
+    let again = run(&[
+        "pause",
+        "queue",
+        "mail",
+        "--until",
+        "2999-01-01T00:00:00+01:00",
+    ])
+    .await;
+    assert!(
+        again.contains("\nbefore: queue mail paused since "),
+        "{again}"
+    );
+    run(&["pause", "type", "send_card"]).await;
+    let list = run(&["pauses"]).await;
+    assert_eq!(list.lines().count(), 2, "{list}");
+    assert!(list.contains(" until 2998-12-31T23:00:00Z\n"), "{list}");
+    let listed: Value = serde_json::from_str(&run(&["pauses", "--json"]).await).expect("JSON");
+    assert_eq!(listed[1]["scope"], json!("task_type"));
+    assert_eq!(listed[1]["name"], json!("send_card"));
+    for field in ["since", "by", "reason", "until"] {
+        assert!(listed[1].get(field).is_some(), "{field}: {listed}");
+    }
+    let resumed = run(&["resume", "queue", "mail"]).await;
+    assert!(
+        resumed.starts_with("queue mail is resumed\nbefore: "),
+        "{resumed}"
+    );
+    assert_eq!(
+        run(&["resume", "queue", "mail"]).await,
+        "queue mail was not paused\n"
+    );
+    run(&["resume", "type", "send_card"]).await;
+    assert_eq!(run(&["pauses", "--json"]).await, "[]\n");
+
+    for (arguments, code, says) in [
+        (&["pause", "queue", ""][..], 1, "has 1 to 200 bytes"),
+        (
+            &["pause", "queue", "mail", "--until", "2020-01-01T00:00:00Z"],
+            1,
+            "would be over already",
+        ),
+        (
+            &["pause", "queue", "mail", "--until", "tomorrow"],
+            2,
+            "with its zone",
+        ),
+        (&["pause", "mail"], 2, "unrecognized subcommand"),
+        (&["pause", "queue"], 2, "NAME"),
+    ] {
+        let (_, err, found) = said(&database, arguments).await;
+        assert_eq!(found, Some(code), "{arguments:?}: {err}");
+        assert!(err.contains(says), "{arguments:?}: {err}");
+    }
+}
+
+#[tokio::test]
+async fn a_pause_on_the_command_line_says_how_much_still_runs() {
+    let (database, pool) = database().await;
+    let enqueue = "insert into taskq.task (task_type, queue) select 'send_card', 'mail' from generate_series(1, 3)";
+    execute(&pool, enqueue).await;
+    leave_behind(&pool).await;
+    execute(
+        &pool,
+        "update taskq.lease set queue = 'mail', done = task_ids[1:1]",
+    )
+    .await;
+    for (scope, name, says) in [
+        ("queue", "mail", "up to 2 of its tasks still run\n"),
+        ("type", "send_card", "up to 2 of its tasks still run\n"),
+        ("queue", "other", ""),
+    ] {
+        let (out, err, code) = said(&database, &["pause", scope, name]).await;
+        assert_eq!(code, Some(0), "{err}");
+        let (_, rest) = out.split_once('\n').expect("a line");
+        assert_eq!(rest, says, "{scope} {name}: {out}");
+    }
+}
+
+#[tokio::test]
+async fn the_command_line_limits_lists_and_resets() {
+    let (database, _pool) = database().await;
+    let run = async |arguments: &[&str]| {
+        let (out, err, code) = said(&database, arguments).await;
+        assert_eq!(code, Some(0), "{arguments:?}: {err}");
+        out
+    };
+    assert_eq!(run(&["limits"]).await, "nothing is limited\n");
+    let mail = ["limit", "queue", "mail", "--concurrency", "5"];
+    let with = [
+        "--rate",
+        "100/min",
+        "--burst",
+        "20",
+        "--because",
+        "slow",
+        "--as-user",
+        "ada",
+    ];
+    let mail: Vec<&str> = mail.into_iter().chain(with).collect();
+    assert_eq!(run(&mail).await, "limited; what runs goes on\n");
+    let list = run(&["limits"]).await;
+    assert!(
+        list.starts_with("queue mail: 5 at once, by ada since "),
+        "{list}"
+    );
+    assert!(
+        list.contains("queue mail: 100 in 60s, 20 of them at once, by ada"),
+        "{list}"
+    );
+    let listed: Value = serde_json::from_str(&run(&["limits", "--json"]).await).expect("JSON");
+    assert_eq!(listed[0]["in_force"], json!({"concurrency": 5}));
+    assert_eq!(listed[0]["overridden"]["reason"], json!("slow"));
+    let again = run(&["limit", "queue", "mail", "--concurrency", "0"]).await;
+    assert!(again.contains("\nbefore: queue mail: 5 at once"), "{again}");
+    let reset = run(&["reset-limits", "queue", "mail"]).await;
+    assert_eq!(reset.lines().count(), 2, "{reset}");
+    assert_eq!(run(&["limits", "--json"]).await, "[]\n");
+    let none = run(&["reset-limits", "type", "send_card"]).await;
+    assert_eq!(
+        none,
+        "task type send_card: nobody has overridden its limits\n"
+    );
+
+    for (arguments, code, says) in [
+        (&["limit", "queue", "mail"][..], 1, "say how"),
+        (
+            &["limit", "key", "send_card", "--concurrency", "1"],
+            1,
+            "declares no limit by key",
+        ),
+        (
+            &["limit", "queue", "mail", "--rate", "fast"],
+            2,
+            "such as 100/min",
+        ),
+        (&["limit", "queue", "mail", "--burst", "5"], 2, "--rate"),
+    ] {
+        let (_, err, found) = said(&database, arguments).await;
+        assert_eq!(found, Some(code), "{arguments:?}: {err}");
+        assert!(err.contains(says), "{arguments:?}: {err}");
+    }
+}
+
+#[tokio::test]
+async fn the_command_line_cancels_retries_and_discards() {
+    let (database, pool) = database().await;
+    let tasks = "insert into taskq.task (task_type) select 'a' from generate_series(1, 3)";
+    sqlx::query(tasks).execute(&pool).await.expect("enqueued");
+    let run = async |arguments: &[&str]| said(&database, arguments).await;
+    let why = ["--because", "wrong", "--as-user", "ada"];
+    let (out, err, code) = run(&[&["cancel", "2", "1", "2"], &why[..]].concat()).await;
+    assert_eq!(
+        (out.as_str(), err.as_str(), code),
+        (
+            "task 1 is cancelled: it was waiting\ntask 2 is cancelled: it was waiting\n",
+            "",
+            Some(0)
+        )
+    );
+    let (out, err, code) = run(&["retry", "1", "9", "--at", "2100-01-01T00:00:00Z"]).await;
+    assert_eq!(out, "task 1 waits to run: it was cancelled\n");
+    assert_eq!(
+        err,
+        "there is no task 9: it has completed and was not kept, or never was\nerror: 1 of 2 tasks are as they were\n"
+    );
+    assert_eq!(code, Some(1));
+    let (out, _, _) = run(&["discard", "2"]).await;
+    assert_eq!(out, "task 2 is deleted: it was cancelled\n");
+    let said: String = one(
+        &pool,
+        "select string_agg(format('%s %s %s', by, verb, task_id), ', ' order by audit_id) from taskq.audit",
+    )
+    .await;
+    assert_eq!(
+        said,
+        "ada cancel 1, ada cancel 2, postgres retry 1, postgres discard 2"
+    );
+}
+
+#[tokio::test]
+async fn the_command_line_lists_blocked_sequences_and_has_them_go_on() {
+    let (database, pool) = database().await;
+    let (out, err, code) = said(&database, &["blocked"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(out, "no sequence waits at a dead task\n");
+    execute(
+        &pool,
+        r#"insert into taskq.limit_rule (scope, name, kind, fields, declared_most, on_dead)
+           values ('key', 'ship', 'sequence', '{order_id}', 1, 'block');
+           insert into taskq.task (task_type, payload) select 'ship', '{"order_id": 7}' from generate_series(1, 3);
+           with first as (delete from taskq.task where task_id = 1 returning *)
+           insert into taskq.dead
+               (task_id, task_type, payload_version, payload, queue, priority, created_at, attempts, crashes, errors, state)
+           select task_id, task_type, payload_version, payload, queue, priority, created_at, 1, 0,
+               '[{"attempt": 1, "at": "2026-01-01T00:00:00Z", "error": "no such address"}]', 'discarded'
+           from first"#,
+    )
+    .await;
+    let (out, _, _) = said(&database, &["blocked"]).await;
+    let begins = r#"ship {"order_id": 7}: 2 wait behind task 1, discarded since "#;
+    assert!(out.starts_with(begins), "{out}");
+    assert!(out.ends_with(": no such address\n"), "{out}");
+    let (out, _, _) = said(&database, &["blocked", "--json"]).await;
+    let listed: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(listed[0]["waiting"], json!(2));
+    for arguments in [&["skip-dead", "1"][..], &["skip-dead", "1", "--frees", "1"]] {
+        let (_, err, code) = said(&database, arguments).await;
+        assert_eq!(code, Some(1), "{arguments:?}");
+        assert!(err.contains("say that it frees 2"), "{err}");
+    }
+    let (out, err, code) = said(&database, &["skip-dead", "1", "--frees", "2"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.starts_with("goes on: ship "), "{out}");
+    let left = "select count(*) from taskq.blocked";
+    assert_eq!(one::<i64>(&pool, left).await, 0);
+}
