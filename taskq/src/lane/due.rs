@@ -181,7 +181,7 @@ impl DueLanes {
             let has_whole_lane = share.range_end.is_none();
             let is_exhausted = has_whole_lane
                 && turns.is_some_and(|turns| turn < turns)
-                && count.unwrap_or(0) < share.limit;
+                && known.is_exhausted_by(count.unwrap_or(0), share.limit);
             if known.is_by_chance {
                 // Its cursor stays: what was taken says nothing of what stands before.
             } else if last.is_some() || !has_whole_lane {
@@ -313,6 +313,21 @@ mod tests {
     fn claim_up_to(lanes: &mut DueLanes, task_id: i64) {
         let shares = lanes.divide(FRESH, 1);
         lanes.record_claimed(&shares, 1, &[task("a", task_id)]);
+    }
+
+    #[test]
+    fn a_lane_by_chance_is_not_exhausted_because_stretches_of_it_overlap() {
+        let mut lanes = DueLanes::new(Ageing::default(), Arc::from(["a".to_owned()]));
+        let heads = vec![head(lane("a", 0, 0), 0)];
+        lanes.record_scan(Reach::Heads, heads, Instant::now());
+        let mut claim = |count| {
+            let shares = lanes.divide(FRESH, 10);
+            let tasks: Vec<_> = (1..=count).map(|n| task("a", n)).collect();
+            lanes.record_claimed(&shares, 10, &tasks);
+            lanes.have_no(FRESH)
+        };
+        assert!(!claim(6));
+        assert!(claim(4));
     }
 
     #[test]

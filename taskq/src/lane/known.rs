@@ -63,6 +63,13 @@ impl KnownLane {
         self.waited + now.saturating_duration_since(self.scanned)
     }
 
+    /// Tells whether nothing is left of it after a claim that asked for some tasks and brought fewer.
+    pub(super) fn is_exhausted_by(&self, brought: usize, asked: usize) -> bool {
+        // Stretches that chance chose overlap, and what two of them hold is claimed once.
+        let all = if self.is_by_chance { asked / 2 } else { asked };
+        brought < all.max(1)
+    }
+
     /// Returns the place behind which a scan is to look: that of its mark, unless claims went back before it.
     pub(super) fn looked_into_from(&self) -> Option<Place> {
         let mark = self.mark?.place();
