@@ -97,6 +97,50 @@ async fn a_type_with_many_tasks_does_not_hold_up_another() {
     assert!(last < 100, "the last of five ran as number {last}");
 }
 
+/// Handlers take so long that a worker prefetches few.
+const WORK: Duration = Duration::from_millis(2);
+
+#[task]
+async fn good_lane(order: &Order) {
+    tokio::time::sleep(WORK).await;
+    order.lock().expect("not poisoned").push("good".into());
+}
+
+#[task(max_attempts = 1)]
+async fn broken_lane(order: &Order) -> Result<(), &'static str> {
+    tokio::time::sleep(WORK).await;
+    order.lock().expect("not poisoned").push("broken".into());
+    Err("it is broken")
+}
+
+#[tokio::test]
+async fn a_type_that_always_fails_has_a_smaller_share() {
+    const MANY: usize = 400;
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let broken = (0..MANY).map(|_| BrokenLane {});
+    taskq::enqueue_many(&mut db, broken)
+        .await
+        .expect("enqueued");
+    let good = (0..MANY).map(|_| GoodLane {});
+    taskq::enqueue_many(&mut db, good).await.expect("enqueued");
+    let order = Arc::new(Order::default());
+    let worker = taskq::Worker::builder(pool.clone())
+        .queue("default", 1)
+        .only::<(GoodLane, BrokenLane)>()
+        .state_arc(order.clone());
+    drain(worker, &pool).await;
+    let order = order.lock().expect("not poisoned");
+    assert_eq!(order.len(), 2 * MANY);
+    let last = order.iter().rposition(|name| name == "good");
+    let broken_before = last.expect("all have run") + 1 - MANY;
+    // A fourth, and what was claimed before the worker knew.
+    assert!(
+        (MANY / 10..MANY / 2).contains(&broken_before),
+        "{broken_before} broken ones ran before the last good one"
+    );
+}
+
 /// Returns as which number a task of a worse priority, due for half a minute, runs beside a thousand others.
 async fn place_of_an_old_task(ageing: Option<Duration>) -> usize {
     let (_database, pool) = database().await;

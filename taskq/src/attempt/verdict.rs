@@ -106,6 +106,14 @@ impl Verdict {
         matches!(self, Self::Complete | Self::Keep { .. })
     }
 
+    /// Tells whether the attempt failed.
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(
+            self,
+            Self::Retry { .. } | Self::Discard { .. } | Self::Invalid { .. }
+        )
+    }
+
     /// Sets a task aside whose payload does not decode.
     pub(crate) fn invalid(error: &(dyn std::error::Error + 'static)) -> Self {
         Self::Invalid {

@@ -80,7 +80,7 @@ pub(super) fn divide(
 }
 
 /// Returns how much of a claim one of so many lanes gets.
-fn share_of(limit: usize, lanes: usize) -> usize {
+pub(super) fn share_of(limit: usize, lanes: usize) -> usize {
     let share = limit / lanes;
     if is_worth_reserving(share) {
         // A claim takes reserved ranges to their last tasks: together they hold no more than the limit.

@@ -23,7 +23,7 @@ use super::slot::habits::KnownHabits;
 use super::slot::returns::Returns;
 use super::trouble::{Said, Troubles};
 use crate::attempt::state::States;
-use crate::lane::{Brakes, Limits, Pauses};
+use crate::lane::{Brakes, Failing, Limits, Pauses};
 use crate::store::{FreshSession, Store, WorkerRow};
 use crate::task::registry::Registry;
 
@@ -59,6 +59,8 @@ pub(crate) struct Core {
     pub(crate) habits: KnownHabits,
     /// Task types whose payloads suddenly do not decode.
     pub(crate) brakes: Brakes,
+    /// Task types that fail, for which a claim has less room.
+    pub(crate) failing: Failing,
     pub(crate) database_clock: DatabaseClock,
     #[cfg(feature = "cron")]
     pub(crate) schedules: Schedules,
@@ -105,6 +107,7 @@ impl Core {
             returns: Returns::default(),
             habits: KnownHabits::default(),
             brakes: Brakes::default(),
+            failing: Failing::default(),
             database_clock: DatabaseClock::default(),
             #[cfg(feature = "cron")]
             schedules: Schedules::default(),

@@ -7,7 +7,8 @@ use super::idle::{Idle, LONGEST_WITH_SUSPECTS};
 use super::pace::Pace;
 use crate::lane::suspects::Claimable;
 use crate::lane::{
-    Ageing, Brakes, DueLanes, LaneHead, LimitedEnd, Pauses, Reach, RefusedLanes, Share,
+    Ageing, Brakes, DueLanes, FailingTurns, LaneHead, LimitedEnd, Pauses, Reach, RefusedLanes,
+    Share,
 };
 use crate::store::ClaimedTask;
 
@@ -17,6 +18,7 @@ pub(super) struct Queue {
     pub(super) name: String,
     pub(super) lanes: DueLanes,
     pub(super) refused: RefusedLanes,
+    pub(super) failing_turns: FailingTurns,
     pub(super) pace: Pace,
     pub(super) idle: Idle,
     /// When the next of the lanes that brakes have closed is worth a probe.
@@ -33,6 +35,7 @@ impl Queue {
             name: name.to_owned(),
             lanes: DueLanes::new(ageing, by_chance),
             refused: RefusedLanes::default(),
+            failing_turns: FailingTurns::default(),
             pace: Pace::new(Instant::now()),
             idle: Idle::default(),
             next_probe: None,

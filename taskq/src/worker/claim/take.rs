@@ -38,6 +38,8 @@ impl Claimer {
             return Ok(Vec::new());
         }
         let mut shares = queue.lanes.divide(claimable, limit);
+        let failing = &self.core.failing;
+        failing.set_apart(&mut shares, claimable, limit, &mut queue.failing_turns);
         queue.refused.narrow(&mut shares);
         queue.keep_braked_out(&self.core.brakes, &mut shares);
         if let Some(limited) = self.keep_one_kind(at, &mut shares) {

@@ -271,6 +271,8 @@ impl Execution<'_> {
     pub(crate) fn count(&self, verdict: &Verdict) {
         let counters = &self.core.counters;
         counters.add(self.registration.task_type, verdict.name());
+        let failing = &self.core.failing;
+        failing.record(&self.task.task_type, verdict.is_failure());
         if let Some(drain) = &self.core.settings.drain {
             drain.record_ended(EndedAttempt {
                 task_id: self.task.task_id,
