@@ -614,7 +614,8 @@ as $return_starts$
 $return_starts$;
 
 -- Returns the next key of a lane, how many of its tasks may start by the limits of the key, when one may if none may now,
--- and how many of them are due: no more than may start, and than are wanted.
+-- and how many of them are due: no more than may start, and than are wanted. Where there are many, they are not counted to
+-- the end: then a claim may bring less than it asked for, and the next goes on behind this key.
 create function taskq.next_key(
     of_queue text,
     of_type text,
@@ -673,7 +674,7 @@ as $next_key$
          and held.key = next.key
     ) as gate
     cross join lateral (
-        select count(*) as number
+        select case when count(*) < 250 then count(*) else least(gate.room, wanted) end as number
         from (
             select
             from taskq.task
@@ -686,7 +687,7 @@ as $next_key$
               and task.run_at <= now()
             -- By the key too, or it might go through the whole lane for this one.
             order by task.key, task.run_at, task.task_id
-            limit greatest(least(gate.room, wanted), 0)
+            limit greatest(least(gate.room, wanted, 250), 0)
         ) as head
     ) as due
 $next_key$;
@@ -721,7 +722,9 @@ create function taskq.claim_limited(
     -- Whether each task has a lease of its own.
     is_apart boolean,
     -- Whether tasks may have keys of which one runs at a time.
-    takes_turns boolean
+    takes_turns boolean,
+    -- The keys of which something has ended since a claim found the lane full; null where others may have room.
+    freed_keys text[] default null
 ) returns table (
     lease_id uuid,
     task_ids bigint[],
@@ -786,6 +789,8 @@ begin
            or limits.scope = 'task_type' and limits.name = names[1]
         group by limits.scope, limits.name
     loop
+        -- What has ended leaves room for any key.
+        freed_keys := null;
         if not pg_try_advisory_xact_lock(taskq.gate_lock(gate.scope, gate.name, null)) then
             is_busy := true;
             return next;
@@ -877,8 +882,11 @@ begin
             end if;
         end if;
 
+        if freed_keys is not null and rule.spacing is null and rule.is_settled and not rule.is_sequence then
+            looked := freed_keys;
+            rooms := array_fill(1::bigint, array[cardinality(freed_keys)]);
         -- The next keys of the lane, and of which of them the head may start, until there is enough for this claim.
-        if rule.is_sequence then
+        elsif rule.is_sequence then
             if rule.has_keyless then
                 keyed_to := (
                     select min(limit_rule.keyless_after)

@@ -19,6 +19,7 @@ mod ids;
 mod invalid;
 mod lease;
 mod limit_keys;
+mod limit_turns;
 mod limit_versions;
 mod limits;
 mod listen;

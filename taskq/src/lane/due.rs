@@ -232,13 +232,28 @@ impl DueLanes {
         }
     }
 
-    /// Has claims made again from limited lanes that were full, because something has ended or because it is time.
-    pub(crate) fn open_limited(&mut self, has_ended: bool, now: Instant) {
+    /// Has claims made again from limited lanes that were full, because something has ended: of which keys of a lane, if
+    /// it is known.
+    pub(crate) fn open_limited(&mut self, freed: impl Fn(&Lane) -> Vec<String>, now: Instant) {
         for known in &mut self.lanes {
-            if known.turn.open(has_ended, now) {
+            if known.turn.open_for(|| freed(&known.lane), now) {
                 known.is_due = true;
             }
         }
+    }
+
+    /// Has claims made again from limited lanes for which it is time.
+    pub(crate) fn open_timed(&mut self, now: Instant) {
+        for known in &mut self.lanes {
+            if known.turn.open_at(now) {
+                known.is_due = true;
+            }
+        }
+    }
+
+    /// Returns the keys of which something has ended since a share's lane was full, where no other can have room.
+    pub(crate) fn freed(&self, share: &Share) -> Option<&[String]> {
+        self.lanes.get(share.at)?.turn.freed()
     }
 
     fn due(&self) -> impl Iterator<Item = &KnownLane> {

@@ -99,6 +99,9 @@ impl KnownLane {
             self.empty_claims = 0;
         }
         self.is_due = first.is_some() && due_in.is_zero();
+        if self.is_due {
+            self.turn.begin_anew();
+        }
         let is_later = first.is_some() && !due_in.is_zero();
         self.due_later = is_later.then(|| now + due_in);
     }

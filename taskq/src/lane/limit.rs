@@ -53,6 +53,9 @@ pub(crate) struct LimitedEnd {
     pub(crate) opens_in: Option<Duration>,
 }
 
+/// More keys than this of which something has ended are not told one by one.
+const MOST_FREED: usize = 100;
+
 /// How a limited lane is claimed: behind which key to go on, and since when nothing of it may start.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
@@ -63,6 +66,8 @@ pub(super) struct Turn {
     next_opens: Option<Instant>,
     /// Nothing may start until something of it ends…
     is_full: bool,
+    /// Present once that has happened: of which keys it was. Nothing of another may start.
+    freed: Option<Vec<String>>,
     /// … or until then.
     opens: Option<Instant>,
 }
@@ -151,6 +156,7 @@ impl Turn {
 
     /// Records what a claim told, and whether it brought less than was asked for. Returns whether the lane is closed now.
     pub(super) fn record(&mut self, end: LimitedEnd, is_short: bool, now: Instant) -> bool {
+        self.freed = None;
         if self.from_key.is_none() {
             (self.is_short, self.next_opens) = (true, None);
         }
@@ -170,18 +176,49 @@ impl Turn {
         self.is_full || self.opens.is_some()
     }
 
-    /// Tells whether the lane is closed, and opens now: because something has ended, or because it is time.
-    pub(super) fn open(&mut self, has_ended: bool, now: Instant) -> bool {
-        if has_ended {
-            // It may be of a key that was passed already.
-            self.is_short = false;
+    /// Tells whether the lane is closed and opens now, because something has ended: of these keys, or of others too if
+    /// there are none.
+    pub(super) fn open_for(&mut self, freed: impl FnOnce() -> Vec<String>, now: Instant) -> bool {
+        // It may be of a key that was passed already.
+        self.is_short = false;
+        if self.open_at(now) {
+            return true;
         }
-        let opens = self.is_full && has_ended || self.opens.is_some_and(|opens| opens <= now);
+        if let Some(before) = &mut self.freed {
+            // The claim that is to come is for more keys.
+            let freed = freed();
+            let more = freed.iter().filter(|key| !before.contains(key));
+            let more: Vec<String> = more.cloned().collect();
+            before.extend(more);
+            if freed.is_empty() || before.len() > MOST_FREED {
+                self.freed = None;
+            }
+            return false;
+        }
+        if self.is_full {
+            let freed = freed();
+            self.freed = (1..=MOST_FREED).contains(&freed.len()).then_some(freed);
+        }
+        std::mem::take(&mut self.is_full)
+    }
+
+    /// Tells whether the lane is closed and opens now, because it is time.
+    pub(super) fn open_at(&mut self, now: Instant) -> bool {
+        let opens = self.opens.is_some_and(|opens| opens <= now);
         if opens {
-            self.is_full = false;
-            self.opens = None;
+            (self.is_full, self.opens, self.freed) = (false, None, None);
         }
         opens
+    }
+
+    /// Has the next claim look at all keys, because a scan has found something.
+    pub(super) fn begin_anew(&mut self) {
+        (self.is_full, self.freed) = (false, None);
+    }
+
+    /// Returns the keys of which something has ended since the lane was full, where no other can have room.
+    pub(super) fn freed(&self) -> Option<&[String]> {
+        self.freed.as_deref()
     }
 
     /// Returns when the lane opens by itself.
@@ -208,7 +245,7 @@ mod tests {
         let mut turn = Turn::default();
         assert!(!turn.record(end(Some("500"), false), true, now));
         assert_eq!(turn.passed_key(), Some("500"));
-        assert!(!turn.open(true, now), "it is not closed");
+        assert!(!turn.open_for(Vec::new, now), "it is not closed");
         assert!(
             !turn.record(end(Some("700"), true), true, now),
             "something of the first keys may have ended"
@@ -221,7 +258,8 @@ mod tests {
         assert!(!turn.record(later, true, now));
         assert!(turn.record(end(Some("700"), true), true, now));
         assert_eq!(turn.opens(), Some(now + Duration::from_secs(2)));
-        assert!(!turn.open(false, now) && turn.open(true, now) && !turn.open(true, now));
+        assert!(!turn.open_at(now));
+        assert!(turn.open_for(Vec::new, now) && !turn.open_for(Vec::new, now));
     }
 
     #[test]
@@ -241,7 +279,7 @@ mod tests {
             ..end(None, true)
         };
         assert!(turn.record(busy, true, now));
-        assert!(!turn.open(false, now) && turn.open(false, now + BUSY_FOR));
+        assert!(!turn.open_at(now) && turn.open_at(now + BUSY_FOR));
     }
 
     #[test]
@@ -254,6 +292,41 @@ mod tests {
         };
         assert!(turn.record(later, true, now));
         assert_eq!(turn.opens(), Some(now + Duration::from_secs(2)));
-        assert!(!turn.open(false, now) && turn.open(false, now + Duration::from_secs(2)));
+        assert!(!turn.open_at(now) && turn.open_at(now + Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_full_lane_is_claimed_by_the_keys_that_have_ended() {
+        let now = Instant::now();
+        let keys = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let mut turn = Turn::default();
+        assert!(!turn.open_for(|| keys(&["a"]), now));
+        assert_eq!(turn.freed(), None, "it was not full");
+        assert!(turn.record(end(None, true), true, now));
+        assert!(turn.open_for(|| keys(&["a", "b"]), now));
+        assert!(!turn.open_for(|| keys(&["b", "c"]), now), "it is open");
+        let freed: Vec<String> = keys(&["a", "b", "c"]);
+        assert_eq!(turn.freed(), Some(&freed[..]));
+        assert!(!turn.open_for(Vec::new, now));
+        assert_eq!(turn.freed(), None, "nobody knows of which it was");
+        assert!(turn.record(end(None, true), true, now));
+        assert!(turn.open_for(|| keys(&["a"]), now));
+        assert!(turn.record(end(None, true), true, now), "it is full again");
+        assert_eq!(turn.freed(), None);
+    }
+
+    #[test]
+    fn what_a_scan_finds_is_not_missed_because_keys_have_ended() {
+        let now = Instant::now();
+        let one = || vec!["a".to_owned()];
+        let mut turn = Turn::default();
+        assert!(turn.record(end(None, true), true, now));
+        turn.begin_anew();
+        assert!(!turn.open_for(one, now), "the scan has opened it");
+        assert_eq!(turn.freed(), None);
+        assert!(turn.record(end(None, true), true, now));
+        assert!(turn.open_for(one, now));
+        turn.begin_anew();
+        assert_eq!(turn.freed(), None);
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct ClaimedLease {
     pub(crate) lease_id: Uuid,
     pub(crate) tasks: Vec<ClaimedTask>,
     pub(crate) scarcity: Scarcity,
+    /// The key of all its tasks, where they are limited by one.
+    pub(crate) limited_key: Option<String>,
 }
 
 /// Whether limits bound a lease, so that others may wait for its tasks to end.
@@ -382,6 +384,7 @@ impl<'r> FromRow<'r, PgRow> for ClaimedLease {
             lease_id,
             tasks,
             scarcity: Scarcity::Free,
+            limited_key: None,
         })
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct LimitedRequest<'a> {
     pub(crate) slots: usize,
     /// Behind which key to go on.
     pub(crate) from_key: Option<&'a str>,
+    /// The keys of which something has ended since a claim found the lane full, where no other can have room.
+    pub(crate) freed: Option<&'a [String]>,
     /// Whether the handler completes its task in its own transaction.
     pub(crate) is_transactional: bool,
     /// Whether tasks may have keys of which one runs at a time.
@@ -60,6 +62,7 @@ impl Store<'_> {
                 .bind(column(request.starts, |it| saturating_i32(it.limit)))
                 .bind(request.is_transactional)
                 .bind(request.takes_turns)
+                .bind(request.freed)
         };
         let claimed = self.call(async |db| match query().fetch_all(&mut *db).await {
             // The database defaults to another isolation level, with which a statement does not see what others did.
@@ -85,6 +88,7 @@ impl Store<'_> {
             };
             leases.push(ClaimedLease {
                 scarcity,
+                limited_key: row.try_get("limited_key")?,
                 ..ClaimedLease::from_row(&row)?
             });
         }

@@ -48,6 +48,7 @@ impl Claimer {
         let task_type = &share.lane.task_type;
         let takes_turns = self.in_turns.contains(task_type);
         let from_key = queue.lanes.passed_key(share).map(str::to_owned);
+        let freed = queue.lanes.freed(share);
         let request = LimitedRequest {
             worker_id: core.worker_id,
             lease_duration: core.settings.lease,
@@ -57,6 +58,7 @@ impl Claimer {
             starts: &starts,
             slots: core.buffers[at].room_to_run(),
             from_key: from_key.as_deref(),
+            freed,
             is_transactional: self.transactional.contains(task_type),
             takes_turns,
         };
@@ -144,11 +146,17 @@ impl Claimer {
 
     /// Has limited lanes claimed from that were full, where limited tasks have ended.
     pub(super) fn open_limited(&mut self) {
-        if !self.core.held.take_limited_left() {
+        let Some(ended) = self.core.held.take_limited_left() else {
             return;
-        }
+        };
+        let registry = &self.core.registry;
+        let own_name = |task_type: &str| registry.names_of(task_type).first().copied();
         for queue in &mut self.queues {
-            queue.open_limited(true);
+            queue.open_limited(|lane| {
+                let of_lane = own_name(&lane.task_type);
+                let ended = ended.iter().filter(|it| own_name(&it.task_type) == of_lane);
+                ended.map(|it| it.key.clone()).collect()
+            });
         }
     }
 }

@@ -221,12 +221,12 @@ impl Claimer {
             }
             Wake::Limited(name) => {
                 let named = self.queues.iter_mut().filter(|queue| queue.name == *name);
-                named.for_each(|queue| queue.open_limited(true));
+                named.for_each(|queue| queue.open_limited(|_| Vec::new()));
             }
             Wake::Limits => self
                 .queues
                 .iter_mut()
-                .for_each(|queue| queue.open_limited(true)),
+                .for_each(|queue| queue.open_limited(|_| Vec::new())),
             Wake::AllQueues => {
                 for queue in &mut self.queues {
                     queue.pace.allow_scan_from_heads();
@@ -263,7 +263,7 @@ impl Claimer {
         if let Some(reach) = self.queues[at].next_scan() {
             self.scan(at, reach).await?;
         }
-        self.queues[at].open_limited(false);
+        self.queues[at].open_timed();
         self.queues[at].close_braked(&self.core.brakes);
         self.queues[at].close_paused(&self.core.pauses);
         let claimable = self.next_claimable(at);

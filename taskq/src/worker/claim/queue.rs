@@ -7,8 +7,8 @@ use super::idle::{Idle, LONGEST_WITH_SUSPECTS};
 use super::pace::Pace;
 use crate::lane::suspects::Claimable;
 use crate::lane::{
-    Ageing, Brakes, DueLanes, FailingTurns, LaneHead, LimitedEnd, Pauses, Reach, RefusedLanes,
-    Share,
+    Ageing, Brakes, DueLanes, FailingTurns, Lane, LaneHead, LimitedEnd, Pauses, Reach,
+    RefusedLanes, Share,
 };
 use crate::store::ClaimedTask;
 
@@ -119,13 +119,16 @@ impl Queue {
         self.next_probe = self.next_probe.into_iter().chain(next_probe).min();
     }
 
-    /// Has claims made again from limited lanes that were full, because something has ended or because it is time.
-    pub(super) fn open_limited(&mut self, has_ended: bool) {
-        let now = Instant::now();
-        self.lanes.open_limited(has_ended, now);
-        if has_ended {
-            self.idle.record_notified();
-        }
+    /// Has claims made again from limited lanes that were full, because something has ended: of which keys of a lane, if
+    /// it is known.
+    pub(super) fn open_limited(&mut self, freed: impl Fn(&Lane) -> Vec<String>) {
+        self.lanes.open_limited(freed, Instant::now());
+        self.idle.record_notified();
+    }
+
+    /// Has claims made again from limited lanes for which it is time.
+    pub(super) fn open_timed(&mut self) {
+        self.lanes.open_timed(Instant::now());
     }
 
     /// Records what a claim from a limited lane brought and told, and whether the next begins where it did.

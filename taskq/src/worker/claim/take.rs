@@ -207,8 +207,7 @@ pub(super) fn sort(tasks: &mut [ClaimedTask], shares: &[Share]) {
 pub(super) fn hold(core: &Core, leases: Vec<ClaimedLease>, claimed: Instant) -> Vec<ClaimedTask> {
     let mut tasks = Vec::with_capacity(leases.iter().map(|lease| lease.tasks.len()).sum());
     for lease in leases {
-        core.held
-            .record_claimed(lease.lease_id, lease.tasks.len(), lease.scarcity, claimed);
+        core.held.record_claimed(&lease, claimed);
         tasks.extend(lease.tasks);
     }
     tasks

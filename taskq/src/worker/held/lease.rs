@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::store::Scarcity;
+use crate::store::{ClaimedLease, Scarcity};
 
 #[derive(Debug)]
 pub(super) struct HeldLease {
@@ -14,16 +14,41 @@ pub(super) struct HeldLease {
     pub(super) settling: bool,
     /// Whether others may wait for its tasks to end.
     pub(super) scarcity: Scarcity,
+    /// What its tasks are limited by, where that is a key.
+    pub(super) limited: Option<LimitedKey>,
+}
+
+/// A key by which tasks of a type are limited.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct LimitedKey {
+    pub(crate) task_type: String,
+    pub(crate) key: String,
 }
 
 impl HeldLease {
-    /// A lease on `remaining` tasks, claimed by a call made at `claimed`.
-    pub(super) fn new(remaining: usize, scarcity: Scarcity, claimed: Instant) -> Self {
+    /// A lease that was claimed by a call made at `claimed`.
+    pub(super) fn new(lease: &ClaimedLease, claimed: Instant) -> Self {
+        let key = lease.limited_key.as_ref().zip(lease.tasks.first());
+        Self {
+            remaining: lease.tasks.len(),
+            extended: claimed,
+            settling: false,
+            scarcity: lease.scarcity,
+            limited: key.map(|(key, task)| LimitedKey {
+                task_type: task.task_type.clone(),
+                key: key.clone(),
+            }),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn free(remaining: usize, claimed: Instant) -> Self {
         Self {
             remaining,
             extended: claimed,
             settling: false,
-            scarcity,
+            scarcity: Scarcity::Free,
+            limited: None,
         }
     }
 

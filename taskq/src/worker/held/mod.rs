@@ -13,13 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::lease::HeldLease;
-use crate::store::Scarcity;
+use self::lease::{HeldLease, LimitedKey};
+use crate::store::{ClaimedLease, Scarcity};
 
 /// How long a task runs that is remembered for a while after it ended, and that heartbeats ask about.
 const LONG: Duration = Duration::from_secs(1);
@@ -46,6 +46,8 @@ pub(crate) struct Held {
 #[derive(Debug, Default)]
 struct Table {
     leases: HashMap<Uuid, HeldLease>,
+    /// The keys of which limited tasks have left their leases.
+    limited_left: HashSet<LimitedKey>,
     /// By lease and task. A task can run twice for a moment: under a lease that was lost, and under its
     /// successor.
     running: HashMap<(Uuid, i64), RunningTask>,
@@ -85,19 +87,13 @@ impl Held {
         }
     }
 
-    /// Records a lease on `remaining` tasks, claimed by a call made at `claimed`.
-    pub(crate) fn record_claimed(
-        &self,
-        lease_id: Uuid,
-        remaining: usize,
-        scarcity: Scarcity,
-        claimed: Instant,
-    ) {
-        if scarcity != Scarcity::Free {
+    /// Records a lease that was claimed by a call made at `claimed`.
+    pub(crate) fn record_claimed(&self, lease: &ClaimedLease, claimed: Instant) {
+        if lease.scarcity != Scarcity::Free {
             self.limited_were_claimed.store(true, Ordering::Relaxed);
         }
-        let lease = HeldLease::new(remaining, scarcity, claimed);
-        self.lock().leases.insert(lease_id, lease);
+        let held = HeldLease::new(lease, claimed);
+        self.lock().leases.insert(lease.lease_id, held);
     }
 
     /// Records that a task starts, and when to leave off: when `token` is cancelled. Returns nothing if the
@@ -202,11 +198,16 @@ impl Held {
 
     /// Records that `count` tasks have left a lease, and lets go of it with the last of them.
     pub(crate) fn record_settled(&self, lease_id: Uuid, count: usize) {
-        let leases = &mut self.lock().leases;
+        let Table {
+            leases,
+            limited_left,
+            ..
+        } = &mut *self.lock();
         let Some(lease) = leases.get_mut(&lease_id) else {
             return;
         };
         if lease.scarcity != Scarcity::Free {
+            limited_left.extend(lease.limited.clone());
             self.limited_have_left.store(true, Ordering::Relaxed);
             self.left.notify_one();
             self.left_for_others.notify_one();
@@ -231,10 +232,11 @@ impl Held {
         self.limited_were_claimed.swap(false, Ordering::Relaxed)
     }
 
-    /// Tells whether limited tasks have left their leases since this was asked last.
-    pub(crate) fn take_limited_left(&self) -> bool {
-        self.limited_have_left.load(Ordering::Relaxed)
-            && self.limited_have_left.swap(false, Ordering::Relaxed)
+    /// Returns of which keys limited tasks have left their leases since this was asked last, if any limited task has.
+    pub(crate) fn take_limited_left(&self) -> Option<HashSet<LimitedKey>> {
+        let has_left = self.limited_have_left.load(Ordering::Relaxed)
+            && self.limited_have_left.swap(false, Ordering::Relaxed);
+        has_left.then(|| std::mem::take(&mut self.lock().limited_left))
     }
 
     /// Tells whether limits bind the tasks of a lease.
@@ -352,7 +354,8 @@ mod tests {
     /// Claims a lease of `remaining` tasks that long ago, and starts one of them.
     fn started(held: &Held, remaining: usize, claimed: Instant) -> (Uuid, CancellationToken) {
         let (lease_id, token) = (Uuid::new_v4(), CancellationToken::new());
-        held.record_claimed(lease_id, remaining, Scarcity::Free, claimed);
+        let lease = HeldLease::free(remaining, claimed);
+        held.lock().leases.insert(lease_id, lease);
         let place = held.record_started(lease_id, 1, "task", &token);
         // For as long as the test needs it.
         std::mem::forget(place.expect("the lease is held"));
@@ -392,7 +395,8 @@ mod tests {
     fn a_task_runs_until_its_place_is_free() {
         let held = Held::new(LEASE);
         let (lease_id, token) = (Uuid::new_v4(), CancellationToken::new());
-        held.record_claimed(lease_id, 2, Scarcity::Free, Instant::now());
+        let lease = HeldLease::free(2, Instant::now());
+        held.lock().leases.insert(lease_id, lease);
         let first = held.record_started(lease_id, 1, "first", &token);
         let second = held.record_started(lease_id, 2, "second", &token);
         let types = || {

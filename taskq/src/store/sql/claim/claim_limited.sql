@@ -7,6 +7,7 @@
 -- $11 begins behind this key (null: at the first); for a lane without keys, $12 and $13 places behind which to begin
 -- (run_at, task_id), and $14 how many tasks to take behind each at the most
 -- $15 whether each task has a lease of its own, $16 whether tasks may have keys of which one runs at a time
+-- $17 the keys of which something has ended since a claim found the lane full (null: others may have room)
 -- Index task_key: a probe for each of some hundred keys, and the rows taken; task_lane for a lane without keys;
 -- lease_limited_type: the leases of each key. Locks: advisory ones of the scopes that bound the lane, where nobody has
 -- them; then keys of tasks, where nobody has them, the rows taken, and new rows. The commit waits for the disk: a claim that was forgotten would let its
@@ -25,9 +26,10 @@ select
     crashes,
     errors,
     metadatas,
+    limited_key,
     is_scarce,
     last_key,
     is_end,
     is_busy,
     opens_in
-from taskq.claim_limited($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+from taskq.claim_limited($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
