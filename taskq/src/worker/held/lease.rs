@@ -58,8 +58,8 @@ impl HeldLease {
     ///
     /// That an outcome is being written changes nothing: nobody knows for how long, and the handlers of
     /// the rest of the lease must not wait for that.
-    pub(super) fn is_overdue(&self, duration: Duration) -> bool {
-        self.extended.elapsed() >= duration - duration / 6
+    pub(super) fn is_overdue(&self, now: Instant, duration: Duration) -> bool {
+        now.saturating_duration_since(self.extended) >= duration - duration / 6
     }
 
     /// Records that `count` tasks have left, and tells whether any is left.

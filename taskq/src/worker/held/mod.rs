@@ -97,7 +97,7 @@ impl Held {
     }
 
     /// Records that a task starts, and when to leave off: when `token` is cancelled. Returns nothing if the
-    /// lease was lost, in which case the task must not run.
+    /// lease was lost or may end soon, as that of a claim whose answer took long: then the task must not run.
     pub(crate) fn record_started(
         &self,
         lease_id: Uuid,
@@ -106,13 +106,21 @@ impl Held {
         token: &CancellationToken,
     ) -> Option<Place<'_>> {
         let mut table = self.lock();
-        if !table.leases.contains_key(&lease_id) {
+        let started = Instant::now();
+        if table
+            .leases
+            .get(&lease_id)?
+            .is_overdue(started, self.duration)
+        {
+            // The whole of it, or what is left would be kept alive and not run.
+            table.leases.remove(&lease_id);
+            table.stop_tasks_of(&[lease_id]);
             return None;
         }
         let task = RunningTask {
             task_id,
             task_type,
-            started: Instant::now(),
+            started,
             token: token.clone(),
             is_cancelled: false,
         };
@@ -291,9 +299,10 @@ impl Held {
     /// must have stopped when another worker starts them. Returns how many those are.
     pub(crate) fn give_up_overdue(&self) -> usize {
         let mut table = self.lock();
+        let now = Instant::now();
         let overdue = table
             .leases
-            .extract_if(|_, lease| lease.is_overdue(self.duration));
+            .extract_if(|_, lease| lease.is_overdue(now, self.duration));
         let overdue: Vec<Uuid> = overdue.map(|(lease_id, _)| lease_id).collect();
         table.stop_tasks_of(&overdue);
         overdue.len()
@@ -351,14 +360,17 @@ mod tests {
             .expect("the clock runs long enough")
     }
 
-    /// Claims a lease of `remaining` tasks that long ago, and starts one of them.
-    fn started(held: &Held, remaining: usize, claimed: Instant) -> (Uuid, CancellationToken) {
+    /// Holds a lease of `remaining` tasks, starts one of them, and has it be extended last at that time.
+    fn started(held: &Held, remaining: usize, extended: Instant) -> (Uuid, CancellationToken) {
         let (lease_id, token) = (Uuid::new_v4(), CancellationToken::new());
-        let lease = HeldLease::free(remaining, claimed);
+        let lease = HeldLease::free(remaining, Instant::now());
         held.lock().leases.insert(lease_id, lease);
         let place = held.record_started(lease_id, 1, "task", &token);
         // For as long as the test needs it.
         std::mem::forget(place.expect("the lease is held"));
+        let mut table = held.lock();
+        table.leases.get_mut(&lease_id).expect("held").extended = extended;
+        drop(table);
         (lease_id, token)
     }
 
@@ -389,6 +401,17 @@ mod tests {
         held.record_extended(Instant::now(), &[lease_id], &[]);
         let second = held.record_started(lease_id, 2, "task", &token);
         assert!(second.is_none());
+    }
+
+    #[test]
+    fn no_task_of_a_lease_starts_that_may_end_soon() {
+        let held = Held::new(LEASE);
+        // As where the answer of a claim took long.
+        let (lease_id, runs) = started(&held, 3, ago(LEASE - LEASE / 8));
+        let token = CancellationToken::new();
+        assert!(held.record_started(lease_id, 2, "task", &token).is_none());
+        assert!(runs.is_cancelled(), "another worker may start it");
+        assert!(held.to_extend().is_empty(), "or nobody would run the rest");
     }
 
     #[test]
