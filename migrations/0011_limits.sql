@@ -692,6 +692,71 @@ as $next_key$
     ) as due
 $next_key$;
 
+-- Returns how many tasks of a key start in its turn, where keys have fair turns: see 0013_fair.sql. A claim within limits
+-- often takes one task, and the next claim knows at which key that was and not how many it had. So chance decides after each
+-- task whether the turn is over, such that a turn has as many tasks as the weight of the key is, on average.
+create function taskq.limited_turn(of_type text, of_key text) returns bigint
+language plpgsql
+as $limited_turn$
+declare
+    weight_of_key double precision;
+begin
+    select said.weight
+    into weight_of_key
+    from taskq.fair_weight as said
+    where said.task_type = of_type
+      and said.key = of_key;
+    if coalesce(weight_of_key, 1) = 1 then
+        return 1;
+    end if;
+    return 1 + floor(ln(1 - random()) / ln(1 - 1 / weight_of_key));
+end
+$limited_turn$;
+
+-- Returns how many tasks of each key start, of those that may, so that `most` do: one turn of each key after the other, round
+-- by round if `goes_round`. `turns` are the first ones. Tells at which key that ends, and whether its turn goes on.
+create function taskq.rooms_in_turns(
+    of_type text,
+    keys text[],
+    rooms bigint[],
+    turns bigint[],
+    most bigint,
+    goes_round boolean
+) returns table (given bigint[], ended_at integer, is_cut boolean)
+language plpgsql
+as $rooms_in_turns$
+declare
+    place integer := 1;
+    last integer := cardinality(keys);
+    wanted bigint := most;
+    turn bigint;
+    has_more boolean := false;
+begin
+    given := array_fill(0::bigint, array[last]);
+    ended_at := last;
+    is_cut := false;
+    loop
+        turn := coalesce(turns[place], taskq.limited_turn(of_type, keys[place]));
+        turns[place] := null;
+        -- Of a key that may start as many as are wanted nobody has counted how many more it may.
+        is_cut := turn > wanted and rooms[place] - given[place] >= wanted;
+        turn := least(turn, rooms[place] - given[place], wanted);
+        given[place] := given[place] + turn;
+        wanted := wanted - turn;
+        has_more := has_more or rooms[place] > given[place];
+        ended_at := place;
+        exit when wanted = 0;
+        place := place + 1;
+        if place > last then
+            exit when not goes_round or not has_more;
+            place := 1;
+            has_more := false;
+        end if;
+    end loop;
+    return next;
+end
+$rooms_in_turns$;
+
 -- Claims due tasks of one lane whose queue or task type is limited, and returns a row for each lease. The last row is of
 -- no lease. It says behind which key to go on, whether the lane has no further key, whether somebody else claims from it
 -- just now, and when something of it may start by its rates, if nothing may yet.
@@ -756,6 +821,7 @@ as $claim_limited$
 declare
     -- Where there is so much room besides, tasks may wait in their worker for slots.
     plenty constant bigint := 100;
+    no_end constant bigint := 9223372036854775807;
     keys_at_once constant integer := 100;
     keys_looked_at constant integer := 500;
     gate record;
@@ -769,6 +835,10 @@ declare
     unsettled text[];
     looked text[];
     rooms bigint[];
+    turns bigint[];
+    -- Where keys have fair turns: at which of those that were looked at the last turn ends, and whether it goes on.
+    ended_at integer;
+    is_cut boolean;
     keys text[];
     taken bigint := 0;
     taken_keys text[] := '{}';
@@ -781,6 +851,8 @@ begin
     end if;
     is_end := true;
     is_busy := false;
+    -- It stays so unless keys are looked at.
+    last_key := from_key;
 
     for gate in
         select limits.scope, limits.name, bool_or(limits.kind = 'rate') as has_rate
@@ -816,6 +888,7 @@ begin
         max(limits.fields) as fields,
         min(limits.most) filter (where limits.kind in ('concurrency', 'sequence')) as most,
         bool_or(limits.kind = 'sequence') as is_sequence,
+        coalesce(bool_or(limits.kind = 'fair'), false) as is_fair,
         min(limits.on_dead) as on_dead,
         min(limits.seconds / limits.most) filter (where limits.kind = 'rate') as spacing,
         min(limits.burst) filter (where limits.kind = 'rate') as burst,
@@ -942,9 +1015,10 @@ begin
             into looked, rooms, opens_at, is_end
             from visited;
         else
-            -- The next keys of the lane, and how many of each may start, until there is enough for this claim.
+            -- The next keys of the lane, and how many of each may start, until there is enough for this claim. Where keys have
+            -- fair turns, so much of each.
             with recursive visited as (
-                select next.*, 1 as place, next.due as total
+                select next.*, turn.size as turn, 1 as place, least(next.due, turn.size) as total
                 from taskq.next_key(
                     of_queue,
                     of_type,
@@ -958,8 +1032,13 @@ begin
                     rule.burst,
                     most
                 ) as next
+                cross join lateral (
+                    -- Once for each key, and only where keys have turns.
+                    select case when rule.is_fair then taskq.limited_turn(names[1], next.key) else no_end end as size
+                    offset 0
+                ) as turn
                 union all
-                select next.*, visited.place + 1, visited.total + next.due
+                select next.*, turn.size, visited.place + 1, visited.total + least(next.due, turn.size)
                 from visited
                 cross join lateral taskq.next_key(
                     of_queue,
@@ -974,16 +1053,28 @@ begin
                     rule.burst,
                     most
                 ) as next
+                cross join lateral (
+                    -- Once for each key, and only where keys have turns.
+                    select case when rule.is_fair then taskq.limited_turn(names[1], next.key) else no_end end as size
+                    offset 0
+                ) as turn
                 where visited.place < keys_looked_at
                   and visited.total < most
             )
             select
                 array_agg(visited.key order by visited.place),
                 array_agg(visited.due order by visited.place),
+                array_agg(visited.turn order by visited.place),
                 min(visited.opens_at) filter (where visited.room <= 0 and visited.opens_at > now()),
                 coalesce(max(visited.place), 0) < keys_looked_at and coalesce(max(visited.total), 0) < most
-            into looked, rooms, opens_at, is_end
+            into looked, rooms, turns, opens_at, is_end
             from visited;
+            if rule.is_fair and looked is not null then
+                -- Where all keys were looked at, they share what one turn of each leaves.
+                select shared.given, shared.ended_at, shared.is_cut
+                into rooms, ended_at, is_cut
+                from taskq.rooms_in_turns(names[1], looked, rooms, turns, most, is_end and from_key is null) as shared;
+            end if;
         end if;
         last_key := looked[cardinality(looked)];
 
@@ -1058,7 +1149,9 @@ begin
                         case
                             when held.key is null then rule.burst
                             else taskq.rate_room(held.next_start, held.held_until, rule.spacing, rule.burst)
-                        end
+                        end,
+                        -- Its turns.
+                        case when ended_at is not null then rooms[array_position(looked, given.key)] end
                     ) as room
                 from (values (1)) as always
                 left join taskq.gate as held
@@ -1239,6 +1332,14 @@ begin
     if taken >= most and rule.fields is not null then
         -- There may be more keys between the last that gave something and the last that was looked at.
         last_key := (select given.key from unnest(taken_keys) as given (key) order by given.key desc limit 1);
+        is_end := false;
+        if ended_at is not null then
+            -- A key that has not had all of its turn goes on with it.
+            last_key := case when is_cut then coalesce(looked[ended_at - 1], from_key) else looked[ended_at] end;
+        end if;
+    elsif taken > 0 and ended_at is not null and is_end and from_key is not null then
+        -- The round goes on with the first key.
+        last_key := null;
         is_end := false;
     end if;
     opens_in := case

@@ -52,13 +52,15 @@ pub(crate) struct Stored<'a> {
     pub(crate) limits: Limits<'a>,
 }
 
-/// What `concurrency`, `rate` and `sequence` say, with the names that the fields of their key have in JSON.
+/// What `concurrency`, `rate`, `sequence` and `fair` say, with the names that the fields of their key have in JSON.
 #[derive(Default)]
 pub(crate) struct Limits<'a> {
     pub(crate) concurrency: Option<&'a Concurrency>,
     pub(crate) rate: Option<&'a Rate>,
     pub(crate) sequence: Option<&'a Sequence>,
     pub(crate) on_dead: Option<&'static str>,
+    /// Whether keys take turns.
+    pub(crate) is_fair: bool,
     pub(crate) names: Option<Vec<String>>,
 }
 

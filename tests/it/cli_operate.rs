@@ -241,3 +241,56 @@ async fn the_command_line_lists_blocked_sequences_and_has_them_go_on() {
     let left = "select count(*) from taskq.blocked";
     assert_eq!(one::<i64>(&pool, left).await, 0);
 }
+
+#[tokio::test]
+async fn the_command_line_says_weights_and_lists_them() {
+    let (database, pool) = database().await;
+    // Its program says so.
+    execute(
+        &pool,
+        "insert into taskq.limit_rule (scope, name, kind, fields, declared_most)
+         values ('key', 'send_card', 'fair', '{usr_id}', 1)",
+    )
+    .await;
+    let run = async |arguments: &[&str]| {
+        let (out, err, code) = said(&database, arguments).await;
+        assert_eq!(code, Some(0), "{arguments:?}: {err}");
+        out
+    };
+    assert_eq!(run(&["weights"]).await, "no key has a weight but 1\n");
+    let seven = ["weight", "send_card", r#"{"usr_id": 7}"#];
+    let three = [
+        &seven[..],
+        &["--set", "3", "--because", "large", "--as-user", "ada"],
+    ]
+    .concat();
+    assert_eq!(run(&three).await, "said; the next claims keep to it\n");
+    let list = run(&["weights"]).await;
+    let weight = r#"send_card {"usr_id":7}: weight 3, by ada since "#;
+    assert!(
+        list.starts_with(weight) && list.ends_with(": large\n"),
+        "{list}"
+    );
+    let listed: Value = serde_json::from_str(&run(&["weights", "--json"]).await).expect("JSON");
+    assert_eq!(listed[0]["key"], json!({"usr_id": 7}));
+    let reset = run(&[&seven[..], &["--reset"]].concat()).await;
+    assert!(reset.contains("\nbefore: send_card"), "{reset}");
+    for (arguments, code, says) in [
+        (
+            &["weight", "send_card", "7", "--set", "3"][..],
+            2,
+            "as JSON, such as",
+        ),
+        (&["weight", "send_card", "{}"], 2, "--set"),
+        (&["weight", "send_card", "{}", "--set", "0"], 1, "1 to 1000"),
+        (
+            &["weight", "purge", "{}", "--set", "2"],
+            1,
+            "has no fair turns",
+        ),
+    ] {
+        let (_, err, found) = said(&database, arguments).await;
+        assert_eq!(found, Some(code), "{arguments:?}: {err}");
+        assert!(err.contains(says), "{arguments:?}: {err}");
+    }
+}

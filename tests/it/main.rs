@@ -13,6 +13,7 @@ mod enqueue;
 mod enqueue_sql;
 mod enqueued;
 mod expires;
+mod fair;
 mod guide;
 mod history;
 mod ids;

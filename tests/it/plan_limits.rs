@@ -16,7 +16,11 @@ async fn run(db: &mut PgConnection, sql: &'static str) {
 
 /// Runs a claim and returns how many rows it returned, and the pages that it read, what the function reads included.
 async fn claim(db: &mut PgConnection) -> (u64, u64) {
-    let text = format!("explain (analyze, buffers, format json) {CLAIM}");
+    explained(db, CLAIM).await
+}
+
+async fn explained(db: &mut PgConnection, claim: &str) -> (u64, u64) {
+    let text = format!("explain (analyze, buffers, format json) {claim}");
     let explained = raw_sql(AssertSqlSafe(text)).fetch_one(&mut *db).await;
     let explained: Value = explained.expect("explained").get(0);
     let plan = &explained[0]["Plan"];
@@ -84,6 +88,60 @@ async fn a_claim_reads_less_than_a_page_for_each_task_that_died() {
         pages < 10_000,
         "{pages} pages for 50 tasks behind 10,000 that died"
     );
+}
+
+/// A claim of a lane whose keys have fair turns.
+const FAIR_CLAIM: &str = "select * from taskq.claim_fair(
+    gen_random_uuid(), gen_random_uuid(), 30, 'default', array['fair'], 'fair', 0::smallint, 0, 0::smallint, 250,
+    null, 0, false, false, false)";
+
+#[tokio::test]
+async fn a_claim_in_fair_turns_reads_a_page_or_two_for_each_key_and_task() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    run(
+        &mut db,
+        "insert into taskq.limit_rule (scope, name, kind, fields, declared_most, is_settled)
+         values ('key', 'fair', 'fair', '{tenant_id}', 1, true);
+         update taskq.limit_rule set keyless_to = null",
+    )
+    .await;
+    let fill = async |db: &mut PgConnection, tenants: i64| {
+        let fill = format!(
+            "truncate taskq.task;
+             insert into taskq.task (task_type, payload)
+             select 'fair', jsonb_build_object('tenant_id', n % {tenants}) from generate_series(1, 100000) as n;
+             insert into taskq.task (task_type, payload) values ('fair', '{{\"tenant_id\": -1}}');"
+        );
+        raw_sql(AssertSqlSafe(fill))
+            .execute(&mut *db)
+            .await
+            .expect("filled");
+    };
+    for (tenants, most) in [(1, 250 * 6), (10_000, 250 * 30)] {
+        // The planner knows nothing of the table, and then it knows all.
+        for is_analyzed in [false, true] {
+            fill(&mut db, tenants).await;
+            if is_analyzed {
+                run(&mut db, "vacuum analyze taskq.task").await;
+            }
+            for mode in ["force_custom_plan", "force_generic_plan"] {
+                let set = format!("discard plans; set plan_cache_mode = {mode}");
+                raw_sql(AssertSqlSafe(set))
+                    .execute(&mut *db)
+                    .await
+                    .expect("set");
+                // The first in a session reads the catalogue too.
+                explained(&mut db, FAIR_CLAIM).await;
+                let (leases, pages) = explained(&mut db, FAIR_CLAIM).await;
+                assert_eq!(leases, 2, "one for all, and the end");
+                assert!(
+                    pages < most,
+                    "{mode}, {tenants} tenants: {pages} pages for 250 tasks"
+                );
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -112,6 +112,30 @@ async fn an_operator_role_may_make_and_run_schedules_and_a_worker_role_may_tick(
     }
 }
 
+#[tokio::test]
+async fn an_operator_role_may_say_weights_and_a_worker_role_may_only_obey() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.limit_rule (scope, name, kind, fields, declared_most)
+         values ('key', 'a', 'fair', '{tenant_id}', 1)",
+    )
+    .await;
+    let say = r#"select taskq.set_weight('a', '{"tenant_id": 7}', 3)"#;
+    let write = "insert into taskq.fair_weight (task_type, key, fields, weight, by) values ('a', '', '{}', 3, 'me')";
+    let read = "select * from taskq.fair_weight";
+    let claim = "select * from taskq.claim_fair(
+        gen_random_uuid(), gen_random_uuid(), 30, 'default', array['a'], 'a', 0::smallint, 0, 0::smallint, 1, null, 0,
+        false, true, false)";
+    let operator = [(say, true), (read, true), (write, false)];
+    as_role(&pool, "taskq_operator", &operator).await;
+    let worker = [(claim, true), (read, true), (say, false), (write, false)];
+    as_role(&pool, "taskq_worker", &worker).await;
+    for role in ["taskq_read", "taskq_enqueue"] {
+        as_role(&pool, role, &[(say, false), (write, false), (claim, false)]).await;
+    }
+}
+
 /// What wakes workers runs with its owner's rights, and so must not run what is the caller's.
 #[tokio::test]
 async fn an_enqueue_calls_no_operator_of_the_caller() {

@@ -209,7 +209,13 @@ fn options(stored: &Stored<'_>, krate: &Krate) -> Option<TokenStream> {
         let sequence = it.written(&private, names, stored.limits.on_dead);
         quote!(.sequence(#sequence))
     });
-    let said = quote!(#settings #version #older #keeps_result #unique #concurrency #rate #sequence);
+    let fair = stored.limits.is_fair.then(|| {
+        let names = names.unwrap_or_default();
+        quote!(.fair(&[#(#names),*]))
+    });
+    let said = quote!(
+        #settings #version #older #keeps_result #unique #concurrency #rate #sequence #fair
+    );
     (!said.is_empty())
         .then(|| quote!(const OPTIONS: #private::TaskOptions = #private::TaskOptions::new()#said;))
 }

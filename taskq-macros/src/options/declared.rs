@@ -30,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) concurrency: Option<Concurrency>,
     pub(crate) rate: Option<Rate>,
     pub(crate) sequence: Option<Sequence>,
+    /// The fields by which keys take turns.
+    pub(crate) fair: Option<Vec<Ident>>,
     /// The variant of `OnDead`.
     pub(crate) on_dead: Option<&'static str>,
     pub(crate) handles: Option<Type>,

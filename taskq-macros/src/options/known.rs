@@ -28,7 +28,7 @@ enum Meaning {
     Special(fn(&mut Options, &GivenOption) -> syn::Result<()>),
 }
 
-static KNOWN: [KnownOption; 27] = [
+static KNOWN: [KnownOption; 28] = [
     KnownOption {
         name: "name",
         example: "name = \"mail.welcome\"",
@@ -107,6 +107,14 @@ static KNOWN: [KnownOption; 27] = [
         subject: Subject::Payload,
         meaning: Meaning::Special(|options, given| {
             sequence::on_dead(given).map(|it| options.on_dead = Some(it))
+        }),
+    },
+    KnownOption {
+        name: "fair",
+        example: "fair = tenant_id",
+        subject: Subject::Payload,
+        meaning: Meaning::Special(|options, given| {
+            limits::fair(given).map(|it| options.fair = Some(it))
         }),
     },
     KnownOption {
@@ -300,6 +308,7 @@ mod tests {
             ("max_concurrency", "`concurrency = 10` says"),
             ("rate_limit", "`rate = \"100/min\"`"),
             ("fifo", "`sequence = order_id`"),
+            ("round_robin", "`fair = tenant_id`"),
             ("delay", ".delay(…)"),
         ] {
             let said = said_of(word);

@@ -1,4 +1,4 @@
-//! Reads `concurrency` and `rate`: how many tasks run at once, and how fast they start.
+//! Reads `concurrency`, `rate` and `fair`: how many tasks run at once, how fast they start, and which keys take turns.
 
 use std::time::Duration;
 
@@ -77,6 +77,14 @@ pub(super) fn rate(given: &GivenOption) -> syn::Result<Rate> {
         burst,
         key,
     })
+}
+
+/// Reads by which fields keys take turns: `fair = tenant_id` or `fair(tenant_id, region)`.
+pub(super) fn fair(given: &GivenOption) -> syn::Result<Vec<Ident>> {
+    fields_of(
+        given,
+        "a field of the payload, or several as in `fair(tenant_id, region)`",
+    )
 }
 
 /// Divides the value into what stands first and what follows.

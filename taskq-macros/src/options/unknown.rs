@@ -13,7 +13,7 @@ struct Elsewhere {
     way_out: &'static str,
 }
 
-const ELSEWHERE: [Elsewhere; 8] = [
+const ELSEWHERE: [Elsewhere; 9] = [
     Elsewhere {
         names: &["retries", "max_retries", "attempts"],
         way_out: "`max_attempts = 5` says how often a task is attempted at most, the first time included",
@@ -45,6 +45,18 @@ const ELSEWHERE: [Elsewhere; 8] = [
         names: &["fifo", "chain", "ordered", "group", "group_by"],
         way_out: "`sequence = order_id` says that tasks of one key run one after the other, in the order in which they \
                   were enqueued",
+    },
+    Elsewhere {
+        names: &[
+            "fairness",
+            "round_robin",
+            "partition",
+            "partition_by",
+            "tenant",
+            "weight",
+        ],
+        way_out: "`fair = tenant_id` says that the keys of tasks take turns, so that no tenant waits behind another; an \
+                  operator gives one of them more: `Operator::weight`",
     },
     Elsewhere {
         names: &["delay", "run_at", "run_in"],

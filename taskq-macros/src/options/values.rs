@@ -97,6 +97,10 @@ pub(super) fn order(given: &GivenOption) -> syn::Result<Value> {
     match word.value().as_str() {
         "random" => Ok(Value::Random(true)),
         "oldest" => Ok(Value::Random(false)),
+        "fair" => Err(syn::Error::new_spanned(
+            &word,
+            "keys take turns by a field: write `fair = tenant_id` in the place of `order`",
+        )),
         other => Err(syn::Error::new_spanned(
             &word,
             format!("`order` is `\"oldest\"`, unless it is `\"random\"`; not `{other}`"),

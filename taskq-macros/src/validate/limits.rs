@@ -1,4 +1,4 @@
-//! What `concurrency`, `rate` and `sequence` may say of the fields that there are, and of each other.
+//! What `concurrency`, `rate`, `sequence` and `fair` may say of the fields that there are, and of each other.
 
 use proc_macro2::Ident;
 use syn::DeriveInput;
@@ -33,12 +33,15 @@ pub(super) fn check<'a>(
         );
     }
     check_sequence(options, errors);
-    let key = in_sequence.or(by_concurrency).or(by_rate);
+    check_fair(options, errors);
+    let fair = options.fair.as_ref();
+    let key = in_sequence.or(by_concurrency).or(by_rate).or(fair);
     Limits {
         concurrency: options.concurrency.as_ref(),
         rate: options.rate.as_ref(),
         sequence: options.sequence.as_ref(),
         on_dead: options.on_dead,
+        is_fair: fair.is_some(),
         names: key.map(|key| key::names(key, fields, errors)),
     }
 }
@@ -80,6 +83,37 @@ fn check_sequence(options: &Options, errors: &mut Errors) {
     }
 }
 
+/// Checks what is said of turns against what else is said of keys.
+fn check_fair(options: &Options, errors: &mut Errors) {
+    let Some(fields) = &options.fair else {
+        return;
+    };
+    let key = options.key("fair").unwrap_or(&fields[0]);
+    if options.is_random() {
+        errors.at(
+            key,
+            "keys that take turns start their oldest task first: leave out `order = \"random\"`, or `fair`",
+        );
+    }
+    if options.sequence.is_some() {
+        errors.at(
+            key,
+            "of each key of a sequence one task runs at a time, so none needs turns: leave out `fair`, or `sequence`",
+        );
+        return;
+    }
+    let by_concurrency = options.concurrency.as_ref().and_then(|it| it.key.as_ref());
+    let by_rate = options.rate.as_ref().and_then(|it| it.key.as_ref());
+    let mut others = by_concurrency.into_iter().chain(by_rate);
+    if let Some(other) = others.find(|other| *other != fields) {
+        errors.at(
+            &other[0],
+            "this key is not that of `fair`, and a task has one: name the same fields in both, or limit the task type \
+             without `key`",
+        );
+    }
+}
+
 /// Does the same for a payload that `derive(Payload)` stands on.
 pub(super) fn check_derived<'a>(
     input: &DeriveInput,
@@ -91,6 +125,7 @@ pub(super) fn check_derived<'a>(
         options.sequence.as_ref().map(|it| &it.fields),
         options.concurrency.as_ref().and_then(|it| it.key.as_ref()),
         options.rate.as_ref().and_then(|it| it.key.as_ref()),
+        options.fair.as_ref(),
     ];
     let chosen: Option<&Vec<Ident>> = keys.into_iter().flatten().next();
     key::check_names_of(input, chosen, "", errors);

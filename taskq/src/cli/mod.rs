@@ -44,6 +44,8 @@
 //! | `limits` | lists the limits: declared, overridden, and in force; `--json` for machines |
 //! | `blocked` | lists the dead tasks at which sequences wait; `--json` for machines |
 //! | `skip-dead TASK_ID --frees NUMBER` | has the sequence go on without it: [`Operator::skip_dead`](crate::operate::Operator::skip_dead) |
+//! | `weight TASK_TYPE KEY --set NUMBER`, or `--reset` | says how many tasks a turn of a key is: [`Operator::weight`](crate::operate::Operator::weight); `--because WHY`, `--as-user WHO` |
+//! | `weights` | lists the weights that somebody has said; `--json` for machines |
 //! | `tasks` | lists the declared task types, with their options, their versions and, with the feature `schemars`, the JSON Schema of their payloads |
 //! | `tasks --lock FILE` | writes that list to a file, to be kept under version control |
 //! | `tasks --check FILE` | compares the program with the file, and exits with 1 if the change would strand rows |
@@ -69,6 +71,7 @@ mod schedule_table;
 mod schedules;
 mod sequences;
 mod tasks;
+mod weights;
 
 use std::process::ExitCode;
 
@@ -126,6 +129,8 @@ fn command() -> Command {
         .subcommand(limits::limits())
         .subcommand(sequences::blocked())
         .subcommand(sequences::skip_dead())
+        .subcommand(weights::weight())
+        .subcommand(weights::weights())
         .subcommand(tasks::command());
     #[cfg(feature = "cron")]
     let command = command
@@ -154,6 +159,8 @@ async fn execute(builder: WorkerBuilder, matches: &ArgMatches) -> Result<ExitCod
         Some(("limits", matches)) => limits::execute_limits(&builder, matches).await?,
         Some(("blocked", matches)) => sequences::execute_blocked(&builder, matches).await?,
         Some(("skip-dead", matches)) => sequences::execute_skip_dead(&builder, matches).await?,
+        Some(("weight", matches)) => weights::execute_weight(&builder, matches).await?,
+        Some(("weights", matches)) => weights::execute_weights(&builder, matches).await?,
         Some(("tasks", matches)) => return tasks::execute(&builder.registry()?, matches),
         _ => unreachable!("clap asks for one of the commands"),
     }

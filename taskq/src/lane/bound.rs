@@ -40,6 +40,8 @@ pub enum Bound {
         /// Whether a dead task holds up those behind it.
         is_blocked_by_dead: bool,
     },
+    /// It bounds nothing: the keys take turns.
+    Fair,
 }
 
 /// A limit of a queue, a task type, or each key of one.
@@ -49,7 +51,7 @@ pub struct Limit {
     /// What it is of.
     #[serde(flatten)]
     pub scope: LimitScope,
-    /// `concurrency`, `rate` or `sequence`.
+    /// `concurrency`, `rate`, `sequence` or `fair`.
     pub kind: String,
     /// What holds; absent where an operator has lifted the limit.
     pub in_force: Option<Bound>,
@@ -119,6 +121,7 @@ impl fmt::Display for Bound {
                 true => "in sequence, which a dead task blocks",
                 false => "in sequence, which skips a dead task",
             }),
+            Self::Fair => f.write_str("fair turns"),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use foldhash::HashMap;
 
 use super::ageing::Ageing;
+use super::fair::{FairEnd, RoundPlace};
 use super::known::KnownLane;
 use super::limit::LimitedEnd;
 use super::mark::{MarkedLane, Reach};
@@ -229,6 +230,33 @@ impl DueLanes {
             if !known.is_by_chance {
                 known.cursor.record_exhausted();
             }
+        }
+    }
+
+    /// Returns where a claim from a share's lane goes on, whose keys have fair turns, and whether it is to look for tasks
+    /// without a key.
+    pub(crate) fn round(&self, share: &Share) -> (RoundPlace, bool) {
+        let known = self.lanes.get(share.at);
+        known
+            .map(|known| (known.round.place().clone(), known.round.looks_for_keyless()))
+            .unwrap_or_default()
+    }
+
+    /// Records how many tasks a claim from a lane with fair turns brought, and what it told. The cursor stays at the head:
+    /// what was taken of some keys says nothing of the others.
+    pub(crate) fn record_fair(&mut self, share: &Share, brought: usize, end: FairEnd) {
+        let Some(known) = self.lanes.get_mut(share.at) else {
+            return;
+        };
+        known.round.record(end.place);
+        let is_exhausted = end.is_end && brought < share.limit;
+        known.empty_claims = match brought {
+            0 => known.empty_claims + u32::from(is_exhausted),
+            _ => 0,
+        };
+        if is_exhausted {
+            known.is_due = false;
+            known.cursor.record_exhausted();
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::cursor::Cursor;
+use super::fair::Round;
 use super::limit::Turn;
 use super::mark::Mark;
 use super::{Lane, LaneHead, Place};
@@ -34,6 +35,8 @@ pub(super) struct KnownLane {
     pub(super) empty_claims: u32,
     /// How it is claimed where it is limited.
     pub(super) turn: Turn,
+    /// How it is claimed where its keys have fair turns.
+    pub(super) round: Round,
 }
 
 impl KnownLane {
@@ -52,6 +55,7 @@ impl KnownLane {
             scanned: now,
             empty_claims: 0,
             turn: Turn::default(),
+            round: Round::default(),
             lane: head.lane,
         };
         known.record_due(head.first, head.due_in, now);
@@ -83,6 +87,7 @@ impl KnownLane {
         if let Some(mark) = &mut self.mark {
             mark.record(now, head.cleared());
         }
+        self.round.record_scan();
         self.is_shared = head.is_shared;
         (self.waited, self.scanned) = (head.waited(), now);
         self.record_due(head.first, head.due_in, now);

@@ -38,6 +38,16 @@ struct Known {
     reading: u64,
     read_at: Option<Instant>,
     scopes: HashSet<Scope>,
+    /// The task types of which nothing is said but that their keys have fair turns.
+    fair: HashSet<String>,
+}
+
+/// Which queues and task types are limited, as a reading found.
+#[derive(Debug, Default)]
+pub(crate) struct LimitedScopes {
+    pub(crate) scopes: HashSet<Scope>,
+    /// The task types of which nothing is said but that their keys have fair turns.
+    pub(crate) fair: HashSet<String>,
 }
 
 /// What a claim of a limited lane tells besides its tasks.
@@ -95,20 +105,21 @@ impl Limits {
 
     /// Records which queues and task types a reading found that ended now, unless one that began later was faster.
     /// Returns whether that is new: nothing was claimed before the first reading.
-    pub(crate) fn record(&self, reading: u64, scopes: Vec<Scope>, now: Instant) -> bool {
+    pub(crate) fn record(&self, reading: u64, found: LimitedScopes, now: Instant) -> bool {
         let mut known = self.lock();
         if reading <= known.reading {
             return false;
         }
-        let scopes: HashSet<Scope> = scopes.into_iter().collect();
+        let LimitedScopes { scopes, fair } = found;
         let is_new = known.read_at.is_some() && known.scopes != scopes;
         *known = Known {
             reading,
             read_at: Some(now),
             scopes,
+            fair,
         };
-        self.has_some
-            .store(!known.scopes.is_empty(), Ordering::Relaxed);
+        let has_some = !known.scopes.is_empty() || !known.fair.is_empty();
+        self.has_some.store(has_some, Ordering::Relaxed);
         is_new
     }
 
@@ -139,6 +150,12 @@ impl Limits {
         self.has_some() && (self.lock().scopes.iter()).any(|scope| scope.includes(queue, task_type))
     }
 
+    /// Tells whether the keys of this type have fair turns, where nothing limits them. The type's own name comes first of
+    /// its names.
+    pub(crate) fn are_fair(&self, task_type: &str) -> bool {
+        self.has_some() && self.lock().fair.contains(task_type)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Known> {
         lock(&self.known)
     }
@@ -157,11 +174,20 @@ impl Turn {
     /// Records what a claim told, and whether it brought less than was asked for. Returns whether the lane is closed now.
     pub(super) fn record(&mut self, end: LimitedEnd, is_short: bool, now: Instant) -> bool {
         self.freed = None;
+        let opens = end.opens_in.map(|opens_in| now + opens_in);
+        if end.is_end && end.last_key.is_some() && end.last_key == self.from_key {
+            // No key was looked at: the whole lane has no room just now. Its keys go on from there.
+            self.is_full = !end.is_busy;
+            self.opens = match end.is_busy {
+                true => Some(now + BUSY_FOR),
+                false => opens,
+            };
+            return true;
+        }
         if self.from_key.is_none() {
             (self.is_short, self.next_opens) = (true, None);
         }
         self.is_short &= is_short && !end.is_busy;
-        let opens = end.opens_in.map(|opens_in| now + opens_in);
         self.next_opens = self.next_opens.into_iter().chain(opens).min();
         self.from_key = match end.is_end {
             true => None,
@@ -280,6 +306,18 @@ mod tests {
         };
         assert!(turn.record(busy, true, now));
         assert!(!turn.open_at(now) && turn.open_at(now + BUSY_FOR));
+    }
+
+    #[test]
+    fn a_lane_without_room_goes_on_where_it_was() {
+        let now = Instant::now();
+        let mut turn = Turn::default();
+        assert!(!turn.record(end(Some("500"), false), false, now));
+        assert!(turn.record(end(Some("500"), true), true, now));
+        assert_eq!(turn.passed_key(), Some("500"));
+        assert!(turn.open_for(Vec::new, now));
+        assert!(!turn.record(end(Some("700"), true), false, now));
+        assert_eq!(turn.passed_key(), None, "from the first key on");
     }
 
     #[test]

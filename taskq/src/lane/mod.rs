@@ -10,6 +10,7 @@ mod bound;
 mod cursor;
 mod due;
 mod failing;
+mod fair;
 mod invalid;
 mod known;
 mod limit;
@@ -20,6 +21,7 @@ mod refused;
 mod scatter;
 mod share;
 pub(crate) mod suspects;
+mod weight;
 
 use std::time::Duration;
 
@@ -30,8 +32,9 @@ pub use self::blocked::Blocked;
 pub use self::bound::{Bound, Limit, LimitScope, Overridden};
 pub(crate) use self::due::DueLanes;
 pub(crate) use self::failing::{Failing, FailingTurns};
+pub(crate) use self::fair::{FairEnd, RoundPlace};
 pub(crate) use self::invalid::{BRAKED_AFTER, Brakes, Undecoded};
-pub(crate) use self::limit::{LimitedEnd, Limits};
+pub(crate) use self::limit::{LimitedEnd, LimitedScopes, Limits};
 pub(crate) use self::mark::{MarkedLane, Reach};
 pub(crate) use self::pause::{HeldPause, Pauses, pause_of};
 pub use self::pause::{Pause, Scope};
@@ -39,6 +42,7 @@ pub(crate) use self::range::{LaneRange, RangeRequest};
 pub(crate) use self::refused::RefusedLanes;
 pub(crate) use self::scatter::{Stretch, scatter};
 pub(crate) use self::share::Share;
+pub use self::weight::KeyWeight;
 
 /// What tells the lanes of a queue apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -83,7 +87,7 @@ pub(crate) struct LaneHead {
 
 impl Place {
     /// Returns the place just before this one.
-    fn before(self) -> Self {
+    pub(crate) fn before(self) -> Self {
         match self.task_id.checked_sub(1) {
             Some(task_id) => Self { task_id, ..self },
             None => Self {

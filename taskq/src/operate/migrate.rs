@@ -78,6 +78,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "operate",
         sql: include_str!("../../migrations/0012_operate.sql"),
     },
+    Migration {
+        version: 13,
+        name: "fair",
+        sql: include_str!("../../migrations/0013_fair.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

@@ -1,5 +1,5 @@
 //! What people and programs ask of the tables, beside enqueueing and working: to make them, to check
-//! what waits before a deploy, to compare payloads with a lock, to read a result, to pause, to limit, to cancel and retry.
+//! what waits before a deploy, to compare payloads with a lock, to read a result, to pause, to limit, to weigh, to cancel and retry.
 
 pub(crate) mod check;
 pub(crate) mod foreign_keys;
@@ -16,6 +16,7 @@ pub(crate) mod schedule_status;
 pub(crate) mod schedules;
 pub(crate) mod sequence;
 pub(crate) mod task;
+pub(crate) mod weight;
 
 pub use self::check::{CheckReport, Finding, Stranded, StrandedSchedule};
 pub use self::limit::{Bound, EachKey, Limit, LimitScope, Limiting, Overridden};
@@ -27,3 +28,4 @@ pub use self::schedule_status::ScheduleStatus;
 pub use self::schedules::{Removed, Schedules, Upsert, Upserted};
 pub use self::sequence::{Blocked, SkipDead};
 pub use self::task::{Acting, TaskState};
+pub use self::weight::{KeyWeight, Weighing};

@@ -10,7 +10,7 @@ use super::claim::{ClaimedLease, Scarcity};
 use super::session::BEGIN;
 use super::{Schema, Store, column, saturating_i32, saturating_i64};
 use crate::faults::crash_point;
-use crate::lane::{LimitedEnd, Scope, Share};
+use crate::lane::{LimitedEnd, LimitedScopes, Scope, Share};
 
 /// What a claim from a limited lane asks for.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl Store<'_> {
     }
 
     /// Tells which queues and task types are limited.
-    pub(crate) async fn limits(&mut self) -> Result<Vec<Scope>, Error> {
+    pub(crate) async fn limits(&mut self) -> Result<LimitedScopes, Error> {
         let schema = self.schema;
         self.call(async |db| read_limits(db, schema).await).await
     }
@@ -114,12 +114,16 @@ impl Store<'_> {
 pub(crate) async fn read_limits(
     db: impl PgExecutor<'_>,
     schema: Schema,
-) -> Result<Vec<Scope>, Error> {
-    let rows: Vec<(String, String)> = query_as(schema.sql.limits).fetch_all(db).await?;
-    let scopes = rows
-        .into_iter()
-        .map(|(scope, name)| Scope::of(&scope, name));
-    Ok(scopes.collect())
+) -> Result<LimitedScopes, Error> {
+    let rows: Vec<(String, String, bool)> = query_as(schema.sql.limits).fetch_all(db).await?;
+    let mut found = LimitedScopes::default();
+    for (scope, name, is_fair) in rows {
+        match is_fair {
+            true => found.fair.insert(name),
+            false => found.scopes.insert(Scope::of(&scope, name)),
+        };
+    }
+    Ok(found)
 }
 
 /// Tells whether Postgres refuses a claim within limits because of the isolation level.

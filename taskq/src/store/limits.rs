@@ -32,7 +32,7 @@ impl Store<'_> {
             Some(Bound::Concurrency(most)) => (Some(most), None),
             Some(Bound::Rate { most, per, .. }) => (Some(most), Some(per.as_secs_f64())),
             // Nobody says that but a program, and Postgres refuses it.
-            Some(Bound::Sequence { .. }) => (Some(1), None),
+            Some(Bound::Sequence { .. } | Bound::Fair) => (Some(1), None),
         };
         let query = query_as(self.schema.sql.put_limit)
             .bind(of)
@@ -94,6 +94,9 @@ fn bound(row: &PgRow, most: &str, seconds: &str, burst: &str) -> Result<Option<B
         return Ok(Some(Bound::Sequence {
             is_blocked_by_dead: on_dead == "block",
         }));
+    }
+    if row.try_get::<String, _>("kind")? == "fair" {
+        return Ok(Some(Bound::Fair));
     }
     let seconds: Option<f64> = row.try_get(seconds)?;
     let burst: Option<i32> = row.try_get(burst)?;

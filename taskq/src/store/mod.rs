@@ -4,6 +4,7 @@
 mod check;
 mod claim;
 mod enqueue;
+mod fair;
 mod fleet;
 mod history;
 mod interruption;
@@ -31,6 +32,7 @@ pub(crate) use self::claim::{ClaimRequest, ClaimedLease, ClaimedTask, Scarcity, 
 pub(crate) use self::enqueue::{
     Copy, holder_of_key, is_busy, is_too_large, is_unserializable, refused_row,
 };
+pub(crate) use self::fair::FairRequest;
 pub(crate) use self::fleet::{CensusRow, NewerRow, WorkerRow};
 pub(crate) use self::interruption::{is_lost, is_read_only, mixes_up_statements};
 pub(crate) use self::lease::ExpiredRow;

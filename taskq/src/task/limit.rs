@@ -151,6 +151,20 @@ impl Rate {
 }
 
 impl DeclaredLimit {
+    /// Returns what the table has of fair turns: they bound nothing, and a key has one turn in a round.
+    pub(crate) fn of_fair(key: &'static [&'static str], aliases: &'static [&'static str]) -> Self {
+        Self {
+            scope: scope(Some(key)),
+            kind: "fair",
+            most: 1,
+            seconds: None,
+            burst: None,
+            fields: Some(key),
+            aliases,
+            on_dead: None,
+        }
+    }
+
     /// Returns what the table has of a sequence: one at a time of each key, the oldest first.
     pub(crate) fn of_sequence(
         key: &'static [&'static str],
@@ -170,13 +184,14 @@ impl DeclaredLimit {
     }
 }
 
-/// `5 at once for each tenant_id`, `in sequence for each order_id, which a dead task blocks`
+/// `5 at once for each tenant_id`, `fair turns for each tenant_id`, `in sequence for each order_id, which a dead task blocks`
 impl fmt::Display for DeclaredLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { most, burst, .. } = self;
         match (self.seconds, burst) {
             (Some(seconds), Some(burst)) => write!(f, "{most} in {seconds}s, {burst} at once")?,
             _ if self.on_dead.is_some() => write!(f, "in sequence")?,
+            _ if self.kind == "fair" => write!(f, "fair turns")?,
             _ => write!(f, "{most} at once")?,
         }
         if let Some(fields) = self.fields {
@@ -219,6 +234,10 @@ mod tests {
         assert_eq!(
             shown(sequence.on_dead(OnDead::Skip).declared(&[])),
             "in sequence for each order_id, region, which skips a dead task"
+        );
+        assert_eq!(
+            shown(DeclaredLimit::of_fair(&["tenant_id"], &[])),
+            "fair turns for each tenant_id"
         );
     }
 

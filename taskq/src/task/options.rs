@@ -51,6 +51,8 @@ pub struct TaskOptions {
     pub rate: Option<Rate>,
     /// Of which of its tasks one runs at a time, in the order in which they were enqueued, if of any.
     pub sequence: Option<Sequence>,
+    /// The fields that make the keys which take turns, if any do.
+    pub fair: Option<&'static [&'static str]>,
 }
 
 impl TaskOptions {
@@ -68,6 +70,7 @@ impl TaskOptions {
             concurrency: None,
             rate: None,
             sequence: None,
+            fair: None,
         }
     }
 
@@ -122,7 +125,7 @@ impl TaskOptions {
         self
     }
 
-    /// Returns the fields that make the key of a task, where the type has a limit by key or a sequence.
+    /// Returns the fields that make the key of a task, where the type has a limit by key, a sequence or fair turns.
     pub(crate) fn limit_fields(&self) -> Option<&'static [&'static str]> {
         let by_concurrency = self.concurrency.and_then(|it| it.key);
         let by_rate = self.rate.and_then(|it| it.key);
@@ -130,6 +133,7 @@ impl TaskOptions {
             .map(|it| it.key)
             .or(by_concurrency)
             .or(by_rate)
+            .or(self.fair)
     }
 
     /// Sets how many tasks run at once over all workers.
@@ -147,6 +151,15 @@ impl TaskOptions {
     /// Says that tasks of one key run one after the other, in the order in which they were enqueued.
     pub const fn sequence(mut self, sequence: Sequence) -> Self {
         self.sequence = Some(sequence);
+        self
+    }
+
+    /// Says that the keys of tasks, which these fields of the payload's JSON make, take turns: of each key a claim takes as
+    /// many tasks as the key's weight is, then of the next. `#[task(fair = tenant_id)]` and `#[task(fair(tenant_id, region))]`
+    /// write it. A weight is 1, unless an operator says another:
+    /// [`Operator::weight`](crate::operate::Operator::weight).
+    pub const fn fair(mut self, fields: &'static [&'static str]) -> Self {
+        self.fair = Some(fields);
         self
     }
 

@@ -131,9 +131,10 @@ impl Registry {
         let random = self.handlers.values();
         let mut random = random.filter(|it| it.declaration.order == Order::Random);
         if let Some(it) = random.find(|it| it.options.limit_fields().is_some()) {
-            let way_out = match it.options.sequence {
-                Some(_) => "`order = \"random\"` or `sequence`",
-                None => "`order = \"random\"`, or limit the task type without `key`",
+            let way_out = match (it.options.sequence, it.options.fair) {
+                (Some(_), _) => "`order = \"random\"` or `sequence`",
+                (_, Some(_)) => "`order = \"random\"` or `fair`",
+                _ => "`order = \"random\"`, or limit the task type without `key`",
             };
             return Err(it.limit_problem(format!(
                 "of each key the oldest task starts first; leave out {way_out}"
@@ -258,20 +259,33 @@ impl Registration {
         let concurrency = options.concurrency.map(|it| it.declared(aliases));
         let rate = options.rate.map(|it| it.declared(aliases));
         let sequence = options.sequence.map(|it| it.declared(aliases));
+        let fair = options.fair.map(|it| DeclaredLimit::of_fair(it, aliases));
         let limits = concurrency.into_iter().chain(rate);
-        limits.chain(sequence).collect()
+        limits.chain(sequence).chain(fair).collect()
     }
 
     /// Requires that what is said of keys is about one, which `#[task]` says of what it sees itself.
     fn require_one_key(&self) -> Result<(), WorkerError> {
+        let by_concurrency = self.options.concurrency.and_then(|it| it.key);
+        let by_rate = self.options.rate.and_then(|it| it.key);
+        if let Some(fair) = self.options.fair {
+            if self.options.sequence.is_some() {
+                let problem = "of each key of a sequence one task runs at a time, so none needs turns; leave out `sequence` or `fair`";
+                return Err(self.limit_problem(problem.to_owned()));
+            }
+            let mut others = by_concurrency.into_iter().chain(by_rate);
+            if others.any(|key| key != fair) {
+                let problem = "a task has one key; name the same fields for the limit and the fair turns, or limit the task type without `key`";
+                return Err(self.limit_problem(problem.to_owned()));
+            }
+        }
         let Some(sequence) = self.options.sequence else {
             return Ok(());
         };
-        if self.options.concurrency.is_some_and(|it| it.key.is_some()) {
+        if by_concurrency.is_some() {
             let problem = "of each key of a sequence one task runs at a time; leave out the concurrency by key, or limit the task type without `key`";
             return Err(self.limit_problem(problem.to_owned()));
         }
-        let by_rate = self.options.rate.and_then(|it| it.key);
         if by_rate.is_some_and(|key| key != sequence.key) {
             let problem = "a task has one key; name the same fields for the rate and the sequence, or limit the rate without `key`";
             return Err(self.limit_problem(problem.to_owned()));

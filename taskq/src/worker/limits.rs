@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::shared::Core;
 use crate::error::error_text;
-use crate::lane::Scope;
+use crate::lane::LimitedScopes;
 use crate::store::{Store, is_locked};
 use crate::task::registry::Registry;
 
@@ -52,7 +52,7 @@ pub(super) async fn read(core: &Core, store: &mut Store<'_>) -> Result<bool, Err
 }
 
 /// Records what a reading found. Returns whether that is new.
-pub(super) fn record(core: &Core, reading: u64, scopes: Vec<Scope>) -> bool {
+pub(super) fn record(core: &Core, reading: u64, scopes: LimitedScopes) -> bool {
     let is_new = core.limits.record(reading, scopes, Instant::now());
     if is_new {
         have_changed(core);

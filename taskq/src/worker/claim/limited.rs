@@ -9,30 +9,38 @@ use std::time::Instant;
 use sqlx::Error;
 
 use super::Claimer;
+use super::alone::Alone;
 use crate::lane::Share;
 use crate::store::{ClaimedTask, LimitedRequest};
 
 impl Claimer {
-    /// Decides by chance whether it is the turn of a limited lane, and returns its share; or else leaves the shares of
-    /// lanes that are not limited.
-    pub(super) fn keep_one_kind(&self, at: usize, shares: &mut Vec<Share>) -> Option<Share> {
+    /// Decides by chance whether it is the turn of a lane that a claim of its own is made of, and returns its share; or else
+    /// leaves the shares of the other lanes.
+    pub(super) fn keep_one_kind(&self, at: usize, shares: &mut Vec<Share>) -> Option<Alone> {
         if !self.core.limits.has_some() && self.in_turns.is_empty() {
             return None;
         }
         let queue = &self.queues[at].name;
-        let is_limited = |share: &Share| {
+        let limits = &self.core.limits;
+        let alone = |share: &Share| -> Option<fn(Share) -> Alone> {
             if self.in_turns.contains(&share.lane.task_type) {
-                return true;
+                return Some(Alone::Limited);
             }
             let names = self.core.registry.names_of(&share.lane.task_type);
             let own_name = names.first().copied().unwrap_or_default();
-            self.core.limits.bind(queue, own_name)
+            if limits.bind(queue, own_name) {
+                Some(Alone::Limited)
+            } else if limits.are_fair(own_name) {
+                Some(Alone::Fair)
+            } else {
+                None
+            }
         };
         // Shares stand in an order by chance.
-        if shares.first().is_some_and(is_limited) {
-            return Some(shares.swap_remove(0));
+        if let Some(of_kind) = shares.first().and_then(alone) {
+            return Some(of_kind(shares.swap_remove(0)));
         }
-        shares.retain(|share| !is_limited(share));
+        shares.retain(|share| alone(share).is_none());
         None
     }
 

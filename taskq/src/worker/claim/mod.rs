@@ -4,7 +4,9 @@
 //! queue's buffer has room and its claims bring tasks, it claims without a pause. [`take`] makes one claim. [`pace`]
 //! decides how large claims are and how often it scans, [`idle`] what follows when nothing is due.
 
+mod alone;
 pub(crate) mod buffer;
+mod fair;
 mod idle;
 mod limited;
 mod pace;

@@ -7,7 +7,7 @@ use super::idle::{Idle, LONGEST_WITH_SUSPECTS};
 use super::pace::Pace;
 use crate::lane::suspects::Claimable;
 use crate::lane::{
-    Ageing, Brakes, DueLanes, FailingTurns, Lane, LaneHead, LimitedEnd, Pauses, Reach,
+    Ageing, Brakes, DueLanes, FailingTurns, FairEnd, Lane, LaneHead, LimitedEnd, Pauses, Reach,
     RefusedLanes, Share,
 };
 use crate::store::ClaimedTask;
@@ -143,6 +143,14 @@ impl Queue {
         let last = last.filter(|_| !keeps_place);
         self.lanes
             .record_limited(share, tasks.len(), last, end, Instant::now());
+        self.refused.record_claimed(std::slice::from_ref(share));
+        let bytes = tasks.iter().map(ClaimedTask::size).sum();
+        self.pace.record_claimed(tasks.len(), bytes);
+    }
+
+    /// Records what a claim from a lane with fair turns brought and told.
+    pub(super) fn record_fair(&mut self, share: &Share, tasks: &[ClaimedTask], end: FairEnd) {
+        self.lanes.record_fair(share, tasks.len(), end);
         self.refused.record_claimed(std::slice::from_ref(share));
         let bytes = tasks.iter().map(ClaimedTask::size).sum();
         self.pace.record_claimed(tasks.len(), bytes);

@@ -6,6 +6,7 @@ use sqlx::Error;
 use uuid::Uuid;
 
 use super::Claimer;
+use super::alone::Alone;
 use crate::lane::suspects::Claimable;
 use crate::lane::{Share, scatter};
 use crate::store::{ClaimRequest, ClaimedLease, ClaimedTask, Refusal};
@@ -42,8 +43,10 @@ impl Claimer {
         failing.set_apart(&mut shares, claimable, limit, &mut queue.failing_turns);
         queue.refused.narrow(&mut shares);
         queue.keep_braked_out(&self.core.brakes, &mut shares);
-        if let Some(limited) = self.keep_one_kind(at, &mut shares) {
-            return self.claim_limited(at, &limited).await;
+        match self.keep_one_kind(at, &mut shares) {
+            Some(Alone::Limited(share)) => return self.claim_limited(at, &share).await,
+            Some(Alone::Fair(share)) => return self.claim_fair(at, &share, claimable).await,
+            None => {}
         }
         let queue = &mut self.queues[at];
         if shares.is_empty() {
@@ -116,7 +119,7 @@ impl Claimer {
     }
 
     /// Puts off the first task of a share's lane, if Postgres does not let a claim take it. Returns whether that is so.
-    async fn put_off(&mut self, at: usize, share: &Share) -> Result<bool, Error> {
+    pub(super) async fn put_off(&mut self, at: usize, share: &Share) -> Result<bool, Error> {
         let queue = &mut self.queues[at];
         let Some(head) = self.store.put_off(&queue.name, share, PUT_OFF).await? else {
             return Ok(false);

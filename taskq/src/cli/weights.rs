@@ -1,0 +1,113 @@
+//! `weight` and `weights`: how many tasks a turn of a key is, where keys have fair turns.
+
+use std::fmt::Write as _;
+
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
+use serde_json::Value;
+
+use super::pause::operator;
+use crate::error::BoxError;
+use crate::operate::weight::KeyWeight;
+use crate::worker::WorkerBuilder;
+
+pub(crate) fn weight() -> Command {
+    let text = |id, name| Arg::new(id).long(id).value_name(name);
+    Command::new("weight")
+        .about(
+            "Says how many tasks a turn of a key is, where the keys of a task type have fair turns",
+        )
+        .arg(Arg::new("name").value_name("TASK_TYPE").required(true))
+        .arg(
+            Arg::new("key")
+                .value_name("KEY")
+                .required(true)
+                .value_parser(key)
+                .help("The fields that make the key, as JSON: {\"tenant_id\": 7}"),
+        )
+        .arg(
+            text("set", "NUMBER")
+                .value_parser(clap::value_parser!(u32))
+                .help("So many tasks, from 1 to 1000, where other keys have one"),
+        )
+        .arg(
+            Arg::new("reset")
+                .long("reset")
+                .action(ArgAction::SetTrue)
+                .help("One task, as other keys have"),
+        )
+        .group(ArgGroup::new("how").args(["set", "reset"]).required(true))
+        .arg(text("because", "WHY").help("Says why; lists show it"))
+        .arg(
+            text("as-user", "WHO")
+                .help("Says who does it; otherwise that is the role that logs in to the database"),
+        )
+}
+
+pub(crate) fn weights() -> Command {
+    Command::new("weights")
+        .about("Lists the weights of keys that somebody has said")
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Prints the list as JSON"),
+        )
+}
+
+fn key(text: &str) -> Result<Value, String> {
+    match serde_json::from_str(text) {
+        Ok(key @ Value::Object(_)) => Ok(key),
+        _ => Err("write the fields that make the key as JSON, such as {\"tenant_id\": 7}".into()),
+    }
+}
+
+pub(crate) async fn execute_weight(
+    builder: &WorkerBuilder,
+    matches: &ArgMatches,
+) -> Result<(), BoxError> {
+    let text = |id| matches.get_one::<String>(id);
+    let mut operator = operator(builder);
+    if let Some(user) = text("as-user") {
+        operator = operator.as_user(user);
+    }
+    let name = text("name").cloned().unwrap_or_default();
+    let key = matches.get_one::<Value>("key").cloned().unwrap_or_default();
+    let weighing = operator.weight(name, key);
+    let mut weighing = match matches.get_one("set") {
+        Some(weight) => weighing.set(*weight),
+        None => weighing.reset(),
+    };
+    if let Some(reason) = text("because") {
+        weighing = weighing.because(reason);
+    }
+    let former = weighing.await?;
+    println!("said; the next claims keep to it");
+    if let Some(former) = former {
+        println!("before: {former}");
+    }
+    Ok(())
+}
+
+pub(crate) async fn execute_weights(
+    builder: &WorkerBuilder,
+    matches: &ArgMatches,
+) -> Result<(), BoxError> {
+    let weights = operator(builder).weights().await?;
+    if matches.get_flag("json") {
+        println!("{}", serde_json::to_string_pretty(&weights)?);
+    } else {
+        print!("{}", list(&weights)?);
+    }
+    Ok(())
+}
+
+fn list(weights: &[KeyWeight]) -> Result<String, BoxError> {
+    let mut text = String::new();
+    for weight in weights {
+        writeln!(text, "{weight}")?;
+    }
+    if text.is_empty() {
+        text.push_str("no key has a weight but 1\n");
+    }
+    Ok(text)
+}
