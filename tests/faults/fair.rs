@@ -1,0 +1,42 @@
+//! Fair turns while workers die: every task runs, whatever its key, and no tenant is forgotten.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::stage::{Finale, ONCE, REPEATABLE, Stage, seed};
+
+/// Has the keys of both types take turns, by how long their tasks take.
+const TURNS: &str = "
+    insert into taskq.limit_rule (scope, name, kind, fields, declared_most)
+    select 'key', name, 'fair', '{takes_ms}', 1
+    from unnest('{once, repeatable}'::text[]) as name";
+
+#[tokio::test]
+async fn all_tasks_run_in_turns_while_workers_are_killed_and_stopped() {
+    seed();
+    let stage = Stage::shared().await;
+    sqlx::raw_sql(TURNS)
+        .execute(&stage.pool)
+        .await
+        .expect("they take turns");
+    let mut db = stage.pool.acquire().await.expect("a connection");
+    for takes_ms in 5..35 {
+        for (plan, count) in [(ONCE, 20), (REPEATABLE, 60)] {
+            stage
+                .enqueue_on(&mut db, plan, count, takes_ms, Finale::Commit)
+                .await
+                .expect("enqueued");
+        }
+    }
+    drop(db);
+    let mut workers = Vec::from_iter((0..4).map(|_| stage.worker().set("KEEP", true).start()));
+    for _ in 0..10 {
+        sleep(Duration::from_millis(fastrand::u64(50..500))).await;
+        let victim = fastrand::usize(..workers.len());
+        stage.fault("a worker is killed");
+        workers[victim].kill();
+        workers[victim] = stage.worker().set("KEEP", true).start();
+    }
+    stage.ends_well().await;
+}
