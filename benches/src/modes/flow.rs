@@ -44,10 +44,20 @@ pub enum Order {
     FailingAtRandom,
     /// The cost of claims at random, with a million waiting and with a thousand.
     ManyAtRandom,
+    /// All tasks are of one tenant, whose turn it always is.
+    FairAlone,
+    /// Each task is of another tenant.
+    FairAmongMany,
 }
 
 impl Order {
-    pub const ALL: [Self; 3] = [Self::Failing, Self::FailingAtRandom, Self::ManyAtRandom];
+    pub const ALL: [Self; 5] = [
+        Self::Failing,
+        Self::FailingAtRandom,
+        Self::ManyAtRandom,
+        Self::FairAlone,
+        Self::FairAmongMany,
+    ];
 }
 
 /// Tasks where a limit binds.
@@ -58,6 +68,9 @@ pub const FEW: u64 = 1_000;
 
 /// Good tasks among as many that fail; twice as many are good in the drain beside.
 pub const GOOD: u64 = 10_000;
+
+/// Tenants of one task each that take turns.
+pub const FAIR_TENANTS: u64 = 10_000;
 
 /// How often that short drain is repeated.
 const REPEATS: usize = 5;
@@ -95,6 +108,8 @@ pub async fn measure_order(bench: &Bench<'_>, order: Order) -> Result<Sample> {
             let many = claims_at_random(bench, bench.effort.many).await?;
             return Ok(many.beside(few.per_second.unwrap_or_default()));
         }
+        Order::FairAlone => return in_turns(bench, Flow::FairAlone, bench.effort.backlog).await,
+        Order::FairAmongMany => return in_turns(bench, Flow::FairAmongMany, FAIR_TENANTS).await,
     };
     let (mut good, mut mixed) = (Vec::new(), Vec::new());
     for _ in 0..REPEATS {
@@ -106,6 +121,17 @@ pub async fn measure_order(bench: &Bench<'_>, order: Order) -> Result<Sample> {
     mixed.per_second = mixed.per_second.map(|rate| 2.0 * rate);
     let good = Sample::together(&good).per_second;
     Ok(mixed.beside(good.unwrap_or_default()))
+}
+
+/// Measures a drain in fair turns beside the same without, by turns.
+async fn in_turns(bench: &Bench<'_>, kind: Flow, tasks: u64) -> Result<Sample> {
+    let (mut plain, mut fair) = (Vec::new(), Vec::new());
+    for _ in 0..REPEATS {
+        plain.push(drained(bench, Flow::Plain, tasks).await?);
+        fair.push(drained(bench, kind, tasks).await?);
+    }
+    let plain = Sample::together(&plain).per_second;
+    Ok(Sample::together(&fair).beside(plain.unwrap_or_default()))
 }
 
 /// Measures something between two drains without it.

@@ -262,6 +262,14 @@ impl Mode {
                     _ => "of their type",
                 }
             ),
+            Self::Order(Order::FairAlone) => format!(
+                "{} tasks of one tenant that do nothing, in fair turns; beside as many without turns",
+                effort.backlog
+            ),
+            Self::Order(Order::FairAmongMany) => format!(
+                "{} tasks that do nothing, each of another tenant, in fair turns; beside as many without turns",
+                flow::FAIR_TENANTS
+            ),
             Self::Order(Order::ManyAtRandom) => format!(
                 "tasks a second of the server's time that claims take, while {} wait; ×PLAIN is beside {} that wait",
                 effort.many,
@@ -351,6 +359,8 @@ impl fmt::Display for Mode {
                 Order::Failing => "order, among failing",
                 Order::FailingAtRandom => "order, among failing at random",
                 Order::ManyAtRandom => "order, many wait at random",
+                Order::FairAlone => "order, fair turns of one tenant",
+                Order::FairAmongMany => "order, fair turns of many tenants",
             }),
         }
     }

@@ -69,6 +69,12 @@ async fn fails(n: u64, tenant: u64) -> Result<(), &'static str> {
     Err("always")
 }
 
+#[taskq::task(fair = tenant)]
+async fn fair(meter: &Meter, n: u64, tenant: u64) {
+    let _ = tenant;
+    meter.ran(n);
+}
+
 #[taskq::task(order = "random")]
 async fn unlimited_at_random(meter: &Meter, n: u64, tenant: u64) {
     let _ = tenant;
@@ -101,6 +107,10 @@ pub enum Flow {
     ByKey,
     /// They are held back by their limits.
     HeldBack,
+    /// They are all of one tenant, whose turn it always is.
+    FairAlone,
+    /// Each is of another tenant.
+    FairAmongMany,
     /// They start in a random order.
     Random,
     /// The same, and their handlers wait a millisecond; few at once.
@@ -133,13 +143,26 @@ impl Flow {
             Self::ByKeyInVain => LimitedByKeyInVain::TASK_TYPE,
             Self::ByKey => Limited::TASK_TYPE,
             Self::HeldBack => HeldBack::TASK_TYPE,
+            Self::FairAlone | Self::FairAmongMany => Fair::TASK_TYPE,
             Self::Random => UnlimitedAtRandom::TASK_TYPE,
             Self::RandomWaits => WaitsAtRandom::TASK_TYPE,
         }
     }
 
     fn has_key(self) -> bool {
-        matches!(self, Self::ByKeyInVain | Self::ByKey | Self::HeldBack)
+        matches!(
+            self,
+            Self::ByKeyInVain | Self::ByKey | Self::HeldBack | Self::FairAlone | Self::FairAmongMany
+        )
+    }
+
+    /// Says in SQL of which tenant the task of a number is.
+    fn tenant(self) -> String {
+        match self {
+            Self::FairAlone => "0".to_owned(),
+            Self::FairAmongMany => "n".to_owned(),
+            _ => format!("n % {TENANTS}"),
+        }
     }
 }
 
@@ -204,18 +227,18 @@ impl System for Flow {
 
     fn preload(&self, _: Handler, numbers: Range<u64>) -> String {
         let task_type = self.task_type();
-        let (first, end) = (numbers.start, numbers.end);
+        let (first, end, tenant) = (numbers.start, numbers.end, self.tenant());
         // Filling leaves the triggers out, and so the one that gives a key.
         let (column, key) = match self.has_key() {
             true => (
                 ", key",
-                format!(", jsonb_build_object('tenant', n % {TENANTS})::text"),
+                format!(", jsonb_build_object('tenant', {tenant})::text"),
             ),
             false => ("", String::new()),
         };
         format!(
             "insert into taskq.task (task_type, payload{column})
-             select '{task_type}', jsonb_build_object('n', n, 'tenant', n % {TENANTS}){key}
+             select '{task_type}', jsonb_build_object('n', n, 'tenant', {tenant}){key}
              from generate_series({first}::bigint, {end}::bigint - 1) as n"
         )
     }
@@ -235,6 +258,9 @@ impl System for Flow {
             Self::ByKeyInVain => worker::<(LimitedByKeyInVain,)>(url, meter, CONCURRENCY).await?,
             Self::ByKey => worker::<(Limited,)>(url, meter, CONCURRENCY).await?,
             Self::HeldBack => holder(url).await?,
+            Self::FairAlone | Self::FairAmongMany => {
+                worker::<(Fair,)>(url, meter, CONCURRENCY).await?
+            }
             Self::Random => {
                 worker::<(UnlimitedAtRandom, FailsAtRandom)>(url, meter, CONCURRENCY).await?
             }
