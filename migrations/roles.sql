@@ -33,12 +33,13 @@ grant usage on schema taskq to taskq_read;
 grant select
 on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.migration, taskq.tasks,
     taskq.counter, taskq.refused, taskq.unique_key, taskq.pause, taskq.audit,
+    taskq.bulk, taskq.bulk_failure,
     taskq.schedule, taskq.schedule_definition, taskq.limit_definition, taskq.limit_rule, taskq.limits, taskq.gate,
     taskq.sequence_block, taskq.blocked, taskq.fair_weight
 to taskq_read;
 
--- Whoever pauses and resumes, cancels and retries tasks, makes, changes and runs schedules, and limits, has sequences go on,
--- and says what weight keys have.
+-- Whoever pauses and resumes, cancels and retries tasks, one or all that match, makes, changes and runs schedules, and limits,
+-- has sequences go on, and says what weight keys have.
 create role taskq_operator;
 grant taskq_read to taskq_operator;
 grant insert, update, delete on taskq.pause, taskq.schedule, taskq.schedule_definition, taskq.limit_rule
@@ -49,6 +50,7 @@ grant execute on function
     taskq.pause_queue(text, text, timestamptz, text), taskq.pause_task_type(text, text, timestamptz, text),
     taskq.resume_queue(text), taskq.resume_task_type(text), taskq.backfill_schedule,
     taskq.cancel, taskq.retry, taskq.discard,
+    taskq.freeze_bulk, taskq.begin_bulk, taskq.step_bulk, taskq.stop_bulk, taskq.drop_bulk,
     taskq.put_limit, taskq.end_limit, taskq.limit_concurrency, taskq.limit_rate, taskq.reset_limits, taskq.skip_dead,
     taskq.set_weight
 to taskq_operator;

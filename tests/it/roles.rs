@@ -136,6 +136,47 @@ async fn an_operator_role_may_say_weights_and_a_worker_role_may_only_obey() {
     }
 }
 
+#[tokio::test]
+async fn a_reading_role_may_find_and_an_operator_role_may_treat_all_that_match() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.task (task_type) select 'a' from generate_series(1, 3);
+        select taskq.freeze_bulk('cancel', '{}'); select taskq.begin_bulk(1)",
+    )
+    .await;
+    let finds = [
+        ("select * from taskq.list('{\"type\": [\"a\"]}')", true),
+        ("select taskq.show(1)", true),
+        ("select * from taskq.causes()", true),
+        ("select taskq.count_matching('cancel', '{}')", true),
+        ("select * from taskq.bulk", true),
+        ("select * from taskq.bulk_failure", true),
+    ];
+    let treats = [
+        "select taskq.freeze_bulk('cancel', '{}')",
+        "select taskq.begin_bulk(1)",
+        "select taskq.step_bulk(1)",
+        "select taskq.stop_bulk(1)",
+        "select taskq.drop_bulk(1)",
+    ];
+    for (role, allowed) in [("taskq_operator", true), ("taskq_read", false)] {
+        let treats = treats.map(|treat| (treat, allowed));
+        as_role(&pool, role, &[&finds[..], &treats[..]].concat()).await;
+    }
+    let inner = "select taskq.do_bulk(bulk, '{1}') from taskq.bulk";
+    as_role(&pool, "taskq_operator", &[(inner, false)]).await;
+    for role in ["taskq_enqueue", "taskq_worker"] {
+        as_role(&pool, role, &treats.map(|treat| (treat, false))).await;
+    }
+    as_role(
+        &pool,
+        "taskq_enqueue",
+        &finds.map(|(find, _)| (find, false)),
+    )
+    .await;
+}
+
 /// What wakes workers runs with its owner's rights, and so must not run what is the caller's.
 #[tokio::test]
 async fn an_enqueue_calls_no_operator_of_the_caller() {

@@ -83,6 +83,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "fair",
         sql: include_str!("../../migrations/0013_fair.sql"),
     },
+    Migration {
+        version: 14,
+        name: "find",
+        sql: include_str!("../../migrations/0014_find.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

@@ -1,10 +1,15 @@
 //! What people and programs ask of the tables, beside enqueueing and working: to make them, to check
-//! what waits before a deploy, to compare payloads with a lock, to read a result, to pause, to limit, to weigh, to cancel and retry.
+//! what waits before a deploy, to compare payloads with a lock, to read a result, to pause, to limit, to weigh, to find,
+//! cancel and retry tasks, one or all that match.
 
+pub(crate) mod bulk;
+pub(crate) mod cause;
 pub(crate) mod check;
+pub(crate) mod filter;
 pub(crate) mod foreign_keys;
 pub(crate) mod ids;
 pub(crate) mod limit;
+pub(crate) mod list;
 #[cfg(all(feature = "cli", feature = "schemars"))]
 pub(crate) mod lock;
 pub(crate) mod migrate;
@@ -15,11 +20,16 @@ pub(crate) mod schedule_status;
 #[cfg(feature = "cron")]
 pub(crate) mod schedules;
 pub(crate) mod sequence;
+pub(crate) mod show;
 pub(crate) mod task;
 pub(crate) mod weight;
 
+pub use self::bulk::{Bulk, BulkFailure, BulkVerb, Freezing};
+pub use self::cause::{Cause, Causes, FindCauses};
 pub use self::check::{CheckReport, Finding, Stranded, StrandedSchedule};
+pub use self::filter::{Filter, FilterError};
 pub use self::limit::{Bound, EachKey, Limit, LimitScope, Limiting, Overridden};
+pub use self::list::{Cursor, FoundTask, Listing, Page};
 pub use self::migrate::{Migration, migrations};
 pub use self::pause::{Operator, Pause, Pausing, Queue, Schedule, Scope, TaskType};
 #[cfg(feature = "cron")]
@@ -27,5 +37,6 @@ pub use self::schedule_status::ScheduleStatus;
 #[cfg(feature = "cron")]
 pub use self::schedules::{Removed, Schedules, Upsert, Upserted};
 pub use self::sequence::{Blocked, SkipDead};
+pub use self::show::{AuditEntry, RunsAt, TaskDetails, TaskError, TaskEvent};
 pub use self::task::{Acting, TaskState};
 pub use self::weight::{KeyWeight, Weighing};

@@ -5,7 +5,8 @@ use std::future::IntoFuture;
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sqlx::PgPool;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgPool, Postgres};
 
 use crate::error::OperateError;
 pub use crate::lane::{Pause, Scope};
@@ -182,6 +183,16 @@ impl Operator {
 
     pub(super) fn store(&self) -> Store<'static> {
         Store::keeping(self.pool.clone(), self.schema)
+    }
+
+    /// Takes a connection of the pool for a call that may take as long as it needs.
+    pub(super) async fn connection(&self) -> Result<PoolConnection<Postgres>, OperateError> {
+        let connection = self.pool.acquire().await;
+        connection.map_err(|error| self.error(error))
+    }
+
+    pub(super) fn tables(&self) -> Schema {
+        self.schema
     }
 
     pub(super) fn error(&self, error: sqlx::Error) -> OperateError {

@@ -1,10 +1,12 @@
 //! Everything that taskq says to Postgres. One file in `sql/` and one method of [`Store`] for each verb,
 //! one folder and one file here for each room.
 
+mod bulk;
 mod check;
 mod claim;
 mod enqueue;
 mod fair;
+mod find;
 mod fleet;
 mod history;
 mod interruption;
@@ -27,12 +29,14 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{Arguments, Error, PgConnection, PgPool, Postgres};
 
+pub(crate) use self::bulk::{BulkRequest, BulkRow};
 pub(crate) use self::check::{CheckedRow, ForeignKey, Page};
 pub(crate) use self::claim::{ClaimRequest, ClaimedLease, ClaimedTask, Scarcity, version_of};
 pub(crate) use self::enqueue::{
     Copy, holder_of_key, is_busy, is_too_large, is_unserializable, refused_row,
 };
 pub(crate) use self::fair::FairRequest;
+pub(crate) use self::find::{CauseRow, FoundPlace, FoundRow};
 pub(crate) use self::fleet::{CensusRow, NewerRow, WorkerRow};
 pub(crate) use self::interruption::{is_lost, is_read_only, mixes_up_statements};
 pub(crate) use self::lease::ExpiredRow;

@@ -1,6 +1,9 @@
 //! What operators do to one task.
 
+mod bulk;
 mod cancel;
+mod causes;
+mod find;
 mod retry;
 
 use sqlx::{AssertSqlSafe, PgPool};

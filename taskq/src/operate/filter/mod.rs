@@ -1,0 +1,128 @@
+//! The filter: one small language that says of which tasks something is, the same in Rust, in a shell and in a URL.
+
+mod age;
+mod error;
+mod parse;
+mod pattern;
+mod term;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
+
+pub use self::error::FilterError;
+use self::pattern::Pattern;
+use self::term::Term;
+
+/// Which tasks are meant: `state:dead type:send_* error:"timed out" older:1h`.
+///
+/// A filter is made of terms, and a task matches if it matches each of them. A term has one value or several, with commas
+/// between them; one that matches is enough. Without a term it is all tasks.
+///
+/// | term | the task |
+/// | --- | --- |
+/// | `state:dead` | is in this state: `waiting`, `due` and `scheduled` (which wait, and are due or not yet), `running`, `completed`, `refused`, and `discarded`, `cancelled`, `invalid`, `quarantined`, `expired`, which together are `dead` |
+/// | `type:send_*`, `queue:mail` | has this task type, is in this queue; `*` is any text, and `\*` is the character |
+/// | `payload.usr_id:42` | has this in its payload, as text; `payload.to.0.name:ada` goes deeper; `null` is also what is absent |
+/// | `error:"timed out"` | has this in its last error, in upper or lower case |
+/// | `older:1h`, `newer:2d` | was enqueued (if it waits), claimed (if it runs) or finished before or after that; `s`, `m`, `h`, `d`, `w` |
+/// | `cause:32de344de1e0a534` | died of this: see [`Operator::causes`](super::Operator::causes) |
+/// | `id:42` | is this one |
+///
+/// What has a space, a comma or a quote in it stands in quotes, where `\"` is a quote and `\\` a backslash. Each term
+/// may be there once, except for those of different fields of the payload.
+///
+/// ```
+/// use taskq::operate::Filter;
+///
+/// let filter: Filter = "state:dead  type:send_*,purge payload.usr_id:42".parse()?;
+/// assert_eq!(filter.to_string(), "state:dead type:send_*,purge payload.usr_id:42");
+/// let error = "stat:dead".parse::<Filter>().unwrap_err();
+/// assert!(error.to_string().contains("did you mean `state`?"));
+/// # Ok::<_, taskq::operate::FilterError>(())
+/// ```
+///
+/// A filter has at most 2,000 bytes and 100 values. Values are only ever sent to Postgres as parameters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    terms: Vec<Term>,
+}
+
+impl Filter {
+    /// Returns it as the functions in the database take it.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut filter = Map::new();
+        let mut payload = Vec::new();
+        for term in &self.terms {
+            match term {
+                Term::State(values) => _ = filter.insert("state".into(), json!(values)),
+                Term::Type(names) => put_names(&mut filter, "type", names),
+                Term::Queue(names) => put_names(&mut filter, "queue", names),
+                Term::Payload { path, values } => {
+                    payload.push(json!({"path": path, "values": values}));
+                }
+                Term::Error(values) => _ = filter.insert("error".into(), json!(values)),
+                Term::Older(age) => _ = filter.insert("older".into(), json!(age.seconds())),
+                Term::Newer(age) => _ = filter.insert("newer".into(), json!(age.seconds())),
+                Term::Cause(values) => _ = filter.insert("cause".into(), json!(values)),
+                Term::Id(values) => _ = filter.insert("id".into(), json!(values)),
+            }
+        }
+        if !payload.is_empty() {
+            filter.insert("payload".into(), payload.into());
+        }
+        filter.into()
+    }
+
+    /// Returns it as [`to_json`](Self::to_json) does, for dead tasks where it names no state.
+    pub(crate) fn dead_json(&self) -> Value {
+        let mut filter = self.to_json();
+        if filter.get("state").is_none() {
+            filter["state"] = json!(["dead"]);
+        }
+        filter
+    }
+}
+
+/// Names are looked up, and patterns are compared.
+fn put_names(filter: &mut Map<String, Value>, key: &str, names: &[Pattern]) {
+    let exact: Vec<String> = names.iter().filter_map(Pattern::exact).collect();
+    let like = names.iter().filter(|name| name.exact().is_none());
+    let like: Vec<String> = like.map(Pattern::like).collect();
+    for (key, values) in [(key.to_owned(), exact), (format!("{key}_like"), like)] {
+        if !values.is_empty() {
+            filter.insert(key, json!(values));
+        }
+    }
+}
+
+impl FromStr for Filter {
+    type Err = FilterError;
+
+    fn from_str(text: &str) -> Result<Self, FilterError> {
+        parse::terms(text).map(|terms| Self { terms })
+    }
+}
+
+/// As it is written: what is read from that is the same filter.
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, term) in self.terms.iter().enumerate() {
+            if index > 0 {
+                f.write_str(" ")?;
+            }
+            term.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Filter {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

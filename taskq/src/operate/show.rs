@@ -1,0 +1,169 @@
+//! Showing one task: all that is stored of it, and what has become of it in order.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::pause::Operator;
+use super::task::TaskState;
+use crate::error::OperateError;
+
+impl Operator {
+    /// Tells of one task all that is stored, wherever it is; `None` if it has completed and was not kept, or never was.
+    ///
+    /// ```no_run
+    /// # async fn f(pool: sqlx::PgPool) -> Result<(), taskq::OperateError> {
+    /// if let Some(task) = taskq::operate(&pool).show(42).await? {
+    ///     println!("{} is {}: {}", task.task_type, task.state, task.payload);
+    ///     for event in task.timeline() {
+    ///         println!("{} {}", event.at, event.text);
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`OperateError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The tables are only read, so the future may be dropped at any time.
+    pub async fn show(&self, task_id: i64) -> Result<Option<TaskDetails>, OperateError> {
+        let shown = self.store().show(task_id).await;
+        shown.map_err(|error| self.error(error))
+    }
+}
+
+/// All that is stored of a task.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TaskDetails {
+    /// Its id.
+    pub task_id: i64,
+    /// Its task type.
+    pub task_type: String,
+    /// Where it is.
+    pub state: TaskState,
+    /// Its queue.
+    pub queue: String,
+    /// Its priority. Smaller runs earlier.
+    pub priority: i16,
+    /// The version of its payload; zero where its enqueue did not say.
+    pub payload_version: i16,
+    /// Its payload, as the table has it.
+    pub payload: Box<RawValue>,
+    /// What its enqueue said beside the payload.
+    pub metadata: Box<RawValue>,
+    /// How many attempts it has used.
+    pub attempts: i32,
+    /// How many it has, if its enqueue said so.
+    pub max_attempts: Option<i32>,
+    /// How many workers vanished while it ran.
+    pub crashes: i32,
+    /// When it was enqueued.
+    pub created_at: DateTime<Utc>,
+    /// When it is due, or was.
+    pub run_at: Option<DateTime<Utc>>,
+    /// When the worker claimed it that runs it, or has completed it.
+    pub claimed_at: Option<DateTime<Utc>>,
+    /// When it finished.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// The worker that runs it.
+    pub worker_id: Option<String>,
+    /// Where that worker is, if it is alive.
+    pub worker: Option<RunsAt>,
+    /// The errors of its attempts, the last fifty, the oldest first.
+    pub errors: Vec<TaskError>,
+    /// Of what it died.
+    pub cause: Option<String>,
+    /// What its handler returned, if it was kept.
+    pub result: Option<Box<RawValue>>,
+    /// What Postgres said when it refused to take it back.
+    pub refusal: Option<Box<RawValue>>,
+    /// The key by which its type is limited, while it waits.
+    pub limit_key: Option<String>,
+    /// What operators did to it, the last hundred times. What they did to many at once is in `taskq.bulk`.
+    pub audit: Vec<AuditEntry>,
+}
+
+/// Where a worker is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RunsAt {
+    /// The name of its host.
+    pub host: String,
+    /// Its process there.
+    pub process_id: i32,
+    /// When it was last heard of.
+    pub seen_at: DateTime<Utc>,
+}
+
+/// The error of one attempt.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TaskError {
+    /// Which attempt, from 1.
+    pub attempt: i32,
+    /// When it was recorded.
+    pub at: DateTime<Utc>,
+    /// Its text.
+    pub error: String,
+}
+
+/// What an operator did to a task.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AuditEntry {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who.
+    pub by: String,
+    /// `cancel`, `retry` or `discard`.
+    pub verb: String,
+    /// In which state the task was.
+    pub state: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// Something that has become of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct TaskEvent {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What, in words.
+    pub text: String,
+}
+
+impl TaskDetails {
+    /// Returns what has become of the task, in order, from what is stored. An attempt that was handed back, as when its
+    /// worker stopped, has left nothing.
+    pub fn timeline(&self) -> Vec<TaskEvent> {
+        let event = |at: DateTime<Utc>, text: String| TaskEvent { at, text };
+        let mut events = vec![event(self.created_at, "enqueued".to_owned())];
+        events.extend(self.errors.iter().map(|failed| {
+            let TaskError { attempt, at, error } = failed;
+            event(*at, format!("attempt {attempt}: {error}"))
+        }));
+        events.extend(self.audit.iter().map(|said| {
+            let state = said.state.as_deref().unwrap_or("there");
+            let reason = said
+                .reason
+                .as_deref()
+                .map_or_else(String::new, |reason| format!(": {reason}"));
+            event(
+                said.at,
+                format!("{} by {}, when it was {state}{reason}", said.verb, said.by),
+            )
+        }));
+        events.extend(self.claimed_at.map(|at| event(at, "claimed".to_owned())));
+        if self.state == TaskState::Waiting {
+            events.extend(self.run_at.map(|at| event(at, "due".to_owned())));
+        }
+        events.extend(self.finished_at.map(|at| event(at, self.state.to_string())));
+        events.sort_by_key(|event| event.at);
+        events
+    }
+}

@@ -1,0 +1,5 @@
+-- Has an operation begin that is frozen, or go on that was stopped.
+-- $1 bulk_id
+-- Index bulk_pkey. Locks: its row.
+select *
+from taskq.begin_bulk($1)
