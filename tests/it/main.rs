@@ -6,6 +6,7 @@ mod check;
 mod checks;
 mod claim;
 mod cli;
+mod cli_find;
 mod cli_operate;
 mod cluster;
 mod drain;

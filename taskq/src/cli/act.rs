@@ -1,8 +1,11 @@
-//! `cancel`, `retry` and `discard`: an operator's word about single tasks.
+//! `cancel`, `retry`, `discard` and `reschedule`: an operator's word about tasks, single ones or all that match.
+
+use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgGroup, ArgMatches, Command};
 
+use super::bulk;
 use super::pause::{operator, time};
 use crate::error::{BoxError, error_text};
 use crate::operate::task::TaskState;
@@ -24,21 +27,43 @@ pub(crate) fn retry() -> Command {
     )
 }
 
+pub(crate) fn reschedule() -> Command {
+    let command = Command::new("reschedule")
+        .about("Has all tasks that match and wait be due at another time");
+    let command = bulk::arguments(command).mut_arg("all", |all| all.required(true));
+    who_and_why(command).arg(
+        Arg::new("at")
+            .long("at")
+            .value_name("TIME")
+            .value_parser(time)
+            .required(true)
+            .help("When they are due: a time such as 2026-03-01T07:30:00Z"),
+    )
+}
+
 pub(crate) fn discard() -> Command {
     of_tasks(Command::new("discard").about("Deletes dead tasks, which will never run"))
 }
 
 fn of_tasks(command: Command) -> Command {
+    let command = bulk::arguments(command).arg(
+        Arg::new("ids")
+            .value_name("ID")
+            .value_parser(clap::value_parser!(i64))
+            .num_args(1..)
+            .help("The ids of the tasks"),
+    );
+    let which = ArgGroup::new("which").args(["ids", "all"]).required(true);
+    ["yes", "dry-run", "json"]
+        .into_iter()
+        .fold(who_and_why(command).group(which), |command, flag| {
+            command.mut_arg(flag, |flag| flag.conflicts_with("ids"))
+        })
+}
+
+pub(super) fn who_and_why(command: Command) -> Command {
     let text = |id, name| Arg::new(id).long(id).value_name(name);
     command
-        .arg(
-            Arg::new("ids")
-                .value_name("ID")
-                .value_parser(clap::value_parser!(i64))
-                .required(true)
-                .num_args(1..)
-                .help("The ids of the tasks"),
-        )
         .arg(text("because", "WHY").help("Says why; the audit shows it"))
         .arg(
             text("as-user", "WHO")
@@ -46,16 +71,20 @@ fn of_tasks(command: Command) -> Command {
         )
 }
 
-/// Does it to each task by itself, in the order of their ids. Fails, once all had their turn, if one of them was refused.
+/// Does it to each task by itself, in the order of their ids, or to all that match. Fails, once all had their turn, if one
+/// of them was refused.
 pub(crate) async fn execute(
     builder: &WorkerBuilder,
     verb: &str,
     matches: &ArgMatches,
-) -> Result<(), BoxError> {
+) -> Result<ExitCode, BoxError> {
     let text = |id| matches.get_one::<String>(id);
     let mut operator = operator(builder);
     if let Some(user) = text("as-user") {
         operator = operator.as_user(user);
+    }
+    if matches.contains_id("all") {
+        return bulk::execute_all(builder, &operator, verb, matches).await;
     }
     let ids = matches.get_many::<i64>("ids").into_iter().flatten();
     let mut ids: Vec<i64> = ids.copied().collect();
@@ -84,7 +113,7 @@ pub(crate) async fn execute(
         }
     }
     match refused {
-        0 => Ok(()),
+        0 => Ok(ExitCode::SUCCESS),
         _ => Err(format!("{refused} of {} tasks are as they were", ids.len()).into()),
     }
 }

@@ -33,6 +33,12 @@
 //! | `cancel ID…` | cancels tasks that wait or run: [`Operator::cancel`](crate::operate::Operator::cancel); `--because WHY`, `--as-user WHO` |
 //! | `retry ID…` | has dead tasks run again, and waiting ones now: [`Operator::retry`](crate::operate::Operator::retry); `--at TIME`, `--because WHY`, `--as-user WHO` |
 //! | `discard ID…` | deletes dead tasks: [`Operator::discard`](crate::operate::Operator::discard); `--because WHY`, `--as-user WHO` |
+//! | `cancel --all FILTER`, and `retry`, `discard` | does it to all tasks that match a [`Filter`](crate::operate::Filter), once somebody has said yes; `--yes`, `--dry-run`, `--json` |
+//! | `reschedule --all FILTER --at TIME` | has all that match and wait be due at another time |
+//! | `bulk list`, `bulk resume ID`, `bulk stop ID`, `bulk failures ID` | what was done to all that matched, and going on with it |
+//! | `list FILTER` | lists the tasks that match: [`Operator::list`](crate::operate::Operator::list); `--most NUMBER`, `--after NEXT`, `--looks NUMBER`, `--json` |
+//! | `show ID` | shows all that is stored of a task: [`Operator::show`](crate::operate::Operator::show); `--json` |
+//! | `causes FILTER` | tells of what dead tasks have died: [`Operator::causes`](crate::operate::Operator::causes); `--most NUMBER`, `--json` |
 //! | `pause queue NAME`, `pause type NAME` | has nothing more start of a queue or a task type: [`Operator::pause`](crate::operate::Operator::pause); `--because WHY`, `--until TIME`, `--as-user WHO` |
 //! | `resume queue NAME`, `resume type NAME` | has their tasks start again |
 //! | `pauses` | lists what is paused; `--json` for machines |
@@ -57,8 +63,11 @@
 //! it reads, and what it does not.
 
 mod act;
+mod bulk;
+mod causes;
 mod check;
 mod limits;
+mod list;
 #[cfg(feature = "schemars")]
 mod lock;
 #[cfg(feature = "cron")]
@@ -70,7 +79,9 @@ mod schedule_table;
 #[cfg(feature = "cron")]
 mod schedules;
 mod sequences;
+mod show;
 mod tasks;
+mod text;
 mod weights;
 
 use std::process::ExitCode;
@@ -83,7 +94,8 @@ use crate::worker::WorkerBuilder;
 /// Does what the program's arguments say, with the worker that `builder` describes.
 ///
 /// Writes errors to standard error. The exit code is 1 if the command failed, and 2 if the arguments make
-/// no sense or a `check` could not read the tables.
+/// no sense, a `check` could not read the tables, or a change of all that match needs `--yes` because there is nobody to
+/// ask. It is 3 if that change was made in part: some tasks were refused, or it was stopped.
 ///
 /// After `run` the program has 3 seconds to end by itself. Then the process is ended, since a runtime waits
 /// for threads of `spawn_blocking` for as long as they run.
@@ -121,6 +133,11 @@ fn command() -> Command {
         .subcommand(act::cancel())
         .subcommand(act::retry())
         .subcommand(act::discard())
+        .subcommand(act::reschedule())
+        .subcommand(list::command())
+        .subcommand(show::command())
+        .subcommand(causes::command())
+        .subcommand(bulk::command())
         .subcommand(pause::pause())
         .subcommand(pause::resume())
         .subcommand(pause::pauses())
@@ -144,9 +161,13 @@ async fn execute(builder: WorkerBuilder, matches: &ArgMatches) -> Result<ExitCod
         Some(("run", _)) => return run::execute(builder).await,
         Some(("migrate", _)) => builder.tables().migrate(builder.pool()).await?,
         Some(("check", matches)) => return check::execute(&builder, matches).await,
-        Some((verb @ ("cancel" | "retry" | "discard"), matches)) => {
-            act::execute(&builder, verb, matches).await?;
+        Some((verb @ ("cancel" | "retry" | "discard" | "reschedule"), matches)) => {
+            return act::execute(&builder, verb, matches).await;
         }
+        Some(("list", matches)) => list::execute(&builder, matches).await?,
+        Some(("show", matches)) => show::execute(&builder, matches).await?,
+        Some(("causes", matches)) => causes::execute(&builder, matches).await?,
+        Some(("bulk", matches)) => return bulk::execute(&builder, matches).await,
         Some(("pause", matches)) => pause::execute_pause(&builder, matches).await?,
         Some(("resume", matches)) => pause::execute_resume(&builder, matches).await?,
         Some(("pauses", matches)) => pause::execute_pauses(&builder, matches).await?,

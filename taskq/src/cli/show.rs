@@ -1,0 +1,123 @@
+//! `show`: all that is stored of one task.
+
+use std::fmt::Write as _;
+
+use clap::{Arg, ArgMatches, Command};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::list::{json, seconds};
+use super::pause::operator;
+use super::text::{cut, printable};
+use crate::error::BoxError;
+use crate::operate::show::{TaskDetails, TaskEvent};
+use crate::worker::WorkerBuilder;
+
+/// A payload that is longer is cut: `--json` shows all of it.
+const LONGEST: usize = 4_000;
+
+pub(crate) fn command() -> Command {
+    Command::new("show")
+        .about("Shows all that is stored of one task: payload, errors, timeline, result, what operators did")
+        .arg(
+            Arg::new("id")
+                .value_name("ID")
+                .value_parser(clap::value_parser!(i64))
+                .required(true)
+                .help("The id of the task"),
+        )
+        .arg(json())
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    task: &'a TaskDetails,
+    timeline: Vec<TaskEvent>,
+}
+
+pub(crate) async fn execute(builder: &WorkerBuilder, matches: &ArgMatches) -> Result<(), BoxError> {
+    let id = matches.get_one("id").copied().unwrap_or_default();
+    let Some(task) = operator(builder).show(id).await? else {
+        let gone = "it has completed and was not kept, or never was";
+        return Err(format!("there is no task {id}: {gone}").into());
+    };
+    if matches.get_flag("json") {
+        let timeline = task.timeline();
+        let shown = Shown {
+            task: &task,
+            timeline,
+        };
+        println!("{}", serde_json::to_string_pretty(&shown)?);
+    } else {
+        print!("{}", text(&task)?);
+    }
+    Ok(())
+}
+
+fn text(task: &TaskDetails) -> Result<String, BoxError> {
+    let mut text = format!(
+        "task {} of type {} is {}\n\n",
+        task.task_id,
+        printable(&task.task_type),
+        task.state
+    );
+    let mut line = |name: &str, value: String| writeln!(text, "{name:11}{value}");
+    let of = |most: Option<i32>| most.map_or_else(String::new, |most| format!(" of {most}"));
+    line("queue", printable(&task.queue))?;
+    line("priority", task.priority.to_string())?;
+    line("version", task.payload_version.to_string())?;
+    line(
+        "attempts",
+        format!("{}{}", task.attempts, of(task.max_attempts)),
+    )?;
+    if task.crashes > 0 {
+        line("crashes", task.crashes.to_string())?;
+    }
+    if let Some(cause) = &task.cause {
+        line("cause", cause.clone())?;
+    }
+    if let Some(key) = &task.limit_key {
+        line("key", printable(key))?;
+    }
+    if let Some(worker_id) = &task.worker_id {
+        let place = match &task.worker {
+            Some(place) => format!(
+                "process {} on {}, seen at {}",
+                place.process_id,
+                printable(&place.host),
+                seconds(&place.seen_at)
+            ),
+            None => "not heard of any more".to_owned(),
+        };
+        line("worker", format!("{worker_id}: {place}"))?;
+    }
+    line("payload", json_text(&task.payload))?;
+    if task.metadata.get() != "{}" {
+        line("metadata", json_text(&task.metadata))?;
+    }
+    if let Some(result) = &task.result {
+        line("result", json_text(result))?;
+    }
+    if let Some(refusal) = &task.refusal {
+        line("refused", json_text(refusal))?;
+    }
+    text.push('\n');
+    for event in task.timeline() {
+        writeln!(text, "{}  {}", seconds(&event.at), printable(&event.text))?;
+    }
+    Ok(text)
+}
+
+fn json_text(value: &RawValue) -> String {
+    let text = value.get();
+    match text.len() > LONGEST {
+        true => format!(
+            "{} ({} bytes; --json shows all)",
+            cut(text, LONGEST),
+            text.len()
+        ),
+        false => printable(text),
+    }
+}
