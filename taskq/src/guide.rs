@@ -14,6 +14,7 @@ macro_rules! links {
 [order]: crate::guide::order
 [schedule]: crate::guide::schedule
 [limits]: crate::guide::limits
+[find]: crate::guide::find
 [operate]: crate::guide::operate
 [test]: crate::guide::test
 [deploy]: crate::guide::deploy
@@ -47,6 +48,7 @@ chapters! {
     order is "order.md",
     schedule is "schedule.md",
     limits is "limits.md",
+    find is "find.md",
     operate is "operate.md",
     test is "test.md",
     deploy is "deploy.md",

@@ -24,6 +24,7 @@ mod guide {
         elsewhere is "elsewhere.md",
         order is "order.md",
         schedule is "schedule.md",
+        find is "find.md",
         operate is "operate.md",
         test is "test.md",
         deploy is "deploy.md",

@@ -22,6 +22,7 @@ pub(crate) mod schedules;
 pub(crate) mod sequence;
 pub(crate) mod show;
 pub(crate) mod task;
+pub(crate) mod verbs;
 pub(crate) mod weight;
 
 pub use self::bulk::{Bulk, BulkFailure, BulkVerb, Freezing};
@@ -39,4 +40,5 @@ pub use self::schedules::{Removed, Schedules, Upsert, Upserted};
 pub use self::sequence::{Blocked, SkipDead};
 pub use self::show::{AuditEntry, RunsAt, TaskDetails, TaskError, TaskEvent};
 pub use self::task::{Acting, TaskState};
+pub use self::verbs::{VERBS, Verb};
 pub use self::weight::{KeyWeight, Weighing};

@@ -5,6 +5,7 @@ mod cancel;
 mod causes;
 mod find;
 mod retry;
+mod verbs;
 
 use sqlx::{AssertSqlSafe, PgPool};
 use taskq::OperateError;

@@ -1,0 +1,73 @@
+//! All that operators can ask, in one table: what one face of taskq has, the others have too.
+
+/// Something that an operator can ask, and how it is said in SQL, in Rust and on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verb {
+    /// What it is.
+    pub name: &'static str,
+    /// The functions, tables or views in the schema of the tables.
+    pub sql: &'static [&'static str],
+    /// The methods of [`Operator`](super::Operator), or of another type that is named.
+    pub methods: &'static [&'static str],
+    /// The commands of a worker's binary.
+    pub commands: &'static [&'static str],
+    /// Whether it changes anything.
+    pub changes: bool,
+}
+
+const fn verb(
+    name: &'static str,
+    sql: &'static [&'static str],
+    methods: &'static [&'static str],
+    commands: &'static [&'static str],
+    changes: bool,
+) -> Verb {
+    Verb {
+        name,
+        sql,
+        methods,
+        commands,
+        changes,
+    }
+}
+
+/// The table. A test compares it with the functions in the database, the methods, the commands and the guide.
+#[rustfmt::skip]
+pub const VERBS: &[Verb] = &[
+    verb("list tasks", &["list"], &["list"], &["list"], false),
+    verb("show a task", &["show"], &["show"], &["show"], false),
+    verb("tell causes", &["causes"], &["causes"], &["causes"], false),
+    verb("cancel", &["cancel"], &["cancel"], &["cancel"], true),
+    verb("retry, now or at a time", &["retry"], &["retry", "retry_at"], &["retry"], true),
+    verb("discard", &["discard"], &["discard"], &["discard"], true),
+    verb("count all that match", &["count_matching"], &["Freezing::count"], &["retry --all --dry-run"], false),
+    verb(
+        "freeze all that match",
+        &["freeze_bulk", "drop_bulk"],
+        &["cancel_all", "retry_all", "discard_all", "reschedule_all", "drop_bulk"],
+        &["cancel --all", "retry --all", "discard --all", "reschedule --all"],
+        true,
+    ),
+    verb("do it to what is frozen", &["begin_bulk", "step_bulk"], &["run_bulk"], &["bulk resume"], true),
+    verb("stop that", &["stop_bulk"], &["stop_bulk"], &["bulk stop"], true),
+    verb(
+        "tell what was done to all",
+        &["bulk", "bulk_failure"],
+        &["bulks", "bulk", "bulk_failures"],
+        &["bulk list", "bulk failures"],
+        false,
+    ),
+    verb("pause", &["pause_queue", "pause_task_type", "pause_schedule"], &["pause"], &["pause"], true),
+    verb("resume", &["resume_queue", "resume_task_type", "resume_schedule"], &["resume"], &["resume"], true),
+    verb("tell pauses, and what still runs", &["pause"], &["pauses", "running"], &["pauses"], false),
+    verb("limit", &["limit_concurrency", "limit_rate"], &["limit"], &["limit"], true),
+    verb("reset limits", &["reset_limits"], &["reset_limits"], &["reset-limits"], true),
+    verb("tell limits", &["limits"], &["limits"], &["limits"], false),
+    verb("tell blocked sequences", &["blocked"], &["blocked"], &["blocked"], false),
+    verb("skip a dead task", &["skip_dead"], &["skip_dead"], &["skip-dead"], true),
+    verb("tell schedules", &["schedule"], &["Schedules::list"], &["schedules"], false),
+    verb("run a schedule", &["run_schedule"], &["Schedules::run_now"], &["schedules run"], true),
+    verb("backfill a schedule", &["backfill_schedule"], &["Schedules::backfill"], &["schedules backfill"], true),
+    verb("remove a schedule", &["remove_schedule"], &["Schedules::remove"], &["schedules remove"], true),
+];
