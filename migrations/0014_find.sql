@@ -393,6 +393,23 @@ return (
                 from taskq.worker
                 where worker.worker_id = found.worker_id
             ),
+            -- There is no index by tasks: so many keys of its type are looked at.
+            'unique_keys', (
+                select coalesce(
+                    jsonb_agg(
+                        jsonb_build_object('key', held.key, 'until', held.until, 'ends_at', held.ends_at)
+                        order by held.key
+                    ),
+                    '[]'
+                )
+                from (
+                    select *
+                    from taskq.unique_key
+                    where unique_key.task_type = found.task_type
+                    limit 100000
+                ) as held
+                where held.task_id = show.task_id
+            ),
             'limit_key', (select task.key from taskq.task where task.task_id = show.task_id),
             'audit', (
                 select coalesce(
@@ -1135,6 +1152,92 @@ begin
 end
 $step_bulk$;
 
+-- Gives a dead task another payload, and has it run again as taskq.retry does. Returns in which state it was.
+-- `payload_version` is that of the new payload; null: as it was. The old payload is gone.
+create function taskq.edit(
+    task_id bigint,
+    payload jsonb,
+    payload_version smallint default null,
+    at timestamptz default now(),
+    reason text default null,
+    by text default session_user
+) returns text
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $edit$
+#variable_conflict use_column
+declare
+    edited taskq.dead;
+begin
+    perform taskq.require_said(edit.reason, edit.by);
+    if edit.payload is null then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = 'say what the payload is to be';
+    end if;
+    update taskq.dead
+    set payload = edit.payload,
+        payload_version = coalesce(edit.payload_version, dead.payload_version)
+    where dead.task_id = edit.task_id
+    returning dead.*
+    into edited;
+    if not found then
+        perform taskq.refuse_verb(
+            'edit',
+            edit.task_id,
+            taskq.state_of(edit.task_id),
+            ': only a dead task is edited, so cancel one that waits or runs first'
+        );
+    end if;
+    insert into taskq.audit (by, verb, task_id, task_type, queue, state, reason)
+    values (
+        coalesce(edit.by, session_user),
+        'edit',
+        edit.task_id,
+        edited.task_type,
+        edited.queue,
+        edited.state,
+        edit.reason
+    );
+    return taskq.retry(edit.task_id, edit.at, edit.reason, edit.by);
+end
+$edit$;
+
+-- Enqueues a task as taskq.enqueue does, for an operator, and records it.
+create function taskq.enqueue_by_hand(
+    task_type text,
+    payload jsonb default '{}',
+    options jsonb default '{}',
+    reason text default null,
+    by text default session_user
+) returns table (task_id bigint, outcome text)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $enqueue_by_hand$
+#variable_conflict use_column
+begin
+    perform taskq.require_said(enqueue_by_hand.reason, enqueue_by_hand.by);
+    select made.task_id, made.outcome
+    into enqueue_by_hand.task_id, enqueue_by_hand.outcome
+    from taskq.enqueue(enqueue_by_hand.task_type, enqueue_by_hand.payload, enqueue_by_hand.options) as made;
+    insert into taskq.audit (by, verb, task_id, task_type, queue, state, reason)
+    values (
+        coalesce(enqueue_by_hand.by, session_user),
+        'enqueue',
+        enqueue_by_hand.task_id,
+        enqueue_by_hand.task_type,
+        coalesce(enqueue_by_hand.options ->> 'queue', 'default'),
+        enqueue_by_hand.outcome,
+        enqueue_by_hand.reason
+    );
+    return next;
+end
+$enqueue_by_hand$;
+
+revoke execute on function taskq.edit from public;
+revoke execute on function taskq.enqueue_by_hand from public;
 revoke execute on function taskq.freeze_bulk from public;
 revoke execute on function taskq.begin_bulk from public;
 revoke execute on function taskq.step_bulk from public;

@@ -49,7 +49,7 @@ grant execute on function
     taskq.put_pause(text, text, text, timestamptz, text), taskq.end_pause(text, text),
     taskq.pause_queue(text, text, timestamptz, text), taskq.pause_task_type(text, text, timestamptz, text),
     taskq.resume_queue(text), taskq.resume_task_type(text), taskq.backfill_schedule,
-    taskq.cancel, taskq.retry, taskq.discard,
+    taskq.cancel, taskq.retry, taskq.discard, taskq.edit, taskq.enqueue_by_hand,
     taskq.freeze_bulk, taskq.begin_bulk, taskq.step_bulk, taskq.stop_bulk, taskq.drop_bulk,
     taskq.put_limit, taskq.end_limit, taskq.limit_concurrency, taskq.limit_rate, taskq.reset_limits, taskq.skip_dead,
     taskq.set_weight

@@ -98,7 +98,7 @@ async fn what_programs_read_has_its_form() {
             "created_at": "2026-01-01T00:00:00Z", "run_at": null, "claimed_at": null,
             "finished_at": "2026-01-03T00:00:00Z", "worker_id": null, "worker": null,
             "errors": [{"attempt": 3, "at": "2026-01-03T00:00:00Z", "error": error}],
-            "cause": cause, "result": null, "refusal": null, "limit_key": null, "audit": [],
+            "cause": cause, "result": null, "refusal": null, "unique_keys": [], "limit_key": null, "audit": [],
             "timeline": [
                 {"at": "2026-01-01T00:00:00Z", "text": "enqueued"},
                 {"at": "2026-01-03T00:00:00Z", "text": format!("attempt 3: {error}")},
@@ -331,5 +331,103 @@ async fn one_that_was_stopped_goes_on_by_the_command_line() {
     assert_eq!(
         (out.as_str(), code),
         ("discard 1: 3 done, 0 skipped, 0 failed of 3\n", Some(0))
+    );
+}
+
+#[tokio::test]
+async fn a_dead_task_is_edited_and_one_is_enqueued_by_name() {
+    let (database, pool) = database().await;
+    some(&pool).await;
+    let (out, err, code) = said(
+        &database,
+        &[
+            "edit",
+            "1000001",
+            r#"{"usr_id": 9007199254740993}"#,
+            "--because",
+            "no usr",
+            "--as-user",
+            "ada",
+        ],
+    )
+    .await;
+    let says = "task 1000001 waits to run with its new payload: it was discarded\n";
+    assert_eq!((out.as_str(), code), (says, Some(0)), "{err}");
+    assert!(err.starts_with("database "), "{err}");
+    let payload: String = one(
+        &pool,
+        "select payload::text || ' ' || payload_version || ' ' || attempts from taskq.task where task_id = 1000001",
+    )
+    .await;
+    assert_eq!(payload, r#"{"usr_id": 9007199254740993} 1 0"#);
+    let card = ["enqueue", "send_card", r#"{"usr_id": 7}"#];
+    let (out, _, code) = said(
+        &database,
+        &[&card[..], &["--delay", "1h", "--priority", "-2"]].concat(),
+    )
+    .await;
+    assert_eq!((out.as_str(), code), ("task 3 waits\n", Some(0)));
+    let row: String = one(
+        &pool,
+        "select concat_ws(' ', payload, payload_version, queue, priority, run_at > now() + interval '59 minutes')
+         from taskq.task where task_id = 3",
+    )
+    .await;
+    assert_eq!(
+        row, r#"{"usr_id": 7} 1 mail -2 t"#,
+        "what its type declares, and what was said"
+    );
+    let (out, _, _) = said(
+        &database,
+        &["enqueue", "elsewhere", "[1]", "--unchecked", "--queue", "q"],
+    )
+    .await;
+    assert_eq!(out, "task 4 waits\n");
+    let audit: String = one(
+        &pool,
+        "select string_agg(concat_ws(' ', by, verb, task_id, queue, state, reason), ', ' order by audit_id) from taskq.audit",
+    )
+    .await;
+    assert_eq!(
+        audit,
+        "ada edit 1000001 mail discarded no usr, ada retry 1000001 mail discarded no usr, \
+         postgres enqueue 3 mail created, postgres enqueue 4 q created"
+    );
+    for (arguments, code, says) in [
+        (
+            &["edit", "1000002", r#"{"usr_id": "x"}"#][..],
+            1,
+            "of task type `send_card`: payload does not decode at `usr_id`",
+        ),
+        (&["edit", "1000002", "{"], 2, "EOF while parsing"),
+        (
+            &["edit", "1", r#"{"usr_id": 1}"#],
+            1,
+            "task 1 is waiting, so there is nothing to edit: only a dead task is edited",
+        ),
+        (&["edit", "77", "{}"], 1, "there is no task 77"),
+        (
+            &["enqueue", "send_cart", "{}"],
+            1,
+            "this program has no task type `send_cart`; did you mean `send_card`? (--unchecked",
+        ),
+        (
+            &["enqueue", "send_card", "{}"],
+            1,
+            "of task type `send_card`: payload does not decode",
+        ),
+        (
+            &["enqueue", "send_card", "{}", "--delay", "soon"],
+            2,
+            "as in 90s or 1h",
+        ),
+    ] {
+        let (_, err, found) = said(&database, arguments).await;
+        assert_eq!(found, Some(code), "{arguments:?}: {err}");
+        assert!(err.contains(says), "{arguments:?}: {err}");
+    }
+    assert_eq!(
+        one::<i64>(&pool, "select count(*) from taskq.dead").await,
+        2
     );
 }

@@ -142,6 +142,8 @@ async fn a_reading_role_may_find_and_an_operator_role_may_treat_all_that_match()
     execute(
         &pool,
         "insert into taskq.task (task_type) select 'a' from generate_series(1, 3);
+        insert into taskq.dead (task_id, task_type, payload, queue, priority, created_at, attempts, crashes, state)
+        values (4, 'a', '{}', 'default', 0, now(), 1, 0, 'discarded');
         select taskq.freeze_bulk('cancel', '{}'); select taskq.begin_bulk(1)",
     )
     .await;
@@ -159,6 +161,8 @@ async fn a_reading_role_may_find_and_an_operator_role_may_treat_all_that_match()
         "select taskq.step_bulk(1)",
         "select taskq.stop_bulk(1)",
         "select taskq.drop_bulk(1)",
+        "select taskq.edit(4, '{}')",
+        "select taskq.enqueue_by_hand('a')",
     ];
     for (role, allowed) in [("taskq_operator", true), ("taskq_read", false)] {
         let treats = treats.map(|treat| (treat, allowed));

@@ -21,6 +21,9 @@ const NOT_SAID: u8 = 2;
 /// It was done to some, and not to all.
 const PARTLY: u8 = 3;
 
+/// How wide the progress is drawn.
+const BAR: u64 = 30;
+
 /// So many failures are printed.
 const SHOWN_FAILURES: usize = 10;
 
@@ -148,7 +151,7 @@ fn says_yes() -> Result<bool, BoxError> {
 }
 
 /// Says whose tasks they are. There is no password in it.
-fn target(builder: &WorkerBuilder) -> String {
+pub(super) fn target(builder: &WorkerBuilder) -> String {
     let options = builder.pool().connect_options();
     let place = match options.get_socket() {
         Some(socket) => socket.display().to_string(),
@@ -169,7 +172,12 @@ async fn run(operator: &Operator, bulk: &Bulk, as_json: bool) -> Result<ExitCode
         if shows {
             let gone = bulk.frozen - bulk.left();
             let percent = (gone * 100).checked_div(bulk.frozen).unwrap_or(100);
-            eprint!("\r{percent:>3} % of {}: {gone} ", bulk.frozen);
+            let filled = "#".repeat(usize::try_from(percent * BAR / 100).unwrap_or_default());
+            let width = usize::try_from(BAR).unwrap_or_default();
+            eprint!(
+                "\r[{filled:-<width$}] {percent:>3} % of {}: {gone} ",
+                bulk.frozen
+            );
         }
     });
     tokio::pin!(running);

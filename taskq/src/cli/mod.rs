@@ -35,6 +35,8 @@
 //! | `discard ID…` | deletes dead tasks: [`Operator::discard`](crate::operate::Operator::discard); `--because WHY`, `--as-user WHO` |
 //! | `cancel --all FILTER`, and `retry`, `discard` | does it to all tasks that match a [`Filter`](crate::operate::Filter), once somebody has said yes; `--yes`, `--dry-run`, `--json` |
 //! | `reschedule --all FILTER --at TIME` | has all that match and wait be due at another time |
+//! | `edit ID JSON` | gives a dead task another payload, and has it run again; `--at TIME`, `--unchecked`, `--because WHY`, `--as-user WHO` |
+//! | `enqueue TYPE JSON` | enqueues a task by the name of its type; `--at TIME`, `--delay AGE`, `--queue NAME`, `--priority NUMBER`, `--unchecked`, `--because WHY`, `--as-user WHO` |
 //! | `bulk list`, `bulk resume ID`, `bulk stop ID`, `bulk failures ID` | what was done to all that matched, and going on with it |
 //! | `list FILTER` | lists the tasks that match: [`Operator::list`](crate::operate::Operator::list); `--most NUMBER`, `--after NEXT`, `--looks NUMBER`, `--json` |
 //! | `show ID` | shows all that is stored of a task: [`Operator::show`](crate::operate::Operator::show); `--json` |
@@ -64,6 +66,7 @@
 
 mod act;
 mod bulk;
+mod by_hand;
 mod causes;
 mod check;
 mod limits;
@@ -134,6 +137,8 @@ fn command() -> Command {
         .subcommand(act::retry())
         .subcommand(act::discard())
         .subcommand(act::reschedule())
+        .subcommand(by_hand::edit())
+        .subcommand(by_hand::enqueue())
         .subcommand(list::command())
         .subcommand(show::command())
         .subcommand(causes::command())
@@ -164,6 +169,8 @@ async fn execute(builder: WorkerBuilder, matches: &ArgMatches) -> Result<ExitCod
         Some((verb @ ("cancel" | "retry" | "discard" | "reschedule"), matches)) => {
             return act::execute(&builder, verb, matches).await;
         }
+        Some(("edit", matches)) => by_hand::execute_edit(&builder, matches).await?,
+        Some(("enqueue", matches)) => by_hand::execute_enqueue(&builder, matches).await?,
         Some(("list", matches)) => list::execute(&builder, matches).await?,
         Some(("show", matches)) => show::execute(&builder, matches).await?,
         Some(("causes", matches)) => causes::execute(&builder, matches).await?,

@@ -81,6 +81,12 @@ fn text(task: &TaskDetails) -> Result<String, BoxError> {
     if let Some(key) = &task.limit_key {
         line("key", printable(key))?;
     }
+    for held in &task.unique_keys {
+        line(
+            "unique",
+            format!("{} until {}", printable(held.key.get()), held.until),
+        )?;
+    }
     if let Some(worker_id) = &task.worker_id {
         let place = match &task.worker {
             Some(place) => format!(

@@ -3,6 +3,7 @@
 //! cancel and retry tasks, one or all that match.
 
 pub(crate) mod bulk;
+pub(crate) mod by_hand;
 pub(crate) mod cause;
 pub(crate) mod check;
 pub(crate) mod filter;
@@ -26,6 +27,7 @@ pub(crate) mod verbs;
 pub(crate) mod weight;
 
 pub use self::bulk::{Bulk, BulkFailure, BulkVerb, Freezing};
+pub use self::by_hand::{ByHand, Editing};
 pub use self::cause::{Cause, Causes, FindCauses};
 pub use self::check::{CheckReport, Finding, Stranded, StrandedSchedule};
 pub use self::filter::{Filter, FilterError};
@@ -38,7 +40,7 @@ pub use self::schedule_status::ScheduleStatus;
 #[cfg(feature = "cron")]
 pub use self::schedules::{Removed, Schedules, Upsert, Upserted};
 pub use self::sequence::{Blocked, SkipDead};
-pub use self::show::{AuditEntry, RunsAt, TaskDetails, TaskError, TaskEvent};
+pub use self::show::{AuditEntry, HeldKey, RunsAt, TaskDetails, TaskError, TaskEvent};
 pub use self::task::{Acting, TaskState};
 pub use self::verbs::{VERBS, Verb};
 pub use self::weight::{KeyWeight, Weighing};

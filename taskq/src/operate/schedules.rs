@@ -17,9 +17,9 @@ use crate::calendar::Calendar;
 use crate::calendar::{CatchUp, Overlap, Rules};
 use crate::error::{OperateError, error_text};
 use crate::store::{Schema, Store};
+use crate::task::by_name::enqueue_options;
 use crate::task::options::TaskOptions;
 use crate::task::payload::{self, Payload, Unwritable};
-use crate::task::schedule::enqueue_options;
 
 /// How many ticks one backfill enqueues at the most. The table's function has the same limit.
 const MOST_BACKFILLED: usize = 1_000;

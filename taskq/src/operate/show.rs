@@ -81,6 +81,8 @@ pub struct TaskDetails {
     pub result: Option<Box<RawValue>>,
     /// What Postgres said when it refused to take it back.
     pub refusal: Option<Box<RawValue>>,
+    /// The keys that it holds as a [unique](crate::unique) task, of the first 100,000 keys of its type.
+    pub unique_keys: Vec<HeldKey>,
     /// The key by which its type is limited, while it waits.
     pub limit_key: Option<String>,
     /// What operators did to it, the last hundred times. What they did to many at once is in `taskq.bulk`.
@@ -97,6 +99,18 @@ pub struct RunsAt {
     pub process_id: i32,
     /// When it was last heard of.
     pub seen_at: DateTime<Utc>,
+}
+
+/// A key of which one task at a time may be there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct HeldKey {
+    /// The key: a text, fields of the payload, or a hash of either.
+    pub key: Box<RawValue>,
+    /// Until when the task has it: `done`, `started`, `again` or `within`.
+    pub until: String,
+    /// When that ends, if it is a time.
+    pub ends_at: Option<DateTime<Utc>>,
 }
 
 /// The error of one attempt.

@@ -41,6 +41,8 @@ pub const VERBS: &[Verb] = &[
     verb("cancel", &["cancel"], &["cancel"], &["cancel"], true),
     verb("retry, now or at a time", &["retry"], &["retry", "retry_at"], &["retry"], true),
     verb("discard", &["discard"], &["discard"], &["discard"], true),
+    verb("edit the payload, and retry", &["edit"], &["edit"], &["edit"], true),
+    verb("enqueue by name and JSON", &["enqueue_by_hand", "enqueue"], &["enqueue"], &["enqueue"], true),
     verb("count all that match", &["count_matching"], &["Freezing::count"], &["retry --all --dry-run"], false),
     verb(
         "freeze all that match",

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use sqlx::postgres::{PgExecutor, PgRow};
 use sqlx::types::Json;
@@ -79,6 +80,44 @@ impl Store<'_> {
     ) -> Result<String, Error> {
         let query = query_scalar(self.schema.sql.discard)
             .bind(task_id)
+            .bind(reason)
+            .bind(by);
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
+    /// Gives a dead task another payload, has it run again, and returns in which state it was.
+    pub(crate) async fn edit(
+        &mut self,
+        task_id: i64,
+        payload: &RawValue,
+        payload_version: Option<i16>,
+        at: Option<DateTime<Utc>>,
+        reason: Option<&str>,
+        by: Option<&str>,
+    ) -> Result<String, Error> {
+        let query = query_scalar(self.schema.sql.edit)
+            .bind(task_id)
+            .bind(Json(payload))
+            .bind(payload_version)
+            .bind(at)
+            .bind(reason)
+            .bind(by);
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
+    /// Enqueues a task by the name of its type, and returns its id and what was done.
+    pub(crate) async fn enqueue_by_hand(
+        &mut self,
+        task_type: &str,
+        payload: &RawValue,
+        options: &Value,
+        reason: Option<&str>,
+        by: Option<&str>,
+    ) -> Result<(i64, String), Error> {
+        let query = query_as(self.schema.sql.enqueue_by_hand)
+            .bind(task_type)
+            .bind(Json(payload))
+            .bind(Json(options))
             .bind(reason)
             .bind(by);
         self.call(async |db| query.fetch_one(db).await).await

@@ -170,6 +170,8 @@ statements! {
         drop_bulk,
         bulks,
         bulk_failures,
+        edit,
+        enqueue_by_hand,
         schema_exists,
         schema_version,
         cancel_backend,

@@ -1,5 +1,7 @@
 //! What a task type declares: its handler, its payload, its options, and the payloads it once had.
 
+#[cfg(any(feature = "cli", feature = "cron"))]
+pub(crate) mod by_name;
 pub(crate) mod declaration;
 pub(crate) mod expiry;
 pub(crate) mod limit;

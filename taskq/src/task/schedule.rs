@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::by_name::enqueue_options;
 use super::options::{TaskOptions, name_problem};
 use crate::calendar::{Calendar, CatchUp, Overlap, Rules};
 use crate::error::ScheduleError;
@@ -180,33 +181,4 @@ impl Schedule {
         }
         text
     }
-}
-
-/// Returns what a task type says of its tasks, as the function `taskq.enqueue` takes it.
-pub(crate) fn enqueue_options(declared: &TaskOptions) -> Map<String, Value> {
-    let mut options = Map::new();
-    let mut add = |name: &str, value: Value| drop(options.insert(name.to_owned(), value));
-    add("queue", declared.queue.into());
-    add("priority", declared.priority.into());
-    add("max_attempts", declared.max_attempts.into());
-    add("payload_version", declared.version.into());
-    if let Some(expires) = declared.expires {
-        add("expires", expires.as_secs_f64().into());
-    }
-    if let Some(unique) = declared.unique {
-        match unique.fields {
-            Some(fields) => add("unique_fields", json!(fields)),
-            None => add("unique", true.into()),
-        }
-        match unique.until.word_and_seconds() {
-            (_, Some(seconds)) => add("within", seconds.into()),
-            (word, None) => add("until", word.into()),
-        }
-        let (word, seconds) = unique.on_conflict.word_and_seconds();
-        add("on_conflict", word.into());
-        if let Some(seconds) = seconds {
-            add("at_latest", seconds.into());
-        }
-    }
-    options
 }

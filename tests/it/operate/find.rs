@@ -249,6 +249,32 @@ async fn one_task_is_shown_with_all_that_became_of_it() {
 }
 
 #[tokio::test]
+async fn the_keys_that_a_task_holds_are_shown() {
+    let (_database, pool) = database().await;
+    let id: i64 = one(
+        &pool,
+        r#"select task_id from taskq.enqueue('a', '{"usr_id": 7}', '{"unique_fields": ["usr_id"]}')"#,
+    )
+    .await;
+    execute(
+        &pool,
+        r#"select taskq.enqueue('a', '{"usr_id": 8}', '{"unique_key": "8"}')"#,
+    )
+    .await;
+    let shown = operator(&pool)
+        .show(id)
+        .await
+        .expect("readable")
+        .expect("there");
+    let keys: Vec<(&str, &str)> = shown
+        .unique_keys
+        .iter()
+        .map(|held| (held.key.get(), held.until.as_str()))
+        .collect();
+    assert_eq!(keys, [(r#"{"usr_id": 7}"#, "done")]);
+}
+
+#[tokio::test]
 async fn a_task_in_each_state_can_be_shown() {
     let (_database, pool) = database().await;
     one_of_each(&pool).await;

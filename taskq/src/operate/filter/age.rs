@@ -14,13 +14,13 @@ const UNITS: [(char, u64); 5] = [
 const MOST: u64 = 100 * 366 * 24 * 60 * 60;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Age {
+pub(crate) struct Age {
     seconds: u64,
 }
 
 impl Age {
     /// Reads a number with its unit; `None` if it is none, or more than a hundred years.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let unit = text.chars().next_back()?;
         let (_, of_unit) = UNITS.iter().find(|(name, _)| *name == unit)?;
         let number = &text[..text.len() - unit.len_utf8()];
@@ -29,7 +29,7 @@ impl Age {
         (is_number && seconds <= MOST).then_some(Self { seconds })
     }
 
-    pub(super) fn seconds(self) -> u64 {
+    pub(crate) fn seconds(self) -> u64 {
         self.seconds
     }
 }

@@ -14,6 +14,8 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
+#[cfg(feature = "cli")]
+pub(crate) use self::age::Age;
 pub use self::error::FilterError;
 use self::pattern::Pattern;
 use self::term::Term;

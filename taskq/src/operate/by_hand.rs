@@ -1,0 +1,229 @@
+//! Payloads that an operator writes: those of dead tasks, which run again with them, and those of new tasks.
+
+use std::future::IntoFuture;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::pause::Operator;
+use super::task::TaskState;
+use crate::error::OperateError;
+#[cfg(feature = "cli")]
+use crate::task::by_name::enqueue_options;
+#[cfg(feature = "cli")]
+use crate::task::options::TaskOptions;
+use crate::task::unique::EnqueueOutcome;
+
+impl Operator {
+    /// Gives a dead task another payload, and has it run again as [`retry`](Self::retry) does. The old payload is gone.
+    ///
+    /// Postgres checks that the payload is JSON and not too large. Whether it fits the task type, the handler's program
+    /// finds: `edit` on the command line of a worker's binary decodes it first.
+    ///
+    /// A task that waits or runs cannot be edited: cancel it first.
+    ///
+    /// ```no_run
+    /// use taskq::json::RawValue;
+    ///
+    /// # async fn f(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
+    /// let payload = RawValue::from_string(r#"{"usr_id": 42, "locale": "de"}"#.to_owned())?;
+    /// taskq::operate(&pool).as_user("ada").edit(7, payload).because("it had no locale").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn edit(&self, task_id: i64, payload: Box<RawValue>) -> Editing {
+        Editing {
+            operator: self.clone(),
+            task_id,
+            payload,
+            version: None,
+            at: None,
+            reason: None,
+        }
+    }
+
+    /// Enqueues a task by the name of its type, which this program need not know. It is recorded in `taskq.audit`.
+    ///
+    /// What its type declares is not known here: say the queue, and what else differs from the defaults of a bare insert.
+    /// `enqueue` on the command line of a worker's binary decodes the payload first, and takes what the type declares.
+    ///
+    /// ```no_run
+    /// use taskq::json::RawValue;
+    ///
+    /// # async fn f(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
+    /// let payload = RawValue::from_string(r#"{"usr_id": 42}"#.to_owned())?;
+    /// let (task_id, _) = taskq::operate(&pool).enqueue("send_card", payload).queue("mail").await?;
+    /// println!("task {task_id} waits");
+    /// # Ok(()) }
+    /// ```
+    pub fn enqueue(&self, task_type: &str, payload: Box<RawValue>) -> ByHand {
+        ByHand {
+            operator: self.clone(),
+            task_type: task_type.to_owned(),
+            payload,
+            options: Map::new(),
+            reason: None,
+        }
+    }
+}
+
+/// A dead task that is about to be edited: see [`Operator::edit`]. Awaited, it returns in which state the task was.
+///
+/// # Errors
+///
+/// [`OperateError::Refused`] if there is no such task, or it is not dead; otherwise see [`OperateError`]. Then nothing has
+/// changed.
+///
+/// # Cancel safety
+///
+/// It is one statement: when the future is dropped, it has happened or will not happen.
+#[derive(Debug)]
+#[must_use = "nothing happens until this is awaited"]
+pub struct Editing {
+    operator: Operator,
+    task_id: i64,
+    payload: Box<RawValue>,
+    version: Option<u16>,
+    at: Option<DateTime<Utc>>,
+    reason: Option<String>,
+}
+
+impl Editing {
+    /// Says of which version the new payload is. Otherwise that is as it was.
+    pub fn version(self, version: u16) -> Self {
+        Self {
+            version: Some(version),
+            ..self
+        }
+    }
+
+    /// Says when the task is due. Otherwise that is now.
+    pub fn at(self, at: DateTime<Utc>) -> Self {
+        Self {
+            at: Some(at),
+            ..self
+        }
+    }
+
+    /// Says why. The audit shows it.
+    pub fn because(self, reason: impl Into<String>) -> Self {
+        Self {
+            reason: Some(reason.into()),
+            ..self
+        }
+    }
+}
+
+impl IntoFuture for Editing {
+    type Output = Result<TaskState, OperateError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        async move {
+            let (payload, reason) = (&*self.payload, self.reason.as_deref());
+            let version = self
+                .version
+                .map(|version| i16::try_from(version).unwrap_or(i16::MAX));
+            let by = self.operator.user.as_deref();
+            let mut store = self.operator.store();
+            let edited = store
+                .edit(self.task_id, payload, version, self.at, reason, by)
+                .await;
+            match edited {
+                Ok(state) => Ok(TaskState::of(&state)),
+                Err(error) => Err(self.operator.error(error)),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// A task that an operator is about to enqueue: see [`Operator::enqueue`]. Awaited, it returns the id of the task and what
+/// was done: where its type is unique, there may have been one.
+///
+/// # Errors
+///
+/// [`OperateError::Refused`] if an option makes no sense; otherwise see [`OperateError`].
+///
+/// # Cancel safety
+///
+/// It is one statement: when the future is dropped, it has happened or will not happen.
+#[derive(Debug)]
+#[must_use = "nothing is enqueued until this is awaited"]
+pub struct ByHand {
+    operator: Operator,
+    task_type: String,
+    payload: Box<RawValue>,
+    options: Map<String, Value>,
+    reason: Option<String>,
+}
+
+impl ByHand {
+    /// Says in which queue it waits. Otherwise that is `default`.
+    pub fn queue(self, queue: &str) -> Self {
+        self.with("queue", queue.into())
+    }
+
+    /// Says its priority. Smaller runs earlier, and otherwise it is zero.
+    pub fn priority(self, priority: i16) -> Self {
+        self.with("priority", priority.into())
+    }
+
+    /// Says when it is due. Otherwise that is now.
+    pub fn at(self, at: DateTime<Utc>) -> Self {
+        let at = at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        self.with("run_at", at.into())
+    }
+
+    /// Says why. The audit shows it.
+    pub fn because(self, reason: impl Into<String>) -> Self {
+        Self {
+            reason: Some(reason.into()),
+            ..self
+        }
+    }
+
+    /// Takes what a task type declares.
+    #[cfg(feature = "cli")]
+    pub(crate) fn declared(mut self, declared: &TaskOptions) -> Self {
+        self.options.append(&mut enqueue_options(declared));
+        self
+    }
+
+    /// Has it start so many seconds from now.
+    #[cfg(feature = "cli")]
+    pub(crate) fn delay(self, seconds: u64) -> Self {
+        self.with("delay", seconds.into())
+    }
+
+    fn with(mut self, name: &str, value: Value) -> Self {
+        self.options.insert(name.to_owned(), value);
+        self
+    }
+}
+
+impl IntoFuture for ByHand {
+    type Output = Result<(i64, EnqueueOutcome), OperateError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        async move {
+            let options = Value::Object(self.options);
+            let (reason, by) = (self.reason.as_deref(), self.operator.user.as_deref());
+            let mut store = self.operator.store();
+            let made = store
+                .enqueue_by_hand(&self.task_type, &self.payload, &options, reason, by)
+                .await;
+            let (task_id, outcome) = made.map_err(|error| self.operator.error(error))?;
+            let outcome = match outcome.as_str() {
+                "created" => EnqueueOutcome::Created,
+                "replaced" => EnqueueOutcome::Replaced,
+                _ => EnqueueOutcome::Existing,
+            };
+            Ok((task_id, outcome))
+        }
+        .boxed()
+    }
+}
