@@ -41,6 +41,7 @@
 //! | `list FILTER` | lists the tasks that match: [`Operator::list`](crate::operate::Operator::list); `--most NUMBER`, `--after NEXT`, `--looks NUMBER`, `--json` |
 //! | `show ID` | shows all that is stored of a task: [`Operator::show`](crate::operate::Operator::show); `--json` |
 //! | `causes FILTER` | tells of what dead tasks have died: [`Operator::causes`](crate::operate::Operator::causes); `--most NUMBER`, `--json` |
+//! | `doctor` | says in plain words what is wrong and what to do: [`Operator::doctor`](crate::operate::Operator::doctor); `--json` |
 //! | `pause queue NAME`, `pause type NAME` | has nothing more start of a queue or a task type: [`Operator::pause`](crate::operate::Operator::pause); `--because WHY`, `--until TIME`, `--as-user WHO` |
 //! | `resume queue NAME`, `resume type NAME` | has their tasks start again |
 //! | `pauses` | lists what is paused; `--json` for machines |
@@ -69,6 +70,7 @@ mod bulk;
 mod by_hand;
 mod causes;
 mod check;
+mod doctor;
 mod limits;
 mod list;
 #[cfg(feature = "schemars")]
@@ -98,7 +100,7 @@ use crate::worker::WorkerBuilder;
 ///
 /// Writes errors to standard error. The exit code is 1 if the command failed, and 2 if the arguments make
 /// no sense, a `check` could not read the tables, or a change of all that match needs `--yes` because there is nobody to
-/// ask. It is 3 if that change was made in part: some tasks were refused, or it was stopped.
+/// ask, and 1 if `doctor` found that tasks do not run. It is 3 if that change was made in part: some tasks were refused, or it was stopped.
 ///
 /// After `run` the program has 3 seconds to end by itself. Then the process is ended, since a runtime waits
 /// for threads of `spawn_blocking` for as long as they run.
@@ -142,6 +144,7 @@ fn command() -> Command {
         .subcommand(list::command())
         .subcommand(show::command())
         .subcommand(causes::command())
+        .subcommand(doctor::command())
         .subcommand(bulk::command())
         .subcommand(pause::pause())
         .subcommand(pause::resume())
@@ -174,6 +177,7 @@ async fn execute(builder: WorkerBuilder, matches: &ArgMatches) -> Result<ExitCod
         Some(("list", matches)) => list::execute(&builder, matches).await?,
         Some(("show", matches)) => show::execute(&builder, matches).await?,
         Some(("causes", matches)) => causes::execute(&builder, matches).await?,
+        Some(("doctor", matches)) => return doctor::execute(&builder, matches).await,
         Some(("bulk", matches)) => return bulk::execute(&builder, matches).await,
         Some(("pause", matches)) => pause::execute_pause(&builder, matches).await?,
         Some(("resume", matches)) => pause::execute_resume(&builder, matches).await?,

@@ -23,6 +23,26 @@ pub(super) fn printable(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
+/// Returns a text in lines of so many characters at the most, unless a word is longer; all but the first are moved in.
+pub(super) fn wrapped(text: &str, width: usize, indent: usize) -> String {
+    let (mut lines, mut length) = (String::new(), 0);
+    for word in text.split_whitespace() {
+        let long = word.chars().count();
+        if length > 0 && length + 1 + long > width {
+            lines.push('\n');
+            lines.extend(std::iter::repeat_n(' ', indent));
+            length = indent;
+        } else if length > 0 {
+            lines.push(' ');
+            length += 1;
+        }
+        lines.push_str(word);
+        length += long;
+    }
+    lines.push('\n');
+    lines
+}
+
 /// Tells whether a character changes the direction of those around it.
 fn is_direction(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

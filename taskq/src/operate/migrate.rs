@@ -88,10 +88,15 @@ const MIGRATIONS: &[Migration] = &[
         name: "find",
         sql: include_str!("../../migrations/0014_find.sql"),
     },
+    Migration {
+        version: 15,
+        name: "doctor",
+        sql: include_str!("../../migrations/0015_doctor.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.
-const KNOWN: i32 = MIGRATIONS[MIGRATIONS.len() - 1].version;
+pub(super) const KNOWN: i32 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
 /// Returns the migrations, in order, for people who run their own: each text is complete, and
 /// [`migrate`] finds what was run by hand recorded.

@@ -38,6 +38,7 @@ pub const VERBS: &[Verb] = &[
     verb("list tasks", &["list"], &["list"], &["list"], false),
     verb("show a task", &["show"], &["show"], &["show"], false),
     verb("tell causes", &["causes"], &["causes"], &["causes"], false),
+    verb("say what is wrong", &["doctor"], &["doctor"], &["doctor"], false),
     verb("cancel", &["cancel"], &["cancel"], &["cancel"], true),
     verb("retry, now or at a time", &["retry"], &["retry", "retry_at"], &["retry"], true),
     verb("discard", &["discard"], &["discard"], &["discard"], true),

@@ -4,6 +4,7 @@
 mod bulk;
 mod check;
 mod claim;
+mod doctor;
 mod enqueue;
 mod fair;
 mod find;
@@ -32,6 +33,7 @@ use sqlx::{Arguments, Error, PgConnection, PgPool, Postgres};
 pub(crate) use self::bulk::{BulkRequest, BulkRow};
 pub(crate) use self::check::{CheckedRow, ForeignKey, Page};
 pub(crate) use self::claim::{ClaimRequest, ClaimedLease, ClaimedTask, Scarcity, version_of};
+pub(crate) use self::doctor::AilmentRow;
 pub(crate) use self::enqueue::{
     Copy, holder_of_key, is_busy, is_too_large, is_unserializable, refused_row,
 };

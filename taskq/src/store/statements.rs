@@ -162,6 +162,7 @@ statements! {
         list,
         show,
         causes,
+        doctor,
         count_matching,
         freeze_bulk,
         begin_bulk,

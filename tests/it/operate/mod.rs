@@ -3,6 +3,7 @@
 mod bulk;
 mod cancel;
 mod causes;
+mod doctor;
 mod find;
 mod retry;
 mod verbs;

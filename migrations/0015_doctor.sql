@@ -1,0 +1,419 @@
+-- Says in plain words what is wrong, and what to do about it.
+
+-- Returns an interval as people say it, in its largest unit.
+create function taskq.in_words(span interval) returns text
+language sql
+immutable
+parallel safe
+return (
+    select case
+        when seconds < 120 then greatest(seconds, 0) || ' s'
+        when seconds < 7200 then seconds / 60 || ' minutes'
+        when seconds < 172800 then seconds / 3600 || ' hours'
+        else seconds / 86400 || ' days'
+    end
+    from (select extract(epoch from in_words.span)::bigint as seconds) as given
+);
+
+-- Returns a number that was counted up to a limit only.
+create function taskq.up_to(number bigint, most bigint) returns text
+language sql
+immutable
+parallel safe
+return case when number >= most then 'at least ' || most else number::text end;
+
+-- Returns what is wrong with waiting tasks, by queue and task type: nobody runs them, or an operator stopped them. Counts no
+-- more than so many of each.
+create function taskq.ail_tasks(most bigint) returns table (
+    problem text,
+    severity text,
+    subject text,
+    said text,
+    advice text
+)
+language sql
+stable
+as $ail_tasks$
+    with recursive kind as (
+        (
+            select task.queue, task.task_type, 1 as position
+            from taskq.task
+            order by task.queue, task.task_type
+            limit 1
+        )
+        union all
+        select next.queue, next.task_type, kind.position + 1
+        from kind
+        cross join lateral (
+            select task.queue, task.task_type
+            from taskq.task
+            where (task.queue, task.task_type) > (kind.queue, kind.task_type)
+            order by task.queue, task.task_type
+            limit 1
+        ) as next
+        where kind.position < 1000
+    ),
+    served as (
+        select unnest(worker.queues) as queue, worker.task_types
+        from taskq.worker
+        where worker.expires_at > now()
+    ),
+    counted as (
+        select
+            kind.*,
+            (
+                select count(*)
+                from (
+                    select
+                    from taskq.task
+                    where task.queue = kind.queue
+                      and task.task_type = kind.task_type
+                    limit most
+                ) as head
+            ) as waiting,
+            exists (select from served where served.queue = kind.queue) as has_worker,
+            exists (select from served where kind.task_type = any (served.task_types)) as is_known,
+            exists (
+                select
+                from served
+                where served.queue = kind.queue
+                  and kind.task_type = any (served.task_types)
+            ) as is_served
+        from kind
+    )
+    select
+        'unserved',
+        'error',
+        counted.task_type,
+        format('%s tasks of type %s wait in queue %s, and ', taskq.up_to(counted.waiting, most), counted.task_type, counted.queue)
+            || case
+                when not counted.has_worker then 'no living worker works on that queue'
+                when not counted.is_known then 'no living worker knows that type'
+                else 'the workers that know that type do not work on that queue'
+            end,
+        case
+            when not counted.has_worker then format('start a worker with .queue(%s, ...), or see why it has ended', to_json(counted.queue))
+            when not counted.is_known
+                then 'deploy a worker that has a handler of that name, or says it as an alias; tasks of a wrong name: cancel them'
+            else format('have a worker with that handler serve the queue, too: .queue(%s, ...)', to_json(counted.queue))
+        end
+    from counted
+    where not counted.is_served
+      and exists (select from served)
+    union all
+    select
+        'paused',
+        'warning',
+        pause.name,
+        format(
+            '%s %s has been paused for %s by %s%s: nothing more of it starts%s',
+            replace(pause.scope, '_', ' '),
+            pause.name,
+            taskq.in_words(now() - pause.since),
+            pause.by,
+            ' (' || pause.reason || ')',
+            case
+                when pause.scope = 'schedule' then ''
+                else format(
+                    ', and %s tasks wait',
+                    (
+                        select taskq.up_to(least(coalesce(sum(counted.waiting), 0)::bigint, most), most)
+                        from counted
+                        where case pause.scope when 'queue' then counted.queue else counted.task_type end = pause.name
+                    )
+                )
+            end
+        ),
+        format('resume the %s once the reason is gone', replace(pause.scope, '_', ' '))
+    from taskq.pause
+    where pause.until is null or pause.until > now()
+$ail_tasks$;
+
+-- Returns what holds up the server for all: transactions that stay open, dead rows that stay, connections that run out.
+create function taskq.ail_server(patience interval) returns table (
+    problem text,
+    severity text,
+    subject text,
+    said text,
+    advice text
+)
+language sql
+stable
+as $ail_server$
+    with held as (
+        select
+            'session ' || pid as holder,
+            now() - coalesce(xact_start, backend_start) as age,
+            format(
+                'of %s%s, %s, last statement: %s',
+                usename,
+                ' from ' || nullif(application_name, ''),
+                coalesce(state, 'which only its owner may see'),
+                left(regexp_replace(coalesce(query, ''), '\s+', ' ', 'g'), 120)
+            ) as what,
+            format('end that transaction, or the session: select pg_terminate_backend(%s)', pid) as remedy
+        from pg_stat_activity
+        where pid <> pg_backend_pid()
+          and backend_type = 'client backend'
+          and (datname = current_database() or backend_xmin is not null)
+          and xact_start < clock_timestamp() - patience
+        union all
+        select
+            'prepared transaction ' || gid,
+            now() - prepared,
+            'of ' || owner,
+            format('commit prepared or rollback prepared %L', gid)
+        from pg_prepared_xacts
+        where prepared < clock_timestamp() - patience
+        union all
+        select
+            'replication slot ' || slot_name,
+            null,
+            case when active then 'in use' else 'used by nobody' end
+                || format(', %s transactions behind', age(coalesce(xmin, catalog_xmin))),
+            format('have its consumer catch up, or drop it: select pg_drop_replication_slot(%L)', slot_name)
+        from pg_replication_slots
+        where age(coalesce(xmin, catalog_xmin)) > 1000000
+    ),
+    dead as (
+        select coalesce(sum(n_dead_tup), 0)::bigint as dead_rows
+        from pg_stat_user_tables
+        where relid in ('taskq.task'::regclass, 'taskq.lease'::regclass)
+    )
+    select
+        'open transaction',
+        'warning',
+        held.holder,
+        held.holder || coalesce(' has had a transaction open for ' || taskq.in_words(held.age), ' holds old rows')
+            || ', ' || held.what || format('. Vacuum removes nothing newer: %s rows are dead and still there', dead.dead_rows),
+        held.remedy
+    from held
+    cross join dead
+    union all
+    select
+        'vacuum',
+        'warning',
+        stat.relname::text,
+        format(
+            'table %s has %s dead rows beside %s living ones, and autovacuum %s',
+            stat.relname,
+            stat.n_dead_tup,
+            stat.n_live_tup,
+            coalesce('was there ' || taskq.in_words(now() - stat.last_autovacuum) || ' ago', 'has never been there')
+        ),
+        'see whether autovacuum is on and whether a transaction stays open, then: vacuum ' || stat.relid::regclass::text
+    from pg_stat_user_tables as stat
+    where stat.relid in ('taskq.task'::regclass, 'taskq.lease'::regclass, 'taskq.dead'::regclass)
+      and stat.n_dead_tup > 100000 + stat.n_live_tup / 2
+      and coalesce(stat.last_autovacuum, '-infinity') < now() - interval '10 minutes'
+    union all
+    select
+        'autovacuum',
+        'error',
+        class.relname::text,
+        format('autovacuum is off for table %s: claims become slower with each task', class.relname),
+        format('alter table %s reset (autovacuum_enabled)', class.oid::regclass)
+    from pg_class as class
+    where class.oid in ('taskq.task'::regclass, 'taskq.lease'::regclass, 'taskq.dead'::regclass)
+      and class.reloptions && array['autovacuum_enabled=false', 'autovacuum_enabled=off', 'autovacuum_enabled=0']
+    union all
+    select
+        'setting',
+        setting.severity,
+        setting.name,
+        format('%s is %s: %s', setting.name, pg_settings.setting, setting.why),
+        setting.remedy
+    from (
+        values
+            ('autovacuum', 'off', 'error', 'claims become slower with each task', 'alter system set autovacuum = on'),
+            ('track_counts', 'off', 'error', 'autovacuum does not know what to do', 'alter system set track_counts = on'),
+            (
+                'fsync',
+                'off',
+                'warning',
+                'a crash of the machine may destroy the database',
+                'alter system set fsync = on, unless all of it may be lost'
+            ),
+            (
+                'full_page_writes',
+                'off',
+                'warning',
+                'a crash of the machine may destroy the database',
+                'alter system set full_page_writes = on, unless all of it may be lost'
+            )
+    ) as setting (name, value, severity, why, remedy)
+    join pg_settings on pg_settings.name = setting.name and pg_settings.setting = setting.value
+    union all
+    select
+        'connections',
+        'warning',
+        'max_connections',
+        format('%s of %s connections are in use', used.number, room.number),
+        'have pools of fewer connections, or more of max_connections; a worker needs 10'
+    from (select count(*) as number from pg_stat_activity where backend_type = 'client backend') as used
+    cross join (
+        select
+            current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint as number
+    ) as room
+    where used.number > room.number * 0.9
+$ail_server$;
+
+-- Returns what is wrong, errors first: `said` in plain words, and what to do. No row: nothing that it knows of. It reads
+-- no more than some thousand rows of each kind, and changes nothing. A transaction may be open for as long as `patience`.
+create function taskq.doctor(patience interval default '5 minutes') returns table (
+    problem text,
+    severity text,
+    subject text,
+    said text,
+    advice text
+)
+language sql
+stable
+as $doctor$
+    select found.*
+    from (
+        select * from taskq.ail_tasks(10000)
+        union all
+        select
+            'no worker',
+            'error',
+            'worker',
+            'no worker is alive'
+                || coalesce(
+                    format(': the last one, %s on %s, was seen %s ago', last.process_id, last.host, taskq.in_words(now() - last.seen_at)),
+                    ', and none has been in the last hour'
+                ),
+            'start one, and see in its log why the last one ended'
+        from (values (1)) as always
+        left join lateral (
+            select worker.*
+            from taskq.worker
+            order by worker.seen_at desc
+            limit 1
+        ) as last on true
+        where not exists (select from taskq.worker where worker.expires_at > now())
+        union all
+        select
+            'vanished worker',
+            'warning',
+            worker.worker_id::text,
+            format(
+                'worker %s, process %s on %s, was last seen %s ago and has not said that it stopped',
+                worker.worker_id,
+                worker.process_id,
+                worker.host,
+                taskq.in_words(now() - worker.seen_at)
+            ),
+            'what it ran runs again; if it did not end by itself, see in its log or in that of the system why it ended'
+        from taskq.worker
+        where worker.expires_at <= now()
+        union all
+        select
+            'lease',
+            'error',
+            'lease',
+            format(
+                '%s tasks are in leases that ended more than a minute ago, and nobody has rescued them',
+                sum(cardinality(lease.task_ids) - cardinality(lease.done))
+            ),
+            'start a worker: each rescues what others have left; if one is there, its log says why it does not'
+        from taskq.lease
+        where lease.expires_at < now() - interval '1 minute'
+        having count(*) > 0
+        union all
+        select
+            'dead',
+            'error',
+            cause.task_type,
+            format(
+                '%s tasks of type %s have died in the last day (%s), the last %s ago: %s',
+                taskq.up_to(cause.total, 100000),
+                cause.task_type,
+                cause.state,
+                taskq.in_words(now() - cause.last_at),
+                left(regexp_replace(coalesce(cause.error, 'no error'), '\s+', ' ', 'g'), 160)
+            ),
+            format(
+                'mend the cause, then have them run again: retry --all cause:%1$s, or delete them: discard --all cause:%1$s',
+                cause.cause
+            )
+        from taskq.causes('{"newer": 86400, "state": ["discarded", "invalid", "quarantined"]}', 10) as cause
+        union all
+        select
+            'refused',
+            'error',
+            'refused',
+            format('Postgres has refused to take %s tasks back; the last: %s', count(*), max(refused.refusal ->> 'message')),
+            'mend what it names, then: select taskq.take_back(task_id) from taskq.refused'
+        from taskq.refused
+        having count(*) > 0
+        union all
+        select
+            'limit',
+            'warning',
+            limits.name,
+            format('the %s of %s %s is limited to nothing%s: none of it starts', limits.kind, limits.scope, limits.name, ' by ' || limits.by),
+            'limit it to more, or reset-limits to have what programs declare'
+        from taskq.limits
+        where limits.most = 0
+        union all
+        select
+            'blocked',
+            'warning',
+            blocked.key,
+            format(
+                '%s tasks of the sequence %s %s wait behind task %s, which is %s',
+                blocked.waiting,
+                blocked.task_type,
+                blocked.key,
+                blocked.task_id,
+                blocked.state
+            ),
+            format('mend and retry task %1$s, or go on without it: skip-dead %1$s', blocked.task_id)
+        from (select * from taskq.blocked limit 100) as blocked
+        union all
+        select
+            'schedule',
+            'error',
+            schedule.name,
+            format(
+                'schedule %s is late: it should have ticked %s ago%s',
+                schedule.name,
+                taskq.in_words(now() - schedule.next_tick),
+                '; the last error: ' || schedule.error
+            ),
+            'a worker with the feature cron has each schedule tick: start one, or see in its log why it does not'
+        from taskq.schedule
+        where schedule.ended_at is null
+          and schedule.next_tick < now() - interval '1 minute'
+          and not exists (
+              select
+              from taskq.pause
+              where pause.scope = 'schedule'
+                and pause.name = schedule.name
+                and (pause.until is null or pause.until > now())
+          )
+        union all
+        select
+            'schedule',
+            'error',
+            schedule.name,
+            format(
+                'schedule %s could not tick %s ago: %s',
+                schedule.name,
+                taskq.in_words(now() - schedule.error_at),
+                schedule.error
+            ),
+            'mend what it names'
+        from taskq.schedule
+        where schedule.ended_at is null
+          and schedule.error is not null
+          and coalesce(schedule.next_tick >= now() - interval '1 minute', true)
+        union all
+        select * from taskq.ail_server(doctor.patience)
+    ) as found
+    order by found.severity, found.problem, found.subject
+$doctor$;
+
+insert into taskq.migration (version, name, oldest_binary)
+select 15, 'doctor', max(oldest_binary) from taskq.migration;

@@ -1,0 +1,121 @@
+//! What is wrong, in plain words.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::migrate::KNOWN;
+use super::pause::Operator;
+use crate::error::OperateError;
+use crate::store::AilmentRow;
+
+impl Operator {
+    /// Says what is wrong, errors first: of what an operator would look for at three in the morning.
+    ///
+    /// It looks for tables older than this program; task types and queues without a living worker; workers that vanished and
+    /// leases that nobody rescues; what died in the last day, by [cause](Operator::causes); what Postgres has refused; pauses,
+    /// limits of nothing, sequences that wait at a dead task, schedules that are late; transactions and replication slots that
+    /// keep dead rows, vacuum that does not come, settings that hurt, and connections that run out. Of sessions of others it
+    /// sees what its role may see.
+    ///
+    /// It reads no more than some thousand rows of each kind, and of dead tasks 100,000.
+    ///
+    /// ```no_run
+    /// # async fn f(pool: sqlx::PgPool) -> Result<(), taskq::OperateError> {
+    /// for ailment in taskq::operate(&pool).doctor().await? {
+    ///     // warning: queue mail has been paused for 3 hours by ada (SMTP is down): …
+    ///     println!("{ailment}");
+    ///     println!("{}", ailment.advice); // resume the queue once the reason is gone
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`OperateError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The tables are only read, so the future may be dropped at any time.
+    pub async fn doctor(&self) -> Result<Vec<Ailment>, OperateError> {
+        let mut store = self.store();
+        let version = store.schema_version().await;
+        let (version, _) = version.map_err(|error| self.error(error))?;
+        let version = version.unwrap_or(0);
+        if version < KNOWN {
+            return Ok(vec![Ailment::of_old_tables(version)]);
+        }
+        let rows = store.doctor().await.map_err(|error| self.error(error))?;
+        Ok(rows.into_iter().map(Ailment::of).collect())
+    }
+}
+
+/// Something that is wrong: see [`Operator::doctor`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Ailment {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Of which kind it is: `unserved`, `paused`, `dead`, … The guide lists them.
+    pub problem: String,
+    /// What it is about: a task type, a queue, a worker, a session.
+    pub subject: String,
+    /// What is wrong, in plain words.
+    pub said: String,
+    /// What to do.
+    pub advice: String,
+}
+
+/// How bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Severity {
+    /// Tasks do not run, or were lost to their purpose.
+    Error,
+    /// Somebody may have meant it so, or it becomes worse.
+    Warning,
+}
+
+impl Ailment {
+    fn of(row: AilmentRow) -> Self {
+        Self {
+            severity: match row.severity.as_str() {
+                "error" => Severity::Error,
+                _ => Severity::Warning,
+            },
+            problem: row.problem,
+            subject: row.subject,
+            said: row.said,
+            advice: row.advice,
+        }
+    }
+
+    fn of_old_tables(version: i32) -> Self {
+        Self {
+            severity: Severity::Error,
+            problem: "old tables".to_owned(),
+            subject: "migration".to_owned(),
+            said: format!(
+                "the tables are of version {version}, and this program needs version {KNOWN}: its workers do not start"
+            ),
+            advice: "bring them up to date: migrate".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
+/// What is wrong, without the advice.
+impl fmt::Display for Ailment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.severity, self.said)
+    }
+}
