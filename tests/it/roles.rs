@@ -151,6 +151,7 @@ async fn a_reading_role_may_find_and_an_operator_role_may_treat_all_that_match()
         ("select * from taskq.list('{\"type\": [\"a\"]}')", true),
         ("select taskq.show(1)", true),
         ("select * from taskq.causes()", true),
+        ("select * from taskq.doctor()", true),
         ("select taskq.count_matching('cancel', '{}')", true),
         ("select * from taskq.bulk", true),
         ("select * from taskq.bulk_failure", true),
