@@ -67,6 +67,8 @@ pub const VERBS: &[Verb] = &[
     verb("limit", &["limit_concurrency", "limit_rate"], &["limit"], &["limit"], true),
     verb("reset limits", &["reset_limits"], &["reset_limits"], &["reset-limits"], true),
     verb("tell limits", &["limits"], &["limits"], &["limits"], false),
+    verb("say the weight of a key", &["set_weight"], &["weight"], &["weight"], true),
+    verb("tell weights", &["fair_weight"], &["weights"], &["weights"], false),
     verb("tell blocked sequences", &["blocked"], &["blocked"], &["blocked"], false),
     verb("skip a dead task", &["skip_dead"], &["skip_dead"], &["skip-dead"], true),
     verb("tell schedules", &["schedule"], &["Schedules::list"], &["schedules"], false),
