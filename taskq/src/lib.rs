@@ -85,7 +85,8 @@
 //! - `garde` checks payloads by `#[garde(…)]` on a handler's arguments: when they are enqueued, and again
 //!   before they are run.
 //! - `cli` gives a worker's binary its command line, `taskq::cli::main`: among others `check`, which says
-//!   before a deploy which waiting tasks would not run.
+//!   before a deploy which waiting tasks would not run, and `doctor`, which says what is wrong.
+//! - `cron` has schedules enqueue tasks by the calendar.
 //! - `schemars` knows the JSON Schema of each payload. With `cli`, `tasks --lock` writes them to a file, and
 //!   `tasks --check` refuses a change that would strand rows.
 //! - `testing` finds or starts a Postgres server, for tests and examples.

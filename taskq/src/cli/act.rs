@@ -71,8 +71,8 @@ pub(super) fn who_and_why(command: Command) -> Command {
         )
 }
 
-/// Does it to each task by itself, in the order of their ids, or to all that match. Fails, once all had their turn, if one
-/// of them was refused.
+/// Does it to each task by itself, in the order of their ids, or to all that match. Fails if one was refused, once all
+/// have had their turn.
 pub(crate) async fn execute(
     builder: &WorkerBuilder,
     verb: &str,

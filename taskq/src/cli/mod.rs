@@ -34,10 +34,10 @@
 //! | `retry ID…` | has dead tasks run again, and waiting ones now: [`Operator::retry`](crate::operate::Operator::retry); `--at TIME`, `--because WHY`, `--as-user WHO` |
 //! | `discard ID…` | deletes dead tasks: [`Operator::discard`](crate::operate::Operator::discard); `--because WHY`, `--as-user WHO` |
 //! | `cancel --all FILTER`, and `retry`, `discard` | does it to all tasks that match a [`Filter`](crate::operate::Filter), once somebody has said yes; `--yes`, `--dry-run`, `--json` |
-//! | `reschedule --all FILTER --at TIME` | has all that match and wait be due at another time |
+//! | `reschedule --all FILTER --at TIME` | has all that match and wait be due at another time; `--yes`, `--dry-run`, `--json` |
 //! | `edit ID JSON` | gives a dead task another payload, and has it run again; `--at TIME`, `--unchecked`, `--because WHY`, `--as-user WHO` |
 //! | `enqueue TYPE JSON` | enqueues a task by the name of its type; `--at TIME`, `--delay AGE`, `--queue NAME`, `--priority NUMBER`, `--unchecked`, `--because WHY`, `--as-user WHO` |
-//! | `bulk list`, `bulk resume ID`, `bulk stop ID`, `bulk failures ID` | what was done to all that matched, and going on with it |
+//! | `bulk list`, `bulk resume ID`, `bulk stop ID`, `bulk failures ID` | lists what was done to all that matched, goes on with it, stops it, and lists which tasks have failed |
 //! | `list FILTER` | lists the tasks that match: [`Operator::list`](crate::operate::Operator::list); `--most NUMBER`, `--after NEXT`, `--looks NUMBER`, `--json` |
 //! | `show ID` | shows all that is stored of a task: [`Operator::show`](crate::operate::Operator::show); `--json` |
 //! | `causes FILTER` | tells of what dead tasks have died: [`Operator::causes`](crate::operate::Operator::causes); `--most NUMBER`, `--json` |
@@ -98,9 +98,12 @@ use crate::worker::WorkerBuilder;
 
 /// Does what the program's arguments say, with the worker that `builder` describes.
 ///
-/// Writes errors to standard error. The exit code is 1 if the command failed, and 2 if the arguments make
-/// no sense, a `check` could not read the tables, or a change of all that match needs `--yes` because there is nobody to
-/// ask, and 1 if `doctor` found that tasks do not run. It is 3 if that change was made in part: some tasks were refused, or it was stopped.
+/// Writes errors to standard error. The exit code is
+///
+/// - 1 if the command failed, `check` or `tasks --check` found something, or `doctor` found an error;
+/// - 2 if the arguments make no sense, `check` could not read the tables, or a change of all that match needs `--yes`
+///   because there is nobody to ask;
+/// - 3 if a change of all that match was made in part: some tasks have failed, or somebody stopped it.
 ///
 /// After `run` the program has 3 seconds to end by itself. Then the process is ended, since a runtime waits
 /// for threads of `spawn_blocking` for as long as they run.

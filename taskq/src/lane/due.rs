@@ -233,8 +233,8 @@ impl DueLanes {
         }
     }
 
-    /// Returns where a claim from a share's lane goes on, whose keys have fair turns, and whether it is to look for tasks
-    /// without a key.
+    /// Returns where a claim from a share's lane goes on, whose keys have fair turns, and whether it is to look for
+    /// tasks without a key.
     pub(crate) fn round(&self, share: &Share) -> (RoundPlace, bool) {
         let known = self.lanes.get(share.at);
         known
@@ -242,8 +242,8 @@ impl DueLanes {
             .unwrap_or_default()
     }
 
-    /// Records how many tasks a claim from a lane with fair turns brought, and what it told. The cursor stays at the head:
-    /// what was taken of some keys says nothing of the others.
+    /// Records how many tasks a claim from a lane with fair turns brought, and what it told. The cursor stays at the
+    /// head: what was taken of some keys says nothing of the others.
     pub(crate) fn record_fair(&mut self, share: &Share, brought: usize, end: FairEnd) {
         let Some(known) = self.lanes.get_mut(share.at) else {
             return;

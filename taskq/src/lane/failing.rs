@@ -1,6 +1,8 @@
-//! Task types that fail. A task that fails is written again, which takes Postgres as long as four that complete, and no
-//! task of its lease is completed with the rest of that by one `delete`. So a type most of whose attempts fail is claimed
-//! apart, and a fourth as often: it gets about as much of the time as each of the others.
+//! Task types that mostly fail: they have claims of their own.
+//!
+//! A task that fails is written again, which takes Postgres as long as four that complete. The tasks that share its
+//! lease cannot be completed by one `delete` either. So a type most of whose attempts fail has claims of its own, a
+//! fourth as often. It gets about as much of the server's time as each of the others.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,10 +14,10 @@ use super::suspects::Claimable;
 /// How many times as long a task takes if it fails: measured, see `benches/`, group `order`.
 const COST: f64 = 4.0;
 
-/// Each attempt counts for so much of what is known of its type: the last hundred say nearly all.
+/// How much one attempt counts: so much that the last hundred of a type say nearly all.
 const WEIGHT: f64 = 1.0 / 32.0;
 
-/// A type that fails less than this is one that does not.
+/// A type is forgotten once a smaller part of its attempts fails.
 const HARDLY: f64 = 1.0 / 64.0;
 
 /// How much of what a worker runs fails, by task type.
@@ -29,12 +31,12 @@ pub(crate) struct Failing {
 /// Whether the next claim from a queue is for types that mostly fail.
 #[derive(Debug, Default)]
 pub(crate) struct FailingTurns {
-    /// How many tasks of theirs are due to be claimed.
+    /// How many tasks of these types are to be claimed before it is fair.
     owed: f64,
 }
 
 impl FailingTurns {
-    /// Tells whether a claim of so many tasks is for them, if this part of all tasks is to be theirs.
+    /// Tells whether a claim of so many tasks is for these types, if this part of all tasks is to be theirs.
     fn next(&mut self, part: f64, limit: usize) -> bool {
         let limit = limit as f64;
         self.owed += part * limit;
@@ -90,8 +92,8 @@ impl Failing {
         if !self.has_some.load(Ordering::Relaxed) || claimable != Claimable::Fresh {
             return;
         }
-        // Where there are several, all are of one rank; behind a lane that has the whole claim others are none of its
-        // neighbours.
+        // Shares of one claim have one rank. Only behind a lane that has the whole claim do shares of other ranks stand:
+        // these do not compete with it.
         let rank = |share: Option<&Share>| share.map(|it| it.rank);
         if rank(shares.first()) != rank(shares.last()) {
             return;

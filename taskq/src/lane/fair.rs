@@ -1,7 +1,8 @@
 //! Fair turns: where a worker is in the round of a lane's keys.
 //!
 //! The keys that have something due have their turns in order, and a turn is as many tasks as the key's weight. A claim
-//! takes the next so many. Each worker goes round by itself, so what each of them takes is fair, and so is the sum.
+//! takes the next tasks of the round. Each worker goes round by itself: what each of them takes is fair, and so is what
+//! all of them take.
 
 /// How far the last claim from a lane came.
 #[derive(Debug, Default)]
@@ -24,7 +25,7 @@ pub(crate) struct RoundPlace {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct FairEnd {
     pub(crate) place: RoundPlace,
-    /// Whether no key has more than the claim took.
+    /// Whether the claim took all that is due of every key.
     pub(crate) is_end: bool,
 }
 

@@ -63,7 +63,7 @@ pub(crate) struct LimitedEnd {
     pub(crate) opens_in: Option<Duration>,
 }
 
-/// More keys than this of which something has ended are not told one by one.
+/// If tasks of more keys than this have ended, the next claim looks at all keys.
 const MOST_FREED: usize = 100;
 
 /// How a limited lane is claimed: behind which key to go on, and since when nothing of it may start.
@@ -76,7 +76,7 @@ pub(super) struct Turn {
     next_opens: Option<Instant>,
     /// Nothing may start until something of it ends…
     is_full: bool,
-    /// Present once that has happened: of which keys it was. Nothing of another may start.
+    /// The keys of which something has ended since, if it is known. Nothing of another may start.
     freed: Option<Vec<String>>,
     /// … or until then.
     opens: Option<Instant>,
@@ -150,8 +150,8 @@ impl Limits {
         self.has_some() && (self.lock().scopes.iter()).any(|scope| scope.includes(queue, task_type))
     }
 
-    /// Tells whether the keys of this type have fair turns, where nothing limits them. The type's own name comes first of
-    /// its names.
+    /// Tells whether the keys of this type have fair turns, where nothing limits them. The type's own name comes first
+    /// of its names.
     pub(crate) fn are_fair(&self, task_type: &str) -> bool {
         self.has_some() && self.lock().fair.contains(task_type)
     }

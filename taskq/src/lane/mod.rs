@@ -1,8 +1,8 @@
 //! Which lanes of a queue a claim takes from, in what order, and how much from each.
 //!
-//! A lane holds the tasks of one type, payload version, number of crashes and priority in one queue. Within a
-//! lane the oldest due task comes first. [`share`] divides a claim among lanes; [`suspects`] has the rule for tasks
-//! with which a worker vanished.
+//! A lane holds the tasks of one type, payload version, number of crashes and priority in one queue. Within a lane the
+//! oldest due task comes first, unless its type has a random order, limits or fair turns. [`share`] divides a claim
+//! among lanes; [`suspects`] has the rule for tasks with which a worker vanished.
 
 mod ageing;
 mod blocked;

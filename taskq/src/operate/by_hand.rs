@@ -1,4 +1,4 @@
-//! Payloads that an operator writes: those of dead tasks, which run again with them, and those of new tasks.
+//! Payloads that an operator writes: for a dead task, which runs again with it, and for a new task.
 
 use std::future::IntoFuture;
 
@@ -20,8 +20,8 @@ use crate::task::unique::EnqueueOutcome;
 impl Operator {
     /// Gives a dead task another payload, and has it run again as [`retry`](Self::retry) does. The old payload is gone.
     ///
-    /// Postgres checks that the payload is JSON and not too large. Whether it fits the task type, the handler's program
-    /// finds: `edit` on the command line of a worker's binary decodes it first.
+    /// Postgres checks that the payload is JSON and not too large, and not whether it fits the task type. `edit` on the
+    /// command line of a worker's binary decodes it first.
     ///
     /// A task that waits or runs cannot be edited: cancel it first.
     ///
@@ -46,8 +46,9 @@ impl Operator {
 
     /// Enqueues a task by the name of its type, which this program need not know. It is recorded in `taskq.audit`.
     ///
-    /// What its type declares is not known here: say the queue, and what else differs from the defaults of a bare insert.
-    /// `enqueue` on the command line of a worker's binary decodes the payload first, and takes what the type declares.
+    /// It takes nothing of what the type declares: say the queue, and what else differs from the defaults of a bare
+    /// insert. `enqueue` on the command line of a worker's binary decodes the payload first, and takes what the type
+    /// declares.
     ///
     /// ```no_run
     /// use taskq::json::RawValue;
@@ -91,7 +92,7 @@ pub struct Editing {
 }
 
 impl Editing {
-    /// Says of which version the new payload is. Otherwise that is as it was.
+    /// Says which version the new payload has. Otherwise it is that of the old one.
     pub fn version(self, version: u16) -> Self {
         Self {
             version: Some(version),
@@ -140,8 +141,8 @@ impl IntoFuture for Editing {
     }
 }
 
-/// A task that an operator is about to enqueue: see [`Operator::enqueue`]. Awaited, it returns the id of the task and what
-/// was done: where its type is unique, there may have been one.
+/// A task that an operator is about to enqueue: see [`Operator::enqueue`]. Awaited, it returns the id of the task and
+/// what was done. Where a unique task has the key already, the id is that task's.
 ///
 /// # Errors
 ///

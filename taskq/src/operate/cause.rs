@@ -13,21 +13,21 @@ use super::task::TaskState;
 use crate::error::OperateError;
 use crate::store::CauseRow;
 
-/// How many causes there are, unless it is said.
+/// How many causes are told, unless it is said.
 const MOST: u16 = 50;
 
-/// At how many dead tasks is looked, unless it is said.
+/// At how many dead tasks a search looks, unless it is said.
 const LOOKS: u32 = 100_000;
 
 impl Operator {
     /// Tells of what dead tasks that match a filter have died, the most frequent cause first.
     ///
-    /// Tasks have a cause in common if they are of one type and in one state, and the texts of their last errors differ in
-    /// numbers, ids and times alone. A panic's place counts. Five thousand dead tasks of three causes are three lines, and
-    /// each can be retried or discarded as one: `cause:` is a term of a [`Filter`].
+    /// Tasks have a cause in common if they are of one type and in one state, and the texts of their last errors differ
+    /// in numbers, ids and times alone. The file and line of a panic count. Five thousand dead tasks of three causes
+    /// are three lines, and each can be retried or discarded as one: `cause:` is a term of a [`Filter`].
     ///
-    /// It looks at the newest 100,000 that match by their ids, times and causes; [`Causes::stopped`] says whether there are
-    /// more.
+    /// It looks at the newest 100,000 that match by their ids, times and causes; [`Causes::stopped`] says whether there
+    /// are more.
     ///
     /// ```no_run
     /// # async fn f(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {

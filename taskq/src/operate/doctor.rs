@@ -10,13 +10,13 @@ use crate::error::OperateError;
 use crate::store::AilmentRow;
 
 impl Operator {
-    /// Says what is wrong, errors first: of what an operator would look for at three in the morning.
+    /// Says what is wrong, errors first: what an operator would look for at three in the morning.
     ///
-    /// It looks for tables older than this program; task types and queues without a living worker; workers that vanished and
-    /// leases that nobody rescues; what died in the last day, by [cause](Operator::causes); what Postgres has refused; pauses,
-    /// limits of nothing, sequences that wait at a dead task, schedules that are late; transactions and replication slots that
-    /// keep dead rows, vacuum that does not come, settings that hurt, and connections that run out. Of sessions of others it
-    /// sees what its role may see.
+    /// It looks for tables older than this program; task types and queues without a living worker; workers that
+    /// vanished and leases that nobody rescues; what died in the last day, by [cause](Operator::causes); what Postgres
+    /// has refused; pauses, limits of nothing, sequences that wait at a dead task, schedules that are late;
+    /// transactions and replication slots that keep dead rows, vacuum that does not come, settings that hurt, and
+    /// connections that run out. It sees of other roles' sessions what its own role may see.
     ///
     /// It reads no more than some thousand rows of each kind, and of dead tasks 100,000.
     ///
@@ -71,7 +71,7 @@ pub struct Ailment {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Severity {
-    /// Tasks do not run, or were lost to their purpose.
+    /// Tasks do not run or have died, or claims become slower and slower.
     Error,
     /// Somebody may have meant it so, or it becomes worse.
     Warning,

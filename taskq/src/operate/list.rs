@@ -22,11 +22,11 @@ const PAGE: u16 = 50;
 const LOOKS: u32 = 100_000;
 
 impl Operator {
-    /// Lists the tasks that match a filter: what runs, what waits, what is dead, what was refused, what has completed and is
-    /// kept; of each the newest first.
+    /// Lists the tasks that match a filter: those that run, wait, are dead, were refused, and have completed and are
+    /// kept, in this order; of each the newest first.
     ///
-    /// The list comes in pages of fifty. However large the tables are, a search looks at the newest 100,000 tasks of each
-    /// of these places at most, and then says that it stopped: [`Page::stopped`]. With [`Page::next`] it goes on.
+    /// The list comes in pages of fifty. However large the tables are, a search looks at most at the newest 100,000
+    /// tasks of each of these places, and then says that it stopped: [`Page::stopped`]. With [`Page::next`] it goes on.
     ///
     /// ```no_run
     /// # async fn f(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
@@ -148,7 +148,7 @@ pub struct FoundTask {
     pub queue: String,
     /// Its priority. Smaller runs earlier.
     pub priority: i16,
-    /// When it was enqueued, if it waits; claimed, if it runs; or finished.
+    /// When it was enqueued, if it waits; claimed, if it runs; or else refused or finished.
     pub at: DateTime<Utc>,
     /// When it is due, or was.
     pub run_at: Option<DateTime<Utc>>,
@@ -158,7 +158,7 @@ pub struct FoundTask {
     pub max_attempts: Option<i32>,
     /// How many workers vanished while it ran.
     pub crashes: i32,
-    /// What went wrong last.
+    /// Its last error.
     pub error: Option<String>,
     /// Of what it died.
     pub cause: Option<String>,

@@ -1,6 +1,6 @@
 //! What people and programs ask of the tables, beside enqueueing and working: to make them, to check
-//! what waits before a deploy, to compare payloads with a lock, to read a result, to pause, to limit, to weigh, to find,
-//! cancel and retry tasks, one or all that match.
+//! what waits before a deploy, to compare payloads with a lock, to read a result, to pause, to limit, to weigh keys, to
+//! find, cancel, retry and edit tasks, one or all that match, and to say what is wrong.
 
 pub(crate) mod bulk;
 pub(crate) mod by_hand;

@@ -9,7 +9,7 @@ use super::task::TaskState;
 use crate::error::OperateError;
 
 impl Operator {
-    /// Tells of one task all that is stored, wherever it is; `None` if it has completed and was not kept, or never was.
+    /// Tells all that is stored of one task, wherever it is; `None` if it has completed and was not kept, or never was.
     ///
     /// ```no_run
     /// # async fn f(pool: sqlx::PgPool) -> Result<(), taskq::OperateError> {
@@ -65,7 +65,7 @@ pub struct TaskDetails {
     pub created_at: DateTime<Utc>,
     /// When it is due, or was.
     pub run_at: Option<DateTime<Utc>>,
-    /// When the worker claimed it that runs it, or has completed it.
+    /// When it was claimed by the worker that runs it or has completed it.
     pub claimed_at: Option<DateTime<Utc>>,
     /// When it finished.
     pub finished_at: Option<DateTime<Utc>>,
@@ -133,9 +133,9 @@ pub struct AuditEntry {
     pub at: DateTime<Utc>,
     /// Who.
     pub by: String,
-    /// `cancel`, `retry` or `discard`.
+    /// `cancel`, `retry`, `discard`, `edit` or `enqueue`. An edit is followed by the retry that it makes.
     pub verb: String,
-    /// In which state the task was.
+    /// In which state the task was; of an `enqueue`, what became of it: `created`, `existing` or `replaced`.
     pub state: Option<String>,
     /// Why.
     pub reason: Option<String>,
@@ -153,7 +153,7 @@ pub struct TaskEvent {
 
 impl TaskDetails {
     /// Returns what has become of the task, in order, from what is stored. An attempt that was handed back, as when its
-    /// worker stopped, has left nothing.
+    /// worker stopped, has left nothing behind, so it is not there.
     pub fn timeline(&self) -> Vec<TaskEvent> {
         let event = |at: DateTime<Utc>, text: String| TaskEvent { at, text };
         let mut events = vec![event(self.created_at, "enqueued".to_owned())];

@@ -4,11 +4,11 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verb {
-    /// What it is.
+    /// What it does, in a few words.
     pub name: &'static str,
     /// The functions, tables or views in the schema of the tables.
     pub sql: &'static [&'static str],
-    /// The methods of [`Operator`](super::Operator), or of another type that is named.
+    /// The methods: of [`Operator`](super::Operator), unless another type is named.
     pub methods: &'static [&'static str],
     /// The commands of a worker's binary.
     pub commands: &'static [&'static str],

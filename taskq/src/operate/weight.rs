@@ -1,4 +1,4 @@
-//! Saying the weights of keys whose type has fair turns.
+//! The weights of keys, where a task type has fair turns: what operators say of them.
 
 use std::future::IntoFuture;
 
@@ -13,10 +13,10 @@ pub use crate::lane::KeyWeight;
 
 impl Operator {
     /// Says how many tasks a turn of one key is, where those of others are one. The task type has fair turns:
-    /// `#[task(fair = tenant_id)]`. The key is said by its fields; a field that is left out is one that tasks do not have.
+    /// `#[task(fair = tenant_id)]`. The fields name the key; leave out a field that its tasks do not have.
     ///
-    /// The weight stands in a table until somebody [resets](Weighing::reset) it, and holds for all workers from their next
-    /// claims on.
+    /// The weight stands in a table until somebody [resets](Weighing::reset) it, and holds for all workers from their
+    /// next claims on.
     ///
     /// ```no_run
     /// # use serde_json::json;
@@ -60,8 +60,8 @@ impl Operator {
 ///
 /// # Errors
 ///
-/// [`OperateError::Refused`] if the task type has no fair turns, if the key names a field that its keys are not made of, or
-/// if the weight is not from 1 to 1000: nothing has changed then. Otherwise see [`OperateError`].
+/// [`OperateError::Refused`] if the task type has no fair turns, if the key names a field that its keys are not made of,
+/// or if the weight is not from 1 to 1000: nothing has changed then. Otherwise see [`OperateError`].
 ///
 /// # Cancel safety
 ///

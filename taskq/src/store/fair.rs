@@ -33,8 +33,8 @@ pub(crate) struct FairRequest<'a> {
 }
 
 impl Store<'_> {
-    /// Claims due tasks in fair turns of their keys, and returns the leases on them, with the tasks in the order of their
-    /// turns, and what else the claim tells.
+    /// Claims due tasks in fair turns of their keys, and returns the leases on them, with the tasks in the order of
+    /// their turns, and what else the claim tells.
     pub(crate) async fn claim_fair(
         &mut self,
         request: &FairRequest<'_>,

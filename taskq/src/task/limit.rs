@@ -184,7 +184,8 @@ impl DeclaredLimit {
     }
 }
 
-/// `5 at once for each tenant_id`, `fair turns for each tenant_id`, `in sequence for each order_id, which a dead task blocks`
+/// `5 at once for each tenant_id`, `fair turns for each tenant_id`,
+/// `in sequence for each order_id, which a dead task blocks`
 impl fmt::Display for DeclaredLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { most, burst, .. } = self;

@@ -154,9 +154,9 @@ impl TaskOptions {
         self
     }
 
-    /// Says that the keys of tasks, which these fields of the payload's JSON make, take turns: of each key a claim takes as
-    /// many tasks as the key's weight is, then of the next. `#[task(fair = tenant_id)]` and `#[task(fair(tenant_id, region))]`
-    /// write it. A weight is 1, unless an operator says another:
+    /// Says that the keys of tasks, which these fields of the payload's JSON make, take turns: of each key a claim
+    /// takes as many tasks as the key's weight is, then of the next. `#[task(fair = tenant_id)]` and
+    /// `#[task(fair(tenant_id, region))]` write it. A weight is 1, unless an operator says another:
     /// [`Operator::weight`](crate::operate::Operator::weight).
     pub const fn fair(mut self, fields: &'static [&'static str]) -> Self {
         self.fair = Some(fields);

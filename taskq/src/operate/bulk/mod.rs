@@ -22,8 +22,8 @@ const LOCKED_PAUSE: Duration = Duration::from_millis(100);
 impl Operator {
     /// Retries all that match: [`retry`](Self::retry) for each of them. See [`Freezing`].
     ///
-    /// Without a state in the filter these are the `discarded`, `invalid`, `quarantined` and `expired` ones. `cancelled` ones
-    /// run again if the filter says so; and `waiting` ones are due at once then.
+    /// Without a state in the filter these are the `discarded`, `invalid`, `quarantined` and `expired` ones.
+    /// `cancelled` ones run again if the filter says so; and `waiting` ones are due at once then.
     ///
     /// ```no_run
     /// # async fn f(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
@@ -93,15 +93,15 @@ impl Operator {
 
     /// Does what was frozen, or goes on with it, and returns once it has ended or somebody has stopped it.
     ///
-    /// It takes a thousand tasks at a time, each part in a transaction of its own. `progress` is called after each. A task
-    /// that is no longer where it was is skipped. One that Postgres refuses has failed, and its neighbours go on. So in the
-    /// end `done + skipped + failed` is `frozen`, whatever workers claim meanwhile. Several processes may run one operation
-    /// together.
+    /// It takes a thousand tasks at a time, each part in a transaction of its own. `progress` is called after each. A
+    /// task that is no longer where it was is skipped. One that Postgres refuses has failed, and its neighbours go on;
+    /// so has one that another transaction has locked a hundred times. So in the end `done + skipped + failed` is
+    /// `frozen`, whatever workers claim meanwhile. Several processes may run one operation together.
     ///
     /// # Errors
     ///
-    /// [`OperateError::Refused`] if there is no such operation; otherwise see [`OperateError`]. What is done stays done; call
-    /// it again to go on.
+    /// [`OperateError::Refused`] if there is no such operation; otherwise see [`OperateError`]. What is done stays done;
+    /// call it again to go on.
     ///
     /// # Cancel safety
     ///
@@ -188,7 +188,7 @@ impl Operator {
         Ok(bulks.pop().map(Bulk::of))
     }
 
-    /// Tells which tasks of an operation have failed, and why: the first thousand, about.
+    /// Tells which tasks of an operation have failed, and why: about the first thousand.
     ///
     /// # Errors
     ///
@@ -207,8 +207,8 @@ impl Operator {
 
 /// All tasks that match, which are about to be frozen: see [`Operator::retry_all`] and its like.
 ///
-/// Awaited, it writes down the ids of all that match now, and does nothing to them: [`Operator::run_bulk`] does. So it is
-/// done to those that were counted, and to no others. What was frozen and has not begun within a day is forgotten.
+/// Awaited, it writes down the ids of all that match now, and does nothing to them: [`Operator::run_bulk`] does. So it
+/// is done to those that were counted, and to no others. What was frozen and has not begun within a day is forgotten.
 ///
 /// # Errors
 ///
@@ -236,7 +236,7 @@ impl Freezing {
         }
     }
 
-    /// Says when the tasks are due that are retried or rescheduled. Retried ones otherwise are now.
+    /// Says when retried or rescheduled tasks are due. Unless it is said, retried ones are due at once.
     pub fn at(self, at: DateTime<Utc>) -> Self {
         Self {
             at: Some(at),
@@ -244,11 +244,11 @@ impl Freezing {
         }
     }
 
-    /// Counts what would be frozen, and changes nothing. It walks the tables that the filter allows.
+    /// Counts what would be frozen, and changes nothing. It reads the tables of the filter's states to their end.
     ///
     /// # Errors
     ///
-    /// As above.
+    /// Those of [`Freezing`].
     ///
     /// # Cancel safety
     ///

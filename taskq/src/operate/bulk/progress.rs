@@ -30,11 +30,12 @@ pub struct Bulk {
     pub bulk_id: i64,
     /// What is done.
     pub verb: BulkVerb,
-    /// To which tasks: a [`Filter`](crate::operate::Filter), as it was typed, or else as the functions in the database take it.
+    /// To which tasks: a [`Filter`](crate::operate::Filter), as it was typed, or else as the functions in the database
+    /// take it.
     pub filter: String,
     /// In which states they are.
     pub states: Vec<String>,
-    /// When tasks are due that are retried or rescheduled; `None`: at once.
+    /// When retried or rescheduled tasks are due; `None`: at once.
     pub run_at: Option<DateTime<Utc>>,
     /// Why.
     pub reason: Option<String>,
@@ -54,7 +55,7 @@ pub struct Bulk {
     pub done: u64,
     /// How many were no longer where they were.
     pub skipped: u64,
-    /// How many Postgres refused.
+    /// How many have failed: Postgres refused them, or others had them locked all the time.
     pub failed: u64,
 }
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// A filter makes no sense: which word of it, where, and what would.
+/// A filter makes no sense. It says which word is wrong, where it stands, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterError {
     pub(super) word: String,

@@ -1,4 +1,4 @@
-//! The filter: one small language that says of which tasks something is, the same in Rust, in a shell and in a URL.
+//! The filter: one small language that says which tasks are meant, the same in Rust, in a shell and in a URL.
 
 mod age;
 mod error;
@@ -22,8 +22,8 @@ use self::term::Term;
 
 /// Which tasks are meant: `state:dead type:send_* error:"timed out" older:1h`.
 ///
-/// A filter is made of terms, and a task matches if it matches each of them. A term has one value or several, with commas
-/// between them; one that matches is enough. Without a term it is all tasks.
+/// A filter is made of terms, and a task matches if it matches each of them. A term has one value or several, with
+/// commas between them; one that matches is enough. Without a term it is all tasks.
 ///
 /// | term | the task |
 /// | --- | --- |
@@ -31,12 +31,12 @@ use self::term::Term;
 /// | `type:send_*`, `queue:mail` | has this task type, is in this queue; `*` is any text, and `\*` is the character |
 /// | `payload.usr_id:42` | has this in its payload, as text; `payload.to.0.name:ada` goes deeper; `null` is also what is absent |
 /// | `error:"timed out"` | has this in its last error, in upper or lower case |
-/// | `older:1h`, `newer:2d` | was enqueued (if it waits), claimed (if it runs) or finished before or after that; `s`, `m`, `h`, `d`, `w` |
+/// | `older:1h`, `newer:2d` | was enqueued (if it waits), claimed (if it runs), refused or finished longer ago, or less long ago; `s`, `m`, `h`, `d`, `w` |
 /// | `cause:32de344de1e0a534` | died of this: see [`Operator::causes`](super::Operator::causes) |
 /// | `id:42` | is this one |
 ///
-/// What has a space, a comma or a quote in it stands in quotes, where `\"` is a quote and `\\` a backslash. Each term
-/// may be there once, except for those of different fields of the payload.
+/// A value with a space, a comma or a quote in it stands in quotes, where `\"` is a quote and `\\` a backslash. Each
+/// term may be there once; only `payload` may be there for several fields.
 ///
 /// ```
 /// use taskq::operate::Filter;

@@ -92,8 +92,8 @@ impl Claimer {
         }
     }
 
-    /// Puts off the task that a claim of one would take, if Postgres does not let it be taken. Returns whether that is so.
-    /// It is the next one's turn then, whatever became of the task.
+    /// Puts off the task that a claim of one would take, if Postgres does not let it be taken. Returns whether that is
+    /// so. Then the turn of its key is over.
     async fn put_off_next(&mut self, at: usize, share: &Share) -> Result<bool, Error> {
         let core = &self.core;
         let queue = &self.queues[at];

@@ -1,7 +1,8 @@
 //! Claims from limited lanes: one lane at a time, and no more than can start, unless there is plenty of room.
 //!
-//! So are lanes claimed whose tasks have keys of which one runs at a time. A task type says so; or else an enqueue said it,
-//! which a claim without regard to that finds out: it hands the task back, and no other such claim is made of that type.
+//! Lanes whose tasks have keys of which one runs at a time are claimed so too. Either the task type says so, or an
+//! enqueue did. The worker finds the latter out by a claim without regard to keys: it hands the task back, and makes no
+//! other such claim of that type.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -14,8 +15,8 @@ use crate::lane::Share;
 use crate::store::{ClaimedTask, LimitedRequest};
 
 impl Claimer {
-    /// Decides by chance whether it is the turn of a lane that a claim of its own is made of, and returns its share; or else
-    /// leaves the shares of the other lanes.
+    /// Decides by chance whether this claim is for a lane that has claims of its own. If so, returns its share;
+    /// otherwise leaves the shares of lanes that have none.
     pub(super) fn keep_one_kind(&self, at: usize, shares: &mut Vec<Share>) -> Option<Alone> {
         if !self.core.limits.has_some() && self.in_turns.is_empty() {
             return None;
@@ -99,8 +100,8 @@ impl Claimer {
         Ok(tasks)
     }
 
-    /// Leaves of claimed tasks those that do not wait for a turn, and hands the others back: they were claimed without regard
-    /// to that.
+    /// Returns those of claimed tasks that wait for no turn. It hands the others back, which were claimed without
+    /// regard to turns.
     pub(super) async fn keep_out_of_turn(
         &mut self,
         at: usize,
@@ -147,7 +148,7 @@ impl Claimer {
         }
         let unstarted: Vec<_> = unstarted.into_iter().collect();
         if let Err(error) = self.store.return_starts(&unstarted).await {
-            // Then less starts than might.
+            // Then fewer start than might.
             tracing::debug!(%error, "cannot give back what tasks have cost that did not start");
         }
     }
