@@ -956,8 +956,14 @@ begin
         end if;
 
         if freed_keys is not null and rule.spacing is null and rule.is_settled and not rule.is_sequence then
-            looked := freed_keys;
-            rooms := array_fill(1::bigint, array[cardinality(freed_keys)]);
+            -- Each once, or two leases would have its tasks.
+            looked := array(
+                select distinct given.key
+                from unnest(freed_keys) as given (key)
+                where given.key is not null
+                order by given.key
+            );
+            rooms := array_fill(1::bigint, array[cardinality(looked)]);
         -- The next keys of the lane, and of which of them the head may start, until there is enough for this claim.
         elsif rule.is_sequence then
             if rule.has_keyless then
@@ -1960,6 +1966,7 @@ left join taskq.dead on dead.task_id = block.task_id;
 create function taskq.skip_dead(task_id bigint, frees bigint default null) returns setof taskq.blocked
 language plpgsql
 rows 1
+set search_path = pg_catalog, pg_temp
 as $skip_dead$
 declare
     found_block taskq.blocked;

@@ -119,3 +119,24 @@ async fn a_higher_limit_is_used_while_keys_end() {
     };
     while_working(worker, rises).await;
 }
+
+#[tokio::test]
+async fn a_key_that_is_named_twice_is_claimed_once() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        r#"insert into taskq.limit_rule (scope, name, kind, fields, aliases, declared_most, is_settled)
+           values ('key', 'held', 'concurrency', '{k}', '{held_before}', 1, true);
+           update taskq.limit_rule set keyless_to = null;
+           insert into taskq.task (task_type, payload) values ('held', '{"k": 1}')"#,
+    )
+    .await;
+    let leases: i64 = one(
+        &pool,
+        r#"select count(lease_id) from taskq.claim_limited(gen_random_uuid(), 60, 'default', '{held,held_before}', 'held',
+             0::smallint, 0, 0::smallint, 10, 10, null, null, null, null, false, false,
+             array[taskq.limit_key('{"k": 1}', '{k}'), taskq.limit_key('{"k": 1}', '{k}'), null])"#,
+    )
+    .await;
+    assert_eq!(leases, 1);
+}

@@ -4,7 +4,7 @@
 //! enqueue did. The worker finds the latter out by a claim without regard to keys: it hands the task back, and makes no
 //! other such claim of that type.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use sqlx::Error;
@@ -164,7 +164,9 @@ impl Claimer {
             queue.open_limited(|lane| {
                 let of_lane = own_name(&lane.task_type);
                 let ended = ended.iter().filter(|it| own_name(&it.task_type) == of_lane);
-                ended.map(|it| it.key.clone()).collect()
+                // Two names of a type may have one key.
+                let keys: BTreeSet<String> = ended.map(|it| it.key.clone()).collect();
+                keys.into_iter().collect()
             });
         }
     }
