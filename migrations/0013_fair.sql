@@ -665,8 +665,8 @@ begin
             is_whole and not exists (
                 select
                 from missing
-                join (select further.place, count(*) as number from further group by further.place) as one using (place)
-                where one.number = missing.quota
+                left join (select further.place, count(*) as number from further group by further.place) as one using (place)
+                where coalesce(one.number, 0) = missing.quota
             )
         from made
         join (

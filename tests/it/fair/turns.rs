@@ -254,3 +254,32 @@ async fn tasks_that_complete_in_their_own_transactions_take_turns() {
     let expected = BTreeMap::from([(0, 200), (1, 200), (2, 200)]);
     assert_eq!(*ran.lock().expect("no panic"), expected);
 }
+
+#[tokio::test]
+async fn a_claim_that_is_short_says_whether_something_is_left() {
+    let (_database, pool) = database().await;
+    crate::support::execute(
+        &pool,
+        r#"insert into taskq.limit_rule (scope, name, kind, fields, declared_most, is_settled)
+           values ('key', 't', 'fair', '{k}', 1, true);
+           update taskq.limit_rule set keyless_to = null;
+           insert into taskq.task (task_type, payload)
+           select 't', jsonb_build_object('k', k)
+           from unnest(array[1, 2, 3], array[2, 1, 20]) as one (k, number)
+           cross join lateral generate_series(1, number)"#,
+    )
+    .await;
+    let (claimed, is_end): (i64, bool) = sqlx::query_as(
+        "select sum(cardinality(task_ids)), bool_and(is_end)
+         from taskq.claim_fair(gen_random_uuid(), gen_random_uuid(), 60, 'default', '{t}', 't', 0::smallint, 0, 0::smallint,
+             5, null, 0, false, true, false)
+         where is_end is not null",
+    )
+    .fetch_one(&pool)
+    .await
+    .expect("claimed");
+    assert!(
+        claimed <= 5 && !is_end,
+        "{claimed} of 23, and the end: {is_end}"
+    );
+}
