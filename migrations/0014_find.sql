@@ -101,6 +101,15 @@ begin
     where known.kind is distinct from jsonb_typeof(given.value)
     order by given.name
     limit 1;
+    if problem is null then
+        select format('%L of a filter has no value, or one that is null', given.name)
+        into problem
+        from jsonb_each(filter) as given (name, value)
+        where given.value = '[]'
+           or given.value @> '[null]'
+        order by given.name
+        limit 1;
+    end if;
     if problem is null and filter ? 'state' then
         select format(
             'there is no state %L: they are waiting, due, scheduled, running, completed, refused, dead, discarded, cancelled, invalid, quarantined, expired',
@@ -120,9 +129,12 @@ begin
             from jsonb_array_elements(filter -> 'payload') as said
             where jsonb_typeof(said -> 'path') is distinct from 'array'
                or jsonb_typeof(said -> 'values') is distinct from 'array'
+               or '[]' in (said -> 'path', said -> 'values')
+               or said -> 'path' @> '[null]'
+               or said -> 'values' @> '[null]'
         )
     then
-        problem := 'a field of the payload is an object with two arrays, path and values';
+        problem := 'a field of the payload is an object with two arrays, path and values, of one text at least';
     end if;
     if problem is null
         and exists (select from jsonb_array_elements_text(filter -> 'id') as said where said !~ '^-?[0-9]{1,18}$')
@@ -211,7 +223,8 @@ return concat(
         ' and found.task_id = any (array(select said::bigint from jsonb_array_elements_text($1 -> ''id'') as said))'
     end,
     case when filter ? 'cause' then
-        ' and found.cause = any (array(select jsonb_array_elements_text($1 -> ''cause'')))'
+        -- The values themselves: the planner counts how many rows there are of each.
+        format(' and found.cause = any (%L::text[])', array(select jsonb_array_elements_text(filter -> 'cause')))
     end,
     case when filter ? 'older' and place <> 'waiting' then
         ' and found.at <= now() - make_interval(secs => ($1 ->> ''older'')::float8)'
@@ -298,6 +311,7 @@ create function taskq.list(
 )
 language plpgsql
 stable
+set search_path = pg_catalog, pg_temp
 as $list$
 #variable_conflict use_column
 declare
@@ -455,6 +469,7 @@ create function taskq.causes(
 )
 language plpgsql
 stable
+set search_path = pg_catalog, pg_temp
 as $causes$
 #variable_conflict use_column
 declare
@@ -475,7 +490,8 @@ begin
     );
     return query execute format(
         'with grouped as (
-             select found.cause, count(*) as total, min(found.at) as first_at, max(found.at) as last_at
+             select found.cause, count(*) as total, min(found.at) as first_at, max(found.at) as last_at,
+                 (array_agg(found.task_id order by found.at desc, found.task_id desc))[1] as last_task_id
              from (select %s %s) as found
              where %s
              group by found.cause
@@ -488,13 +504,12 @@ begin
          cross join lateral (
              select dead.*
              from taskq.dead
-             where dead.cause = grouped.cause
+             where dead.task_id = grouped.last_task_id
                and dead.finished_at = grouped.last_at
-             order by dead.task_id desc
              limit 1
          ) as last
          order by grouped.total desc, grouped.last_at desc, grouped.cause',
-        case when far = 'true' then 'found.cause, found.at' else '*' end,
+        case when far = 'true' then 'found.cause, found.at, found.task_id' else '*' end,
         near,
         far,
         near
@@ -629,6 +644,7 @@ return (
 create function taskq.count_matching(verb text, filter jsonb) returns bigint
 language plpgsql
 stable
+set search_path = pg_catalog, pg_temp
 as $count_matching$
 declare
     aimed constant jsonb := taskq.aim(verb, filter);
@@ -702,7 +718,9 @@ begin
         select coalesce(sum(cardinality(bulk_part.task_ids)), 0)
         from taskq.bulk_part
         where bulk_part.bulk_id = made.bulk_id
-    )
+    ),
+    -- Not when the transaction began: what died since is a member.
+    frozen_at = clock_timestamp()
     where bulk.bulk_id = made.bulk_id
     returning bulk.*;
 end
@@ -949,6 +967,8 @@ begin
             from taskq.dead
             where dead.task_id = any (do_bulk.ids)
               and dead.state = any (states)
+              -- One that has run again meanwhile may have died of something else.
+              and dead.finished_at <= (do_bulk.bulk).frozen_at
             order by dead.task_id
             for update skip locked
         ),
@@ -1041,6 +1061,7 @@ from (
     from taskq.dead
     where dead.task_id = any (ids)
       and dead.state = any (taskq.filter_states((left_of_bulk.bulk).filter))
+      and dead.finished_at <= (left_of_bulk.bulk).frozen_at
 ) as there
 $left_of_bulk$;
 
@@ -1100,7 +1121,7 @@ begin
     exception
         when others then
             -- The server's trouble, and not the row's.
-            if sqlstate like any (array['40%', '53%', '55%', '57%', '58%', 'XX%']) then
+            if sqlstate like any (array['40%', '53%', '55P03', '57%', '58%', 'XX%']) then
                 raise;
             end if;
             why := sqlerrm;

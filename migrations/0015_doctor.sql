@@ -215,7 +215,12 @@ as $ail_server$
         format('alter table %s reset (autovacuum_enabled)', class.oid::regclass)
     from pg_class as class
     where class.oid in ('taskq.task'::regclass, 'taskq.lease'::regclass, 'taskq.dead'::regclass)
-      and class.reloptions && array['autovacuum_enabled=false', 'autovacuum_enabled=off', 'autovacuum_enabled=0']
+      and exists (
+          select
+          from pg_options_to_table(class.reloptions) as said
+          where said.option_name = 'autovacuum_enabled'
+            and not said.option_value::boolean
+      )
     union all
     select
         'setting',
@@ -269,6 +274,7 @@ create function taskq.doctor(patience interval default '5 minutes') returns tabl
 )
 language sql
 stable
+set search_path = pg_catalog, pg_temp
 as $doctor$
     select found.*
     from (
@@ -279,10 +285,15 @@ as $doctor$
             'error',
             'worker',
             'no worker is alive'
-                || coalesce(
-                    format(': the last one, %s on %s, was seen %s ago', last.process_id, last.host, taskq.in_words(now() - last.seen_at)),
-                    ', and none has been in the last hour'
-                ),
+                || case
+                    when last.worker_id is null then ', and none has been in the last hour'
+                    else format(
+                        ': the last one, process %s on %s, was seen %s ago',
+                        last.process_id,
+                        last.host,
+                        taskq.in_words(now() - last.seen_at)
+                    )
+                end,
             'start one, and see in its log why the last one ended'
         from (values (1)) as always
         left join lateral (
@@ -303,10 +314,17 @@ as $doctor$
                 worker.process_id,
                 worker.host,
                 taskq.in_words(now() - worker.seen_at)
-            ),
+            ) || case when worker.place = 5 and worker.number > 5 then format(', and so have %s others', worker.number - 5) else '' end,
             'what it ran runs again; if it did not end by itself, see in its log or in that of the system why it ended'
-        from taskq.worker
-        where worker.expires_at <= now()
+        from (
+            select
+                silent.*,
+                row_number() over (order by silent.seen_at desc, silent.worker_id) as place,
+                count(*) over () as number
+            from taskq.worker as silent
+            where silent.expires_at <= now()
+        ) as worker
+        where worker.place <= 5
         union all
         select
             'lease',
@@ -343,7 +361,11 @@ as $doctor$
             'refused',
             'error',
             'refused',
-            format('Postgres has refused to take %s tasks back; the last: %s', count(*), max(refused.refusal ->> 'message')),
+            format(
+                'Postgres has refused to take %s tasks back; the last: %s',
+                count(*),
+                (array_agg(refused.refusal ->> 'message' order by refused.refused_at desc))[1]
+            ),
             'mend what it names, then: select taskq.take_back(task_id) from taskq.refused'
         from taskq.refused
         having count(*) > 0
@@ -376,16 +398,27 @@ as $doctor$
             'schedule',
             'error',
             schedule.name,
-            format(
-                'schedule %s is late: it should have ticked %s ago%s',
-                schedule.name,
-                taskq.in_words(now() - schedule.next_tick),
-                '; the last error: ' || schedule.error
-            ),
-            'a worker with the feature cron has each schedule tick: start one, or see in its log why it does not'
+            case
+                when schedule.next_tick < now() - interval '1 minute' then format(
+                    'schedule %s is late: it should have ticked %s ago%s',
+                    schedule.name,
+                    taskq.in_words(now() - schedule.next_tick),
+                    '; the last error: ' || schedule.error
+                )
+                else format(
+                    'schedule %s could not tick %s ago: %s',
+                    schedule.name,
+                    taskq.in_words(now() - schedule.error_at),
+                    schedule.error
+                )
+            end,
+            case
+                when schedule.error is not null then 'mend what the error names'
+                else 'a worker with the feature cron has each schedule tick: start one, or see in its log why it does not'
+            end
         from taskq.schedule
         where schedule.ended_at is null
-          and schedule.next_tick < now() - interval '1 minute'
+          and (schedule.next_tick < now() - interval '1 minute' or schedule.error is not null)
           and not exists (
               select
               from taskq.pause
@@ -393,22 +426,6 @@ as $doctor$
                 and pause.name = schedule.name
                 and (pause.until is null or pause.until > now())
           )
-        union all
-        select
-            'schedule',
-            'error',
-            schedule.name,
-            format(
-                'schedule %s could not tick %s ago: %s',
-                schedule.name,
-                taskq.in_words(now() - schedule.error_at),
-                schedule.error
-            ),
-            'mend what it names'
-        from taskq.schedule
-        where schedule.ended_at is null
-          and schedule.error is not null
-          and coalesce(schedule.next_tick >= now() - interval '1 minute', true)
         union all
         select * from taskq.ail_server(doctor.patience)
     ) as found

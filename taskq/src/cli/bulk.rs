@@ -77,7 +77,7 @@ pub(crate) fn command() -> Command {
         )
         .subcommand(
             Command::new("failures")
-                .about("Lists the tasks that Postgres refused, and why")
+                .about("Lists the tasks that failed, and why")
                 .arg(id())
                 .arg(json()),
         )

@@ -16,7 +16,9 @@ const WIDTH: usize = 80;
 
 pub(crate) fn command() -> Command {
     Command::new("doctor")
-        .about("Says in plain words what is wrong and what to do; exits with 1 if tasks do not run")
+        .about(
+            "Says in plain words what is wrong and what to do; exits with 1 if there is an error",
+        )
         .arg(json())
 }
 

@@ -167,10 +167,12 @@ impl TaskDetails {
                 .reason
                 .as_deref()
                 .map_or_else(String::new, |reason| format!(": {reason}"));
-            event(
-                said.at,
-                format!("{} by {}, when it was {state}{reason}", said.verb, said.by),
-            )
+            let what = match said.verb.as_str() {
+                // Its state is what the enqueue did.
+                "enqueue" => format!("enqueued by {}: {state}{reason}", said.by),
+                verb => format!("{verb} by {}, when it was {state}{reason}", said.by),
+            };
+            event(said.at, what)
         }));
         events.extend(self.claimed_at.map(|at| event(at, "claimed".to_owned())));
         if self.state == TaskState::Waiting {

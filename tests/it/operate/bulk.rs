@@ -419,3 +419,40 @@ async fn a_task_that_another_transaction_has_locked_is_waited_for_and_its_neighb
     });
     assert_eq!(ended.done, 3);
 }
+
+#[tokio::test]
+async fn a_row_that_a_trigger_refuses_with_any_code_stops_none_of_its_neighbours() {
+    let (_database, pool) = database().await;
+    dead(&pool, 20, "discarded").await;
+    execute(
+        &pool,
+        "create function refuse() returns trigger language plpgsql as
+             'begin raise exception ''not now'' using errcode = ''object_not_in_prerequisite_state''; end';
+         create trigger refuse before insert on taskq.task for each row when (new.task_id = 3) execute function refuse()",
+    )
+    .await;
+    let frozen = operator(&pool)
+        .retry_all(&filter("state:dead"))
+        .await
+        .expect("frozen");
+    let ended = run(&pool, &frozen).await;
+    assert_eq!((ended.done, ended.skipped, ended.failed), (19, 0, 1));
+}
+
+#[tokio::test]
+async fn what_ran_again_and_died_of_something_else_is_skipped() {
+    let (_database, pool) = database().await;
+    dead(&pool, 2, "discarded").await;
+    let frozen = operator(&pool)
+        .discard_all(&filter("state:dead"))
+        .await
+        .expect("frozen");
+    execute(
+        &pool,
+        "update taskq.dead set finished_at = clock_timestamp() where task_id = 1",
+    )
+    .await;
+    let ended = run(&pool, &frozen).await;
+    assert_eq!((ended.done, ended.skipped, ended.failed), (1, 1, 0));
+    assert_eq!(one::<i64>(&pool, "select task_id from taskq.dead").await, 1);
+}

@@ -56,7 +56,13 @@ async fn tasks_that_nobody_runs_are_told_by_what_is_missing() {
     )
     .await;
     let nobody = ailments(&pool).await;
-    assert_eq!(of("no worker", &nobody).len(), 1, "{nobody:?}");
+    assert_eq!(
+        of("no worker", &nobody),
+        [
+            "error: no worker is alive, and none has been in the last hour \
+             -> start one, and see in its log why the last one ended"
+        ]
+    );
     assert_eq!(of("unserved", &nobody).len(), 0, "one line says it all");
     live(&pool).await;
     let found = ailments(&pool).await;
@@ -170,7 +176,9 @@ async fn what_does_not_go_on_is_told() {
     live(&pool).await;
     execute(
         &pool,
-        "insert into taskq.refused (task_id, task_type, refusal) values (1, 'greet', '{\"message\": \"no such order\"}');
+        "insert into taskq.refused (task_id, task_type, refusal, refused_at)
+         values (1, 'greet', '{\"message\": \"no such order\"}', now()),
+                (2, 'greet', '{\"message\": \"zero is no order\"}', now() - interval '1 day');
          insert into taskq.schedule_definition
              (name, digest, expression, timezone, task_type, payload, options, catch_up, overlap, jitter)
          select name, name, '* * * * *', 'UTC', 'greet', '{}', '{}', 'none', 'allow', 0
@@ -237,7 +245,7 @@ async fn tables_without_autovacuum_are_told() {
     live(&pool).await;
     execute(
         &pool,
-        "alter table taskq.task set (autovacuum_enabled = off)",
+        "alter table taskq.task set (autovacuum_enabled = no)",
     )
     .await;
     let found = of("autovacuum", &ailments(&pool).await).concat();
@@ -284,5 +292,24 @@ async fn the_command_line_exits_with_1_if_tasks_do_not_run() {
     assert_eq!(
         (&json[0]["severity"], &json[0]["problem"]),
         (&"error".into(), &"unserved".into())
+    );
+}
+
+#[tokio::test]
+async fn many_workers_that_vanished_are_five_lines() {
+    let (_database, pool) = database().await;
+    live(&pool).await;
+    execute(
+        &pool,
+        "insert into taskq.worker (worker_id, host, process_id, queues, task_types, expires_at)
+         select gen_random_uuid(), 'there', n, '{default}', '{greet}', now() - interval '1 minute'
+         from generate_series(1, 300) as n",
+    )
+    .await;
+    let vanished = of("vanished worker", &ailments(&pool).await);
+    assert_eq!(vanished.len(), 5, "{vanished:?}");
+    assert!(
+        vanished.concat().contains("and so have 295 others"),
+        "{vanished:?}"
     );
 }

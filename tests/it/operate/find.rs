@@ -349,3 +349,43 @@ async fn the_functions_say_what_is_wrong_with_a_filter() {
     let most: i64 = one(&pool, "select count(*) from taskq.list()").await;
     assert_eq!(most, 0);
 }
+
+#[tokio::test]
+async fn a_filter_in_sql_without_a_value_is_refused_and_does_not_mean_all() {
+    let (_database, pool) = database().await;
+    for filter in [
+        r#"{"state": []}"#,
+        r#"{"state": ["due", null]}"#,
+        r#"{"queue": []}"#,
+        r#"{"payload": [{"path": [], "values": ["1"]}]}"#,
+        r#"{"payload": [{"path": [null], "values": ["null"]}]}"#,
+    ] {
+        let frozen = sqlx::query("select * from taskq.freeze_bulk('cancel', $1::jsonb)")
+            .bind(filter)
+            .execute(&pool)
+            .await;
+        let refused = frozen.expect_err(filter).to_string();
+        assert!(
+            refused.contains("of a filter has no value")
+                || refused.contains("of one text at least"),
+            "{refused}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_last_task_of_a_cause_is_one_that_matches() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.dead (task_id, task_type, payload, queue, priority, created_at, attempts, crashes, state)
+         select n, 'a', '{}', 'queue_' || n, 0, now(), 1, 0, 'cancelled' from generate_series(1, 2) as n",
+    )
+    .await;
+    let causes = operator(&pool)
+        .causes(&filter("queue:queue_1"))
+        .await
+        .expect("told")
+        .causes;
+    assert_eq!((causes.len(), causes[0].last_task_id), (1, 1));
+}
