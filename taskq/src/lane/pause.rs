@@ -160,9 +160,11 @@ impl Pauses {
     /// Tells whether they are to be read before a scan: where there are some, so that the end of a pause is never
     /// missed, and now and then where no listener does it.
     pub(crate) fn must_be_read(&self, now: Instant) -> bool {
-        if self.has_some() {
-            return true;
-        }
+        self.has_some() || self.are_unheard(now)
+    }
+
+    /// Tells whether no listener hears of them, and the last reading is a while ago.
+    pub(crate) fn are_unheard(&self, now: Instant) -> bool {
         let are_heard = self.are_heard.load(Ordering::Relaxed);
         let is_old = |at: Instant| now.saturating_duration_since(at) >= UNHEARD_FOR;
         !are_heard && self.lock().read_at.is_none_or(is_old)

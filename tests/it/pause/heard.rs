@@ -124,3 +124,41 @@ async fn a_worker_that_does_not_listen_obeys_by_polling() {
     })
     .await;
 }
+
+/// As where a disk is full or a server overloaded: nothing starts of what a slow claim brings, if it was paused meanwhile.
+#[tokio::test]
+async fn what_is_paused_while_a_claim_is_under_way_does_not_start() {
+    for listens in [true, false] {
+        let (_database, pool) = stage().await;
+        enqueue_by_sql(&pool, "send", "mail", 3).await;
+        let mut lock = pool.begin().await.expect("begun");
+        sqlx::query("lock table taskq.lease in exclusive mode")
+            .execute(&mut *lock)
+            .await
+            .expect("locked");
+        while_working(mailer(&pool).listen(listens), async {
+            until("a claim waits for the lock", async || {
+                one::<i64>(
+                    &pool,
+                    "select count(*) from pg_stat_activity
+                     where datname = current_database() and wait_event_type = 'Lock' and query like '/* taskq claim *%'",
+                )
+                .await
+                    > 0
+            })
+            .await;
+            pause(&pool, Queue("mail")).await;
+            sleep(Duration::from_secs(1)).await;
+            lock.rollback().await.expect("unlocked");
+            until("handed back", async || {
+                one::<i64>(&pool, "select count(*) from taskq.task").await == 3
+            })
+            .await;
+            sleep(Duration::from_millis(300)).await;
+            assert_eq!(started(&pool).await, 0, "listens: {listens}");
+            resume(&pool, Queue("mail")).await;
+            until("started", async || started(&pool).await == 3).await;
+        })
+        .await;
+    }
+}

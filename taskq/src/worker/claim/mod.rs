@@ -38,6 +38,9 @@ use crate::store::{ClaimedTask, Store};
 /// How often the claimer asks whether prefetched tasks have waited too long.
 const STALE_PERIOD: Duration = Duration::from_millis(250);
 
+/// A claim that takes so long may bring what was paused meanwhile.
+const SLOW: Duration = Duration::from_millis(500);
+
 /// Claims for all queues of a worker.
 pub(crate) struct Claimer {
     core: Arc<Core>,
@@ -103,7 +106,12 @@ impl Claimer {
                 self.wait().await;
                 continue;
             };
-            match self.claim_from(queue).await {
+            let began = Instant::now();
+            let claimed = match self.claim_from(queue).await {
+                Ok(tasks) => self.keep_unpaused(queue, tasks, began).await,
+                Err(error) => Err(error),
+            };
+            match claimed {
                 Ok(tasks) if tasks.is_empty() => {}
                 Ok(tasks) => {
                     let count = self.core.buffers[queue].put(tasks);
@@ -142,6 +150,36 @@ impl Claimer {
             let paused = buffer.take_of(|task_type| self.core.pauses.hold(queue, task_type, now));
             self.hand_back(paused).await;
         }
+    }
+
+    /// Leaves of claimed tasks those that may start, and hands back what was paused while the claim was under way.
+    async fn keep_unpaused(
+        &mut self,
+        at: usize,
+        tasks: Vec<ClaimedTask>,
+        began: Instant,
+    ) -> Result<Vec<ClaimedTask>, Error> {
+        if tasks.is_empty() {
+            return Ok(tasks);
+        }
+        // Whoever hears nothing would start what a slow claim brings, however long ago it was paused.
+        if began.elapsed() >= SLOW && self.core.pauses.are_unheard(Instant::now()) {
+            let read = pauses::read(&self.core, &mut self.store).await;
+            if let Err(error) = read {
+                self.hand_back(tasks).await;
+                return Err(error);
+            }
+        }
+        if !self.core.pauses.has_some() {
+            return Ok(tasks);
+        }
+        let (now, name) = (Instant::now(), &self.queues[at].name);
+        let pauses = &self.core.pauses;
+        let (paused, tasks): (Vec<_>, Vec<_>) = tasks
+            .into_iter()
+            .partition(|task| pauses.hold(name, &task.task_type, now));
+        self.hand_back(paused).await;
+        Ok(tasks)
     }
 
     /// Hands back what this worker has in the tables and does not hold, where there may be such.
@@ -264,6 +302,11 @@ impl Claimer {
         }
         if let Some(reach) = self.queues[at].next_scan() {
             self.scan(at, reach).await?;
+        }
+        if self.core.pauses.are_unheard(Instant::now())
+            && pauses::read(&self.core, &mut self.store).await?
+        {
+            self.record_wake(&Wake::AllQueues);
         }
         self.queues[at].open_timed();
         self.queues[at].close_braked(&self.core.brakes);
