@@ -108,7 +108,7 @@ impl Claimer {
             };
             let began = Instant::now();
             let claimed = match self.claim_from(queue).await {
-                Ok(tasks) => self.keep_unpaused(queue, tasks, began).await,
+                Ok(tasks) => self.keep_if_heard(tasks, began).await,
                 Err(error) => Err(error),
             };
             match claimed {
@@ -152,33 +152,21 @@ impl Claimer {
         }
     }
 
-    /// Leaves of claimed tasks those that may start, and hands back what was paused while the claim was under way.
-    async fn keep_unpaused(
+    /// Returns what a claim brought. If it took long and nobody hears of pauses, they are read first: slots hand back what
+    /// was paused meanwhile.
+    async fn keep_if_heard(
         &mut self,
-        at: usize,
         tasks: Vec<ClaimedTask>,
         began: Instant,
     ) -> Result<Vec<ClaimedTask>, Error> {
-        if tasks.is_empty() {
-            return Ok(tasks);
+        let is_slow = !tasks.is_empty() && began.elapsed() >= SLOW;
+        if is_slow
+            && self.core.pauses.are_unheard(Instant::now())
+            && let Err(error) = pauses::read(&self.core, &mut self.store).await
+        {
+            self.hand_back(tasks).await;
+            return Err(error);
         }
-        // Whoever hears nothing would start what a slow claim brings, however long ago it was paused.
-        if began.elapsed() >= SLOW && self.core.pauses.are_unheard(Instant::now()) {
-            let read = pauses::read(&self.core, &mut self.store).await;
-            if let Err(error) = read {
-                self.hand_back(tasks).await;
-                return Err(error);
-            }
-        }
-        if !self.core.pauses.has_some() {
-            return Ok(tasks);
-        }
-        let (now, name) = (Instant::now(), &self.queues[at].name);
-        let pauses = &self.core.pauses;
-        let (paused, tasks): (Vec<_>, Vec<_>) = tasks
-            .into_iter()
-            .partition(|task| pauses.hold(name, &task.task_type, now));
-        self.hand_back(paused).await;
         Ok(tasks)
     }
 
