@@ -5,6 +5,7 @@
 //! among lanes; [`suspects`] has the rule for tasks with which a worker vanished.
 
 mod ageing;
+mod alone;
 mod blocked;
 mod bound;
 mod cursor;
