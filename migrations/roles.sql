@@ -19,7 +19,7 @@ grant select, insert, update, delete
 on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.sleeper,
     taskq.counter, taskq.frontier, taskq.refused, taskq.unique_key,
     taskq.schedule, taskq.schedule_definition,
-    taskq.limit_definition, taskq.limit_rule, taskq.gate
+    taskq.limit_definition, taskq.limit_rule, taskq.gate, taskq.minute
 to taskq_worker;
 grant select on taskq.migration, taskq.tasks, taskq.pause, taskq.sequence_block to taskq_worker;
 grant execute on function
@@ -35,11 +35,11 @@ on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.migra
     taskq.counter, taskq.refused, taskq.unique_key, taskq.pause, taskq.audit,
     taskq.bulk, taskq.bulk_failure,
     taskq.schedule, taskq.schedule_definition, taskq.limit_definition, taskq.limit_rule, taskq.limits, taskq.gate,
-    taskq.sequence_block, taskq.blocked, taskq.fair_weight
+    taskq.sequence_block, taskq.blocked, taskq.fair_weight, taskq.minute
 to taskq_read;
 
 -- Whoever pauses and resumes, cancels and retries tasks, one or all that match, makes, changes and runs schedules, and limits,
--- has sequences go on, and says what weight keys have.
+-- has sequences go on, says what weight keys have, and stops workers.
 create role taskq_operator;
 grant taskq_read to taskq_operator;
 grant insert, update, delete on taskq.pause, taskq.schedule, taskq.schedule_definition, taskq.limit_rule
@@ -52,5 +52,5 @@ grant execute on function
     taskq.cancel, taskq.retry, taskq.discard, taskq.edit, taskq.enqueue_by_hand,
     taskq.freeze_bulk, taskq.begin_bulk, taskq.step_bulk, taskq.stop_bulk, taskq.drop_bulk,
     taskq.put_limit, taskq.end_limit, taskq.limit_concurrency, taskq.limit_rate, taskq.reset_limits, taskq.skip_dead,
-    taskq.set_weight
+    taskq.set_weight, taskq.stop_worker
 to taskq_operator;

@@ -4,6 +4,7 @@ pub(crate) mod backoff;
 pub(crate) mod metadata;
 pub(crate) mod outcome;
 pub(crate) mod panics;
+pub(crate) mod spread;
 pub(crate) mod state;
 pub(crate) mod tick;
 pub(crate) mod tx;

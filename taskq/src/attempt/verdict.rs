@@ -121,17 +121,39 @@ impl Verdict {
         }
     }
 
+    /// The words for what becomes of a task.
+    pub(crate) const NAMES: [&'static str; 8] = [
+        "completed",
+        "retry",
+        "snooze",
+        "hand_back",
+        "discarded",
+        "cancelled",
+        "invalid",
+        "expired",
+    ];
+
     pub(crate) fn name(&self) -> &'static str {
+        Self::NAMES[self.place()]
+    }
+
+    /// Returns the place of its word among [`Self::NAMES`].
+    pub(crate) fn place(&self) -> usize {
         match self {
-            Self::Complete | Self::Keep { .. } => "completed",
-            Self::Retry { .. } => "retry",
-            Self::Snooze { .. } => "snooze",
-            Self::HandBack => "hand_back",
-            Self::Discard { .. } => "discarded",
-            Self::Cancel { .. } => "cancelled",
-            Self::Invalid { .. } => "invalid",
-            Self::Expire => "expired",
+            Self::Complete | Self::Keep { .. } => 0,
+            Self::Retry { .. } => 1,
+            Self::Snooze { .. } => 2,
+            Self::HandBack => 3,
+            Self::Discard { .. } => 4,
+            Self::Cancel { .. } => 5,
+            Self::Invalid { .. } => 6,
+            Self::Expire => 7,
         }
+    }
+
+    /// Tells whether an attempt is over that counts: it succeeded, or it failed.
+    pub(crate) fn counts(&self) -> bool {
+        self.is_completion() || self.is_failure()
     }
 
     pub(crate) fn delay(&self) -> Duration {

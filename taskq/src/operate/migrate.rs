@@ -93,6 +93,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "doctor",
         sql: include_str!("../../migrations/0015_doctor.sql"),
     },
+    Migration {
+        version: 16,
+        name: "watch",
+        sql: include_str!("../../migrations/0016_watch.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

@@ -1,6 +1,6 @@
 //! What people and programs ask of the tables, beside enqueueing and working: to make them, to check
 //! what waits before a deploy, to compare payloads with a lock, to read a result, to pause, to limit, to weigh keys, to
-//! find, cancel, retry and edit tasks, one or all that match, and to say what is wrong.
+//! find, cancel, retry and edit tasks, one or all that match, to watch what goes on, and to say what is wrong.
 
 pub(crate) mod bulk;
 pub(crate) mod by_hand;
@@ -15,6 +15,7 @@ pub(crate) mod list;
 #[cfg(all(feature = "cli", feature = "schemars"))]
 pub(crate) mod lock;
 pub(crate) mod migrate;
+pub(crate) mod minutes;
 pub(crate) mod pause;
 pub(crate) mod result;
 #[cfg(feature = "cron")]
@@ -23,9 +24,11 @@ pub(crate) mod schedule_status;
 pub(crate) mod schedules;
 pub(crate) mod sequence;
 pub(crate) mod show;
+pub(crate) mod stats;
 pub(crate) mod task;
 pub(crate) mod verbs;
 pub(crate) mod weight;
+pub(crate) mod workers;
 
 pub use self::bulk::{Bulk, BulkFailure, BulkVerb, Freezing};
 pub use self::by_hand::{ByHand, Editing};
@@ -36,6 +39,7 @@ pub use self::filter::{Filter, FilterError};
 pub use self::limit::{Bound, EachKey, Limit, LimitScope, Limiting, Overridden};
 pub use self::list::{Cursor, FoundTask, Listing, Page};
 pub use self::migrate::{Migration, migrations};
+pub use self::minutes::{Minute, Spread};
 pub use self::pause::{Operator, Pause, Pausing, Queue, Schedule, Scope, TaskType};
 #[cfg(feature = "cron")]
 pub use self::schedule_status::ScheduleStatus;
@@ -43,6 +47,8 @@ pub use self::schedule_status::ScheduleStatus;
 pub use self::schedules::{Removed, Schedules, Upsert, Upserted};
 pub use self::sequence::{Blocked, SkipDead};
 pub use self::show::{AuditEntry, HeldKey, RunsAt, TaskDetails, TaskError, TaskEvent};
+pub use self::stats::{KindStats, Stats};
 pub use self::task::{Acting, TaskState};
 pub use self::verbs::{VERBS, Verb};
 pub use self::weight::{KeyWeight, Weighing};
+pub use self::workers::{StoppingWorker, WorkerStatus};

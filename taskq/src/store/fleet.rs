@@ -19,6 +19,9 @@ pub(crate) struct WorkerRow {
     pub(crate) process_id: i32,
     pub(crate) queues: Vec<String>,
     pub(crate) task_types: Vec<String>,
+    pub(crate) release: Option<String>,
+    /// How many tasks it runs at once.
+    pub(crate) slots: i32,
 }
 
 /// Waiting tasks that no worker serves, as `census.sql` counts them.
@@ -48,20 +51,22 @@ impl Store<'_> {
         self.call(async |db| query.fetch_one(db).await).await
     }
 
-    /// Says that a worker is alive, and for how long it may be taken to be.
+    /// Says that a worker is alive, and for how long it may be taken to be. Returns whether somebody has asked it to stop.
     pub(crate) async fn register(
         &mut self,
         worker: &WorkerRow,
         duration: Duration,
-    ) -> Result<(), Error> {
-        let query = sqlx::query(self.schema.sql.register)
+    ) -> Result<bool, Error> {
+        let query = query_scalar(self.schema.sql.register)
             .bind(worker.worker_id)
             .bind(&worker.host)
             .bind(worker.process_id)
             .bind(&worker.queues)
             .bind(&worker.task_types)
-            .bind(duration.as_secs_f64());
-        self.execute(query).await
+            .bind(duration.as_secs_f64())
+            .bind(&worker.release)
+            .bind(worker.slots);
+        self.call(async |db| query.fetch_one(db).await).await
     }
 
     /// Says that a living worker declares these limits of task types, for so long.

@@ -25,6 +25,7 @@ mod sequences;
 mod session;
 mod statements;
 mod transaction;
+mod watch;
 
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
@@ -58,6 +59,7 @@ pub(crate) use self::statements::in_schema;
 pub(crate) use self::transaction::{
     Committed, Completion, CompletionError, OwnStatements, is_lease_gone, undo_attempt,
 };
+pub(crate) use self::watch::{Counted, KindRow, MinuteRow, StatsRow, WorkerStatusRow};
 
 /// A connection, and the schema whose tables are spoken to. Its methods are the verbs.
 #[derive(Debug)]

@@ -130,7 +130,7 @@ statements! {
     }
     lease { hold_key, heartbeat, cancelled, strays, expired, left }
     fleet { register, unregister, census, newer, advance_ids, declare_limits, end_undeclared_limits, wake_one }
-    history { count, prune, prune_keys, prune_gates }
+    history { count, count_minutes, prune, prune_keys, prune_gates, prune_minutes }
     schedule {
         declare_schedules,
         end_undeclared,
@@ -163,6 +163,11 @@ statements! {
         show,
         causes,
         doctor,
+        stats,
+        load,
+        minutes,
+        workers,
+        stop_worker,
         count_matching,
         freeze_bulk,
         begin_bulk,

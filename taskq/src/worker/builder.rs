@@ -149,6 +149,13 @@ impl WorkerBuilder {
         self
     }
 
+    /// Says what this version of the program is called, such as `1.4.2` or the id of a commit: 1 to 200 bytes. Lists of workers
+    /// show it, so that a deploy can be seen; nothing else depends on it.
+    pub fn release(mut self, release: impl Into<String>) -> Self {
+        self.settings.release = Some(release.into());
+        self
+    }
+
     /// Makes the worker, or says why it must not start.
     ///
     /// # Errors

@@ -93,6 +93,12 @@ async fn listen_once(
                     cancel::take(core, task_id);
                     None
                 }
+                Some(Message::Stop(worker)) => {
+                    if worker == core.worker_id {
+                        core.stop.asked.cancel();
+                    }
+                    None
+                }
                 Some(Message::Schedules) => {
                     #[cfg(feature = "cron")]
                     core.schedules.record_changed();

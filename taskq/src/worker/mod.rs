@@ -10,6 +10,7 @@ mod drain;
 mod held;
 mod limits;
 mod listen;
+mod minutes;
 mod operators;
 mod outcomes;
 mod pauses;

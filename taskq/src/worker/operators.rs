@@ -37,6 +37,8 @@ pub(crate) enum Message {
     Limits,
     /// `cancel <task_id>`: stop its handler, whose outcome does not count any more. A trigger on the audit says it.
     Cancel(i64),
+    /// `stop <worker>`: stop gracefully, if it is said to this worker. A trigger on the audit says it.
+    Stop(Uuid),
     /// `wake <worker> <queue>`: claim from a queue, if it is said to this worker. A worker says it that has let a limited
     /// task go and cannot claim the next.
     Wake { worker: Uuid, queue: String },
@@ -66,6 +68,7 @@ impl Message {
             "schedules" => Some(Self::Schedules),
             "limits" => Some(Self::Limits),
             "cancel" => Some(Self::Cancel(object?.parse().ok()?)),
+            "stop" => Some(Self::Stop(object?.parse().ok()?)),
             "wake" => {
                 let object = object?;
                 let (worker, queue) = object.split_once(' ')?;
@@ -100,6 +103,13 @@ mod tests {
     fn a_task_is_cancelled_by_its_id() {
         assert_eq!(hear("cancel 42"), Some(Message::Cancel(42)));
         assert_eq!(hear("cancel all"), None);
+    }
+
+    #[test]
+    fn a_worker_is_stopped_by_its_id() {
+        let worker = Uuid::new_v4();
+        assert_eq!(hear(&format!("stop {worker}")), Some(Message::Stop(worker)));
+        assert_eq!(hear("stop all"), None);
     }
 
     #[test]

@@ -55,11 +55,13 @@ pub(crate) async fn run<S: StopNow>(
     let mut parts = Parts::start(&core, outcomes, &wake_sender);
     let work = work(&core, &mut parts.handlers, outcome_sender, wakes);
     let others = fails(&mut parts.services, &mut parts.writer);
-    let stop_now = work_until(&core, stop, work, others).await;
+    let mut stop = pin!(stop);
+    let begun = work_until(&core, stop.as_mut(), work, others).await;
     // Kept until here, so that a worker that does not listen waits for wakes that never come.
     drop(wake_sender);
-    let ended = match stop_now {
-        Ok(stop_now) => {
+    let ended = match begun {
+        Ok(begun) => {
+            let stop_now = stop_now(begun, stop);
             grace(&core, &mut parts.handlers, stop_now).await;
             Ok(())
         }
@@ -151,29 +153,51 @@ impl Parts {
     }
 }
 
-/// Works until `stop` ends or the worker cannot go on, and then claims nothing more.
+/// What began a stop.
+enum Begun<S> {
+    /// What `run_until` was given has ended with this.
+    Own(S),
+    /// Somebody has asked for it from elsewhere.
+    Asked,
+}
+
+/// Waits until there is no more time to be graceful.
+async fn stop_now<S: StopNow>(begun: Begun<S>, stop: impl Future<Output = S>) {
+    let own = match begun {
+        Begun::Own(own) => own,
+        // A first signal now says no more than has been said already.
+        Begun::Asked => stop.await,
+    };
+    own.stop_now().await;
+}
+
+/// Works until `stop` ends, somebody asks for it, or the worker cannot go on, and then claims nothing more.
 async fn work_until<S>(
     core: &Core,
     stop: impl Future<Output = S>,
     work: impl Future<Output = ()>,
     fails: impl Future<Output = ()>,
-) -> Result<S, WorkerError> {
+) -> Result<Begun<S>, WorkerError> {
     let mut work = pin!(work);
-    let stop_now = tokio::select! {
-        stop_now = stop => Ok(stop_now),
+    let begun = tokio::select! {
+        own = stop => Ok(Begun::Own(own)),
+        () = core.stop.asked.cancelled() => Ok(Begun::Asked),
         () = core.pool.close_event() => Err(WorkerError::PoolClosed),
         () = fails => Err(WorkerError::PartEnded),
         () = &mut work => unreachable!("work ends only after the stop began"),
     };
-    match &stop_now {
-        Ok(_) => tracing::info!("worker is stopping"),
+    match &begun {
+        Ok(Begun::Own(_)) => tracing::info!("worker is stopping"),
+        Ok(Begun::Asked) => {
+            tracing::info!("an operator has asked this worker to stop; it is stopping")
+        }
         Err(error) => {
             tracing::error!(%error, "worker is stopping now, without a grace period");
         }
     }
     core.stop.gently.cancel();
     work.await;
-    stop_now
+    begun
 }
 
 /// Waits until something ends that goes on until it is told to.
@@ -215,12 +239,12 @@ async fn next_slots(claimer: &mut Claimer, stopping: &CancellationToken) -> Opti
 }
 
 /// Lets running handlers end by themselves, for as long as there is time.
-async fn grace<S: StopNow>(core: &Core, handlers: &mut JoinSet<()>, stop_now: S) {
+async fn grace(core: &Core, handlers: &mut JoinSet<()>, stop_now: impl Future<Output = ()>) {
     let grace_period = core.settings.grace_period;
     tokio::select! {
         () = all_end(handlers) => {}
         () = sleep(grace_period) => log_running(core, "the grace period is over; dropping the handlers that still run"),
-        () = stop_now.stop_now() => log_running(core, "asked to stop now; dropping the handlers that still run"),
+        () = stop_now => log_running(core, "asked to stop now; dropping the handlers that still run"),
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) struct Settings {
     pub(crate) keep_completed: bool,
     pub(crate) history_retention: Duration,
     pub(crate) priority_ageing: Option<Duration>,
+    pub(crate) release: Option<String>,
     /// What a worker of a test knows that ends once nothing is due.
     pub(crate) drain: Option<Arc<Drain>>,
 }
@@ -42,6 +43,7 @@ impl Default for Settings {
             keep_completed: false,
             history_retention: defaults::HISTORY_RETENTION,
             priority_ageing: None,
+            release: None,
             drain: None,
         }
     }
@@ -115,7 +117,22 @@ impl Settings {
                 Duration::from_secs(365 * 24 * 60 * 60),
             )?;
         }
+        if let Some(release) = &self.release
+            && let Some(problem) = name_problem(release)
+        {
+            return Err(refuse("release", problem));
+        }
         Ok(self)
+    }
+
+    /// Returns how many tasks the worker runs at once, of all its queues.
+    pub(crate) fn slots(&self) -> i32 {
+        let slots = self
+            .queues
+            .iter()
+            .map(|(_, concurrency)| concurrency)
+            .sum::<usize>();
+        i32::try_from(slots).unwrap_or(i32::MAX)
     }
 
     pub(crate) fn queue_names(&self) -> Vec<String> {

@@ -199,6 +199,8 @@ impl Core {
             process_id: i32::try_from(std::process::id()).unwrap_or(0),
             queues: self.settings.queue_names(),
             task_types: self.registry.names(),
+            release: self.settings.release.clone(),
+            slots: self.settings.slots(),
         }
     }
 }

@@ -6,11 +6,13 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// The two stages of a stop.
+/// The two stages of a stop, and what may begin the first.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stop {
     /// Stop claiming; handlers go on.
     pub(crate) gently: CancellationToken,
+    /// Somebody has asked the worker to stop, from elsewhere.
+    pub(crate) asked: CancellationToken,
     /// Stop handlers too, and hand their tasks back.
     pub(crate) now: CancellationToken,
 }

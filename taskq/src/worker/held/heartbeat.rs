@@ -6,6 +6,9 @@
 //! shortly before they end, by this process's monotonic clock, and their handlers stopped. If the
 //! loop stopped, the leases would run out and the tasks be rescued. It stops only after the last
 //! handler has ended.
+//!
+//! With each heartbeat the worker says that it is alive, hears whether it is asked to stop, and writes what it has counted.
+//! Where heartbeats are rare, because leases are long, it writes that in between.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::strays;
 use crate::store::{Store, WorkerRow};
-use crate::worker::cancel;
 use crate::worker::shared::Core;
 use crate::worker::trouble::Said;
+use crate::worker::{cancel, minutes};
 
 /// How late the watch may be before that is worth a line.
 const LATE: Duration = Duration::from_secs(1);
@@ -35,10 +38,19 @@ pub(crate) async fn beat(core: Arc<Core>, done: CancellationToken) {
     let mut store = core.store();
     let mut pace = interval(period);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut between = interval(minutes::PERIOD);
+    between.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            biased;
             () = done.cancelled() => break,
             _ = pace.tick() => {}
+            _ = between.tick(), if period > minutes::PERIOD => {
+                if let Err(error) = minutes::write(&core, &mut store).await {
+                    tracing::debug!(%error, "cannot write what was counted yet");
+                }
+                continue;
+            }
         }
         // The first tick is at once, and registers the worker.
         if let Err(error) = beat_once(&core, &itself, &mut store).await {
@@ -51,7 +63,7 @@ pub(crate) async fn beat(core: Arc<Core>, done: CancellationToken) {
             }
         }
     }
-    if let Err(error) = write_counters(&core, &mut store).await {
+    if let Err(error) = minutes::write(&core, &mut store).await {
         tracing::warn!(%error, "cannot write the counters; the counts of the last seconds are lost");
     }
     // No claim is under way any more.
@@ -82,20 +94,10 @@ async fn beat_once(
         }
     }
     cancel::look(core, store).await?;
-    store.register(itself, lease).await?;
-    write_counters(core, store).await
-}
-
-async fn write_counters(core: &Core, store: &mut Store<'_>) -> Result<(), sqlx::Error> {
-    let counts = core.counters.take();
-    if counts.is_empty() {
-        return Ok(());
+    if store.register(itself, lease).await? {
+        core.stop.asked.cancel();
     }
-    let written = store.count(&counts).await;
-    if written.is_err() {
-        core.counters.put_back(counts);
-    }
-    written
+    minutes::write(core, store).await
 }
 
 /// Says which handlers may have kept the threads of the runtime from everything else.

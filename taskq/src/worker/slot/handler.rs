@@ -21,6 +21,7 @@ use crate::faults::crash_point;
 use crate::store::{ClaimedTask, mixes_up_statements, version_of};
 use crate::task::declaration::{Keep, Registration};
 use crate::task::expiry::{EXPIRES, expires_at};
+use crate::worker::counters::Times;
 use crate::worker::drain::EndedAttempt;
 use crate::worker::shared::Core;
 
@@ -71,7 +72,7 @@ pub(crate) struct Decided {
     pub(crate) is_failure: bool,
     /// Whether it failed over a prepared statement that is missing, or there already.
     pub(crate) is_mixed_up: bool,
-    took: Duration,
+    times: Option<Times>,
 }
 
 /// What is left to be written about a task after an attempt.
@@ -80,7 +81,7 @@ pub(crate) enum Ended {
     /// Nothing: the handler's transaction has settled it.
     Settled,
     /// This verdict.
-    Unsettled(Verdict),
+    Unsettled(Decided),
     /// That it waits again: its transaction's connection failed, or Postgres did not commit.
     Interrupted(Interrupted),
     /// Nothing: the task was taken from its handler.
@@ -166,7 +167,7 @@ impl Execution<'_> {
             self.decide(Outcome::Failed(panic_message(&*panic).into()), attempt)
         });
         Handled::Decided(Decided {
-            took: ended - began,
+            times: Some(self.times(began, ended)),
             ..decided
         })
     }
@@ -267,10 +268,22 @@ impl Execution<'_> {
         self.core.settings.keep_completed || self.registration.declaration.keep != Keep::Nothing
     }
 
+    /// Returns how long the task had been due when its handler began, by Postgres's clock, and how long that ran.
+    fn times(&self, began: Instant, ended: Instant) -> Times {
+        let due = self.task.run_at.max(self.task.created_at);
+        let began_at = self.core.database_clock.micros_at(began);
+        let wait = began_at.map_or(0, |began_at| began_at - due.timestamp_micros());
+        Times {
+            wait: Duration::from_micros(u64::try_from(wait).unwrap_or(0)),
+            run: ended - began,
+        }
+    }
+
     /// Counts an outcome that was written, or is about to be.
-    pub(crate) fn count(&self, verdict: &Verdict) {
-        let counters = &self.core.counters;
-        counters.add(self.registration.task_type, verdict.name());
+    pub(crate) fn count(&self, decided: &Decided) {
+        let Decided { verdict, times, .. } = decided;
+        let kind = (self.queue, self.registration.task_type);
+        self.core.counters.add(kind, verdict, *times);
         let failing = &self.core.failing;
         failing.record(&self.task.task_type, verdict.is_failure());
         if let Some(drain) = &self.core.settings.drain {
@@ -322,7 +335,7 @@ impl Execution<'_> {
 impl Decided {
     /// Reports the attempt's end.
     pub(crate) fn log(&self) {
-        log(&self.verdict, self.took);
+        log(&self.verdict, self.times.map(|times| times.run));
     }
 }
 
@@ -341,13 +354,14 @@ impl From<Verdict> for Decided {
             verdict,
             is_failure: false,
             is_mixed_up: false,
-            took: Duration::ZERO,
+            times: None,
         }
     }
 }
 
 /// Reports an attempt's end, once, where it is decided.
-pub(crate) fn log(verdict: &Verdict, took: Duration) {
+pub(crate) fn log(verdict: &Verdict, took: Option<Duration>) {
+    let took = took.unwrap_or_default();
     match verdict {
         Verdict::Complete => tracing::debug!(?took, "completed"),
         Verdict::Keep { result } => match result.problem() {

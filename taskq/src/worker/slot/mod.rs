@@ -137,7 +137,7 @@ async fn deliver(execution: &Execution<'_>, session: &mut Option<Session>) -> En
         Delivery::AtLeastOnce => match execution.run_handler(None).await {
             Handled::Decided(decided) => {
                 decided.log();
-                Ended::Unsettled(decided.verdict)
+                Ended::Unsettled(decided)
             }
             Handled::Taken(why) => Ended::Taken(why),
         },
@@ -152,7 +152,7 @@ async fn deliver(execution: &Execution<'_>, session: &mut Option<Session>) -> En
 /// Returns what is left to be written about a task whose attempt has ended, if anything is.
 async fn left_to_write(execution: &Execution<'_>, ended: Ended) -> Option<Settlement> {
     let returns = &execution.core.returns;
-    let verdict = match ended {
+    let decided = match ended {
         Ended::Settled => {
             returns.forget(execution.task.task_id);
             return None;
@@ -167,15 +167,18 @@ async fn left_to_write(execution: &Execution<'_>, ended: Ended) -> Option<Settle
             held.record_settled(execution.task.lease_id, 1);
             return None;
         }
-        Ended::Unsettled(verdict) => {
+        Ended::Unsettled(decided) => {
             returns.forget(execution.task.task_id);
-            verdict
+            decided
         }
         // Boxed, so that slots stay small: it is rare.
-        Ended::Interrupted(interrupted) => Box::pin(return_or_charge(execution, interrupted)).await,
+        Ended::Interrupted(interrupted) => {
+            let verdict = Box::pin(return_or_charge(execution, interrupted)).await;
+            verdict.into()
+        }
     };
-    execution.count(&verdict);
-    Some(execution.settlement(verdict))
+    execution.count(&decided);
+    Some(execution.settlement(decided.verdict))
 }
 
 /// Returns a task uncharged whose transaction was interrupted, after a pause: whatever happened to the
@@ -189,7 +192,7 @@ async fn return_or_charge(execution: &Execution<'_>, interrupted: Interrupted) -
             "the task's transaction was interrupted {} times in a row; now the attempt counts",
             returns::MOST + 1
         );
-        log(&charged, Duration::ZERO);
+        log(&charged, None);
         return charged;
     };
     // One line for all tasks that are interrupted by the same.

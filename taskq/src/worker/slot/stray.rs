@@ -11,7 +11,7 @@ pub(crate) async fn run(execution: &Execution<'_>) -> Ended {
         biased;
         place = core.stray_places.take() => place,
         () = execution.taken.cancelled() => return Ended::Taken(execution.why_taken()),
-        () = core.stop.now.cancelled() => return Ended::Unsettled(Verdict::HandBack),
+        () = core.stop.now.cancelled() => return Ended::Unsettled(Verdict::HandBack.into()),
     };
     let mut session = None;
     let ended = transaction::run(execution, &mut session).await;

@@ -155,9 +155,10 @@ pub(crate) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -
                     "cannot begin a transaction; the task is put off{again}"
                 );
             }
-            return Ended::Unsettled(Verdict::Snooze {
+            let put_off = Verdict::Snooze {
                 delay: NO_TRANSACTION_DELAY,
-            });
+            };
+            return Ended::Unsettled(put_off.into());
         }
     };
     let ended = match execution.run_handler(Some(&mut session.tx)).await {
@@ -193,7 +194,7 @@ async fn begin_in_time(execution: &Execution<'_>) -> Result<Session, Error> {
 impl Session {
     /// Commits what the handler did, and with it the completion of its task.
     async fn complete(&mut self, execution: &Execution<'_>, decided: &Decided) -> Ended {
-        let failure = match self.settle(execution, &decided.verdict).await {
+        let failure = match self.settle(execution, decided).await {
             Ok(ended) => {
                 decided.log();
                 return ended;
@@ -223,7 +224,7 @@ impl Session {
                 self.is_lost = true;
                 return Ended::Interrupted(Interrupted::of(decided.verdict));
             }
-            Ok(()) => match self.settle(execution, &decided.verdict).await {
+            Ok(()) => match self.settle(execution, &decided).await {
                 // The handler failed because the server writes nothing now.
                 Err(failure) if decided.is_failure && store::is_read_only(&failure.error) => {
                     return Ended::Interrupted(Interrupted::of(decided.verdict));
@@ -240,7 +241,7 @@ impl Session {
         decided.log();
         recorded.unwrap_or_else(|error| {
             tracing::debug!(%error, "the handler's transaction is broken; recording the outcome on another connection");
-            Ended::Unsettled(decided.verdict)
+            Ended::Unsettled(decided)
         })
     }
 
@@ -249,8 +250,9 @@ impl Session {
     async fn settle(
         &mut self,
         execution: &Execution<'_>,
-        verdict: &Verdict,
+        decided: &Decided,
     ) -> Result<Ended, CompletionError> {
+        let verdict = &decided.verdict;
         let held = &execution.core.held;
         let lease_id = execution.task.lease_id;
         held.set_settling([lease_id], true);
@@ -266,7 +268,7 @@ impl Session {
             Err(_) => held.set_settling([lease_id], false),
         }
         if let Ok(Ended::Settled) = settled {
-            execution.count(verdict);
+            execution.count(decided);
         }
         settled
     }

@@ -9,6 +9,7 @@ mod duty;
 mod gates;
 mod keys;
 mod limits;
+mod minutes;
 mod prune;
 mod rescue;
 #[cfg(feature = "cron")]
@@ -34,6 +35,7 @@ pub(crate) const DUTIES: &[Duty] = &[
     keys::DUTY,
     gates::DUTY,
     limits::DUTY,
+    minutes::DUTY,
     #[cfg(feature = "cron")]
     schedules::DUTY,
 ];

@@ -1,7 +1,7 @@
--- Says that a worker is alive and what it serves; forgets workers that have been silent for an hour,
+-- Says that a worker is alive and what it serves, and returns whether somebody has asked it to stop; forgets workers that have been silent for an hour,
 -- waiting listeners that vanished, and frontiers that have long been passed.
 -- $1 worker_id, $2 host, $3 process_id, $4 queues, $5 task types
--- $6 for how many seconds it may be taken for alive
+-- $6 for how many seconds it may be taken for alive, $7 its release, $8 how many tasks it runs at once
 -- Index worker_pkey. Locks: the worker's own row; what is forgotten, unless others have it.
 with forgotten as (
     delete from taskq.worker
@@ -35,8 +35,9 @@ passed as (
         )
     )
 )
-insert into taskq.worker (worker_id, host, process_id, queues, task_types, expires_at)
-values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))
+insert into taskq.worker (worker_id, host, process_id, queues, task_types, expires_at, release, slots)
+values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6), $7, $8)
 on conflict (worker_id) do update
 set seen_at = now(),
     expires_at = excluded.expires_at
+returning worker.stop_asked_at is not null

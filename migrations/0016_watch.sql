@@ -1,0 +1,548 @@
+-- Shows what goes on: how much waits, runs and is dead of each kind, what workers have done by the minute, and which workers
+-- there are; and has one of them stop.
+
+alter table taskq.worker
+    -- What its program calls this version of itself; null where it says nothing.
+    add column release text,
+    -- How many tasks it runs at once, of all its queues; null in rows of workers that know only older tables.
+    add column slots integer,
+    -- Since when it is asked to stop. Its next heartbeat reads it.
+    add column stop_asked_at timestamptz,
+    add constraint worker_release_length check (octet_length(release) between 1 and 200);
+
+-- What workers have counted, by minute, queue and task type. A worker adds to it some seconds after an attempt has ended, in
+-- the minute in which it writes; what a killed worker had not added yet is missing. Rows stay for two days.
+create table taskq.minute (
+    minute    timestamptz not null,
+    queue     text        not null,
+    task_type text        not null,
+    completed bigint      not null,
+    -- Attempts that failed, of tasks that are tried again.
+    failed    bigint      not null,
+    -- Tasks that went to taskq.dead, but for those that were cancelled.
+    died      bigint      not null,
+    -- How long the tasks of these attempts had been due when their handlers started, and how long the handlers ran. The
+    -- first number counts what took less than a millisecond, and number n what took less than 2^(n-1) milliseconds and no
+    -- less than half of that. Zeros at the end are left out.
+    waits     bigint[]    not null,
+    runs      bigint[]    not null,
+    constraint minute_pkey primary key (minute, queue, task_type)
+) with (
+    -- Room for what the heartbeats of a minute add, on the same page.
+    fillfactor = 50,
+    autovacuum_vacuum_scale_factor = 0.05
+);
+
+-- The dead tasks of a kind are counted without reading them. Nobody mourns what was cancelled.
+create index dead_kind on taskq.dead (queue, task_type) where state <> 'cancelled';
+
+alter table taskq.audit
+    add column worker_id uuid;
+
+-- Tells a worker to stop. Should it miss that, its next heartbeat tells it.
+create function taskq.tell_stopped() returns trigger
+language plpgsql
+as $tell_stopped$
+begin
+    perform pg_catalog.pg_notify(tg_table_schema || '.operator', 'stop ' || new.worker_id);
+    return null;
+end
+$tell_stopped$;
+
+create trigger tell_stopped
+after insert on taskq.audit
+for each row when (new.verb = 'stop')
+execute function taskq.tell_stopped();
+
+-- Returns how much of each kind, that is of each queue and task type, is due, is due later, runs (or waits in a worker for a
+-- slot), and is dead, but for what was cancelled. Counts no more than `counted_to` of each, which is at most `most`, and less
+-- where many kinds have much: a number that equals it means "or more". Looks at no more than 1,000 lanes (the priorities of a
+-- kind are lanes), 1,000 kinds of dead tasks, and 100,000 tasks that run; `stopped` says that there are more.
+create function taskq.stats(most bigint default 10000) returns table (
+    queue text,
+    task_type text,
+    due bigint,
+    scheduled bigint,
+    counted_to bigint,
+    oldest_due_at timestamptz,
+    running bigint,
+    dead bigint,
+    is_paused boolean,
+    is_served boolean,
+    stopped boolean
+)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $stats$
+    with recursive lane as (
+        (
+            select task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at, 1 as position
+            from taskq.task
+            order by task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at
+            limit 1
+        )
+        union all
+        select
+            next.queue,
+            next.task_type,
+            next.payload_version,
+            next.crashes,
+            next.priority,
+            next.run_at,
+            lane.position + 1
+        from lane
+        cross join lateral (
+            select task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at
+            from taskq.task
+            where (task.queue, task.task_type, task.payload_version, task.crashes, task.priority)
+                > (lane.queue, lane.task_type, lane.payload_version, lane.crashes, lane.priority)
+            order by task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at
+            limit 1
+        ) as next
+        where lane.position <= 1000
+    ),
+    grave as (
+        (
+            select dead.queue, dead.task_type, 1 as position
+            from taskq.dead
+            where dead.state <> 'cancelled'
+            order by dead.queue, dead.task_type
+            limit 1
+        )
+        union all
+        select next.queue, next.task_type, grave.position + 1
+        from grave
+        cross join lateral (
+            select dead.queue, dead.task_type
+            from taskq.dead
+            where dead.state <> 'cancelled'
+              and (dead.queue, dead.task_type) > (grave.queue, grave.task_type)
+            order by dead.queue, dead.task_type
+            limit 1
+        ) as next
+        where grave.position <= 1000
+    ),
+    -- Most lanes hold little. What holds more is counted again, as far as there is time.
+    glance as materialized (
+        select
+            lane.*,
+            (
+                select count(*)
+                from (
+                    select
+                    from taskq.task
+                    where task.queue = lane.queue
+                      and task.task_type = lane.task_type
+                      and task.payload_version = lane.payload_version
+                      and task.crashes = lane.crashes
+                      and task.priority = lane.priority
+                      and task.run_at <= now()
+                    limit 50
+                ) as head
+                -- The first of the lane is the first to be due.
+                where lane.run_at <= now()
+            ) as due,
+            (
+                select count(*)
+                from (
+                    select
+                    from taskq.task
+                    where task.queue = lane.queue
+                      and task.task_type = lane.task_type
+                      and task.payload_version = lane.payload_version
+                      and task.crashes = lane.crashes
+                      and task.priority = lane.priority
+                      and task.run_at > now()
+                    limit 50
+                ) as head
+            ) as scheduled
+        from lane
+        where lane.position <= 1000
+    ),
+    glance_at_dead as materialized (
+        select
+            grave.*,
+            (
+                select count(*)
+                from (
+                    select
+                    from taskq.dead
+                    where dead.queue = grave.queue
+                      and dead.task_type = grave.task_type
+                      and dead.state <> 'cancelled'
+                    limit 50
+                ) as head
+            ) as dead
+        from grave
+        where grave.position <= 1000
+    ),
+    reach as materialized (
+        select
+            greatest(
+                least(
+                    stats.most,
+                    60000 / greatest(
+                        (select count(*) from glance where glance.due = 50)
+                            + (select count(*) from glance where glance.scheduled = 50)
+                            + (select count(*) from glance_at_dead where glance_at_dead.dead = 50),
+                        1
+                    )
+                ),
+                1
+            ) as counted_to
+    ),
+    counted as (
+        select
+            glance.queue,
+            glance.task_type,
+            glance.run_at,
+            case
+                when glance.due < 50 then glance.due
+                else (
+                    select count(*)
+                    from (
+                        select
+                        from taskq.task
+                        where task.queue = glance.queue
+                          and task.task_type = glance.task_type
+                          and task.payload_version = glance.payload_version
+                          and task.crashes = glance.crashes
+                          and task.priority = glance.priority
+                          and task.run_at <= now()
+                        limit (select reach.counted_to from reach)
+                    ) as head
+                )
+            end as due,
+            case
+                when glance.scheduled < 50 then glance.scheduled
+                else (
+                    select count(*)
+                    from (
+                        select
+                        from taskq.task
+                        where task.queue = glance.queue
+                          and task.task_type = glance.task_type
+                          and task.payload_version = glance.payload_version
+                          and task.crashes = glance.crashes
+                          and task.priority = glance.priority
+                          and task.run_at > now()
+                        limit (select reach.counted_to from reach)
+                    ) as head
+                )
+            end as scheduled
+        from glance
+    ),
+    counted_dead as (
+        select
+            glance_at_dead.queue,
+            glance_at_dead.task_type,
+            case
+                when glance_at_dead.dead < 50 then glance_at_dead.dead
+                else (
+                    select count(*)
+                    from (
+                        select
+                        from taskq.dead
+                        where dead.queue = glance_at_dead.queue
+                          and dead.task_type = glance_at_dead.task_type
+                          and dead.state <> 'cancelled'
+                        limit (select reach.counted_to from reach)
+                    ) as head
+                )
+            end as dead
+        from glance_at_dead
+    ),
+    held as materialized (
+        select lease.queue, held.task_type
+        from taskq.lease
+        cross join lateral unnest(lease.task_ids, lease.task_types) as held (task_id, task_type)
+        where held.task_id <> all (lease.done)
+        limit 100000
+    ),
+    part as (
+        select
+            counted.queue,
+            counted.task_type,
+            counted.due,
+            counted.scheduled,
+            case when counted.due > 0 then counted.run_at end as oldest_due_at,
+            0::bigint as running,
+            0::bigint as dead
+        from counted
+        union all
+        select held.queue, held.task_type, 0, 0, null, count(*), 0
+        from held
+        group by held.queue, held.task_type
+        union all
+        select counted_dead.queue, counted_dead.task_type, 0, 0, null, 0, counted_dead.dead
+        from counted_dead
+    ),
+    kind as (
+        select
+            part.queue,
+            part.task_type,
+            sum(part.due)::bigint as due,
+            sum(part.scheduled)::bigint as scheduled,
+            min(part.oldest_due_at) as oldest_due_at,
+            sum(part.running)::bigint as running,
+            sum(part.dead)::bigint as dead
+        from part
+        group by part.queue, part.task_type
+    )
+    select
+        kind.queue,
+        kind.task_type,
+        least(kind.due, reach.counted_to),
+        least(kind.scheduled, reach.counted_to),
+        reach.counted_to,
+        kind.oldest_due_at,
+        kind.running,
+        least(kind.dead, reach.counted_to),
+        exists (
+            select
+            from taskq.pause
+            where (pause.until is null or pause.until > now())
+              and pause.name = case pause.scope when 'queue' then kind.queue when 'task_type' then kind.task_type end
+        ),
+        exists (
+            select
+            from taskq.worker
+            where worker.expires_at > now()
+              and kind.queue = any (worker.queues)
+              and kind.task_type = any (worker.task_types)
+        ),
+        exists (select from lane where lane.position > 1000)
+            or exists (select from grave where grave.position > 1000)
+            or (select count(*) from held) >= 100000
+    from kind
+    cross join reach
+    order by kind.queue, kind.task_type
+$stats$;
+
+-- Returns how many tasks of a queue could run now if there were workers enough: those that run, and those that are due and
+-- that neither a pause nor a limit of how many run at once, of the queue or of the task type, holds back. For autoscalers.
+-- Rates, limits by key, sequences and brakes are not looked at: what they hold back counts. Neither is anything that
+-- no worker serves: a worker that comes may. Counts no more than `most`, and looks at no more than 1,000 lanes.
+create function taskq.load(queue text, most bigint default 10000) returns bigint
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $load$
+    with recursive lane as (
+        (
+            select task.task_type, task.payload_version, task.crashes, task.priority, task.run_at, 1 as position
+            from taskq.task
+            where task.queue = load.queue
+            order by task.task_type, task.payload_version, task.crashes, task.priority, task.run_at
+            limit 1
+        )
+        union all
+        select next.task_type, next.payload_version, next.crashes, next.priority, next.run_at, lane.position + 1
+        from lane
+        cross join lateral (
+            select task.task_type, task.payload_version, task.crashes, task.priority, task.run_at
+            from taskq.task
+            where task.queue = load.queue
+              and (task.task_type, task.payload_version, task.crashes, task.priority)
+                > (lane.task_type, lane.payload_version, lane.crashes, lane.priority)
+            order by task.task_type, task.payload_version, task.crashes, task.priority, task.run_at
+            limit 1
+        ) as next
+        where lane.position < 1000
+    ),
+    paused as materialized (
+        select pause.scope, pause.name
+        from taskq.pause
+        where (pause.until is null or pause.until > now())
+          and (pause.scope = 'task_type' or pause.scope = 'queue' and pause.name = load.queue)
+    ),
+    held as materialized (
+        select lease.queue, held.task_type, count(*) as running
+        from taskq.lease
+        cross join lateral unnest(lease.task_ids, lease.task_types) as held (task_id, task_type)
+        where held.task_id <> all (lease.done)
+        group by lease.queue, held.task_type
+    ),
+    due as (
+        select
+            coalesce(bound.name, lane.task_type) as task_type,
+            bound.most as bound,
+            sum(counted.due) as due
+        from lane
+        left join taskq.limits as bound
+          on bound.scope = 'task_type'
+         and bound.kind = 'concurrency'
+         and (bound.name = lane.task_type or lane.task_type = any (bound.aliases))
+        cross join lateral (
+            select count(*) as due
+            from (
+                select
+                from taskq.task
+                where task.queue = load.queue
+                  and task.task_type = lane.task_type
+                  and task.payload_version = lane.payload_version
+                  and task.crashes = lane.crashes
+                  and task.priority = lane.priority
+                  and task.run_at <= now()
+                limit load.most
+            ) as head
+            where lane.run_at <= now()
+        ) as counted
+        where not exists (
+            select
+            from paused
+            where paused.scope = 'queue'
+               or paused.name = lane.task_type
+        )
+        group by coalesce(bound.name, lane.task_type), bound.most
+    ),
+    -- What may start, as far as the limits of types go.
+    startable as (
+        select coalesce(
+            sum(
+                least(
+                    due.due,
+                    greatest(
+                        due.bound - coalesce((select sum(held.running) from held where held.task_type = due.task_type), 0),
+                        0
+                    )
+                )
+            ),
+            0
+        ) as number
+        from due
+    ),
+    running as (
+        select coalesce(sum(held.running), 0) as number
+        from held
+        where held.queue = load.queue
+    )
+    select least(
+        running.number + least(
+            startable.number,
+            greatest(
+                (
+                    select limits.most
+                    from taskq.limits
+                    where limits.scope = 'queue'
+                      and limits.name = load.queue
+                      and limits.kind = 'concurrency'
+                ) - running.number,
+                0
+            )
+        ),
+        load.most
+    )::bigint
+    from startable
+    cross join running
+$load$;
+
+-- Returns the workers that have been there in the last hour, but for those that have said that they stopped: what they serve,
+-- what they hold, and whether they live. At most 1,000, those that live first.
+create function taskq.workers() returns table (
+    worker_id uuid,
+    host text,
+    process_id integer,
+    release text,
+    queues text[],
+    task_types text[],
+    slots integer,
+    -- With the tasks that wait in it for a slot.
+    running bigint,
+    leases bigint,
+    oldest_claimed_at timestamptz,
+    started_at timestamptz,
+    seen_at timestamptz,
+    expires_at timestamptz,
+    stop_asked_at timestamptz,
+    is_alive boolean
+)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $workers$
+    with held as materialized (
+        select
+            lease.worker_id,
+            count(*) as leases,
+            sum(cardinality(lease.task_ids) - cardinality(lease.done))::bigint as running,
+            min(lease.claimed_at) as oldest_claimed_at
+        from taskq.lease
+        group by lease.worker_id
+    )
+    select
+        worker.worker_id,
+        worker.host,
+        worker.process_id,
+        worker.release,
+        worker.queues,
+        worker.task_types,
+        worker.slots,
+        coalesce(held.running, 0),
+        coalesce(held.leases, 0),
+        held.oldest_claimed_at,
+        worker.started_at,
+        worker.seen_at,
+        worker.expires_at,
+        worker.stop_asked_at,
+        worker.expires_at > now()
+    from taskq.worker
+    left join held on held.worker_id = worker.worker_id
+    order by worker.expires_at > now() desc, worker.host, worker.started_at, worker.worker_id
+    limit 1000
+$workers$;
+
+-- Asks a worker to stop as SIGTERM does: it claims nothing more, lets its handlers end for as long as its grace period is,
+-- hands the rest back, and ends. Returns since when it is asked; to ask again is no error. It is told at once; should it
+-- miss that, its next heartbeat tells it.
+create function taskq.stop_worker(
+    worker_id uuid,
+    reason text default null,
+    by text default session_user
+) returns timestamptz
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $stop_worker$
+declare
+    found_worker taskq.worker;
+begin
+    perform taskq.require_said(stop_worker.reason, stop_worker.by);
+    select worker.*
+    into found_worker
+    from taskq.worker
+    where worker.worker_id = stop_worker.worker_id
+    for update;
+    if not found then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('there is no worker %s: it has stopped, or never was', stop_worker.worker_id);
+    end if;
+    if found_worker.slots is null then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format(
+                'worker %s is of a version that cannot be asked: send SIGTERM to process %s on %s',
+                stop_worker.worker_id,
+                found_worker.process_id,
+                found_worker.host
+            );
+    end if;
+    if found_worker.stop_asked_at is null then
+        update taskq.worker
+        set stop_asked_at = now()
+        where worker.worker_id = stop_worker.worker_id;
+        insert into taskq.audit (by, verb, worker_id, reason)
+        values (coalesce(stop_worker.by, session_user), 'stop', stop_worker.worker_id, stop_worker.reason);
+    end if;
+    return coalesce(found_worker.stop_asked_at, now());
+end
+$stop_worker$;
+
+revoke execute on function taskq.stop_worker(uuid, text, text) from public;
+
+insert into taskq.migration (version, name, oldest_binary)
+select 16, 'watch', max(oldest_binary) from taskq.migration;

@@ -1,0 +1,172 @@
+//! Which workers there are, and having one of them stop.
+
+use std::future::IntoFuture;
+
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+use super::pause::Operator;
+use crate::error::OperateError;
+use crate::store::WorkerStatusRow;
+
+impl Operator {
+    /// Tells which workers there are, those that live first: what they serve, what they hold, and when they were last heard
+    /// of. A worker that has stopped is not among them; one that vanished is, for an hour. 1,000 at the most.
+    ///
+    /// ```no_run
+    /// # async fn f(pool: sqlx::PgPool) -> Result<(), taskq::OperateError> {
+    /// for worker in taskq::operate(&pool).workers().await? {
+    ///     println!("{} {}: {} running", worker.host, worker.process_id, worker.running);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`OperateError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The tables are only read, so the future may be dropped at any time.
+    pub async fn workers(&self) -> Result<Vec<WorkerStatus>, OperateError> {
+        let rows = self.store().workers().await;
+        let rows = rows.map_err(|error| self.error(error))?;
+        Ok(rows.into_iter().map(WorkerStatus::of).collect())
+    }
+
+    /// Asks one worker to stop gracefully, as SIGTERM does: it claims nothing more, lets its handlers end for as long as its
+    /// grace period is, hands the rest back, and ends. [`Worker::run_until`](crate::Worker::run_until) returns `Ok` then,
+    /// and usually the process ends; if its supervisor starts another, that one works.
+    ///
+    /// The worker hears of it at once. If it misses that, its next heartbeat tells it: within a quarter of its lease. To
+    /// ask again is no error. It is recorded in `taskq.audit`: who, when and why.
+    ///
+    /// ```no_run
+    /// # async fn f(pool: sqlx::PgPool, worker_id: uuid::Uuid) -> Result<(), taskq::OperateError> {
+    /// let operator = taskq::operate(&pool).as_user("ada");
+    /// operator.stop_worker(worker_id).because("its host is being changed").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn stop_worker(&self, worker_id: Uuid) -> StoppingWorker {
+        StoppingWorker {
+            operator: self.clone(),
+            worker_id,
+            reason: None,
+        }
+    }
+}
+
+/// A worker: see [`Operator::workers`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct WorkerStatus {
+    /// Made anew for each worker: [`Worker::id`](crate::Worker::id).
+    #[serde(serialize_with = "as_text")]
+    pub worker_id: Uuid,
+    /// On which host its process is.
+    pub host: String,
+    /// The id of its process there.
+    pub process_id: i32,
+    /// What its program calls this version of itself: [`WorkerBuilder::release`](crate::WorkerBuilder::release).
+    pub release: Option<String>,
+    /// The queues that it works on.
+    pub queues: Vec<String>,
+    /// The task types that it knows, with their aliases.
+    pub task_types: Vec<String>,
+    /// How many tasks it runs at once, of all its queues; `None` if it is of a version that does not say so.
+    pub slots: Option<i32>,
+    /// How many tasks it has: those that run, and those that wait in it for a slot.
+    pub running: i64,
+    /// In how many leases.
+    pub leases: i64,
+    /// When it claimed the oldest of these.
+    pub oldest_claimed_at: Option<DateTime<Utc>>,
+    /// When it started.
+    pub started_at: DateTime<Utc>,
+    /// When its last heartbeat came.
+    pub seen_at: DateTime<Utc>,
+    /// Until when it is taken to be alive.
+    pub expires_at: DateTime<Utc>,
+    /// Since when it is asked to stop.
+    pub stop_asked_at: Option<DateTime<Utc>>,
+    /// Whether it is taken to be alive now.
+    pub is_alive: bool,
+}
+
+impl WorkerStatus {
+    fn of(row: WorkerStatusRow) -> Self {
+        Self {
+            worker_id: row.worker_id,
+            host: row.host,
+            process_id: row.process_id,
+            release: row.release,
+            queues: row.queues,
+            task_types: row.task_types,
+            slots: row.slots,
+            running: row.running,
+            leases: row.leases,
+            oldest_claimed_at: row.oldest_claimed_at,
+            started_at: row.started_at,
+            seen_at: row.seen_at,
+            expires_at: row.expires_at,
+            stop_asked_at: row.stop_asked_at,
+            is_alive: row.is_alive,
+        }
+    }
+}
+
+fn as_text<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(id)
+}
+
+/// A worker that is about to be asked to stop: see [`Operator::stop_worker`].
+///
+/// # Errors
+///
+/// [`OperateError::Refused`] if there is no such worker, or if it is of a version that cannot be asked; otherwise see
+/// [`OperateError`]. Then nothing has changed.
+///
+/// # Cancel safety
+///
+/// It is one statement: when the future is dropped, it has happened or will not happen.
+#[derive(Debug)]
+#[must_use = "nothing happens until this is awaited"]
+pub struct StoppingWorker {
+    operator: Operator,
+    worker_id: Uuid,
+    reason: Option<String>,
+}
+
+impl StoppingWorker {
+    /// Says why. The audit shows it.
+    pub fn because(self, reason: impl Into<String>) -> Self {
+        Self {
+            reason: Some(reason.into()),
+            ..self
+        }
+    }
+}
+
+/// Returns since when the worker is asked.
+impl IntoFuture for StoppingWorker {
+    type Output = Result<DateTime<Utc>, OperateError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self {
+            operator,
+            worker_id,
+            reason,
+        } = self;
+        async move {
+            let mut store = operator.store();
+            let (reason, by) = (reason.as_deref(), operator.user.as_deref());
+            let asked = store.stop_worker(worker_id, reason, by).await;
+            asked.map_err(|error| operator.error(error))
+        }
+        .boxed()
+    }
+}
