@@ -183,7 +183,7 @@ as $stats$
             greatest(
                 least(
                     stats.most,
-                    60000 / greatest(
+                    80000 / greatest(
                         (select count(*) from glance where glance.due = 50)
                             + (select count(*) from glance where glance.scheduled = 50)
                             + (select count(*) from glance_at_dead where glance_at_dead.dead = 50),
@@ -193,7 +193,7 @@ as $stats$
                 1
             ) as counted_to
     ),
-    counted as (
+    counted as materialized (
         select
             glance.queue,
             glance.task_type,
@@ -234,7 +234,7 @@ as $stats$
             end as scheduled
         from glance
     ),
-    counted_dead as (
+    counted_dead as materialized (
         select
             glance_at_dead.queue,
             glance_at_dead.task_type,
@@ -403,13 +403,16 @@ as $load$
     startable as (
         select coalesce(
             sum(
-                least(
-                    due.due,
-                    greatest(
-                        due.bound - coalesce((select sum(held.running) from held where held.task_type = due.task_type), 0),
-                        0
+                case
+                    when due.bound is null then due.due
+                    else least(
+                        due.due,
+                        greatest(
+                            due.bound - coalesce((select sum(held.running) from held where held.task_type = due.task_type), 0),
+                            0
+                        )
                     )
-                )
+                end
             ),
             0
         ) as number
@@ -421,23 +424,19 @@ as $load$
         where held.queue = load.queue
     )
     select least(
-        running.number + least(
-            startable.number,
-            greatest(
-                (
-                    select limits.most
-                    from taskq.limits
-                    where limits.scope = 'queue'
-                      and limits.name = load.queue
-                      and limits.kind = 'concurrency'
-                ) - running.number,
-                0
-            )
-        ),
+        case
+            when bound.most is null then running.number + startable.number
+            -- What runs may be more than a limit that was lowered.
+            else greatest(running.number, least(running.number + startable.number, bound.most))
+        end,
         load.most
     )::bigint
     from startable
     cross join running
+    left join taskq.limits as bound
+      on bound.scope = 'queue'
+     and bound.name = load.queue
+     and bound.kind = 'concurrency'
 $load$;
 
 -- Returns the workers that have been there in the last hour, but for those that have said that they stopped: what they serve,
