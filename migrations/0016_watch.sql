@@ -370,6 +370,7 @@ as $load$
         select
             coalesce(bound.name, lane.task_type) as task_type,
             bound.most as bound,
+            bound.aliases,
             sum(counted.due) as due
         from lane
         left join taskq.limits as bound
@@ -397,7 +398,7 @@ as $load$
             where paused.scope = 'queue'
                or paused.name = lane.task_type
         )
-        group by coalesce(bound.name, lane.task_type), bound.most
+        group by coalesce(bound.name, lane.task_type), bound.most, bound.aliases
     ),
     -- What may start, as far as the limits of types go.
     startable as (
@@ -408,7 +409,15 @@ as $load$
                     else least(
                         due.due,
                         greatest(
-                            due.bound - coalesce((select sum(held.running) from held where held.task_type = due.task_type), 0),
+                            due.bound - coalesce(
+                                (
+                                    select sum(held.running)
+                                    from held
+                                    where held.task_type = due.task_type
+                                       or held.task_type = any (due.aliases)
+                                ),
+                                0
+                            ),
                             0
                         )
                     )

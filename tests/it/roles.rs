@@ -182,6 +182,35 @@ async fn a_reading_role_may_find_and_an_operator_role_may_treat_all_that_match()
     .await;
 }
 
+#[tokio::test]
+async fn a_reading_role_may_watch_and_an_operator_role_may_stop_workers() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.worker (worker_id, host, process_id, queues, task_types, slots, expires_at)
+         values ('00000000-0000-0000-0000-000000000001', 'here', 1, '{}', '{}', 1, now() + interval '1 hour')",
+    )
+    .await;
+    let looks = [
+        "select * from taskq.stats()",
+        "select taskq.load('default')",
+        "select * from taskq.workers()",
+        "select * from taskq.minute",
+    ];
+    let stop = "select taskq.stop_worker('00000000-0000-0000-0000-000000000001')";
+    let forge = "update taskq.worker set stop_asked_at = now()";
+    for (role, looks_are, stop_is) in [
+        ("taskq_operator", true, true),
+        ("taskq_read", true, false),
+        ("taskq_enqueue", false, false),
+    ] {
+        let looks = looks.map(|look| (look, looks_are));
+        let acts = [(stop, stop_is), (forge, false)];
+        as_role(&pool, role, &[&looks[..], &acts[..]].concat()).await;
+    }
+    as_role(&pool, "taskq_worker", &[(stop, false)]).await;
+}
+
 /// What wakes workers runs with its owner's rights, and so must not run what is the caller's.
 #[tokio::test]
 async fn an_enqueue_calls_no_operator_of_the_caller() {

@@ -1,12 +1,15 @@
-//! What operators do to one task.
+//! What operators ask of tasks and workers, and do to them.
 
 mod bulk;
 mod cancel;
 mod causes;
 mod doctor;
 mod find;
+mod minutes;
 mod retry;
+mod stats;
 mod verbs;
+mod workers;
 
 use sqlx::{AssertSqlSafe, PgPool};
 use taskq::OperateError;

@@ -1,0 +1,42 @@
+-- Says that a worker is alive and what it serves; forgets workers that have been silent for an hour,
+-- waiting listeners that vanished, and frontiers that have long been passed.
+-- $1 worker_id, $2 host, $3 process_id, $4 queues, $5 task types
+-- $6 for how many seconds it may be taken for alive
+-- Index worker_pkey. Locks: the worker's own row; what is forgotten, unless others have it.
+with forgotten as (
+    delete from taskq.worker
+    where worker_id in (
+        select worker.worker_id
+        from taskq.worker
+        where worker.expires_at < now() - interval '1 hour'
+        order by worker.worker_id
+        for update skip locked
+    )
+),
+vanished as (
+    delete from taskq.sleeper
+    where ctid = any (
+        array(
+            select sleeper.ctid
+            from taskq.sleeper
+            where sleeper.expires_at < now() - interval '1 minute'
+            for update skip locked
+        )
+    )
+),
+passed as (
+    delete from taskq.frontier
+    where ctid = any (
+        array(
+            select frontier.ctid
+            from taskq.frontier
+            where frontier.run_at < now() - interval '1 day'
+            for update skip locked
+        )
+    )
+)
+insert into taskq.worker (worker_id, host, process_id, queues, task_types, expires_at)
+values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))
+on conflict (worker_id) do update
+set seen_at = now(),
+    expires_at = excluded.expires_at
