@@ -6,6 +6,8 @@ alter table taskq.worker
     add column release text,
     -- How many tasks it runs at once, of all its queues; null in rows of workers that know only older tables.
     add column slots integer,
+    -- Whether it exposes metrics. One of those that do asks the tables for all.
+    add column is_watched boolean not null default false,
     -- Since when it is asked to stop. Its next heartbeat reads it.
     add column stop_asked_at timestamptz,
     add constraint worker_release_length check (octet_length(release) between 1 and 200);

@@ -8,6 +8,7 @@
 //! | `TASKQ_CRASH_AT` | the crash point at which the process sends itself SIGKILL, such as `after_claim`; `after_claim:3` is the third time |
 //! | `TASKQ_PAUSE_AT` | the same with SIGSTOP |
 //! | `TASKQ_PANIC_AT` | the same with a panic |
+//! | `TASKQ_HANG_AT` | the same, and the thread goes on no more |
 //! | `TASKQ_EDITS` | edits of statements, as JSON: `[{"statement": "rescue", "from": "…", "to": "…"}]`; each `from` stands in its statement exactly once |
 //!
 //! A test may also call `drain_no_longer_than`, so as not to wait a minute for what never ends.
@@ -83,6 +84,7 @@ mod with_faults {
     static CRASH: LazyLock<Option<Point>> = LazyLock::new(|| Point::of("TASKQ_CRASH_AT"));
     static PAUSE: LazyLock<Option<Point>> = LazyLock::new(|| Point::of("TASKQ_PAUSE_AT"));
     static PANIC: LazyLock<Option<Point>> = LazyLock::new(|| Point::of("TASKQ_PANIC_AT"));
+    static HANG: LazyLock<Option<Point>> = LazyLock::new(|| Point::of("TASKQ_HANG_AT"));
     static EDITS: LazyLock<Vec<Edit>> = LazyLock::new(edits);
 
     thread_local! {
@@ -99,7 +101,7 @@ mod with_faults {
         DRAIN_LIMIT.get().unwrap_or(limit)
     }
 
-    /// Kills or stops the process, or panics, if the environment names this point.
+    /// Kills or stops the process or this thread, or panics, if the environment names this point.
     pub(crate) fn crash_point(name: &'static str) {
         debug_assert!(CRASH_POINTS.contains(&name), "`{name}` is not in the list");
         let is_reached = |point: &Option<Point>| {
@@ -113,6 +115,11 @@ mod with_faults {
             send(Signal::STOP);
         }
         assert!(!is_reached(&PANIC), "TASKQ_PANIC_AT={name}");
+        if is_reached(&HANG) {
+            loop {
+                thread::park();
+            }
+        }
     }
 
     fn send(signal: Signal) {
@@ -133,7 +140,7 @@ mod with_faults {
 
     /// Panics if the environment asks for a fault that is not possible. These are the statements.
     pub(crate) fn require_possible(statements: &[&str]) {
-        for point in [&CRASH, &PAUSE, &PANIC] {
+        for point in [&CRASH, &PAUSE, &PANIC, &HANG] {
             LazyLock::force(point);
         }
         for edit in EDITS.iter() {

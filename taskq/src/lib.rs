@@ -75,6 +75,7 @@
 //!
 //! - [`#[task]`](macro@task): arguments and options of a handler.
 //! - [`Worker`] and [`WorkerBuilder`]: running handlers, and every setting with its default.
+//! - [`Health`]: whether a worker is alive, and whether it is ready.
 //! - [`WorkerBuilder::check`]: whether a program would run what waits, before it is deployed.
 //! - [`migrate`]: making the tables, and what happens when versions differ.
 //! - The [`guide`]: a chapter for each verb, from declaring a task to changing it while rows wait.
@@ -87,6 +88,7 @@
 //! - `cli` gives a worker's binary its command line, `taskq::cli::main`: among others `check`, which says
 //!   before a deploy which waiting tasks would not run, and `doctor`, which says what is wrong.
 //! - `cron` has schedules enqueue tasks by the calendar.
+//! - `metrics` exposes metrics of workers and tables, for Prometheus or a recorder of the crate `metrics`.
 //! - `schemars` knows the JSON Schema of each payload. With `cli`, `tasks --lock` writes them to a file, and
 //!   `tasks --check` refuses a change that would strand rows.
 //! - `testing` finds or starts a Postgres server, for tests and examples.
@@ -149,7 +151,9 @@ pub use crate::operate::schedules::schedules;
 pub use crate::store::Schema;
 pub use crate::task::payload::Payload;
 pub use crate::task::unique::EnqueueOutcome;
-pub use crate::worker::{Worker, WorkerBuilder, shutdown_signal};
+#[cfg(feature = "metrics")]
+pub use crate::worker::metrics;
+pub use crate::worker::{Health, Worker, WorkerBuilder, shutdown_signal};
 
 /// What a handler decides about its task, beside success and failure: errors that say so.
 pub mod outcome {

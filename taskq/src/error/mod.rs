@@ -3,6 +3,7 @@
 mod attempt;
 mod database;
 mod enqueue;
+mod health;
 mod migrate;
 mod operate;
 mod payload;
@@ -19,6 +20,7 @@ pub use self::attempt::AttemptError;
 pub(crate) use self::database::of_database;
 pub(crate) use self::enqueue::Count;
 pub use self::enqueue::EnqueueError;
+pub use self::health::NotReady;
 pub(crate) use self::migrate::missing_table;
 pub use self::migrate::{MigrateError, SchemaTooNew};
 pub use self::operate::OperateError;

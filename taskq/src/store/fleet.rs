@@ -22,6 +22,17 @@ pub(crate) struct WorkerRow {
     pub(crate) release: Option<String>,
     /// How many tasks it runs at once.
     pub(crate) slots: i32,
+    /// Whether it exposes metrics.
+    pub(crate) is_watched: bool,
+}
+
+/// What a worker hears as it says that it is alive.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    pub(crate) is_asked_to_stop: bool,
+    /// Whether it is the one that asks the tables for metrics.
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "nobody asks"))]
+    pub(crate) leads: bool,
 }
 
 /// Waiting tasks that no worker serves, as `census.sql` counts them.
@@ -51,13 +62,13 @@ impl Store<'_> {
         self.call(async |db| query.fetch_one(db).await).await
     }
 
-    /// Says that a worker is alive, and for how long it may be taken to be. Returns whether somebody has asked it to stop.
+    /// Says that a worker is alive, and for how long it may be taken to be.
     pub(crate) async fn register(
         &mut self,
         worker: &WorkerRow,
         duration: Duration,
-    ) -> Result<bool, Error> {
-        let query = query_scalar(self.schema.sql.register)
+    ) -> Result<Registered, Error> {
+        let query = query_as(self.schema.sql.register)
             .bind(worker.worker_id)
             .bind(&worker.host)
             .bind(worker.process_id)
@@ -65,8 +76,13 @@ impl Store<'_> {
             .bind(&worker.task_types)
             .bind(duration.as_secs_f64())
             .bind(&worker.release)
-            .bind(worker.slots);
-        self.call(async |db| query.fetch_one(db).await).await
+            .bind(worker.slots)
+            .bind(worker.is_watched);
+        let (is_asked_to_stop, leads) = self.call(async |db| query.fetch_one(db).await).await?;
+        Ok(Registered {
+            is_asked_to_stop,
+            leads,
+        })
     }
 
     /// Says that a living worker declares these limits of task types, for so long.

@@ -9,6 +9,8 @@ mod enqueue;
 mod fair;
 mod find;
 mod fleet;
+#[cfg(feature = "metrics")]
+mod gauges;
 mod history;
 mod interruption;
 mod lease;
@@ -41,6 +43,10 @@ pub(crate) use self::enqueue::{
 pub(crate) use self::fair::FairRequest;
 pub(crate) use self::find::{CauseRow, FoundPlace, FoundRow};
 pub(crate) use self::fleet::{CensusRow, NewerRow, WorkerRow};
+#[cfg(all(feature = "metrics", test))]
+pub(crate) use self::gauges::GaugesKind;
+#[cfg(feature = "metrics")]
+pub(crate) use self::gauges::GaugesRow;
 pub(crate) use self::interruption::{is_lost, is_read_only, mixes_up_statements};
 pub(crate) use self::lease::ExpiredRow;
 pub(crate) use self::leave::RescuedRow;

@@ -164,6 +164,7 @@ statements! {
         causes,
         doctor,
         stats,
+        gauges,
         load,
         minutes,
         workers,

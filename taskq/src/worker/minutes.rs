@@ -19,13 +19,14 @@ pub(super) const PERIOD: Duration = Duration::from_secs(15);
 
 /// Writes what has been counted since the last time.
 pub(super) async fn write(core: &Core, store: &mut Store<'_>) -> Result<(), Error> {
+    core.gather();
     let tallies = core.counters.take();
     if !tallies.is_empty() {
         if let Err(error) = store.count(&by_outcome(&tallies)).await {
-            core.counters.put_back(tallies);
+            core.counters.put_back(&tallies);
             return Err(error);
         }
-        core.counters.put_minutes(tallies);
+        core.counters.put_minutes(&tallies);
     }
     write_minutes(core, store).await
 }
@@ -68,7 +69,7 @@ async fn write_minutes(core: &Core, store: &mut Store<'_>) -> Result<(), Error> 
     let Err(error) = store.count_minutes(&counted).await else {
         return Ok(());
     };
-    core.counters.put_minutes(tallies);
+    core.counters.put_minutes(&tallies);
     if error.as_database_error().is_none() {
         return Err(error);
     }

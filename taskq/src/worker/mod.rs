@@ -1,5 +1,6 @@
 //! The worker as its users see it.
 
+mod beats;
 mod builder;
 mod cancel;
 mod claim;
@@ -7,9 +8,12 @@ mod clock;
 mod counters;
 #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "tests drain"))]
 mod drain;
+mod health;
 mod held;
 mod limits;
 mod listen;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod minutes;
 mod operators;
 mod outcomes;
@@ -35,6 +39,7 @@ use uuid::Uuid;
 pub use self::builder::WorkerBuilder;
 #[cfg(feature = "testing")]
 pub(crate) use self::drain::{EndedAttempt, LIMIT as DRAIN_LIMIT};
+pub use self::health::Health;
 use self::settings::Settings;
 use self::shared::Core;
 pub use self::shutdown::{NextSignal, StopNow, shutdown_signal};
@@ -98,6 +103,19 @@ impl Worker {
     /// Returns the id of this worker, made anew for each.
     pub fn id(&self) -> Uuid {
         self.core.worker_id
+    }
+
+    /// Returns a handle that tells whether this worker is alive, and whether it is ready, also while it runs: for the checks
+    /// of a supervisor.
+    pub fn health(&self) -> Health {
+        Health::of(&self.core)
+    }
+
+    /// Returns a handle to the metrics of this worker: see [`taskq::metrics`](crate::metrics). Call it before the worker runs:
+    /// from then on it may be the one that asks the tables for metrics of all.
+    #[cfg(feature = "metrics")]
+    pub fn metrics(&self) -> metrics::Metrics {
+        metrics::Metrics::of(&self.core)
     }
 
     /// Runs until the process ends. See [`run_until`](Self::run_until).

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::beats::Loop;
 use super::claim::{Claimer, NewSlots};
 use super::held::heartbeat;
 use super::listen;
@@ -49,6 +50,9 @@ pub(crate) async fn run<S: StopNow>(
     stop: impl Future<Output = S>,
 ) -> Result<(), WorkerError> {
     panics::note_places();
+    let _turning = core.beats.begin();
+    #[cfg(feature = "metrics")]
+    super::metrics::describe();
     announce(&core);
     let (outcome_sender, outcomes) = mpsc::channel(OUTCOMES_WAITING);
     let (wake_sender, wakes) = mpsc::unbounded_channel();
@@ -227,6 +231,7 @@ async fn work(
         }
     }
     claimer.hand_back_all().await;
+    core.beats.end(Loop::Claims);
 }
 
 /// Claims tasks, and returns the slots to open for them; `None` once the stop begins.

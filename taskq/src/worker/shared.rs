@@ -10,10 +10,13 @@ use tokio::sync::{Mutex, Notify, OnceCell};
 use tokio::time::sleep_until;
 use uuid::Uuid;
 
+use super::beats::Beats;
 use super::claim::buffer::Buffer;
 use super::clock::DatabaseClock;
 use super::counters::Counters;
 use super::held::Held;
+#[cfg(feature = "metrics")]
+use super::metrics::meters::Meters;
 use super::places::StrayPlaces;
 #[cfg(feature = "cron")]
 use super::schedules::Schedules;
@@ -41,6 +44,10 @@ pub(crate) struct Core {
     pub(crate) held: Held,
     pub(crate) counters: Counters,
     pub(crate) troubles: Troubles,
+    #[cfg(feature = "metrics")]
+    pub(crate) meters: Meters,
+    /// Whether the loops turn.
+    pub(crate) beats: Arc<Beats>,
     /// In the order of the settings, for attempts to share.
     pub(crate) queue_names: Vec<Arc<str>>,
     /// One for each queue, in the order of the settings.
@@ -98,6 +105,9 @@ impl Core {
                 .collect(),
             counters: Counters::default(),
             troubles: Troubles::default(),
+            #[cfg(feature = "metrics")]
+            meters: Meters::new(settings.queues.len(), declared_kinds(&settings, &registry)),
+            beats: Arc::default(),
             room: Notify::new(),
             may_have_strays: AtomicBool::new(false),
             outcomes_wait: AtomicBool::new(false),
@@ -148,6 +158,21 @@ impl Core {
         self.fresh_session
             .get_or_try_init(|| Box::pin(learn()))
             .await
+    }
+
+    /// Gathers what attempts have counted since the last time.
+    pub(crate) fn gather(&self) {
+        let _fresh = self.counters.gather();
+        #[cfg(feature = "metrics")]
+        super::metrics::publish(self, &_fresh);
+    }
+
+    /// Tells whether the worker exposes metrics.
+    fn is_watched(&self) -> bool {
+        #[cfg(feature = "metrics")]
+        return self.meters.are_watched();
+        #[cfg(not(feature = "metrics"))]
+        false
     }
 
     /// Has the claimer look for leases of this worker that it does not hold.
@@ -201,8 +226,21 @@ impl Core {
             task_types: self.registry.names(),
             release: self.settings.release.clone(),
             slots: self.settings.slots(),
+            is_watched: self.is_watched(),
         }
     }
+}
+
+/// Returns the kinds that a worker declares and serves.
+#[cfg(feature = "metrics")]
+fn declared_kinds(
+    settings: &Settings,
+    registry: &Registry,
+) -> impl Iterator<Item = (String, String)> {
+    let queues = settings.queue_names();
+    let declared = registry.declared_queues();
+    let served = declared.filter(move |(_, queue)| queues.iter().any(|name| name == queue));
+    served.map(|(task_type, queue)| (queue.to_owned(), task_type.to_owned()))
 }
 
 /// Sleeps until `when`, or for ever.

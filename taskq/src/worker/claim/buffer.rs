@@ -79,6 +79,12 @@ impl Buffer {
         self.concurrency.saturating_sub(self.lock().held())
     }
 
+    /// Returns how many tasks run.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn running(&self) -> usize {
+        self.lock().running
+    }
+
     /// Tells whether tasks wait here for a slot.
     pub(crate) fn has_waiting(&self) -> bool {
         !self.lock().waiting.is_empty()

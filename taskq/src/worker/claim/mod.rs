@@ -20,10 +20,11 @@ use std::time::{Duration, Instant};
 
 use sqlx::Error;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Interval, sleep};
 
 use self::buffer::Buffer;
 use self::queue::Queue;
+use super::beats::{self, Loop};
 use super::drain;
 use super::held::strays::{self, Looks};
 use super::operators::Wake;
@@ -56,6 +57,8 @@ pub(crate) struct Claimer {
     /// Whose turn it is.
     next_queue: usize,
     looks: Looks,
+    /// Comes while there is nothing to do.
+    beat: Interval,
 }
 
 /// Slots to open for the tasks of a queue.
@@ -85,6 +88,7 @@ impl Claimer {
             outcomes,
             next_queue: 0,
             looks: Looks::default(),
+            beat: beats::pace(),
             core,
         }
     }
@@ -97,6 +101,7 @@ impl Claimer {
     /// What a claim under way was taking is handed back when the worker stops, or stays in its lease until that runs out.
     pub(crate) async fn claim(&mut self) -> Option<NewSlots> {
         while !self.core.stop.gently.is_cancelled() {
+            self.core.beats.beat(Loop::Claims);
             self.hand_back_stale().await;
             self.hand_back_paused().await;
             self.hand_back_limited().await;
@@ -114,6 +119,8 @@ impl Claimer {
             match claimed {
                 Ok(tasks) if tasks.is_empty() => {}
                 Ok(tasks) => {
+                    #[cfg(feature = "metrics")]
+                    self.core.meters.record_claimed(queue, tasks.len());
                     let count = self.core.buffers[queue].put(tasks);
                     return Some(NewSlots { queue, count });
                 }
@@ -233,6 +240,7 @@ impl Claimer {
             () = sleep_until_some(self.looks.next()) => {}
             () = sleep(STALE_PERIOD), if has_waiting => {}
             () = sleep(drain::PERIOD), if drain.is_some() => {}
+            _ = self.beat.tick() => {}
         }
     }
 

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::strays;
 use crate::store::{Store, WorkerRow};
+use crate::worker::beats::{self, Loop};
 use crate::worker::shared::Core;
 use crate::worker::trouble::Said;
 use crate::worker::{cancel, minutes};
@@ -40,7 +41,9 @@ pub(crate) async fn beat(core: Arc<Core>, done: CancellationToken) {
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut between = interval(minutes::PERIOD);
     between.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut turn = beats::pace();
     loop {
+        core.beats.beat(Loop::Heartbeats);
         tokio::select! {
             biased;
             () = done.cancelled() => break,
@@ -51,6 +54,7 @@ pub(crate) async fn beat(core: Arc<Core>, done: CancellationToken) {
                 }
                 continue;
             }
+            _ = turn.tick() => continue,
         }
         // The first tick is at once, and registers the worker.
         if let Err(error) = beat_once(&core, &itself, &mut store).await {
@@ -59,7 +63,7 @@ pub(crate) async fn beat(core: Arc<Core>, done: CancellationToken) {
             }
             tokio::select! {
                 () = done.cancelled() => break,
-                () = sleep(period / 4) => pace.reset_immediately(),
+                () = sleep((period / 4).min(minutes::PERIOD)) => pace.reset_immediately(),
             }
         }
     }
@@ -73,6 +77,7 @@ pub(crate) async fn beat(core: Arc<Core>, done: CancellationToken) {
     if let Err(error) = store.unregister(itself.worker_id).await {
         tracing::debug!(%error, "cannot unregister this worker; its registration will expire");
     }
+    core.beats.end(Loop::Heartbeats);
 }
 
 async fn beat_once(
@@ -87,16 +92,23 @@ async fn beat_once(
         let extended = store.heartbeat(&asked, lease).await?;
         let lost = core.held.record_extended(sent, &asked, &extended);
         if lost > 0 {
+            #[cfg(feature = "metrics")]
+            core.meters.record_lost(lost);
             tracing::warn!(
                 lost,
                 "leases lost: other workers have rescued their tasks; their handlers are stopped"
             );
         }
     }
+    core.beats.beat(Loop::Heartbeats);
     cancel::look(core, store).await?;
-    if store.register(itself, lease).await? {
+    core.beats.beat(Loop::Heartbeats);
+    let registered = store.register(itself, lease).await?;
+    if registered.is_asked_to_stop {
         core.stop.asked.cancel();
     }
+    #[cfg(feature = "metrics")]
+    core.meters.record_leads(registered.leads);
     minutes::write(core, store).await
 }
 
@@ -127,6 +139,8 @@ pub(crate) async fn watch(core: Arc<Core>, done: CancellationToken) {
         }
         let given_up = core.held.give_up_overdue();
         if given_up > 0 {
+            #[cfg(feature = "metrics")]
+            core.meters.record_lost(given_up);
             tracing::warn!(
                 given_up,
                 "leases given up: no heartbeat reached Postgres in time; their handlers are stopped"

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::gather::{Completed, Gathered};
+use super::beats::{self, Loop};
 use super::shared::{Core, sleep_until_some};
 use super::trouble::Said;
 use crate::attempt::outcome::Kept;
@@ -40,6 +41,7 @@ pub(crate) async fn write(
     mut outcomes: mpsc::Receiver<Settlement>,
     give_up: CancellationToken,
 ) {
+    let beats = core.beats.clone();
     let mut writer = Writer {
         store: core.store(),
         core,
@@ -50,6 +52,7 @@ pub(crate) async fn write(
             "the last outcomes could not be written before the worker stopped; their tasks will be rescued and run again"
         ),
     }
+    beats.end(Loop::Outcomes);
 }
 
 struct Writer {
@@ -79,6 +82,7 @@ impl Writer {
         }
         let mut gathered = Gathered::default();
         let mut arrived = Vec::new();
+        let mut beat = beats::pace();
         let mut open = true;
         while open || !gathered.is_empty() {
             let deadline = gathered.deadline();
@@ -86,7 +90,12 @@ impl Writer {
                 biased;
                 count = outcomes.recv_many(&mut arrived, BATCH), if open => open = count > 0,
                 () = sleep_until_some(deadline) => {}
+                _ = beat.tick() => {
+                    self.core.beats.beat(Loop::Outcomes);
+                    continue;
+                }
             }
+            self.core.beats.beat(Loop::Outcomes);
             self.core.outcomes_wait.store(true, Ordering::Relaxed);
             for settlement in arrived.drain(..) {
                 gathered.record(settlement);
@@ -314,5 +323,6 @@ impl Pauses {
             tracing::warn!(error, ?pause, "cannot write outcomes; trying again{again}");
         }
         sleep(pause).await;
+        core.beats.beat(Loop::Outcomes);
     }
 }

@@ -7,6 +7,8 @@
 mod census;
 mod duty;
 mod gates;
+#[cfg(feature = "metrics")]
+mod gauges;
 mod keys;
 mod limits;
 mod minutes;
@@ -36,6 +38,8 @@ pub(crate) const DUTIES: &[Duty] = &[
     gates::DUTY,
     limits::DUTY,
     minutes::DUTY,
+    #[cfg(feature = "metrics")]
+    gauges::DUTY,
     #[cfg(feature = "cron")]
     schedules::DUTY,
 ];

@@ -1,7 +1,9 @@
--- Says that a worker is alive and what it serves, and returns whether somebody has asked it to stop; forgets workers that have been silent for an hour,
+-- Says that a worker is alive and what it serves, and returns whether somebody has asked it to stop, and
+-- whether it is the one that asks the tables for metrics: of those that expose any, the one that started first; forgets workers that have been silent for an hour,
 -- waiting listeners that vanished, and frontiers that have long been passed.
 -- $1 worker_id, $2 host, $3 process_id, $4 queues, $5 task types
 -- $6 for how many seconds it may be taken for alive, $7 its release, $8 how many tasks it runs at once
+-- $9 whether it exposes metrics
 -- Index worker_pkey. Locks: the worker's own row; what is forgotten, unless others have it.
 with forgotten as (
     delete from taskq.worker
@@ -35,9 +37,20 @@ passed as (
         )
     )
 )
-insert into taskq.worker (worker_id, host, process_id, queues, task_types, expires_at, release, slots)
-values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6), $7, $8)
+insert into taskq.worker (worker_id, host, process_id, queues, task_types, expires_at, release, slots, is_watched)
+values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6), $7, $8, $9)
 on conflict (worker_id) do update
 set seen_at = now(),
     expires_at = excluded.expires_at
-returning worker.stop_asked_at is not null
+returning
+    worker.stop_asked_at is not null as is_asked_to_stop,
+    case
+        when worker.is_watched then not exists (
+            select
+            from taskq.worker as other
+            where other.is_watched
+              and other.expires_at > now()
+              and (other.started_at, other.worker_id) < (worker.started_at, worker.worker_id)
+        )
+        else false
+    end as leads
