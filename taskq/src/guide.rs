@@ -16,6 +16,7 @@ macro_rules! links {
 [limits]: crate::guide::limits
 [find]: crate::guide::find
 [operate]: crate::guide::operate
+[watch]: crate::guide::watch
 [test]: crate::guide::test
 [deploy]: crate::guide::deploy
 [evolve]: crate::guide::evolve
@@ -50,6 +51,7 @@ chapters! {
     limits is "limits.md",
     find is "find.md",
     operate is "operate.md",
+    watch is "watch.md",
     test is "test.md",
     deploy is "deploy.md",
     evolve is "evolve.md",

@@ -59,3 +59,4 @@ mod trouble;
 mod typed;
 mod unique;
 mod unknown;
+mod watch;

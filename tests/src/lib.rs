@@ -26,6 +26,7 @@ mod guide {
         schedule is "schedule.md",
         find is "find.md",
         operate is "operate.md",
+        watch is "watch.md",
         test is "test.md",
         deploy is "deploy.md",
         evolve is "evolve.md",

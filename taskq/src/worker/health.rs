@@ -46,7 +46,14 @@ pub struct Health {
     pool: PgPool,
     schema: Schema,
     patience: Duration,
-    last: Arc<Mutex<Option<(Instant, Result<(), NotReady>)>>>,
+    last: Arc<Mutex<Option<Answer>>>,
+}
+
+/// What Postgres answered last, and when.
+#[derive(Debug, Clone)]
+struct Answer {
+    at: Instant,
+    ready: Result<(), NotReady>,
 }
 
 impl Health {
@@ -101,19 +108,22 @@ impl Health {
             return Err(NotReady::Stopping);
         }
         let mut last = self.last.lock().await;
-        if let Some((at, answer)) = &*last
-            && at.elapsed() < ANSWER_HOLDS
+        if let Some(answer) = &*last
+            && answer.at.elapsed() < ANSWER_HOLDS
         {
-            return answer.clone();
+            return answer.ready.clone();
         }
-        let answer = match timeout(ANSWER_LIMIT, self.look()).await {
+        let ready = match timeout(ANSWER_LIMIT, self.look()).await {
             Ok(answer) => answer,
             Err(_) => Err(NotReady::Database {
                 error: format!("no connection, or no answer, within {ANSWER_LIMIT:?}"),
             }),
         };
-        *last = Some((Instant::now(), answer.clone()));
-        answer
+        *last = Some(Answer {
+            at: Instant::now(),
+            ready: ready.clone(),
+        });
+        ready
     }
 
     async fn look(&self) -> Result<(), NotReady> {

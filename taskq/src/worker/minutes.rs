@@ -19,7 +19,7 @@ pub(super) const PERIOD: Duration = Duration::from_secs(15);
 
 /// Writes what has been counted since the last time.
 pub(super) async fn write(core: &Core, store: &mut Store<'_>) -> Result<(), Error> {
-    core.gather();
+    gather(core);
     let tallies = core.counters.take();
     if !tallies.is_empty() {
         if let Err(error) = store.count(&by_outcome(&tallies)).await {
@@ -29,6 +29,14 @@ pub(super) async fn write(core: &Core, store: &mut Store<'_>) -> Result<(), Erro
         core.counters.put_minutes(&tallies);
     }
     write_minutes(core, store).await
+}
+
+/// Gathers what attempts have counted since the last time.
+fn gather(core: &Core) {
+    #[cfg(feature = "metrics")]
+    super::metrics::publish(core);
+    #[cfg(not(feature = "metrics"))]
+    core.counters.gather();
 }
 
 /// Adds up the queues of a task type, in the order of task types and outcomes.

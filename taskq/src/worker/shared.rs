@@ -160,13 +160,6 @@ impl Core {
             .await
     }
 
-    /// Gathers what attempts have counted since the last time.
-    pub(crate) fn gather(&self) {
-        let _fresh = self.counters.gather();
-        #[cfg(feature = "metrics")]
-        super::metrics::publish(self, &_fresh);
-    }
-
     /// Tells whether the worker exposes metrics.
     fn is_watched(&self) -> bool {
         #[cfg(feature = "metrics")]

@@ -6,11 +6,10 @@ use ::metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Unit, wi
 
 use super::names::{
     ALL, ATTEMPTS, CLAIMED_TASKS, CLAIMS, LEASES_LOST, Metric, MetricKind, OLDEST_DUE_AGE, RUN,
-    SCHEDULE_LATE, TASKS, WAIT, WORKER_INFO, WORKERS,
+    SCHEDULE_LATE, SILENCE, TASKS, WAIT, WORKER_INFO, WORKERS,
 };
-use super::{float, of_queues};
+use super::numbers::{float, of_queues};
 use crate::attempt::spread::Spread;
-use crate::worker::counters::{Kind, Tally};
 use crate::worker::shared::Core;
 
 const METADATA: Metadata<'static> = Metadata::new("taskq", Level::INFO, Some(module_path!()));
@@ -33,10 +32,10 @@ pub(crate) fn describe() {
     });
 }
 
-/// Publishes what was counted since the last time, and what is.
-pub(crate) fn publish(core: &Core, fresh: &[(Kind, Tally)]) {
-    for ((queue, task_type), tally) in fresh {
-        let queue = &*core.queue_names[*queue];
+/// Gathers what attempts have counted since the last time, and publishes it, and what is.
+pub(crate) fn publish(core: &Core) {
+    for ((queue, task_type), tally) in core.counters.gather() {
+        let queue = &*core.queue_names[queue];
         for (outcome, number) in tally.outcomes() {
             counter(ATTEMPTS, &[queue, task_type, outcome]).increment(number);
         }
@@ -64,7 +63,7 @@ pub(crate) fn publish(core: &Core, fresh: &[(Kind, Tally)]) {
     let release = core.settings.release.as_deref().unwrap_or("");
     gauge(WORKER_INFO, &[release]).set(1.0);
     let silence = core.beats.silence(Instant::now()).as_secs_f64();
-    gauge(super::SILENCE, &[]).set(silence);
+    gauge(SILENCE, &[]).set(silence);
     publish_tables(core);
 }
 

@@ -26,6 +26,7 @@
 mod facade;
 pub(crate) mod meters;
 pub mod names;
+mod numbers;
 mod serve;
 mod text;
 
@@ -36,9 +37,10 @@ use std::time::{Duration, Instant};
 pub(super) use self::facade::{describe, publish};
 use self::meters::Snapshot;
 use self::names::{
-    ATTEMPTS, CLAIMED_TASKS, CLAIMS, LEASES_LOST, Metric, OLDEST_DUE_AGE, RUN, SCHEDULE_LATE,
-    SILENCE, SLOTS, SLOTS_BUSY, TASKS, WAIT, WORKER_INFO, WORKERS,
+    ATTEMPTS, LEASES_LOST, OLDEST_DUE_AGE, RUN, SCHEDULE_LATE, SILENCE, TASKS, WAIT, WORKER_INFO,
+    WORKERS,
 };
+use self::numbers::{float, of_queues};
 use self::text::Page;
 use super::health::Health;
 use super::shared::Core;
@@ -73,7 +75,7 @@ impl Metrics {
     pub fn text(&self) -> String {
         let mut page = Page::default();
         if let Some(core) = self.core.upgrade() {
-            core.gather();
+            publish(&core);
             write_worker(&mut page, &core);
             if let Some(tables) = core.meters.tables(Instant::now()) {
                 write_tables(&mut page, &tables);
@@ -137,25 +139,6 @@ fn write_worker(page: &mut Page, core: &Core) {
     );
 }
 
-/// Returns the metrics that each queue has, with their numbers in the order of the queues.
-fn of_queues(core: &Core) -> [(Metric, Vec<f64>); 4] {
-    let queues = || core.settings.queues.iter().enumerate();
-    let meters = |at| core.meters.of_queue(at);
-    let each = |number: &dyn Fn(usize) -> u64| queues().map(|(at, _)| float(number(at))).collect();
-    [
-        (
-            CLAIMS,
-            each(&|at| meters(at).claims.load(Ordering::Relaxed)),
-        ),
-        (
-            CLAIMED_TASKS,
-            each(&|at| meters(at).claimed_tasks.load(Ordering::Relaxed)),
-        ),
-        (SLOTS, each(&|at| core.settings.queues[at].1 as u64)),
-        (SLOTS_BUSY, each(&|at| core.buffers[at].running() as u64)),
-    ]
-}
-
 fn write_tables(page: &mut Page, tables: &Snapshot) {
     page.begin(TASKS);
     for ((queue, task_type), kind) in &tables.kinds {
@@ -176,9 +159,4 @@ fn write_tables(page: &mut Page, tables: &Snapshot) {
     page.sample(WORKERS, &[], float(tables.workers.unsigned_abs()));
     page.begin(SCHEDULE_LATE);
     page.sample(SCHEDULE_LATE, &[], tables.schedule_late);
-}
-
-#[expect(clippy::cast_precision_loss, reason = "metrics are floats")]
-fn float(number: u64) -> f64 {
-    number as f64
 }

@@ -3,7 +3,6 @@
 //! It understands what Prometheus and supervisors send: a request without a body. Anything else is for a web framework, which
 //! gets the same from [`Metrics::text`] and [`Health`](crate::Health).
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,14 +43,12 @@ impl Metrics {
     /// # Ok(()) }
     /// ```
     ///
-    /// # Errors
-    ///
-    /// None: it goes on for as long as it is polled.
+    /// It goes on for as long as it is polled.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future closes all connections.
-    pub async fn serve(self, listener: TcpListener) -> Infallible {
+    pub async fn serve(self, listener: TcpListener) {
         let places = Arc::new(Semaphore::new(AT_ONCE));
         let mut connections = JoinSet::new();
         loop {
