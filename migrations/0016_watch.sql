@@ -126,7 +126,8 @@ as $stats$
         ) as next
         where grave.position <= 1000
     ),
-    -- Most lanes hold little. What holds more is counted again, as far as there is time.
+    -- Most lanes hold little. What holds more is counted again, as far as there is time: 80,000 tasks in all, and less where
+    -- there are hundreds of lanes.
     glance as materialized (
         select
             lane.*,
@@ -141,7 +142,7 @@ as $stats$
                       and task.crashes = lane.crashes
                       and task.priority = lane.priority
                       and task.run_at <= now()
-                    limit 50
+                    limit 20
                 ) as head
                 -- The first of the lane is the first to be due.
                 where lane.run_at <= now()
@@ -157,7 +158,7 @@ as $stats$
                       and task.crashes = lane.crashes
                       and task.priority = lane.priority
                       and task.run_at > now()
-                    limit 50
+                    limit 20
                 ) as head
             ) as scheduled
         from lane
@@ -174,7 +175,7 @@ as $stats$
                     where dead.queue = grave.queue
                       and dead.task_type = grave.task_type
                       and dead.state <> 'cancelled'
-                    limit 50
+                    limit 20
                 ) as head
             ) as dead
         from grave
@@ -185,10 +186,10 @@ as $stats$
             greatest(
                 least(
                     stats.most,
-                    80000 / greatest(
-                        (select count(*) from glance where glance.due = 50)
-                            + (select count(*) from glance where glance.scheduled = 50)
-                            + (select count(*) from glance_at_dead where glance_at_dead.dead = 50),
+                    (20000 + greatest(60000 - 100 * (select count(*) from glance), 0)) / greatest(
+                        (select count(*) from glance where glance.due = 20)
+                            + (select count(*) from glance where glance.scheduled = 20)
+                            + (select count(*) from glance_at_dead where glance_at_dead.dead = 20),
                         1
                     )
                 ),
@@ -201,7 +202,7 @@ as $stats$
             glance.task_type,
             glance.run_at,
             case
-                when glance.due < 50 then glance.due
+                when glance.due < 20 or (select reach.counted_to from reach) <= 20 then glance.due
                 else (
                     select count(*)
                     from (
@@ -218,7 +219,7 @@ as $stats$
                 )
             end as due,
             case
-                when glance.scheduled < 50 then glance.scheduled
+                when glance.scheduled < 20 or (select reach.counted_to from reach) <= 20 then glance.scheduled
                 else (
                     select count(*)
                     from (
@@ -241,7 +242,7 @@ as $stats$
             glance_at_dead.queue,
             glance_at_dead.task_type,
             case
-                when glance_at_dead.dead < 50 then glance_at_dead.dead
+                when glance_at_dead.dead < 20 or (select reach.counted_to from reach) <= 20 then glance_at_dead.dead
                 else (
                     select count(*)
                     from (
@@ -368,39 +369,41 @@ as $load$
         where held.task_id <> all (lease.done)
         group by lease.queue, held.task_type
     ),
-    due as (
+    -- No more than so many in all. Of what is limited, no more than its limit, so that it does not stand for the rest.
+    found as (
         select
             coalesce(bound.name, lane.task_type) as task_type,
             bound.most as bound,
-            bound.aliases,
-            sum(counted.due) as due
+            bound.aliases
         from lane
         left join taskq.limits as bound
           on bound.scope = 'task_type'
          and bound.kind = 'concurrency'
          and (bound.name = lane.task_type or lane.task_type = any (bound.aliases))
         cross join lateral (
-            select count(*) as due
-            from (
-                select
-                from taskq.task
-                where task.queue = load.queue
-                  and task.task_type = lane.task_type
-                  and task.payload_version = lane.payload_version
-                  and task.crashes = lane.crashes
-                  and task.priority = lane.priority
-                  and task.run_at <= now()
-                limit load.most
-            ) as head
-            where lane.run_at <= now()
-        ) as counted
-        where not exists (
             select
-            from paused
-            where paused.scope = 'queue'
-               or paused.name = lane.task_type
-        )
-        group by coalesce(bound.name, lane.task_type), bound.most, bound.aliases
+            from taskq.task
+            where task.queue = load.queue
+              and task.task_type = lane.task_type
+              and task.payload_version = lane.payload_version
+              and task.crashes = lane.crashes
+              and task.priority = lane.priority
+              and task.run_at <= now()
+            limit coalesce(bound.most, load.most)
+        ) as head
+        where lane.run_at <= now()
+          and not exists (
+              select
+              from paused
+              where paused.scope = 'queue'
+                 or paused.name = lane.task_type
+          )
+        limit load.most
+    ),
+    due as (
+        select found.task_type, found.bound, found.aliases, count(*) as due
+        from found
+        group by found.task_type, found.bound, found.aliases
     ),
     -- What may start, as far as the limits of types go.
     startable as (
