@@ -118,7 +118,7 @@ impl Worker {
         metrics::Metrics::of(&self.core)
     }
 
-    /// Runs until the process ends. See [`run_until`](Self::run_until).
+    /// Runs until the process ends, or an operator has it stop. See [`run_until`](Self::run_until).
     ///
     /// # Errors
     ///
@@ -131,7 +131,8 @@ impl Worker {
         self.run_until(std::future::pending::<()>()).await
     }
 
-    /// Runs until `stop` ends, such as [`shutdown_signal`], and then stops gracefully.
+    /// Runs until `stop` ends, such as [`shutdown_signal`], or an operator
+    /// [asks it to stop](crate::operate::Operator::stop_worker), and then stops gracefully.
     ///
     /// A stop in order: no task is claimed any more; running handlers go on, their leases kept, for
     /// at most the grace period; what then still runs is dropped, its transaction rolled back, and

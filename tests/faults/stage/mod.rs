@@ -145,6 +145,7 @@ impl Stage {
             "TASKQ_CRASH_AT",
             "TASKQ_PAUSE_AT",
             "TASKQ_PANIC_AT",
+            "TASKQ_HANG_AT",
             "TASKQ_EDITS",
         ] {
             command.env_remove(name);

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sqlx::AssertSqlSafe;
 use taskq::metrics::names::{ALL, Metric, MetricKind};
+
+use crate::support::database;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -44,6 +47,20 @@ fn the_deploy_files_name_only_metrics_that_are_exposed() {
         let shown = all.iter().any(|name| name.starts_with(metric.name));
         assert!(shown, "neither shows {}", metric.name);
     }
+}
+
+#[tokio::test]
+async fn what_an_autoscaler_asks_is_understood() {
+    let (_database, pool) = database().await;
+    let path = root().join("examples/deploy/kubernetes.yaml");
+    let text = fs::read_to_string(path).expect("readable");
+    let (_, rest) = text.split_once("query: \"").expect("a query");
+    let query = rest.split('"').next().unwrap_or_default().to_owned();
+    let load: i64 = sqlx::query_scalar(AssertSqlSafe(query))
+        .fetch_one(&pool)
+        .await
+        .expect("a number");
+    assert_eq!(load, 0);
 }
 
 #[test]
