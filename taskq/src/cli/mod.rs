@@ -42,6 +42,7 @@
 //! | `show ID` | shows all that is stored of a task: [`Operator::show`](crate::operate::Operator::show); `--json` |
 //! | `causes FILTER` | tells of what dead tasks have died: [`Operator::causes`](crate::operate::Operator::causes); `--most NUMBER`, `--json` |
 //! | `doctor` | says in plain words what is wrong and what to do: [`Operator::doctor`](crate::operate::Operator::doctor); `--json` |
+//! | `audit` | tells what operators did to tasks, the newest first: [`Operator::audit`](crate::operate::Operator::audit); `--most NUMBER`, `--before NEXT`, `--json` |
 //! | `pause queue NAME`, `pause type NAME` | has nothing more start of a queue or a task type: [`Operator::pause`](crate::operate::Operator::pause); `--because WHY`, `--until TIME`, `--as-user WHO` |
 //! | `resume queue NAME`, `resume type NAME` | has their tasks start again |
 //! | `pauses` | lists what is paused; `--json` for machines |
@@ -66,6 +67,7 @@
 //! it reads, and what it does not.
 
 mod act;
+mod audit;
 mod bulk;
 mod by_hand;
 mod causes;
@@ -148,6 +150,7 @@ fn command() -> Command {
         .subcommand(show::command())
         .subcommand(causes::command())
         .subcommand(doctor::command())
+        .subcommand(audit::command())
         .subcommand(bulk::command())
         .subcommand(pause::pause())
         .subcommand(pause::resume())
@@ -180,6 +183,7 @@ async fn execute(builder: WorkerBuilder, matches: &ArgMatches) -> Result<ExitCod
         Some(("list", matches)) => list::execute(&builder, matches).await?,
         Some(("show", matches)) => show::execute(&builder, matches).await?,
         Some(("causes", matches)) => causes::execute(&builder, matches).await?,
+        Some(("audit", matches)) => audit::execute(&builder, matches).await?,
         Some(("doctor", matches)) => return doctor::execute(&builder, matches).await,
         Some(("bulk", matches)) => return bulk::execute(&builder, matches).await,
         Some(("pause", matches)) => pause::execute_pause(&builder, matches).await?,

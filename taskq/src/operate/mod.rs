@@ -1,7 +1,9 @@
 //! What people and programs ask of the tables, beside enqueueing and working: to make them, to check
 //! what waits before a deploy, to compare payloads with a lock, to read a result, to pause, to limit, to weigh keys, to
 //! find, cancel, retry and edit tasks, one or all that match, to watch what goes on, and to say what is wrong.
+//! find, cancel, retry and edit tasks, one or all that match, to say what is wrong, and to tell who did what.
 
+pub(crate) mod audit;
 pub(crate) mod bulk;
 pub(crate) mod by_hand;
 pub(crate) mod cause;
@@ -30,6 +32,7 @@ pub(crate) mod verbs;
 pub(crate) mod weight;
 pub(crate) mod workers;
 
+pub use self::audit::{AuditPage, Audited, ReadAudit};
 pub use self::bulk::{Bulk, BulkFailure, BulkVerb, Freezing};
 pub use self::by_hand::{ByHand, Editing};
 pub use self::cause::{Cause, Causes, FindCauses};

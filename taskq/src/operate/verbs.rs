@@ -44,6 +44,7 @@ pub const VERBS: &[Verb] = &[
     verb("tell the load of a queue", &["load"], &["load"], &[], false),
     verb("tell workers", &["workers"], &["workers"], &[], false),
     verb("stop a worker", &["stop_worker"], &["stop_worker"], &[], true),
+    verb("tell who did what", &["audit"], &["audit"], &["audit"], false),
     verb("cancel", &["cancel"], &["cancel"], &["cancel"], true),
     verb("retry, now or at a time", &["retry"], &["retry", "retry_at"], &["retry"], true),
     verb("discard", &["discard"], &["discard"], &["discard"], true),

@@ -1,6 +1,7 @@
 //! Everything that taskq says to Postgres. One file in `sql/` and one method of [`Store`] for each verb,
 //! one folder and one file here for each room.
 
+mod audit;
 mod bulk;
 mod check;
 mod claim;
@@ -33,6 +34,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{Arguments, Error, PgConnection, PgPool, Postgres};
 
+pub(crate) use self::audit::AuditRow;
 pub(crate) use self::bulk::{BulkRequest, BulkRow};
 pub(crate) use self::check::{CheckedRow, ForeignKey, Page};
 pub(crate) use self::claim::{ClaimRequest, ClaimedLease, ClaimedTask, Scarcity, version_of};

@@ -179,6 +179,7 @@ statements! {
         bulk_failures,
         edit,
         enqueue_by_hand,
+        audit,
         schema_exists,
         schema_version,
         cancel_backend,

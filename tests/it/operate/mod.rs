@@ -1,5 +1,6 @@
 //! What operators ask of tasks and workers, and do to them.
 
+mod audit;
 mod bulk;
 mod cancel;
 mod causes;

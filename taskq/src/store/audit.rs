@@ -1,0 +1,54 @@
+//! Who did what.
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgRow;
+use sqlx::{Error, FromRow, Row, query_as};
+use uuid::Uuid;
+
+use super::Store;
+
+/// What an operator did, as `audit.sql` tells.
+#[derive(Debug)]
+pub(crate) struct AuditRow {
+    pub(crate) audit_id: i64,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) by: String,
+    pub(crate) verb: String,
+    pub(crate) task_id: Option<i64>,
+    pub(crate) task_type: Option<String>,
+    pub(crate) queue: Option<String>,
+    pub(crate) state: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) bulk_id: Option<i64>,
+    pub(crate) worker_id: Option<Uuid>,
+}
+
+impl Store<'_> {
+    /// Tells what operators did before an entry, the newest first.
+    pub(crate) async fn audit(
+        &mut self,
+        before: Option<i64>,
+        most: i32,
+    ) -> Result<Vec<AuditRow>, Error> {
+        let query = query_as(self.schema.sql.audit).bind(before).bind(most);
+        self.call(async |db| query.fetch_all(db).await).await
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for AuditRow {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        Ok(Self {
+            audit_id: row.try_get("audit_id")?,
+            at: row.try_get("at")?,
+            by: row.try_get("by")?,
+            verb: row.try_get("verb")?,
+            task_id: row.try_get("task_id")?,
+            task_type: row.try_get("task_type")?,
+            queue: row.try_get("queue")?,
+            state: row.try_get("state")?,
+            reason: row.try_get("reason")?,
+            bulk_id: row.try_get("bulk_id")?,
+            worker_id: row.try_get("worker_id")?,
+        })
+    }
+}
