@@ -15,12 +15,16 @@ macro_rules! links {
 [schedule]: crate::guide::schedule
 [limits]: crate::guide::limits
 [find]: crate::guide::find
+[dashboard]: crate::guide::dashboard
 [operate]: crate::guide::operate
 [watch]: crate::guide::watch
 [test]: crate::guide::test
 [deploy]: crate::guide::deploy
 [evolve]: crate::guide::evolve
 [coming-from-others]: crate::guide::coming_from_others
+[dashboard-picture]: https://raw.githubusercontent.com/taskq-rs/taskq/main/docs/dashboard.png
+[task-picture]: https://raw.githubusercontent.com/taskq-rs/taskq/main/docs/dashboard-task.png
+[phone-picture]: https://raw.githubusercontent.com/taskq-rs/taskq/main/docs/dashboard-phone.png
 [readme]: https://github.com/taskq-rs/taskq#readme
 [migrations]: https://github.com/taskq-rs/taskq/blob/main/migrations/README.md
 [protocol]: https://github.com/taskq-rs/taskq/blob/main/docs/protocol.md
@@ -50,6 +54,7 @@ chapters! {
     schedule is "schedule.md",
     limits is "limits.md",
     find is "find.md",
+    dashboard is "dashboard.md",
     operate is "operate.md",
     watch is "watch.md",
     test is "test.md",

@@ -87,6 +87,7 @@
 //!   before they are run.
 //! - `cli` gives a worker's binary its command line, `taskq::cli::main`: among others `check`, which says
 //!   before a deploy which waiting tasks would not run, and `doctor`, which says what is wrong.
+//! - `dashboard` has pages that show what the tables hold, and on which operators act: `taskq::dashboard`, an axum router.
 //! - `cron` has schedules enqueue tasks by the calendar.
 //! - `metrics` exposes metrics of workers and tables, for Prometheus or a recorder of the crate `metrics`.
 //! - `schemars` knows the JSON Schema of each payload. With `cli`, `tasks --lock` writes them to a file, and
@@ -122,6 +123,8 @@ mod worker;
 pub mod __private;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "dashboard")]
+pub mod dashboard;
 #[cfg(not(feature = "faults"))]
 mod faults;
 #[cfg(feature = "faults")]

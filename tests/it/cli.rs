@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::support::{LIMIT, database, one, terminate};
 
-fn program(arguments: &[&str]) -> Command {
+pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_operated"));
     command
         .args(arguments)

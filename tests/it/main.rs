@@ -9,6 +9,7 @@ mod cli;
 mod cli_find;
 mod cli_operate;
 mod cluster;
+mod dashboard;
 mod drain;
 mod enqueue;
 mod enqueue_sql;

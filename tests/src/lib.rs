@@ -25,6 +25,7 @@ mod guide {
         order is "order.md",
         schedule is "schedule.md",
         find is "find.md",
+        dashboard is "dashboard.md",
         operate is "operate.md",
         watch is "watch.md",
         test is "test.md",

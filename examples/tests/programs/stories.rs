@@ -119,3 +119,17 @@ async fn an_example_refuses_a_database_that_another_program_uses() {
         .unwrap();
     assert_eq!(left, 1);
 }
+
+#[tokio::test]
+async fn dashboard_serves_the_pages_of_a_bad_morning_until_it_is_interrupted() {
+    let database = Database::fresh().await.unwrap();
+    let mut program = Program::start("dashboard", &[], &database.url());
+    let url = program.line_with("http://").await;
+    let page = reqwest::get(url.trim()).await.unwrap();
+    assert!(page.status().is_success(), "{page:?}");
+    let page = page.text().await.unwrap();
+    for trouble in ["the bank is closed", "send_letter", "limited to nothing"] {
+        assert!(page.contains(trouble), "{trouble}: {page}");
+    }
+    assert!(program.interrupt().await.success());
+}

@@ -42,6 +42,7 @@
 //! | `show ID` | shows all that is stored of a task: [`Operator::show`](crate::operate::Operator::show); `--json` |
 //! | `causes FILTER` | tells of what dead tasks have died: [`Operator::causes`](crate::operate::Operator::causes); `--most NUMBER`, `--json` |
 //! | `doctor` | says in plain words what is wrong and what to do: [`Operator::doctor`](crate::operate::Operator::doctor); `--json` |
+//! | `dashboard` | serves the pages of [`dashboard`](crate::dashboard), with the feature of that name; `--listen ADDRESS`, `--password-env NAME`, `--user NAME` |
 //! | `audit` | tells what operators did to tasks, the newest first: [`Operator::audit`](crate::operate::Operator::audit); `--most NUMBER`, `--before NEXT`, `--json` |
 //! | `pause queue NAME`, `pause type NAME` | has nothing more start of a queue or a task type: [`Operator::pause`](crate::operate::Operator::pause); `--because WHY`, `--until TIME`, `--as-user WHO` |
 //! | `resume queue NAME`, `resume type NAME` | has their tasks start again |
@@ -72,6 +73,8 @@ mod bulk;
 mod by_hand;
 mod causes;
 mod check;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 mod doctor;
 mod limits;
 mod list;
@@ -163,6 +166,8 @@ fn command() -> Command {
         .subcommand(weights::weight())
         .subcommand(weights::weights())
         .subcommand(tasks::command());
+    #[cfg(feature = "dashboard")]
+    let command = command.subcommand(dashboard::command());
     #[cfg(feature = "cron")]
     let command = command
         .subcommand(schedules::command())
@@ -183,6 +188,8 @@ async fn execute(builder: WorkerBuilder, matches: &ArgMatches) -> Result<ExitCod
         Some(("list", matches)) => list::execute(&builder, matches).await?,
         Some(("show", matches)) => show::execute(&builder, matches).await?,
         Some(("causes", matches)) => causes::execute(&builder, matches).await?,
+        #[cfg(feature = "dashboard")]
+        Some(("dashboard", matches)) => dashboard::execute(&builder, matches).await?,
         Some(("audit", matches)) => audit::execute(&builder, matches).await?,
         Some(("doctor", matches)) => return doctor::execute(&builder, matches).await,
         Some(("bulk", matches)) => return bulk::execute(&builder, matches).await,

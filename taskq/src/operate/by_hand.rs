@@ -11,9 +11,9 @@ use serde_json::{Map, Value};
 use super::pause::Operator;
 use super::task::TaskState;
 use crate::error::OperateError;
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "dashboard"))]
 use crate::task::by_name::enqueue_options;
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "dashboard"))]
 use crate::task::options::TaskOptions;
 use crate::task::unique::EnqueueOutcome;
 
@@ -187,7 +187,7 @@ impl ByHand {
     }
 
     /// Takes what a task type declares.
-    #[cfg(feature = "cli")]
+    #[cfg(any(feature = "cli", feature = "dashboard"))]
     pub(crate) fn declared(mut self, declared: &TaskOptions) -> Self {
         self.options.append(&mut enqueue_options(declared));
         self

@@ -8,6 +8,8 @@ pub(crate) mod bulk;
 pub(crate) mod by_hand;
 pub(crate) mod cause;
 pub(crate) mod check;
+#[cfg(feature = "dashboard")]
+pub(crate) mod clock;
 pub(crate) mod doctor;
 pub(crate) mod filter;
 pub(crate) mod foreign_keys;

@@ -186,12 +186,12 @@ impl Operator {
     }
 
     /// Takes a connection of the pool for a call that may take as long as it needs.
-    pub(super) async fn connection(&self) -> Result<PoolConnection<Postgres>, OperateError> {
+    pub(crate) async fn connection(&self) -> Result<PoolConnection<Postgres>, OperateError> {
         let connection = self.pool.acquire().await;
         connection.map_err(|error| self.error(error))
     }
 
-    pub(super) fn tables(&self) -> Schema {
+    pub(crate) fn tables(&self) -> Schema {
         self.schema
     }
 

@@ -1,7 +1,9 @@
-//! Who did what.
+//! Who did what, and what time it is.
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
+#[cfg(feature = "dashboard")]
+use sqlx::query_scalar;
 use sqlx::{Error, FromRow, Row, query_as};
 use uuid::Uuid;
 
@@ -32,6 +34,13 @@ impl Store<'_> {
     ) -> Result<Vec<AuditRow>, Error> {
         let query = query_as(self.schema.sql.audit).bind(before).bind(most);
         self.call(async |db| query.fetch_all(db).await).await
+    }
+
+    /// Tells what time it is by the clock of Postgres.
+    #[cfg(feature = "dashboard")]
+    pub(crate) async fn clock(&mut self) -> Result<DateTime<Utc>, Error> {
+        let query = query_scalar(self.schema.sql.clock);
+        self.call(async |db| query.fetch_one(db).await).await
     }
 }
 

@@ -180,6 +180,7 @@ statements! {
         edit,
         enqueue_by_hand,
         audit,
+        clock,
         schema_exists,
         schema_version,
         cancel_backend,

@@ -1,6 +1,6 @@
 //! What a task type declares: its handler, its payload, its options, and the payloads it once had.
 
-#[cfg(any(feature = "cli", feature = "cron"))]
+#[cfg(any(feature = "cli", feature = "cron", feature = "dashboard"))]
 pub(crate) mod by_name;
 pub(crate) mod declaration;
 pub(crate) mod expiry;

@@ -118,7 +118,7 @@ impl Registry {
     }
 
     /// Returns each handler once, by its name.
-    #[cfg(any(feature = "cli", feature = "cron"))]
+    #[cfg(any(feature = "cli", feature = "cron", feature = "dashboard"))]
     pub(crate) fn handlers(&self) -> impl Iterator<Item = &Registration> {
         let by_name = self.handlers.iter();
         by_name

@@ -254,12 +254,18 @@ impl WorkerBuilder {
     }
 
     /// Returns the handlers that the worker would have, in order.
+    /// Returns the handlers that it was told of, if not all that are linked into the program.
+    #[cfg(all(feature = "cli", feature = "dashboard"))]
+    pub(crate) fn chosen_handlers(&self) -> Option<Vec<Registration>> {
+        self.only.clone()
+    }
+
     pub(crate) fn registry(&self) -> Result<Registry, WorkerError> {
         Registry::new(self.only.clone().unwrap_or_else(linked_registrations))
     }
 }
 
-fn linked_registrations() -> Vec<Registration> {
+pub(crate) fn linked_registrations() -> Vec<Registration> {
     inventory::iter::<Registration>
         .into_iter()
         .copied()

@@ -37,6 +37,8 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 pub use self::builder::WorkerBuilder;
+#[cfg(feature = "dashboard")]
+pub(crate) use self::builder::linked_registrations;
 #[cfg(feature = "testing")]
 pub(crate) use self::drain::{EndedAttempt, LIMIT as DRAIN_LIMIT};
 pub use self::health::Health;

@@ -21,7 +21,15 @@ fn names(of: impl Fn(&Verb) -> &'static [&'static str]) -> BTreeSet<&'static str
 }
 
 /// Commands that are about this program, and not about what is in the tables.
-const NOT_OPERATING: [&str; 6] = ["run", "migrate", "check", "tasks", "cron", "help"];
+const NOT_OPERATING: [&str; 7] = [
+    "run",
+    "migrate",
+    "check",
+    "tasks",
+    "cron",
+    "dashboard",
+    "help",
+];
 
 async fn commands(arguments: &[&str]) -> BTreeSet<String> {
     let help = output(&[arguments, &["--help"]].concat()).await;

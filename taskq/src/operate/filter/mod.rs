@@ -14,7 +14,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "dashboard"))]
 pub(crate) use self::age::Age;
 pub use self::error::FilterError;
 use self::pattern::Pattern;
@@ -78,6 +78,17 @@ impl Filter {
             filter.insert("payload".into(), payload.into());
         }
         filter.into()
+    }
+
+    /// Returns the filter of one queue, one task type, or both, whatever characters their names have.
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn of_names(queue: Option<&str>, task_type: Option<&str>) -> Self {
+        let named = |name: &str| vec![Pattern::of_name(name)];
+        let queue = queue.map(|name| Term::Queue(named(name)));
+        let task_type = task_type.map(|name| Term::Type(named(name)));
+        Self {
+            terms: queue.into_iter().chain(task_type).collect(),
+        }
     }
 
     /// Returns it as [`to_json`](Self::to_json) does, for dead tasks where it names no state.

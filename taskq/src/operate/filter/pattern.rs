@@ -12,6 +12,12 @@ enum Part {
 }
 
 impl Pattern {
+    /// Returns what means this name and no other.
+    #[cfg(feature = "dashboard")]
+    pub(super) fn of_name(name: &str) -> Self {
+        Self(name.replace('\\', "\\\\").replace('*', "\\*"))
+    }
+
     /// Returns the one name that it means, if it means one.
     pub(super) fn exact(&self) -> Option<String> {
         let character = |part| match part {

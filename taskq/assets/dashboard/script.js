@@ -1,0 +1,119 @@
+// What a page does by itself: it follows what changes, and goes where a key leads. Without this it works all the same.
+(() => {
+  "use strict";
+  const body = document.body;
+  const news = document.querySelector(".news");
+  const lamp = document.querySelector(".live");
+
+  // Makes one element like another, and touches only what differs: focus, open details and scrolled regions stay.
+  function morph(from, to) {
+    if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName) {
+      from.replaceWith(document.importNode(to, true));
+      return;
+    }
+    if (from.nodeType !== Node.ELEMENT_NODE) {
+      if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue;
+      return;
+    }
+    for (const { name } of [...from.attributes]) {
+      const isOpen = from.nodeName === "DETAILS" && name === "open";
+      if (!to.hasAttribute(name) && !isOpen) from.removeAttribute(name);
+    }
+    for (const { name, value } of to.attributes) {
+      if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+    }
+    const old = [...from.childNodes];
+    const fresh = [...to.childNodes];
+    fresh.forEach((node, index) => {
+      if (index < old.length) morph(old[index], node);
+      else from.append(document.importNode(node, true));
+    });
+    old.slice(fresh.length).forEach((node) => node.remove());
+  }
+
+  // Whether somebody reads or writes just here: then nothing moves.
+  function isInUse(region) {
+    const active = document.activeElement;
+    if (active && region.contains(active) && active.matches("input, textarea, select, button, summary")) return true;
+    if (region.querySelector("details[open] form")) return true;
+    const selection = getSelection();
+    return Boolean(selection && !selection.isCollapsed && region.contains(selection.anchorNode));
+  }
+
+  // A list does not jump. It says how much is new.
+  function countNew(page) {
+    const here = document.querySelector("[data-list]");
+    const there = page.querySelector("[data-list]");
+    if (!there) return;
+    const known = new Set([...document.querySelectorAll("[data-list] [data-id]")].map((row) => row.dataset.id));
+    const count = [...there.querySelectorAll("[data-id]")].filter((row) => !known.has(row.dataset.id)).length;
+    const most = there.querySelectorAll("[data-id]").length;
+    news.hidden = count === 0;
+    news.firstElementChild.textContent = `${count}${count === most && here ? " or more" : ""} new`;
+  }
+
+  let source = null;
+  function follow() {
+    if (source || document.hidden || !body.dataset.events) return;
+    source = new EventSource(body.dataset.events);
+    source.addEventListener("open", () => { if (lamp) lamp.hidden = false; });
+    source.addEventListener("error", () => { if (lamp) lamp.hidden = true; });
+    source.addEventListener("page", (event) => {
+      const page = new DOMParser().parseFromString(event.data, "text/html");
+      for (const region of document.querySelectorAll("[data-live]")) {
+        const next = page.getElementById(region.id);
+        if (next && !isInUse(region)) morph(region, next);
+      }
+      countNew(page);
+    });
+  }
+  function rest() {
+    if (source) source.close();
+    source = null;
+    if (lamp) lamp.hidden = true;
+  }
+  document.addEventListener("visibilitychange", () => (document.hidden ? rest() : follow()));
+  addEventListener("pagehide", rest);
+  addEventListener("pageshow", follow);
+  follow();
+
+  // Keys: `/` goes to the filter, `g` and a letter to a page, `r` loads again.
+  let isGoing = false;
+  document.addEventListener("keydown", (event) => {
+    const isTyping = event.target.matches("input, textarea, select");
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (isTyping) {
+      if (event.key === "Escape") event.target.blur();
+      return;
+    }
+    if (isGoing) {
+      isGoing = false;
+      const link = [...document.querySelectorAll("nav [data-key]")].find((it) => it.dataset.key === event.key);
+      if (link) link.click();
+      return;
+    }
+    if (event.key === "g") isGoing = true;
+    else if (event.key === "r") location.reload();
+    else if (event.key === "/") {
+      const field = document.querySelector("[role=search] input");
+      if (field) {
+        event.preventDefault();
+        field.focus();
+        field.select();
+      }
+    }
+  });
+
+  // A form is sent once.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "1";
+    setTimeout(() => delete form.dataset.sent, 5000);
+  });
+
+  // On a phone the navigation is scrolled to the page in view. (`scrollIntoView` would move where Tab begins.)
+  const here = document.querySelector("nav [aria-current]");
+  const list = document.querySelector("nav ul");
+  if (here && list) list.scrollLeft = here.offsetLeft - (list.clientWidth - here.clientWidth) / 2;
+})();

@@ -1,0 +1,332 @@
+//! Who may see the pages, and who may act there.
+
+use std::fmt;
+use std::hint::black_box;
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::request::Parts;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// What somebody may do. Each includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum May {
+    /// See all pages.
+    Look,
+    /// Change one thing: retry a task, pause a queue, change a limit.
+    Act,
+    /// Do something to all tasks that match a filter.
+    Bulk,
+}
+
+/// Somebody who has been let in, and what they may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visitor {
+    name: Option<String>,
+    may: May,
+}
+
+impl Visitor {
+    /// Somebody of this name, by which the audit knows them. They may look.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: Some(name.into()),
+            may: May::Look,
+        }
+    }
+
+    /// Says what they may do.
+    pub fn may(self, may: May) -> Self {
+        Self { may, ..self }
+    }
+
+    /// Somebody at this machine, for whom the audit has the name of the database role.
+    pub(super) fn local() -> Self {
+        Self {
+            name: None,
+            may: May::Bulk,
+        }
+    }
+
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    pub(super) fn right(&self) -> May {
+        self.may
+    }
+}
+
+/// How it is decided who is let in.
+///
+/// ```
+/// use taskq::dashboard::{Access, May, Visitor};
+///
+/// // Two people, and a program that sends a token.
+/// let access = Access::basic("ada", "correct horse")
+///     .or(Access::basic("guest", "battery staple").only(May::Look))
+///     .or(Access::bearer("monitoring", "0f9a6c1e").only(May::Look));
+/// // The application knows better.
+/// let access = Access::by(|request| {
+///     let user = request.extensions.get::<String>()?;
+///     Some(Visitor::new(user.as_str()).may(May::Act))
+/// });
+/// # let _ = access;
+/// ```
+///
+/// An empty password or token lets nobody in: it is what an unset variable gives.
+#[derive(Clone)]
+pub struct Access {
+    ways: Vec<Way>,
+}
+
+type Decide = Arc<dyn Fn(&Parts) -> Option<Visitor> + Send + Sync>;
+
+#[derive(Clone)]
+enum Way {
+    Basic {
+        visitor: Visitor,
+        user: String,
+        password: String,
+    },
+    Bearer {
+        visitor: Visitor,
+        token: String,
+    },
+    By {
+        decide: Decide,
+        most: May,
+    },
+    Checked(Visitor),
+    Local,
+}
+
+impl Access {
+    /// Asks for a name and a password, as browsers do. Who knows them may do everything: see [`only`](Self::only).
+    pub fn basic(user: impl Into<String>, password: impl Into<String>) -> Self {
+        let user = user.into();
+        Self::of(Way::Basic {
+            visitor: Visitor::new(&user).may(May::Bulk),
+            user,
+            password: password.into(),
+        })
+    }
+
+    /// Lets in who sends this token: `Authorization: Bearer …`. The audit knows them by the name.
+    pub fn bearer(name: impl Into<String>, token: impl Into<String>) -> Self {
+        Self::of(Way::Bearer {
+            visitor: Visitor::new(name).may(May::Bulk),
+            token: token.into(),
+        })
+    }
+
+    /// Has the application decide for each request, from its headers and from what middleware has put beside them.
+    pub fn by(decide: impl Fn(&Parts) -> Option<Visitor> + Send + Sync + 'static) -> Self {
+        Self::of(Way::By {
+            decide: Arc::new(decide),
+            most: May::Bulk,
+        })
+    }
+
+    /// Lets in whoever comes, since the application lets nobody come who may not: it has checked already.
+    pub fn checked_already(visitor: Visitor) -> Self {
+        Self::of(Way::Checked(visitor))
+    }
+
+    /// Lets in who is at this machine: on a loopback listener alone.
+    pub(super) fn local() -> Self {
+        Self::of(Way::Local)
+    }
+
+    /// Lets in those, too, whom the other lets in.
+    pub fn or(mut self, other: Self) -> Self {
+        self.ways.extend(other.ways);
+        self
+    }
+
+    /// Lets those whom it lets in do no more than this.
+    pub fn only(mut self, may: May) -> Self {
+        for way in &mut self.ways {
+            match way {
+                Way::Basic { visitor, .. }
+                | Way::Bearer { visitor, .. }
+                | Way::Checked(visitor) => {
+                    visitor.may = visitor.may.min(may);
+                }
+                Way::By { most, .. } => *most = may.min(*most),
+                Way::Local => {}
+            }
+        }
+        self
+    }
+
+    fn of(way: Way) -> Self {
+        Self { ways: vec![way] }
+    }
+
+    /// Returns who asks, or how to ask again.
+    pub(super) fn admit(&self, request: &Parts) -> Result<Visitor, Challenge> {
+        let admitted = self.ways.iter().find_map(|way| way.admit(request));
+        admitted.ok_or_else(|| self.challenge(&request.headers))
+    }
+
+    fn challenge(&self, headers: &HeaderMap) -> Challenge {
+        let has = |is: fn(&Way) -> bool| self.ways.iter().any(is);
+        if has(|way| matches!(way, Way::Basic { .. })) {
+            Challenge::Basic
+        } else if has(|way| matches!(way, Way::Bearer { .. })) {
+            Challenge::Bearer
+        } else if has(|way| matches!(way, Way::Local)) {
+            Challenge::NotLocal(match comes_through_proxy(headers) {
+                true => "the request came through a proxy",
+                false => "the request names another host than this machine",
+            })
+        } else {
+            Challenge::Nothing
+        }
+    }
+}
+
+/// How somebody who was not let in may ask again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Challenge {
+    Basic,
+    Bearer,
+    /// Only requests from this machine are let in, and why this is none.
+    NotLocal(&'static str),
+    Nothing,
+}
+
+impl Way {
+    fn admit(&self, request: &Parts) -> Option<Visitor> {
+        match self {
+            Self::Basic {
+                visitor,
+                user,
+                password,
+            } => {
+                let given = STANDARD.decode(authorization(request, "basic")?).ok()?;
+                let split = given.iter().position(|byte| *byte == b':')?;
+                let (name, given) = (&given[..split], &given[split + 1..]);
+                // Both are compared, whatever comes of the first.
+                let fits = is_same(name, user.as_bytes()) & is_same(given, password.as_bytes());
+                (fits && !password.is_empty()).then(|| visitor.clone())
+            }
+            Self::Bearer { visitor, token } => {
+                let given = authorization(request, "bearer")?;
+                let fits = is_same(given.as_bytes(), token.as_bytes());
+                (fits && !token.is_empty()).then(|| visitor.clone())
+            }
+            Self::By { decide, most } => decide(request).map(|visitor| {
+                let may = visitor.may.min(*most);
+                visitor.may(may)
+            }),
+            Self::Checked(visitor) => Some(visitor.clone()),
+            Self::Local => is_local(&request.headers).then(Visitor::local),
+        }
+    }
+}
+
+/// Returns what comes after the scheme in the header `Authorization`.
+fn authorization<'r>(request: &'r Parts, scheme: &str) -> Option<&'r str> {
+    let header = request.headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (said, rest) = header.split_once(' ')?;
+    said.eq_ignore_ascii_case(scheme).then(|| rest.trim())
+}
+
+/// Compares without telling by its time where the first difference is.
+fn is_same(given: &[u8], known: &[u8]) -> bool {
+    let mut difference = given.len() ^ known.len();
+    for (index, byte) in given.iter().enumerate() {
+        // What is longer than the known one differs already, and takes as long as it is.
+        let known = known.get(index % known.len().max(1)).copied().unwrap_or(0);
+        difference |= usize::from(black_box(byte ^ known));
+    }
+    black_box(difference) == 0
+}
+
+/// Headers that a proxy adds.
+const OF_PROXIES: [&str; 6] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
+fn comes_through_proxy(headers: &HeaderMap) -> bool {
+    OF_PROXIES.iter().any(|name| headers.contains_key(*name))
+}
+
+/// Tells whether a request that came to a loopback listener was made for it: not handed on by a proxy, and not by a
+/// page of another host whose name leads here.
+fn is_local(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    host.is_some_and(is_loopback_name) && !comes_through_proxy(headers)
+}
+
+fn is_loopback_name(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let address = name.parse::<std::net::IpAddr>();
+    name.eq_ignore_ascii_case("localhost")
+        || address.is_ok_and(|it| it.to_canonical().is_loopback())
+}
+
+/// Without passwords and tokens.
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ways = self.ways.iter().map(|way| match way {
+            Way::Basic { user, .. } => format!("basic {user}"),
+            Way::Bearer { visitor, .. } => format!("bearer {}", visitor.name().unwrap_or_default()),
+            Way::By { .. } => "by the application".to_owned(),
+            Way::Checked(_) => "checked already".to_owned(),
+            Way::Local => "local".to_owned(),
+        });
+        f.debug_list().entries(ways).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_the_same_if_all_their_bytes_are() {
+        assert!(is_same(b"secret", b"secret"));
+        for other in ["secre", "secrets", "Secret", "", "secretsecret"] {
+            assert!(!is_same(other.as_bytes(), b"secret"), "{other}");
+            assert!(!is_same(b"secret", other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_loopback_name_is_one_that_leads_nowhere_else() {
+        for host in [
+            "localhost",
+            "LOCALHOST:80",
+            "127.0.0.1:3001",
+            "127.1.2.3",
+            "[::1]:3001",
+        ] {
+            assert!(is_loopback_name(host), "{host}");
+        }
+        for host in [
+            "",
+            "example.com",
+            "localhost.example.com",
+            "127.0.0.1.nip.io",
+            "10.0.0.1",
+            "[::2]",
+            "0.0.0.0",
+        ] {
+            assert!(!is_loopback_name(host), "{host}");
+        }
+    }
+}

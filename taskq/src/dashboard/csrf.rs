@@ -1,0 +1,75 @@
+//! Whether a change was asked for by one of our own pages: another site's page can send a form here, with the
+//! browser's password.
+
+use axum::http::HeaderMap;
+use axum::http::header::{HOST, ORIGIN};
+
+/// Tells why a change that was asked for with these headers is refused; `None` if it is not.
+///
+/// A browser says in `Sec-Fetch-Site` from where it comes, on `https` and on localhost. Elsewhere, and where the browser is
+/// old, the `Origin` must be the host that was asked. Nothing is kept from one request to the next, so any number of
+/// processes may serve the pages together.
+pub(super) fn refusal(headers: &HeaderMap) -> Option<&'static str> {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    if let Some(site) = text("sec-fetch-site") {
+        return (site != "same-origin").then_some("it was asked for by a page of another site");
+    }
+    let Some(origin) = text(ORIGIN.as_str()) else {
+        return Some(
+            "the browser does not say which page asks for it: neither Sec-Fetch-Site nor Origin is there",
+        );
+    };
+    let host = text(HOST.as_str()).unwrap_or_default();
+    let of_origin = origin.split_once("://").map(|(_, host)| host);
+    match of_origin.is_some_and(|it| !it.is_empty() && it.eq_ignore_ascii_case(host)) {
+        true => None,
+        false => Some(
+            "it was asked for by a page of another host; a proxy must hand on the header Host as it came",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(headers: &[(&'static str, &'static str)]) -> bool {
+        let headers = headers.iter().map(|(name, value)| {
+            let name = name.parse().expect("a header");
+            (name, value.parse().expect("a value"))
+        });
+        refusal(&headers.collect()).is_some()
+    }
+
+    #[test]
+    fn a_change_is_asked_for_by_a_page_of_the_same_origin() {
+        assert!(!refused(&[("sec-fetch-site", "same-origin")]));
+        for site in ["cross-site", "same-site", "none", ""] {
+            let host = [("host", "a.example"), ("origin", "http://a.example")];
+            assert!(
+                refused(&[&host[..], &[("sec-fetch-site", site)]].concat()),
+                "{site}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_that_header_the_origin_is_the_host() {
+        assert!(!refused(&[
+            ("host", "box.lan:3001"),
+            ("origin", "http://box.lan:3001")
+        ]));
+        assert!(refused(&[
+            ("host", "box.lan:3001"),
+            ("origin", "http://box.lan")
+        ]));
+        assert!(refused(&[
+            ("host", "box.lan"),
+            ("origin", "http://evil.example")
+        ]));
+        assert!(refused(&[("host", "box.lan"), ("origin", "null")]));
+        assert!(refused(&[("host", ""), ("origin", "null://")]));
+        assert!(refused(&[("host", "box.lan")]));
+        assert!(refused(&[]));
+    }
+}

@@ -1,0 +1,115 @@
+//! Deeds on one thing: a task, a queue, a type.
+
+use crate::dashboard::access::May;
+use crate::dashboard::board::{Answer, Asked};
+use crate::dashboard::failure::Failure;
+use crate::operate::pause::{Queue, Schedule, Scope, TaskType};
+use crate::operate::task::Acting;
+
+/// Returns the page from which a form was sent, if it says so; otherwise another.
+///
+/// It is a page beside this one: nothing that leads to another host.
+pub(super) fn back(asked: &Asked, otherwise: &str) -> String {
+    let said = asked.said.text("back").unwrap_or(otherwise);
+    let page = said.split('?').next().unwrap_or_default();
+    let is_page = !page.is_empty() && page.bytes().all(|it| it.is_ascii_lowercase());
+    let is_plain = said.bytes().all(|it| it.is_ascii_graphic());
+    match is_page && is_plain {
+        true => said.to_owned(),
+        false => otherwise.to_owned(),
+    }
+}
+
+/// Leads back, to a page that says what was done.
+pub(super) fn done(asked: &Asked, otherwise: &str, word: &str) -> Result<Answer, Failure> {
+    let page = back(asked, otherwise);
+    let sign = if page.contains('?') { '&' } else { '?' };
+    Ok(Answer::See(format!("{page}{sign}did={word}")))
+}
+
+fn page_of(task_id: i64) -> String {
+    format!("task?id={task_id}")
+}
+
+fn because(acting: Acting, asked: &Asked) -> Acting {
+    match asked.reason() {
+        Some(reason) => acting.because(reason),
+        None => acting,
+    }
+}
+
+/// Has a task run again, now or at a time.
+pub(in crate::dashboard) async fn retry(asked: Asked) -> Result<Answer, Failure> {
+    let operator = asked.operator(May::Act)?;
+    let task_id = asked.said.id("id")?;
+    let now = asked.reader()?.now().await?;
+    let acting = match asked.said.moment("at", now)? {
+        Some(at) => operator.retry_at(task_id, at),
+        None => operator.retry(task_id),
+    };
+    because(acting, &asked).await?;
+    done(&asked, &page_of(task_id), "retry")
+}
+
+/// Cancels a task.
+pub(in crate::dashboard) async fn cancel(asked: Asked) -> Result<Answer, Failure> {
+    let operator = asked.operator(May::Act)?;
+    let task_id = asked.said.id("id")?;
+    because(operator.cancel(task_id), &asked).await?;
+    done(&asked, &page_of(task_id), "cancel")
+}
+
+/// Deletes a dead task.
+pub(in crate::dashboard) async fn discard(asked: Asked) -> Result<Answer, Failure> {
+    let operator = asked.operator(May::Act)?;
+    let task_id = asked.said.id("id")?;
+    because(operator.discard(task_id), &asked).await?;
+    Ok(Answer::See("tasks?q=state%3Adead&did=discard".to_owned()))
+}
+
+/// Has a sequence go on without its dead task.
+pub(in crate::dashboard) async fn skip_dead(asked: Asked) -> Result<Answer, Failure> {
+    let operator = asked.operator(May::Act)?;
+    let task_id = asked.said.id("id")?;
+    let skip = operator.skip_dead(task_id);
+    match asked.said.number("frees")? {
+        Some(frees) => skip.frees(frees).await?,
+        None => skip.await?,
+    };
+    done(&asked, "overview", "skip")
+}
+
+fn scope(asked: &Asked) -> Result<Scope, Failure> {
+    let name = asked.said.required("name")?;
+    match asked.said.required("scope")? {
+        "queue" => Ok(Queue(name).into()),
+        "task_type" => Ok(TaskType(name).into()),
+        "schedule" => Ok(Schedule(name).into()),
+        other => Err(Failure::Senseless(format!(
+            "nothing is paused by `{other}`"
+        ))),
+    }
+}
+
+/// Pauses a queue, a type or a schedule.
+pub(in crate::dashboard) async fn pause(asked: Asked) -> Result<Answer, Failure> {
+    let operator = asked.operator(May::Act)?;
+    let mut pausing = operator.pause(scope(&asked)?);
+    if let Some(reason) = asked.reason() {
+        pausing = pausing.because(reason);
+    }
+    let now = asked.reader()?.now().await?;
+    if let Some(until) = asked.said.moment("until", now)? {
+        pausing = pausing.until(until);
+    }
+    pausing.await?;
+    done(&asked, "queues", "pause")
+}
+
+/// Ends a pause.
+pub(in crate::dashboard) async fn resume(asked: Asked) -> Result<Answer, Failure> {
+    let operator = asked.operator(May::Act)?;
+    let former = operator.resume(scope(&asked)?).await?;
+    let word = if former.is_some() { "resume" } else { "awake" };
+    done(&asked, "queues", word)
+}

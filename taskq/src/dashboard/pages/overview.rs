@@ -1,0 +1,178 @@
+//! The overview: trouble first, then what waits and what is done.
+
+use std::time::Duration;
+
+use askama::Template;
+use chrono::{DateTime, Utc};
+
+use super::queues::{KindLine, by_trouble};
+use crate::dashboard::board::{Answer, Asked};
+use crate::dashboard::chart::{Chart, charts};
+use crate::dashboard::failure::Failure;
+use crate::dashboard::frame::{Frame, page};
+use crate::dashboard::text::{age, number};
+use crate::dashboard::trouble::{Known, Trouble};
+use crate::operate::workers::WorkerStatus;
+
+/// How many kinds the overview has: those in the most trouble.
+const KINDS: usize = 12;
+
+/// For how long the charts go back.
+const TIMES: [(u64, &str, &str); 3] = [(1, "1", "Hour"), (6, "6", "6 hours"), (24, "24", "Day")];
+
+struct TimeLink {
+    name: &'static str,
+    hours: &'static str,
+    is_here: bool,
+}
+
+/// A number that says how things are.
+struct Figure {
+    name: &'static str,
+    value: String,
+    note: String,
+    link: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/overview.html")]
+struct Overview {
+    frame: Frame,
+    troubles: Vec<Trouble>,
+    heading: String,
+    figures: Vec<Figure>,
+    kinds: Vec<KindLine>,
+    more_kinds: usize,
+    charts: [Chart; 3],
+    times: Vec<TimeLink>,
+    width: f64,
+    height: f64,
+}
+
+pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> {
+    let reader = asked.reader()?;
+    let hours: Option<u64> = asked.said.number("hours")?;
+    let hours = hours
+        .filter(|hours| TIMES.iter().any(|(it, ..)| it == hours))
+        .unwrap_or(1);
+    let time = Duration::from_secs(hours * 3_600);
+    let ailments = reader.doctor().await?;
+    let stats = reader.stats().await?;
+    let workers = reader.workers().await?;
+    let minutes = reader.minutes(time).await?;
+    let (pauses, limits) = (reader.pauses().await?, reader.limits().await?);
+    let now = stats.at;
+    let known = Known {
+        pauses: &pauses,
+        limits: &limits,
+        kinds: &stats.kinds,
+    };
+    let troubles: Vec<Trouble> = ailments
+        .into_iter()
+        .map(|it| Trouble::of(it, &known))
+        .collect();
+    let figures = figures(&stats.kinds, &workers, now);
+    let kinds = by_trouble(stats.kinds);
+    let times = TIMES.iter().map(|(it, text, name)| TimeLink {
+        name,
+        hours: text,
+        is_here: *it == hours,
+    });
+    page(&Overview {
+        heading: heading(&troubles),
+        troubles,
+        figures,
+        more_kinds: kinds.len().saturating_sub(KINDS),
+        kinds: kinds
+            .iter()
+            .take(KINDS)
+            .map(|kind| KindLine::of(kind, now))
+            .collect(),
+        charts: charts(&minutes, &releases(&workers), now, time),
+        times: times.collect(),
+        width: crate::dashboard::chart::WIDTH,
+        height: crate::dashboard::chart::HEIGHT,
+        frame: Frame::new(&asked, "Overview", Some(now)).live(&asked),
+    })
+}
+
+/// `2 errors, 1 warning`
+fn heading(troubles: &[Trouble]) -> String {
+    let errors = troubles.iter().filter(|it| it.is_error).count();
+    let counts = [(errors, "error"), (troubles.len() - errors, "warning")];
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let words = counts.map(|(count, word)| match count {
+        1 => format!("1 {word}"),
+        _ => format!("{count} {word}s"),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn figures(
+    kinds: &[crate::operate::stats::KindStats],
+    workers: &[WorkerStatus],
+    now: DateTime<Utc>,
+) -> Vec<Figure> {
+    let sum = |of: fn(&crate::operate::stats::KindStats) -> i64| {
+        let is_more = kinds.iter().any(|kind| of(kind) >= kind.counted_to);
+        let sum: i64 = kinds.iter().map(of).sum();
+        format!("{}{}", number(sum), if is_more { "+" } else { "" })
+    };
+    let running: i64 = kinds.iter().map(|kind| kind.running).sum();
+    let alive = workers.iter().filter(|worker| worker.is_alive);
+    let slots: i32 = alive.clone().filter_map(|worker| worker.slots).sum();
+    let oldest = kinds.iter().filter_map(|kind| kind.oldest_due_at).min();
+    vec![
+        Figure {
+            name: "Oldest due",
+            value: oldest.map_or_else(|| "–".to_owned(), |at| age(at, now)),
+            note: match oldest {
+                Some(_) => "has waited".to_owned(),
+                None => "nothing is due".to_owned(),
+            },
+            link: "tasks?q=state%3Adue",
+        },
+        Figure {
+            name: "Due",
+            value: sum(|kind| kind.due),
+            note: format!("{} scheduled", sum(|kind| kind.scheduled)),
+            link: "tasks?q=state%3Adue",
+        },
+        Figure {
+            name: "Running",
+            value: number(running),
+            note: match slots {
+                0 => String::new(),
+                slots => format!("of {} slots", number(slots)),
+            },
+            link: "tasks?q=state%3Arunning",
+        },
+        Figure {
+            name: "Dead",
+            value: sum(|kind| kind.dead),
+            note: "kept until somebody decides".to_owned(),
+            link: "causes",
+        },
+        Figure {
+            name: "Workers",
+            value: number(i64::try_from(alive.count()).unwrap_or(i64::MAX)),
+            note: "alive".to_owned(),
+            link: "workers",
+        },
+    ]
+}
+
+/// Returns when each release appeared, as far as its workers are still known.
+fn releases(workers: &[WorkerStatus]) -> Vec<(String, DateTime<Utc>)> {
+    let mut releases: Vec<(String, DateTime<Utc>)> = Vec::new();
+    for worker in workers {
+        let Some(release) = &worker.release else {
+            continue;
+        };
+        match releases.iter_mut().find(|(name, _)| name == release) {
+            Some((_, first)) => *first = worker.started_at.min(*first),
+            None => releases.push((release.clone(), worker.started_at)),
+        }
+    }
+    releases
+}

@@ -1,0 +1,145 @@
+//! Schedules: when they tick next, what has become of the last ticks.
+
+use askama::Template;
+use chrono::{DateTime, Utc};
+
+use super::queues::PauseLine;
+use crate::calendar::{CatchUp, Overlap};
+use crate::dashboard::access::May;
+use crate::dashboard::board::{Answer, Asked};
+use crate::dashboard::calendar_words;
+use crate::dashboard::failure::Failure;
+use crate::dashboard::frame::{Frame, page};
+use crate::dashboard::pages::act::done;
+use crate::dashboard::text::{When, link, number, span, when};
+use crate::operate::filter::Filter;
+use crate::operate::schedule_status::ScheduleStatus;
+use crate::operate::schedules::{Removed, schedules};
+
+struct ScheduleLine {
+    name: String,
+    expression: String,
+    timezone: String,
+    task_type: String,
+    link: String,
+    words: String,
+    next: Option<When>,
+    last: Option<When>,
+    last_task: Option<(i64, String)>,
+    ticks: String,
+    missed: String,
+    overlapping: String,
+    has_skipped: bool,
+    pause: Option<PauseLine>,
+    rests: bool,
+    is_late: bool,
+    made_by: Option<String>,
+    declares: Option<String>,
+    error: Option<String>,
+}
+
+/// After how many seconds a tick is late.
+const LATE: i64 = 60;
+
+impl ScheduleLine {
+    fn of(schedule: &ScheduleStatus, now: DateTime<Utc>) -> Self {
+        let of_type = Filter::of_names(None, Some(&schedule.task_type)).to_string();
+        let late = |next: DateTime<Utc>| now.signed_duration_since(next).num_seconds() > LATE;
+        let rests = !schedule.is_alive && schedule.pause.is_none();
+        Self {
+            name: schedule.name.clone(),
+            expression: schedule.expression.clone(),
+            timezone: schedule.timezone.clone(),
+            task_type: schedule.task_type.clone(),
+            link: link("tasks", &[("q", &of_type)]),
+            words: words(schedule),
+            next: schedule.next_tick.map(|at| when(at, now)),
+            last: schedule.last_tick.map(|at| when(at, now)),
+            last_task: schedule.last_task_ids.last().map(|id| {
+                let page = link("task", &[("id", &id.to_string())]);
+                (*id, page)
+            }),
+            ticks: number(schedule.ticks),
+            missed: number(schedule.skipped_missed),
+            overlapping: number(schedule.skipped_overlap),
+            has_skipped: schedule.skipped_missed + schedule.skipped_overlap > 0,
+            pause: schedule
+                .pause
+                .as_ref()
+                .map(|pause| PauseLine::of(pause, now)),
+            is_late: schedule.pause.is_none() && schedule.next_tick.is_some_and(late),
+            rests,
+            made_by: schedule.made_by.clone(),
+            declares: schedule.declares.clone(),
+            error: schedule.error.clone(),
+        }
+    }
+}
+
+/// Returns when a schedule ticks, and what becomes of ticks that were missed or overlap.
+fn words(schedule: &ScheduleStatus) -> String {
+    let ticks = calendar_words::words(&schedule.expression);
+    let ticks = ticks.map_or_else(String::new, |ticks| format!("{ticks}; "));
+    let missed = match schedule.catch_up {
+        CatchUp::None => "what was missed is left out",
+        CatchUp::All => "each tick that was missed is made up",
+        CatchUp::Once => "what was missed is made up once",
+    };
+    let within = schedule
+        .catch_up_within
+        .map(|within| format!(", of the last {}", span(within)));
+    let overlap = match schedule.overlap {
+        Overlap::Allow => "it ticks even while the last task is there",
+        Overlap::Skip => "it leaves a tick out while the last task is there",
+        Overlap::OneWaiting => "it leaves a tick out while the last task waits",
+    };
+    let jitter = match schedule.jitter.is_zero() {
+        true => String::new(),
+        false => format!("; up to {} later", span(schedule.jitter)),
+    };
+    format!(
+        "{ticks}{missed}{}; {overlap}{jitter}",
+        within.unwrap_or_default()
+    )
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/schedules.html")]
+struct SchedulesPage {
+    frame: Frame,
+    schedules: Vec<ScheduleLine>,
+}
+
+pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> {
+    let reader = asked.reader()?;
+    let now = reader.now().await?;
+    let found = reader.schedules().await?;
+    page(&SchedulesPage {
+        schedules: found.iter().map(|it| ScheduleLine::of(it, now)).collect(),
+        frame: Frame::new(&asked, "Schedules", Some(now)).live(&asked),
+    })
+}
+
+/// Enqueues the task of a schedule now.
+pub(in crate::dashboard) async fn run(asked: Asked) -> Result<Answer, Failure> {
+    let operator = asked.operator(May::Act)?;
+    let name = asked.said.required("name")?;
+    let mut connection = operator.connection().await?;
+    let mut schedules = schedules(&mut connection).schema(operator.tables());
+    let task_id = schedules.run_now(name).await?;
+    Ok(Answer::See(format!("task?id={task_id}&did=run")))
+}
+
+/// Takes back what somebody has said of a schedule.
+pub(in crate::dashboard) async fn remove(asked: Asked) -> Result<Answer, Failure> {
+    let operator = asked.operator(May::Act)?;
+    let name = asked.said.required("name")?;
+    let mut connection = operator.connection().await?;
+    let mut schedules = schedules(&mut connection).schema(operator.tables());
+    let word = match schedules.remove(name).await? {
+        Removed::Gone => "removed",
+        Removed::Reset => "declared",
+        Removed::Absent => "absent",
+    };
+    done(&asked, "schedules", word)
+}

@@ -1,0 +1,244 @@
+//! One task: all that is stored of it, and what can be done with it.
+
+use askama::Template;
+use chrono::{DateTime, Utc};
+
+use super::tasks::State;
+use crate::dashboard::board::{Answer, Asked};
+use crate::dashboard::failure::Failure;
+use crate::dashboard::frame::{Frame, page};
+use crate::dashboard::text::{When, cut, link, number, pretty, when};
+use crate::operate::filter::Filter;
+use crate::operate::show::TaskDetails;
+use crate::operate::task::TaskState;
+
+/// How much of a JSON text is shown at first, in bytes.
+const SHOWN: usize = 20_000;
+
+/// How much of an error is shown at first, in bytes.
+const SHOWN_OF_ERROR: usize = 8_000;
+
+/// JSON, as Postgres has it.
+struct Json {
+    text: String,
+    /// How large all of it is, where this is only the beginning.
+    of: Option<String>,
+}
+
+impl Json {
+    fn of(json: &str, is_all: bool) -> Self {
+        let most = if is_all { usize::MAX } else { SHOWN };
+        let (shown, is_cut) = cut(json, most);
+        Self {
+            text: pretty(shown),
+            of: is_cut.then(|| size(json.len())),
+        }
+    }
+}
+
+fn size(bytes: usize) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{} kB", bytes / 1_000),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+struct ErrorLine {
+    attempt: i32,
+    at: When,
+    text: String,
+    is_cut: bool,
+}
+
+struct EventLine {
+    at: When,
+    text: String,
+}
+
+/// A name and what stands behind it.
+struct Fact {
+    name: &'static str,
+    text: String,
+    link: Option<String>,
+    when: Option<When>,
+}
+
+impl Fact {
+    fn text(name: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            name,
+            text: text.into(),
+            link: None,
+            when: None,
+        }
+    }
+
+    fn link(name: &'static str, text: impl Into<String>, link: String) -> Self {
+        Self {
+            link: Some(link),
+            ..Self::text(name, text)
+        }
+    }
+
+    fn when(name: &'static str, at: When) -> Self {
+        Self {
+            when: Some(at),
+            ..Self::text(name, "")
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/task.html")]
+struct TaskPage {
+    frame: Frame,
+    id: i64,
+    task_type: String,
+    state: State,
+    facts: Vec<Fact>,
+    payload: Json,
+    metadata: Option<Json>,
+    result: Option<Json>,
+    refusal: Option<Json>,
+    errors: Vec<ErrorLine>,
+    events: Vec<EventLine>,
+    keys: Vec<String>,
+    all: String,
+    may_retry: bool,
+    may_cancel: bool,
+    may_discard: bool,
+    may_edit: bool,
+    is_waiting: bool,
+    /// The payload in full, for the form that edits it, unless it is too large for one.
+    editable: Option<String>,
+}
+
+/// The largest payload that a form offers for editing, in bytes.
+const EDITABLE: usize = 200_000;
+
+pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> {
+    let reader = asked.reader()?;
+    let id = asked.said.id("id")?;
+    let now = reader.now().await?;
+    let Some(task) = reader.show(id).await? else {
+        return Err(Failure::Missing(format!(
+            "there is no task {id}: it has completed and was not kept, somebody has deleted it, or it never was"
+        )));
+    };
+    let is_all = asked.said.has("all");
+    let state = task.state;
+    let is_dead = !matches!(
+        state,
+        TaskState::Waiting | TaskState::Running | TaskState::Completed | TaskState::Refused
+    );
+    let payload = task.payload.get();
+    let title = format!("Task {id}");
+    page(&TaskPage {
+        facts: facts(&task, now),
+        errors: errors(&task, now, is_all),
+        events: events(&task, now),
+        keys: keys(&task),
+        payload: Json::of(payload, is_all),
+        metadata: Some(task.metadata.get())
+            .filter(|metadata| *metadata != "{}" && *metadata != "null")
+            .map(|metadata| Json::of(metadata, is_all)),
+        result: task.result.as_ref().map(|it| Json::of(it.get(), is_all)),
+        refusal: task.refusal.as_ref().map(|it| Json::of(it.get(), is_all)),
+        editable: (is_dead && payload.len() <= EDITABLE).then(|| pretty(payload)),
+        state: State::of(state),
+        all: link("task", &[("id", &id.to_string()), ("all", "1")]),
+        may_retry: is_dead || state == TaskState::Waiting,
+        may_cancel: matches!(state, TaskState::Waiting | TaskState::Running),
+        may_discard: is_dead,
+        may_edit: is_dead,
+        is_waiting: state == TaskState::Waiting,
+        frame: Frame::new(&asked, title, Some(now)).live(&asked),
+        task_type: task.task_type,
+        id,
+    })
+}
+
+fn facts(task: &TaskDetails, now: DateTime<Utc>) -> Vec<Fact> {
+    let filter = |filter: String| link("tasks", &[("q", &filter)]);
+    let of_type = Filter::of_names(None, Some(&task.task_type)).to_string();
+    let of_queue = Filter::of_names(Some(&task.queue), None).to_string();
+    let most = task.max_attempts.map(|most| format!(" of {most}"));
+    let mut facts = vec![
+        Fact::link("Type", &task.task_type, filter(of_type)),
+        Fact::link("Queue", &task.queue, filter(of_queue)),
+        Fact::text("Priority", number(task.priority)),
+        Fact::text(
+            "Attempts",
+            format!("{}{}", task.attempts, most.unwrap_or_default()),
+        ),
+        Fact::when("Enqueued", when(task.created_at, now)),
+    ];
+    if task.crashes > 0 {
+        facts.push(Fact::text("Crashes", number(task.crashes)));
+    }
+    if task.payload_version > 0 {
+        facts.push(Fact::text("Version", number(task.payload_version)));
+    }
+    let times = [
+        (
+            "Due",
+            task.run_at.filter(|_| task.state == TaskState::Waiting),
+        ),
+        ("Claimed", task.claimed_at),
+        ("Finished", task.finished_at),
+    ];
+    let times = times.into_iter().filter_map(|(name, at)| Some((name, at?)));
+    facts.extend(times.map(|(name, at)| Fact::when(name, when(at, now))));
+    if let Some(worker) = &task.worker {
+        let text = format!("process {} on {}", worker.process_id, worker.host);
+        facts.push(Fact::link("Worker", text, "workers".to_owned()));
+        facts.push(Fact::when("Last heard of", when(worker.seen_at, now)));
+    } else if let Some(worker_id) = &task.worker_id {
+        facts.push(Fact::text(
+            "Worker",
+            format!("{worker_id}, which is not alive"),
+        ));
+    }
+    if let Some(cause) = &task.cause {
+        facts.push(Fact::link("Cause", cause, filter(format!("cause:{cause}"))));
+    }
+    if let Some(key) = &task.limit_key {
+        facts.push(Fact::text("Limited by", key));
+    }
+    facts
+}
+
+/// The newest first.
+fn errors(task: &TaskDetails, now: DateTime<Utc>, is_all: bool) -> Vec<ErrorLine> {
+    let most = if is_all { usize::MAX } else { SHOWN_OF_ERROR };
+    let errors = task.errors.iter().rev().map(|error| {
+        let (text, is_cut) = cut(&error.error, most);
+        ErrorLine {
+            attempt: error.attempt,
+            at: when(error.at, now),
+            text: text.to_owned(),
+            is_cut,
+        }
+    });
+    errors.collect()
+}
+
+/// The newest first, each in a line: the errors stand elsewhere in full.
+fn events(task: &TaskDetails, now: DateTime<Utc>) -> Vec<EventLine> {
+    let events = task.timeline().into_iter().rev().map(|event| EventLine {
+        at: when(event.at, now),
+        text: crate::dashboard::text::line(&event.text, 160),
+    });
+    events.collect()
+}
+
+fn keys(task: &TaskDetails) -> Vec<String> {
+    let keys = task.unique_keys.iter().map(|key| {
+        let ends = key
+            .ends_at
+            .map(|at| format!(", until {}", at.format("%Y-%m-%d %H:%M:%S UTC")));
+        format!("{} ({}{})", key.key, key.until, ends.unwrap_or_default())
+    });
+    keys.collect()
+}

@@ -1,0 +1,136 @@
+//! What a query or a form says, bounded.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+
+use super::failure::Failure;
+use crate::operate::filter::{Age, Filter};
+
+/// The most parameters of a query or a form.
+const MOST: usize = 24;
+
+/// What a query or a form says.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Parameters {
+    pairs: Vec<(String, String)>,
+}
+
+impl Parameters {
+    /// Reads `a=1&b=2`.
+    pub(super) fn read(text: &[u8]) -> Result<Self, Failure> {
+        let pairs = form_urlencoded::parse(text).into_owned();
+        let pairs: Vec<(String, String)> = pairs.take(MOST + 1).collect();
+        match pairs.len() > MOST {
+            true => Err(Failure::Senseless(format!(
+                "it has more than {MOST} parameters"
+            ))),
+            false => Ok(Self { pairs }),
+        }
+    }
+
+    /// Returns a text as it was given, without spaces around it; `None` if it is empty.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.pairs.iter();
+        let (_, value) = pairs.find(|(it, _)| it == name)?;
+        let value = value.trim();
+        (!value.is_empty()).then_some(value)
+    }
+
+    /// Returns a text that has to be there.
+    pub(super) fn required(&self, name: &str) -> Result<&str, Failure> {
+        let missing = || Failure::Senseless(format!("say what `{name}` is"));
+        self.text(name).ok_or_else(missing)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.text(name).is_some()
+    }
+
+    /// Returns a number, if one is given.
+    pub(super) fn number<N: std::str::FromStr>(&self, name: &str) -> Result<Option<N>, Failure> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let no_number =
+            |_| Failure::Senseless(format!("`{name}` is no number that it can be: {text}"));
+        text.parse().map(Some).map_err(no_number)
+    }
+
+    /// Returns the id that has to be there.
+    pub(super) fn id(&self, name: &str) -> Result<i64, Failure> {
+        let id: Option<i64> = self.number(name)?;
+        id.ok_or_else(|| Failure::Senseless(format!("say what `{name}` is")))
+    }
+
+    pub(super) fn filter(&self, name: &str) -> Result<Filter, Failure> {
+        let text = self.text(name).unwrap_or_default();
+        text.parse()
+            .map_err(|error: crate::operate::FilterError| Failure::Refused(error.to_string()))
+    }
+
+    /// Returns a moment: `30m` from now, or `2026-03-01T07:30Z`.
+    pub(super) fn moment(
+        &self,
+        name: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, Failure> {
+        let read = |text: &str| {
+            moment(text, now).ok_or_else(|| {
+                Failure::Refused(format!(
+                    "`{text}` is no time: write 30m, 2h or 1d, or a time such as 2026-03-01T07:30Z"
+                ))
+            })
+        };
+        self.text(name).map(read).transpose()
+    }
+}
+
+fn moment(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    if let Some(age) = Age::read(text) {
+        let seconds = i64::try_from(age.seconds()).ok()?;
+        return now.checked_add_signed(chrono::TimeDelta::try_seconds(seconds)?);
+    }
+    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
+        return Some(at.to_utc());
+    }
+    let text = text.trim_end_matches(['Z', 'z']).trim_end();
+    let formats = [
+        "%Y-%m-%dT%H:%M",
+        "%Y-%m-%d %H:%M",
+        "%Y-%m-%d %H:%M:%S",
+        "%Y-%m-%dT%H:%M:%S",
+    ];
+    let mut read = formats
+        .iter()
+        .filter_map(|it| NaiveDateTime::parse_from_str(text, it).ok());
+    read.next().map(|at| at.and_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_from_now_or_of_the_calendar() {
+        let now = DateTime::from_timestamp(1_000_000, 0).expect("a time");
+        let seconds = |text| moment(text, now).map(|at| at.timestamp());
+        assert_eq!(seconds("30m"), Some(1_001_800));
+        assert_eq!(seconds("1970-01-01T00:01:30Z"), Some(90));
+        assert_eq!(seconds("1970-01-01 00:01"), Some(60));
+        assert_eq!(seconds("1970-01-01T00:01Z"), Some(60));
+        assert_eq!(seconds("1970-01-01T01:01:00+01:00"), Some(60));
+        for text in ["soon", "1", "-1h", "99999999w", "2026-13-01 00:00"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn too_many_parameters_are_refused() {
+        assert!(Parameters::read("a=1&".repeat(MOST).as_bytes()).is_ok());
+        assert!(Parameters::read("a=1&".repeat(MOST + 1).as_bytes()).is_err());
+        let read = Parameters::read(b"a=%20&b=+x+&c=%ff").expect("few");
+        assert_eq!(
+            (read.text("a"), read.text("b"), read.text("d")),
+            (None, Some("x"), None)
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! An operator that changes nothing.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::error::OperateError;
+use crate::operate::audit::AuditPage;
+use crate::operate::bulk::{Bulk, BulkFailure};
+use crate::operate::cause::Causes;
+use crate::operate::doctor::Ailment;
+use crate::operate::filter::Filter;
+use crate::operate::limit::Limit;
+use crate::operate::list::{Cursor, Page};
+use crate::operate::minutes::Minute;
+use crate::operate::pause::{Operator, Pause};
+#[cfg(feature = "cron")]
+use crate::operate::schedule_status::ScheduleStatus;
+use crate::operate::sequence::Blocked;
+use crate::operate::show::TaskDetails;
+use crate::operate::stats::Stats;
+use crate::operate::weight::KeyWeight;
+use crate::operate::workers::WorkerStatus;
+
+/// Reads the tables, and has no method that changes them.
+#[derive(Debug)]
+pub(super) struct Reader {
+    operator: Operator,
+}
+
+type Read<T> = Result<T, OperateError>;
+
+impl Reader {
+    pub(super) fn of(operator: Operator) -> Self {
+        Self { operator }
+    }
+
+    pub(super) async fn now(&self) -> Read<DateTime<Utc>> {
+        self.operator.now().await
+    }
+
+    pub(super) async fn list(
+        &self,
+        filter: &Filter,
+        most: u16,
+        after: Option<Cursor>,
+    ) -> Read<Page> {
+        let listing = self.operator.list(filter).most(most);
+        match after {
+            Some(after) => listing.after(after).await,
+            None => listing.await,
+        }
+    }
+
+    pub(super) async fn show(&self, task_id: i64) -> Read<Option<TaskDetails>> {
+        self.operator.show(task_id).await
+    }
+
+    pub(super) async fn causes(&self, filter: &Filter, most: u16) -> Read<Causes> {
+        self.operator.causes(filter).most(most).await
+    }
+
+    pub(super) async fn doctor(&self) -> Read<Vec<Ailment>> {
+        self.operator.doctor().await
+    }
+
+    pub(super) async fn bulks(&self) -> Read<Vec<Bulk>> {
+        self.operator.bulks().await
+    }
+
+    pub(super) async fn bulk(&self, bulk_id: i64) -> Read<Option<Bulk>> {
+        self.operator.bulk(bulk_id).await
+    }
+
+    pub(super) async fn bulk_failures(&self, bulk_id: i64) -> Read<Vec<BulkFailure>> {
+        self.operator.bulk_failures(bulk_id).await
+    }
+
+    pub(super) async fn pauses(&self) -> Read<Vec<Pause>> {
+        self.operator.pauses().await
+    }
+
+    pub(super) async fn limits(&self) -> Read<Vec<Limit>> {
+        self.operator.limits().await
+    }
+
+    pub(super) async fn weights(&self) -> Read<Vec<KeyWeight>> {
+        self.operator.weights().await
+    }
+
+    pub(super) async fn blocked(&self) -> Read<Vec<Blocked>> {
+        self.operator.blocked().await
+    }
+
+    pub(super) async fn stats(&self) -> Read<Stats> {
+        self.operator.stats().await
+    }
+
+    pub(super) async fn minutes(&self, since: Duration) -> Read<Vec<Minute>> {
+        self.operator.minutes(since).await
+    }
+
+    pub(super) async fn workers(&self) -> Read<Vec<WorkerStatus>> {
+        self.operator.workers().await
+    }
+
+    pub(super) async fn audit(&self, before: Option<i64>) -> Read<AuditPage> {
+        let audit = self.operator.audit();
+        match before {
+            Some(before) => audit.before(before).await,
+            None => audit.await,
+        }
+    }
+
+    #[cfg(feature = "cron")]
+    pub(super) async fn schedules(&self) -> Read<Vec<ScheduleStatus>> {
+        let mut connection = self.operator.connection().await?;
+        let schema = self.operator.tables();
+        crate::operate::schedules::schedules(&mut connection)
+            .schema(schema)
+            .list()
+            .await
+    }
+}

@@ -1,0 +1,301 @@
+//! What can be asked: one table of pages and deeds, and how a request finds its own.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{OriginalUri, Request};
+use axum::http::header::{CONTENT_TYPE, COOKIE, LOCATION, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use axum::middleware::map_response;
+use axum::routing::{MethodFilter, get, on};
+
+use super::access::{Challenge, May, Visitor};
+use super::assets;
+use super::board::{Answer, Asked, Board, Handler, Theme};
+use super::csrf;
+use super::failure::Failure;
+use super::frame::{FailurePage, Frame, page};
+use super::guard::guarded;
+#[cfg(feature = "cron")]
+use super::pages::schedules;
+use super::pages::{
+    act, audit, bulk, causes, enqueue, events, limits, overview, queues, task, tasks, theme,
+    workers,
+};
+use super::parameters::Parameters;
+
+/// The longest query, in bytes.
+const LONGEST_QUERY: usize = 8_000;
+
+/// The largest form, in bytes: a payload of the largest size, in which each third character is encoded.
+const LARGEST_FORM: usize = 8 << 20;
+
+/// A page or a deed of the dashboard.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Route {
+    /// `GET` for a page, `POST` for what changes something.
+    pub method: &'static str,
+    /// Its path, in front of which stands the prefix.
+    pub path: &'static str,
+    /// What a visitor must be allowed to do.
+    pub may: May,
+    handler: Handler,
+    is_live: bool,
+}
+
+macro_rules! route {
+    ($method:literal $path:literal $may:ident $handler:path $(, $live:ident)?) => {
+        Route {
+            method: $method,
+            path: $path,
+            may: May::$may,
+            handler: |asked| Box::pin($handler(asked)),
+            is_live: false $(|| stringify!($live).len() == 4)?,
+        }
+    };
+}
+
+/// All pages and deeds of the dashboard, and what each demands. The assets and the redirection to the overview demand that
+/// a visitor may look.
+pub const ROUTES: &[Route] = &[
+    route!("GET" "overview" Look overview::show, live),
+    route!("GET" "tasks" Look tasks::show, live),
+    route!("GET" "task" Look task::show, live),
+    route!("GET" "causes" Look causes::show, live),
+    route!("GET" "queues" Look queues::show, live),
+    route!("GET" "limits" Look limits::show),
+    #[cfg(feature = "cron")]
+    route!("GET" "schedules" Look schedules::show, live),
+    route!("GET" "workers" Look workers::show, live),
+    route!("GET" "bulks" Look bulk::list, live),
+    route!("GET" "bulk" Look bulk::show, live),
+    route!("GET" "enqueue" Look enqueue::show),
+    route!("GET" "audit" Look audit::show),
+    route!("GET" "events" Look events::stream),
+    route!("GET" "theme" Look theme::choose),
+    route!("POST" "retry" Act act::retry),
+    route!("POST" "cancel" Act act::cancel),
+    route!("POST" "discard" Act act::discard),
+    route!("POST" "edit" Act enqueue::edit),
+    route!("POST" "enqueue" Act enqueue::enqueue),
+    route!("POST" "pause" Act act::pause),
+    route!("POST" "resume" Act act::resume),
+    route!("POST" "skip-dead" Act act::skip_dead),
+    route!("POST" "limit" Act limits::limit),
+    route!("POST" "reset-limits" Act limits::reset),
+    route!("POST" "weight" Act limits::weight),
+    #[cfg(feature = "cron")]
+    route!("POST" "run-schedule" Act schedules::run),
+    #[cfg(feature = "cron")]
+    route!("POST" "remove-schedule" Act schedules::remove),
+    route!("POST" "stop-worker" Act workers::stop),
+    route!("POST" "freeze" Bulk bulk::freeze),
+    route!("POST" "run-bulk" Bulk bulk::run),
+    route!("POST" "stop-bulk" Bulk bulk::stop),
+    route!("POST" "drop-bulk" Bulk bulk::forget),
+];
+
+/// Returns a page of which viewers are told what changes.
+pub(super) fn live_page(path: &str) -> Option<(&'static str, Handler)> {
+    let route = ROUTES.iter().find(|it| it.is_live && it.path == path)?;
+    Some((route.path, route.handler))
+}
+
+/// Makes the router.
+pub(super) fn router(board: &Arc<Board>) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES {
+        let filter = match route.method {
+            "POST" => MethodFilter::POST,
+            _ => MethodFilter::GET,
+        };
+        let board = board.clone();
+        let path = format!("/{}", route.path);
+        let answer = move |request: Request| answer(board.clone(), route, request);
+        router = router.route(&path, on(filter, answer));
+    }
+    for asset in assets::ALL {
+        let board = board.clone();
+        let file = move |request: Request| async move {
+            match board.access.admit(&request.into_parts().0) {
+                Ok(_) => asset.response(),
+                Err(challenge) => challenged(challenge),
+            }
+        };
+        router = router.route(&format!("/{}", asset.name()), get(file));
+    }
+    let (rooted, lost) = (board.clone(), board.clone());
+    router
+        .route(
+            "/",
+            get(async move |request: Request| to_overview(&rooted, request)),
+        )
+        .fallback(async move |request: Request| missing(&lost, request))
+        .layer(map_response(guarded))
+}
+
+/// Leads from the prefix itself to the overview, by a relative link, whatever stands in front of the prefix.
+fn to_overview(board: &Board, request: Request) -> Response<Body> {
+    let (parts, _) = request.into_parts();
+    if let Err(challenge) = board.access.admit(&parts) {
+        return challenged(challenge);
+    }
+    let original = parts.extensions.get::<OriginalUri>();
+    let path = original.map_or(&parts.uri, |OriginalUri(uri)| uri).path();
+    // Without a slash at its end the browser looks beside the last part of the path.
+    let folder = match path.rsplit('/').next() {
+        Some("") | None => String::new(),
+        Some(last) => format!("{last}/"),
+    };
+    see(&format!("{folder}overview"))
+}
+
+fn missing(board: &Arc<Board>, request: Request) -> Response<Body> {
+    let (parts, _) = request.into_parts();
+    match board.access.admit(&parts) {
+        Ok(visitor) => {
+            let asked = asked(board, visitor, &parts, "");
+            failed(
+                &asked,
+                &Failure::Missing("there is no such page".to_owned()),
+            )
+        }
+        Err(challenge) => challenged(challenge),
+    }
+}
+
+async fn answer(board: Arc<Board>, route: &'static Route, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let visitor = match board.access.admit(&parts) {
+        Ok(visitor) => visitor,
+        Err(challenge) => return challenged(challenge),
+    };
+    let mut asked = asked(&board, visitor, &parts, route.path);
+    let answer = match read(&mut asked, route, &parts, body).await {
+        Ok(()) => (route.handler)(asked.clone()).await,
+        Err(failure) => Err(failure),
+    };
+    match answer {
+        Ok(Answer::Html(html)) => html_response(StatusCode::OK, html),
+        Ok(Answer::See(link)) => see(&link),
+        Ok(Answer::Raw(response)) => response,
+        Err(failure) => failed(&asked, &failure),
+    }
+}
+
+fn asked(board: &Arc<Board>, visitor: Visitor, parts: &Parts, page: &'static str) -> Asked {
+    Asked {
+        board: board.clone(),
+        visitor,
+        said: Parameters::default(),
+        theme: theme_of(&parts.headers),
+        page,
+        query: String::new(),
+    }
+}
+
+/// Reads what the request says, once it is sure that the visitor may ask that.
+async fn read(asked: &mut Asked, route: &Route, parts: &Parts, body: Body) -> Result<(), Failure> {
+    asked.require(route.may)?;
+    let query = parts.uri.query().unwrap_or_default();
+    if query.len() > LONGEST_QUERY {
+        let message = format!("the address is longer than {LONGEST_QUERY} bytes");
+        return Err(Failure::Senseless(message));
+    }
+    if parts.method != Method::POST {
+        asked.said = Parameters::read(query.as_bytes())?;
+        // What has just been done is not a part of the page's address.
+        let kept = query
+            .split('&')
+            .filter(|it| !it.is_empty() && !it.starts_with("did="));
+        asked.query = kept.collect::<Vec<_>>().join("&");
+        return Ok(());
+    }
+    if let Some(why) = csrf::refusal(&parts.headers) {
+        return Err(Failure::Foreign(why));
+    }
+    let content_type = parts
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|it| it.to_str().ok());
+    if !content_type.is_some_and(|it| it.starts_with("application/x-www-form-urlencoded")) {
+        return Err(Failure::Senseless("what is sent is no form".to_owned()));
+    }
+    let form = to_bytes(body, LARGEST_FORM).await;
+    let form =
+        form.map_err(|error| Failure::Senseless(format!("the form cannot be read: {error}")))?;
+    asked.said = Parameters::read(&form)?;
+    Ok(())
+}
+
+fn theme_of(headers: &HeaderMap) -> Option<Theme> {
+    let cookies = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|it| it.to_str().ok());
+    let mut cookies = cookies.flat_map(|it| it.split(';')).map(str::trim);
+    cookies.find_map(|cookie| match cookie {
+        "taskq-theme=light" => Some(Theme::Light),
+        "taskq-theme=dark" => Some(Theme::Dark),
+        _ => None,
+    })
+}
+
+fn failed(asked: &Asked, failure: &Failure) -> Response<Body> {
+    let template = FailurePage {
+        frame: Frame::new(asked, failure.title(), None),
+        title: failure.title(),
+        text: failure.text(),
+    };
+    match page(&template) {
+        Ok(Answer::Html(html)) => html_response(failure.status(), html),
+        _ => html_response(failure.status(), String::new()),
+    }
+}
+
+fn challenged(challenge: Challenge) -> Response<Body> {
+    let (status, header, text) = match challenge {
+        Challenge::Basic => (
+            StatusCode::UNAUTHORIZED,
+            Some(r#"Basic realm="taskq", charset="UTF-8""#),
+            "say who you are",
+        ),
+        Challenge::Bearer => (StatusCode::UNAUTHORIZED, Some("Bearer"), "say who you are"),
+        Challenge::NotLocal(why) => (StatusCode::FORBIDDEN, None, why),
+        Challenge::Nothing => (StatusCode::FORBIDDEN, None, "you are not let in"),
+    };
+    let text = match challenge {
+        Challenge::NotLocal(_) => format!(
+            "{text}: without `.access(...)` this page is for this machine alone, asked as localhost\n"
+        ),
+        _ => format!("{text}\n"),
+    };
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    if let Some(header) = header {
+        let value = HeaderValue::from_static(header);
+        response.headers_mut().insert(WWW_AUTHENTICATE, value);
+    }
+    response
+}
+
+fn html_response(status: StatusCode, html: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(html));
+    *response.status_mut() = status;
+    let value = HeaderValue::from_static("text/html; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, value);
+    response
+}
+
+fn see(link: &str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    // Links are percent-encoded, so it is ASCII; if it were not, the browser would stay where it is.
+    if let Ok(value) = HeaderValue::from_str(link) {
+        response.headers_mut().insert(LOCATION, value);
+    }
+    response
+}

@@ -1,0 +1,30 @@
+//! What has just been done, as the next page says it. The page is told by a word in its address, and has the sentences.
+
+/// Returns what has been done, by its word.
+pub(super) fn done(word: &str) -> Option<String> {
+    let sentence = match word {
+        "retry" => "The task waits to run.",
+        "cancel" => "The task is cancelled.",
+        "discard" => "The task is deleted.",
+        "edit" => "The task waits to run with its new payload.",
+        "enqueue" => "The task is enqueued.",
+        "exists" => "Another task has the key already: nothing was enqueued. This is that task.",
+        "replaced" => "A task had the key already, and has got this payload.",
+        "pause" => "It is paused: nothing more of it starts.",
+        "resume" => "It is resumed.",
+        "awake" => "It was not paused.",
+        "limit" => "The limit holds.",
+        "reset" => "What programs declare holds again.",
+        "weight" => "The weight holds from the next claims on.",
+        "skip" => "The sequence goes on without the task.",
+        "run" => "The task of the schedule is enqueued.",
+        "removed" => "The schedule is gone.",
+        "declared" => "What a program declares of the schedule holds again.",
+        "absent" => "There was no such schedule.",
+        "stop" => "The operation rests after the part that is under way.",
+        "drop" => "What was frozen is forgotten. Nothing has happened to the tasks.",
+        "stopping" => "The worker has been asked to stop.",
+        _ => return None,
+    };
+    Some(sentence.to_owned())
+}

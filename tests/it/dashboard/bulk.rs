@@ -1,0 +1,158 @@
+//! What is done to all that match.
+
+use reqwest::StatusCode;
+use sqlx::{PgPool, query, query_scalar};
+
+use super::{Site, enqueue, site};
+use crate::support::{database, until};
+
+async fn waiting(pool: &PgPool) -> i64 {
+    let count = query_scalar("select count(*) from taskq.task")
+        .fetch_one(pool)
+        .await;
+    count.expect("readable")
+}
+
+async fn dead(pool: &PgPool, count: i32) {
+    query(
+        "insert into taskq.dead (task_id, task_type, queue, priority, payload, created_at, state, attempts, crashes)
+         select n, 'mail', 'default', 0, '{}', now(), 'discarded', 1, 0 from generate_series(1000001, 1000000 + $1) as n",
+    )
+    .bind(count)
+    .execute(pool)
+    .await
+    .expect("dead");
+}
+
+fn id(link: &str) -> &str {
+    link.strip_prefix("bulk?id=").expect("an operation")
+}
+
+async fn ends(site: &Site, link: &str) -> String {
+    let mut page = String::new();
+    until("it has ended", async || {
+        page = site.page(link).await;
+        page.contains("It has ended.")
+    })
+    .await;
+    page
+}
+
+#[tokio::test]
+async fn all_that_match_are_frozen_counted_confirmed_and_done() {
+    let (_database, pool) = database().await;
+    dead(&pool, 1_500).await;
+    let site = site(&pool).await;
+    let fields = [
+        ("verb", "retry"),
+        ("q", "state:dead type:mail"),
+        ("reason", "it works again"),
+    ];
+    let link = site.send("freeze", &fields).await;
+    let page = site.page(&link).await;
+    assert!(
+        page.contains("Retry 1,500 tasks</button>") && page.contains("Type 1500"),
+        "{page}"
+    );
+    // What dies meanwhile is not among them.
+    dead_later(&pool).await;
+    assert_eq!(waiting(&pool).await, 0);
+    for typed in ["", "1501", "yes"] {
+        let (status, text) = site
+            .refused("run-bulk", &[("id", id(&link)), ("typed", typed)])
+            .await;
+        assert!(
+            status == StatusCode::UNPROCESSABLE_ENTITY && text.contains("type the number"),
+            "{text}"
+        );
+    }
+    assert_eq!(waiting(&pool).await, 0);
+    site.send("run-bulk", &[("id", id(&link)), ("typed", "1,500")])
+        .await;
+    let page = ends(&site, &link).await;
+    assert!(
+        page.contains("1500 of 1500") && page.contains("it works again"),
+        "{page}"
+    );
+    assert_eq!(waiting(&pool).await, 1_500);
+    assert!(site.page("bulks").await.contains("1,500"));
+}
+
+async fn dead_later(pool: &PgPool) {
+    let task_id = enqueue(pool, "mail", "{}").await;
+    super::kill(pool, task_id, "no").await;
+}
+
+#[tokio::test]
+async fn few_need_no_typing_and_what_is_frozen_may_be_left() {
+    let (_database, pool) = database().await;
+    dead(&pool, 3).await;
+    let site = site(&pool).await;
+    let link = site.send("freeze", &[("verb", "discard"), ("q", "")]).await;
+    assert_eq!(
+        site.send("drop-bulk", &[("id", id(&link)), ("back", "bulks")])
+            .await,
+        "bulks?did=drop"
+    );
+    let gone = site.get(&link).send().await.expect("an answer");
+    assert_eq!(gone.status(), StatusCode::NOT_FOUND);
+    let link = site
+        .send("freeze", &[("verb", "discard"), ("q", "state:dead")])
+        .await;
+    assert!(site.page(&link).await.contains("This cannot be undone."));
+    site.send("run-bulk", &[("id", id(&link))]).await;
+    ends(&site, &link).await;
+    let left: i64 = query_scalar("select count(*) from taskq.dead")
+        .fetch_one(&pool)
+        .await
+        .expect("readable");
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn an_operation_is_stopped_and_goes_on() {
+    let (_database, pool) = database().await;
+    dead(&pool, 3_000).await;
+    let site = site(&pool).await;
+    let link = site
+        .send("freeze", &[("verb", "retry"), ("q", "state:dead")])
+        .await;
+    // Stopped before it begins, as if somebody had been quick.
+    query("update taskq.bulk set began_at = now()")
+        .execute(&pool)
+        .await
+        .expect("begun");
+    assert_eq!(
+        site.send("stop-bulk", &[("id", id(&link))]).await,
+        format!("{link}&did=stop")
+    );
+    let page = site.page(&link).await;
+    assert!(page.contains("Go on with 3000"), "{page}");
+    site.send("run-bulk", &[("id", id(&link))]).await;
+    ends(&site, &link).await;
+    assert_eq!(waiting(&pool).await, 3_000);
+    for action in ["run-bulk", "stop-bulk", "drop-bulk"] {
+        let (status, _) = site.refused(action, &[("id", "999")]).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{action}");
+    }
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_for_all_is_refused() {
+    let (_database, pool) = database().await;
+    let site = site(&pool).await;
+    for fields in [
+        [("verb", "retry"), ("q", "state:running")],
+        [("verb", "reschedule"), ("q", "state:waiting")],
+        [("verb", "retry"), ("q", "stat:dead")],
+    ] {
+        let (status, text) = site.refused("freeze", &fields).await;
+        assert_eq!(
+            status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{fields:?}: {text}"
+        );
+    }
+    let (status, _) = site.refused("freeze", &[("verb", "drop")]).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+}
