@@ -29,6 +29,56 @@ async fn explained(db: &mut PgConnection, claim: &str) -> (u64, u64) {
     (number("Actual Rows"), pages)
 }
 
+/// What the planner believes of the lane: it knows nothing, it knows of one tenant, or it knows all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Statistics {
+    None,
+    OfOneTenant,
+    Fresh,
+}
+
+/// Has 100,000 tasks of fifty tenants wait in the lane, behind as many of one if the planner knows of those, and nothing run.
+async fn fill(db: &mut PgConnection, statistics: Statistics) {
+    let add = async |db: &mut PgConnection, tenants: i64| {
+        let add = format!(
+            "insert into taskq.task (task_type, payload, run_at)
+             select 'held', jsonb_build_object('tenant_id', n % {tenants}), now() - interval '1 second' * n
+             from generate_series(1, 100000) as n"
+        );
+        let added = raw_sql(AssertSqlSafe(add)).execute(db).await;
+        added.expect("filled");
+    };
+    run(db, "truncate taskq.task; delete from taskq.lease").await;
+    if statistics == Statistics::OfOneTenant {
+        add(db, 1).await;
+        run(db, "vacuum analyze taskq.task").await;
+    }
+    add(db, 50).await;
+    if statistics == Statistics::Fresh {
+        run(db, "vacuum analyze taskq.task").await;
+    }
+}
+
+/// Calls `look` with each of these statistics, with plans made for the values at hand and for any.
+async fn with_statistics(
+    db: &mut PgConnection,
+    all: &[Statistics],
+    look: impl AsyncFn(&mut PgConnection, &str),
+) {
+    for statistics in all.iter().copied() {
+        for mode in ["force_custom_plan", "force_generic_plan"] {
+            fill(db, statistics).await;
+            let set = format!("discard plans; set plan_cache_mode = {mode}");
+            let set = raw_sql(AssertSqlSafe(set)).execute(&mut *db).await;
+            set.expect("set");
+            // The first in a session reads the catalogue too.
+            claim(db).await;
+            run(db, "delete from taskq.lease").await;
+            look(db, &format!("statistics {statistics:?}, {mode}")).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_claim_does_not_walk_over_what_is_held_back() {
     let (_database, pool) = database().await;
@@ -37,29 +87,20 @@ async fn a_claim_does_not_walk_over_what_is_held_back() {
         &mut db,
         "insert into taskq.limit_rule (scope, name, kind, fields, declared_most, is_settled)
          values ('key', 'held', 'concurrency', '{tenant_id}', 5, true);
-         insert into taskq.task (task_type, payload)
-         select 'held', payload
-         from generate_series(1, 300000) as n
-         cross join lateral (select jsonb_build_object('tenant_id', n % 50) as payload) as task",
+         update taskq.limit_rule set keyless_to = null;
+         alter table taskq.task set (autovacuum_enabled = off)",
     )
     .await;
-    run(&mut db, "vacuum analyze taskq.task").await;
-    for mode in ["force_custom_plan", "force_generic_plan"] {
-        let set = format!("delete from taskq.lease; discard plans; set plan_cache_mode = {mode}");
-        raw_sql(AssertSqlSafe(set))
-            .execute(&mut *db)
-            .await
-            .expect("set");
-        // The first in a session reads the catalogue too.
-        claim(&mut db).await;
-        run(&mut db, "delete from taskq.lease").await;
-        let (leases, pages) = claim(&mut db).await;
+    let all = [Statistics::None, Statistics::OfOneTenant, Statistics::Fresh];
+    with_statistics(&mut db, &all, async |db, with| {
+        let (leases, pages) = claim(db).await;
         assert_eq!(leases, 51, "one of each tenant, and the end");
-        assert!(pages < 250 * 30, "{mode}: {pages} pages for 250 tasks");
-        let (leases, pages) = claim(&mut db).await;
+        assert!(pages < 250 * 30, "{with}: {pages} pages for 250 tasks");
+        let (leases, pages) = claim(db).await;
         assert_eq!(leases, 1, "all are held back");
-        assert!(pages < 50 * 60, "{mode}: {pages} pages for 50 tenants");
-    }
+        assert!(pages < 50 * 60, "{with}: {pages} pages for 50 tenants");
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -153,27 +194,20 @@ async fn a_claim_of_a_sequence_finds_its_head_behind_any_number() {
         "insert into taskq.limit_rule (scope, name, kind, fields, declared_most, on_dead, is_settled)
          values ('key', 'held', 'sequence', '{tenant_id}', 1, 'block', true);
          update taskq.limit_rule set keyless_to = null;
-         insert into taskq.task (task_type, payload, run_at)
-         select 'held', payload, now() - interval '1 second' * n
-         from generate_series(1, 100000) as n
-         cross join lateral (select jsonb_build_object('tenant_id', n % 50) as payload) as task",
+         alter table taskq.task set (autovacuum_enabled = off)",
     )
     .await;
-    run(&mut db, "vacuum analyze taskq.task").await;
-    for mode in ["force_custom_plan", "force_generic_plan"] {
-        let set = format!("delete from taskq.lease; discard plans; set plan_cache_mode = {mode}");
-        raw_sql(AssertSqlSafe(set))
-            .execute(&mut *db)
-            .await
-            .expect("set");
-        // The first in a session reads the catalogue too.
-        claim(&mut db).await;
-        run(&mut db, "delete from taskq.lease").await;
-        let (leases, pages) = claim(&mut db).await;
-        assert_eq!(leases, 51, "one of each tenant, and the end");
-        assert!(pages < 50 * 90, "{mode}: {pages} pages for 50 heads");
-        let (leases, pages) = claim(&mut db).await;
-        assert_eq!(leases, 1, "each waits for its head");
-        assert!(pages < 50 * 60, "{mode}: {pages} pages for 50 tenants");
-    }
+    with_statistics(
+        &mut db,
+        &[Statistics::None, Statistics::Fresh],
+        async |db, with| {
+            let (leases, pages) = claim(db).await;
+            assert_eq!(leases, 51, "one of each tenant, and the end");
+            assert!(pages < 50 * 90, "{with}: {pages} pages for 50 heads");
+            let (leases, pages) = claim(db).await;
+            assert_eq!(leases, 1, "each waits for its head");
+            assert!(pages < 50 * 60, "{with}: {pages} pages for 50 tenants");
+        },
+    )
+    .await;
 }
