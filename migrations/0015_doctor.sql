@@ -1,4 +1,5 @@
--- Says in plain words what is wrong, and what to do about it.
+-- Says in plain words what is wrong, and what to do about it: in words that are true for every face of taskq, and, where one
+-- sentence mends it, that sentence as the command line takes it (`command`) and as SQL (`statement`).
 
 -- Returns an interval as people say it, in its largest unit.
 create function taskq.in_words(span interval) returns text
@@ -22,6 +23,26 @@ immutable
 parallel safe
 return case when number >= most then 'at least ' || most else number::text end;
 
+-- Returns a text as one word of a shell.
+create function taskq.as_word(said text) returns text
+language sql
+immutable
+parallel safe
+return case
+    when said ~ '^[A-Za-z0-9_./:@%+,=-]+$' then said
+    else '''' || replace(said, '''', '''\''''') || ''''
+end;
+
+-- Returns a name as the value of a term of a filter.
+create function taskq.as_value(name text) returns text
+language sql
+immutable
+parallel safe
+return case
+    when name ~ '^[A-Za-z0-9_./:@%+=-]+$' then name
+    else '"' || replace(replace(replace(replace(name, '\', '\\'), '*', '\*'), '\', '\\'), '"', '\"') || '"'
+end;
+
 -- Returns what is wrong with waiting tasks, by queue and task type: nobody runs them, or an operator stopped them. Counts no
 -- more than so many of each.
 create function taskq.ail_tasks(most bigint) returns table (
@@ -29,7 +50,9 @@ create function taskq.ail_tasks(most bigint) returns table (
     severity text,
     subject text,
     said text,
-    advice text
+    advice text,
+    command text,
+    statement text
 )
 language sql
 stable
@@ -94,8 +117,20 @@ as $ail_tasks$
         case
             when not counted.has_worker then format('start a worker with .queue(%s, ...), or see why it has ended', to_json(counted.queue))
             when not counted.is_known
-                then 'deploy a worker that has a handler of that name, or says it as an alias; tasks of a wrong name: cancel them'
+                then 'deploy a worker that has a handler of that name, or says it as an alias; if the name is a mistake, cancel them'
             else format('have a worker with that handler serve the queue, too: .queue(%s, ...)', to_json(counted.queue))
+        end,
+        case
+            when counted.has_worker and not counted.is_known then 'cancel --all ' || taskq.as_word(
+                format('state:waiting queue:%s type:%s', taskq.as_value(counted.queue), taskq.as_value(counted.task_type))
+            )
+        end,
+        case
+            when counted.has_worker and not counted.is_known then format(
+                'select taskq.cancel(task_id) from taskq.task where queue = %L and task_type = %L',
+                counted.queue,
+                counted.task_type
+            )
         end
     from counted
     where not counted.is_served
@@ -124,7 +159,9 @@ as $ail_tasks$
                 )
             end
         ),
-        format('resume the %s once the reason is gone', replace(pause.scope, '_', ' '))
+        format('resume the %s once the reason is gone', replace(pause.scope, '_', ' ')),
+        format('resume %s %s', replace(pause.scope, 'task_', ''), taskq.as_word(pause.name)),
+        format('select taskq.resume_%s(%L)', pause.scope, pause.name)
     from taskq.pause
     where pause.until is null or pause.until > now()
 $ail_tasks$;
@@ -135,7 +172,9 @@ create function taskq.ail_server(patience interval) returns table (
     severity text,
     subject text,
     said text,
-    advice text
+    advice text,
+    command text,
+    statement text
 )
 language sql
 stable
@@ -151,7 +190,8 @@ as $ail_server$
                 coalesce(state, 'which only its owner may see'),
                 left(regexp_replace(coalesce(query, ''), '\s+', ' ', 'g'), 120)
             ) as what,
-            format('end that transaction, or the session: select pg_terminate_backend(%s)', pid) as remedy
+            'end that transaction, or the session' as advice,
+            format('select pg_terminate_backend(%s)', pid) as statement
         from pg_stat_activity
         where pid <> pg_backend_pid()
           and backend_type = 'client backend'
@@ -162,7 +202,8 @@ as $ail_server$
             'prepared transaction ' || gid,
             now() - prepared,
             'of ' || owner,
-            format('commit prepared or rollback prepared %L', gid)
+            'commit it, or roll it back',
+            format('rollback prepared %L', gid)
         from pg_prepared_xacts
         where prepared < clock_timestamp() - patience
         union all
@@ -171,7 +212,8 @@ as $ail_server$
             null,
             case when active then 'in use' else 'used by nobody' end
                 || format(', %s transactions behind', age(coalesce(xmin, catalog_xmin))),
-            format('have its consumer catch up, or drop it: select pg_drop_replication_slot(%L)', slot_name)
+            'have its consumer catch up, or drop it',
+            format('select pg_drop_replication_slot(%L)', slot_name)
         from pg_replication_slots
         where age(coalesce(xmin, catalog_xmin)) > 1000000
     ),
@@ -186,7 +228,9 @@ as $ail_server$
         held.holder,
         held.holder || coalesce(' has had a transaction open for ' || taskq.in_words(held.age), ' holds old rows')
             || ', ' || held.what || format('. Vacuum removes nothing newer: %s rows are dead and still there', dead.dead_rows),
-        held.remedy
+        held.advice,
+        null,
+        held.statement
     from held
     cross join dead
     union all
@@ -201,7 +245,9 @@ as $ail_server$
             stat.n_live_tup,
             coalesce('was there ' || taskq.in_words(now() - stat.last_autovacuum) || ' ago', 'has never been there')
         ),
-        'see whether autovacuum is on and whether a transaction stays open, then: vacuum ' || stat.relid::regclass::text
+        'see whether autovacuum is on and whether a transaction stays open, then vacuum the table',
+        null,
+        'vacuum ' || stat.relid::regclass::text
     from pg_stat_user_tables as stat
     where stat.relid in ('taskq.task'::regclass, 'taskq.lease'::regclass, 'taskq.dead'::regclass)
       and stat.n_dead_tup > 100000 + stat.n_live_tup / 2
@@ -212,6 +258,8 @@ as $ail_server$
         'error',
         class.relname::text,
         format('autovacuum is off for table %s: claims become slower with each task', class.relname),
+        'have autovacuum come to the table again',
+        null,
         format('alter table %s reset (autovacuum_enabled)', class.oid::regclass)
     from pg_class as class
     where class.oid in ('taskq.task'::regclass, 'taskq.lease'::regclass, 'taskq.dead'::regclass)
@@ -227,26 +275,28 @@ as $ail_server$
         setting.severity,
         setting.name,
         format('%s is %s: %s', setting.name, pg_settings.setting, setting.why),
-        setting.remedy
+        setting.advice,
+        null,
+        format('alter system set %s = on', setting.name)
     from (
         values
-            ('autovacuum', 'off', 'error', 'claims become slower with each task', 'alter system set autovacuum = on'),
-            ('track_counts', 'off', 'error', 'autovacuum does not know what to do', 'alter system set track_counts = on'),
+            ('autovacuum', 'off', 'error', 'claims become slower with each task', 'turn it on, and reload the configuration'),
+            ('track_counts', 'off', 'error', 'autovacuum does not know what to do', 'turn it on, and reload the configuration'),
             (
                 'fsync',
                 'off',
                 'warning',
                 'a crash of the machine may destroy the database',
-                'alter system set fsync = on, unless all of it may be lost'
+                'turn it on, and reload the configuration, unless all of the data may be lost'
             ),
             (
                 'full_page_writes',
                 'off',
                 'warning',
                 'a crash of the machine may destroy the database',
-                'alter system set full_page_writes = on, unless all of it may be lost'
+                'turn it on, and reload the configuration, unless all of the data may be lost'
             )
-    ) as setting (name, value, severity, why, remedy)
+    ) as setting (name, value, severity, why, advice)
     join pg_settings on pg_settings.name = setting.name and pg_settings.setting = setting.value
     union all
     select
@@ -254,7 +304,9 @@ as $ail_server$
         'warning',
         'max_connections',
         format('%s of %s connections are in use', used.number, room.number),
-        'have pools of fewer connections, or more of max_connections; a worker needs 10'
+        'have pools of fewer connections, or more of max_connections; a worker needs 10',
+        null,
+        null
     from (select count(*) as number from pg_stat_activity where backend_type = 'client backend') as used
     cross join (
         select
@@ -270,7 +322,9 @@ create function taskq.doctor(patience interval default '5 minutes') returns tabl
     severity text,
     subject text,
     said text,
-    advice text
+    advice text,
+    command text,
+    statement text
 )
 language sql
 stable
@@ -294,7 +348,9 @@ as $doctor$
                         taskq.in_words(now() - last.seen_at)
                     )
                 end,
-            'start one, and see in its log why the last one ended'
+            'start one, and see in its log why the last one ended',
+            null,
+            null
         from (values (1)) as always
         left join lateral (
             select worker.*
@@ -315,7 +371,9 @@ as $doctor$
                 worker.host,
                 taskq.in_words(now() - worker.seen_at)
             ) || case when worker.place = 5 and worker.number > 5 then format(', and so have %s others', worker.number - 5) else '' end,
-            'what it ran runs again; if it did not end by itself, see in its log or in that of the system why it ended'
+            'what it ran runs again; if it did not end by itself, see in its log or in that of the system why it ended',
+            null,
+            null
         from (
             select
                 silent.*,
@@ -334,7 +392,9 @@ as $doctor$
                 '%s tasks are in leases that ended more than a minute ago, and nobody has rescued them',
                 sum(cardinality(lease.task_ids) - cardinality(lease.done))
             ),
-            'start a worker: each rescues what others have left; if one is there, its log says why it does not'
+            'start a worker: each rescues what others have left; if one is there, its log says why it does not',
+            null,
+            null
         from taskq.lease
         where lease.expires_at < now() - interval '1 minute'
         having count(*) > 0
@@ -351,10 +411,9 @@ as $doctor$
                 taskq.in_words(now() - cause.last_at),
                 left(regexp_replace(coalesce(cause.error, 'no error'), '\s+', ' ', 'g'), 160)
             ),
-            format(
-                'mend the cause, then have them run again: retry --all cause:%1$s, or delete them: discard --all cause:%1$s',
-                cause.cause
-            )
+            'mend the cause, then retry them all; discard those that need not run any more',
+            'retry --all cause:' || cause.cause,
+            format('select taskq.retry(task_id) from taskq.dead where cause = %L', cause.cause)
         from taskq.causes('{"newer": 86400, "state": ["discarded", "invalid", "quarantined"]}', 10) as cause
         union all
         select
@@ -366,7 +425,9 @@ as $doctor$
                 count(*),
                 (array_agg(refused.refusal ->> 'message' order by refused.refused_at desc))[1]
             ),
-            'mend what it names, then: select taskq.take_back(task_id) from taskq.refused'
+            'mend what it names, then have Postgres take them back',
+            null,
+            'select taskq.take_back(task_id) from taskq.refused'
         from taskq.refused
         having count(*) > 0
         union all
@@ -375,7 +436,11 @@ as $doctor$
             'warning',
             limits.name,
             format('the %s of %s %s is limited to nothing%s: none of it starts', limits.kind, limits.scope, limits.name, ' by ' || limits.by),
-            'limit it to more, or reset-limits to have what programs declare'
+            'limit it to more, or have hold again what programs declare',
+            case
+                when limits.is_overridden then format('reset-limits %s %s', replace(limits.scope, 'task_', ''), taskq.as_word(limits.name))
+            end,
+            case when limits.is_overridden then format('select taskq.reset_limits(%L, %L)', limits.scope, limits.name) end
         from taskq.limits
         where limits.most = 0
         union all
@@ -391,7 +456,9 @@ as $doctor$
                 blocked.task_id,
                 blocked.state
             ),
-            format('mend and retry task %1$s, or go on without it: skip-dead %1$s', blocked.task_id)
+            format('mend and retry task %s, or have the sequence go on without it', blocked.task_id),
+            'skip-dead ' || blocked.task_id,
+            format('select taskq.skip_dead(%s)', blocked.task_id)
         from (select * from taskq.blocked limit 100) as blocked
         union all
         select
@@ -415,7 +482,9 @@ as $doctor$
             case
                 when schedule.error is not null then 'mend what the error names'
                 else 'a worker with the feature cron has each schedule tick: start one, or see in its log why it does not'
-            end
+            end,
+            null,
+            null
         from taskq.schedule
         where schedule.ended_at is null
           and (schedule.next_tick < now() - interval '1 minute' or schedule.error is not null)

@@ -328,3 +328,16 @@ pub(crate) async fn said(database: &Database, arguments: &[&str]) -> (String, St
         output.status.code(),
     )
 }
+
+/// Returns what a command says before it changes something.
+pub(crate) async fn target(database: &Database) -> String {
+    let pool = database.pool();
+    let options = pool.connect_options();
+    let place = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    };
+    let (user, name) = (options.get_username(), options.get_database());
+    let name = name.unwrap_or(user);
+    format!("database {name} on {place} as {user}, schema taskq\n")
+}

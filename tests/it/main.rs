@@ -6,6 +6,7 @@ mod check;
 mod checks;
 mod claim;
 mod cli;
+mod cli_change;
 mod cli_find;
 mod cli_operate;
 mod cluster;

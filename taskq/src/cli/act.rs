@@ -84,7 +84,7 @@ pub(crate) async fn execute(
         operator = operator.as_user(user);
     }
     if matches.contains_id("all") {
-        return bulk::execute_all(builder, &operator, verb, matches).await;
+        return bulk::execute_all(&operator, verb, matches).await;
     }
     let ids = matches.get_many::<i64>("ids").into_iter().flatten();
     let mut ids: Vec<i64> = ids.copied().collect();

@@ -68,7 +68,8 @@ pub(crate) fn command() -> Command {
         .subcommand(
             Command::new("resume")
                 .about("Goes on with one that was stopped or interrupted")
-                .arg(id()),
+                .arg(id())
+                .arg(json()),
         )
         .subcommand(
             Command::new("stop")
@@ -85,7 +86,6 @@ pub(crate) fn command() -> Command {
 
 /// Does a verb to all that match, once somebody has said yes.
 pub(super) async fn execute_all(
-    builder: &WorkerBuilder,
     operator: &Operator,
     verb: &str,
     matches: &ArgMatches,
@@ -103,7 +103,6 @@ pub(super) async fn execute_all(
     if let Some(reason) = matches.get_one::<String>("because") {
         freezing = freezing.because(reason);
     }
-    eprintln!("{}", target(builder));
     if matches.get_flag("dry-run") {
         println!("{verb} would be done to {} tasks", freezing.count().await?);
         return Ok(ExitCode::SUCCESS);
@@ -247,8 +246,7 @@ pub(crate) async fn execute(
                 let says = "nobody has said yes to it: say it again";
                 return Err(format!("operation {} has not begun; {says}", bulk.bulk_id).into());
             }
-            eprintln!("{}", target(builder));
-            return run(&operator, &bulk, false).await;
+            return run(&operator, &bulk, matches.get_flag("json")).await;
         }
         Some(("stop", matches)) => {
             let bulk = operator.stop_bulk(id(matches)).await?;

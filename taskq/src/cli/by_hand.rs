@@ -5,7 +5,6 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::value::RawValue;
 
 use super::act::who_and_why;
-use super::bulk::target;
 use super::pause::{operator, time};
 use super::text::printable;
 use crate::error::{BoxError, error_text};
@@ -107,7 +106,6 @@ pub(crate) async fn execute_edit(
     if let Some(reason) = matches.get_one::<String>("because") {
         editing = editing.because(reason);
     }
-    eprintln!("{}", target(builder));
     let was = editing.await?;
     println!("task {id} waits to run with its new payload: it was {was}");
     Ok(())
@@ -141,7 +139,6 @@ pub(crate) async fn execute_enqueue(
     if let Some(reason) = text("because") {
         task = task.because(reason);
     }
-    eprintln!("{}", target(builder));
     let (id, outcome) = task.await?;
     match outcome {
         EnqueueOutcome::Created => println!("task {id} waits"),

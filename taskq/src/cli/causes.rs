@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::{Arg, ArgMatches, Command};
 
-use super::list::{filter, filter_of, json, seconds};
+use super::list::{LOOKS, filter, filter_of, json, looks, seconds};
 use super::pause::operator;
 use super::text::{cut, printable};
 use crate::error::BoxError;
@@ -23,24 +23,27 @@ pub(crate) fn command() -> Command {
                 .default_value("50")
                 .help("Tells so many at the most, up to 1000"),
         )
+        .arg(looks("Looks at so many of the newest dead tasks"))
         .arg(json())
 }
 
 pub(crate) async fn execute(builder: &WorkerBuilder, matches: &ArgMatches) -> Result<(), BoxError> {
     let most = matches.get_one("most").copied().unwrap_or(50);
+    let looks = matches.get_one("looks").copied().unwrap_or(LOOKS);
     let causes = operator(builder)
         .causes(&filter_of(matches)?)
         .most(most)
+        .looks(looks)
         .await?;
     if matches.get_flag("json") {
         println!("{}", serde_json::to_string_pretty(&causes)?);
     } else {
-        print!("{}", text(&causes)?);
+        print!("{}", text(&causes, looks)?);
     }
     Ok(())
 }
 
-fn text(causes: &Causes) -> Result<String, BoxError> {
+fn text(causes: &Causes, looks: u32) -> Result<String, BoxError> {
     let mut text = String::new();
     if causes.causes.is_empty() {
         text.push_str("no dead task matches\n");
@@ -65,7 +68,7 @@ fn text(causes: &Causes) -> Result<String, BoxError> {
     if causes.stopped {
         writeln!(
             text,
-            "of the newest 100000 dead tasks alone: there are more"
+            "of the newest {looks} dead tasks alone, and there are more: --looks"
         )?;
     }
     Ok(text)

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 
+use super::list::json;
 use crate::error::BoxError;
 use crate::error::error_text;
 use crate::operate::check::{CheckReport, Finding, Stranded, StrandedSchedule};
@@ -16,12 +17,7 @@ const NOT_CHECKED: u8 = 2;
 pub(crate) fn command() -> Command {
     Command::new("check")
         .about("Decodes every waiting and running task with this program, and changes nothing")
-        .arg(
-            Arg::new("json")
-                .long("json")
-                .action(ArgAction::SetTrue)
-                .help("Prints the report as JSON"),
-        )
+        .arg(json())
 }
 
 /// Runs the check, and prints its report.

@@ -6,6 +6,7 @@ use clap::{ArgMatches, Command};
 
 use super::list::json;
 use super::pause::operator;
+use super::table::{PLAIN, has_colours};
 use super::text::{printable, wrapped};
 use crate::error::BoxError;
 use crate::operate::doctor::{Ailment, Severity};
@@ -13,6 +14,9 @@ use crate::worker::WorkerBuilder;
 
 /// How wide a terminal is.
 const WIDTH: usize = 80;
+
+const RED: &str = "\x1b[1;31m";
+const YELLOW: &str = "\x1b[1;33m";
 
 pub(crate) fn command() -> Command {
     Command::new("doctor")
@@ -32,17 +36,33 @@ pub(crate) async fn execute(
     } else if ailments.is_empty() {
         println!("nothing is wrong that can be seen from here");
     } else {
-        let texts: Vec<String> = ailments.iter().map(text).collect();
+        let colours = has_colours();
+        let texts = ailments.iter().map(|ailment| text(ailment, colours));
+        let texts: Vec<String> = texts.collect();
         print!("{}", texts.join("\n"));
     }
     let has_errors = ailments.iter().any(|it| it.severity == Severity::Error);
     Ok(ExitCode::from(u8::from(has_errors)))
 }
 
-fn text(ailment: &Ailment) -> String {
-    let said = wrapped(&printable(&ailment.to_string()), WIDTH, 0);
+fn text(ailment: &Ailment, colours: bool) -> String {
+    let said = printable(&ailment.said);
+    let head = ailment.severity.to_string();
+    let mut text = wrapped(&format!("{head}: {said}"), WIDTH, 0);
+    if colours {
+        let colour = match ailment.severity {
+            Severity::Error => RED,
+            Severity::Warning => YELLOW,
+        };
+        text = text.replacen(&head, &format!("{colour}{head}{PLAIN}"), 1);
+    }
     let advice = format!("-> {}", printable(&ailment.advice));
-    said + &wrapped(&advice, WIDTH, 3)
+    text.push_str(&wrapped(&advice, WIDTH, 3));
+    // In one line, so that it can be copied.
+    if let Some(mends) = ailment.command.as_ref().or(ailment.statement.as_ref()) {
+        text.push_str(&format!("   {}\n", printable(mends)));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -58,12 +78,17 @@ mod tests {
             said: "queue mail has been paused for 3 hours by ada (SMTP is down): nothing more of it starts"
                 .to_owned(),
             advice: "resume the queue once the reason is gone".to_owned(),
+            command: Some("resume queue mail".to_owned()),
+            statement: Some("select taskq.resume_queue('mail')".to_owned()),
         };
         let expected = "\
 warning: queue mail has been paused for 3 hours by ada (SMTP is down): nothing
 more of it starts
 -> resume the queue once the reason is gone
+   resume queue mail
 ";
-        assert_eq!(text(&ailment), expected);
+        assert_eq!(text(&ailment, false), expected);
+        let coloured = "\x1b[1;33mwarning\x1b[0m: queue mail";
+        assert!(text(&ailment, true).starts_with(coloured));
     }
 }

@@ -1,11 +1,12 @@
 //! `limit`, `reset-limits` and `limits`: how many tasks run at once, and how fast they start.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use super::list::{json, seconds};
 use super::pause::{operator, time};
+use super::table::{self, Table};
 use crate::error::BoxError;
 use crate::operate::limit::{EachKey, Limit, LimitScope};
 use crate::operate::pause::{Queue, TaskType};
@@ -64,12 +65,7 @@ pub(crate) fn reset() -> Command {
 pub(crate) fn limits() -> Command {
     Command::new("limits")
         .about("Lists the limits: what holds, who says so, and what programs declare")
-        .arg(
-            Arg::new("json")
-                .long("json")
-                .action(ArgAction::SetTrue)
-                .help("Prints the list as JSON"),
-        )
+        .arg(json())
 }
 
 fn of_what(command: Command, with_arguments: impl Fn(Command) -> Command) -> Command {
@@ -164,23 +160,36 @@ pub(crate) async fn execute_limits(
     matches: &ArgMatches,
 ) -> Result<(), BoxError> {
     let limits = operator(builder).limits().await?;
-    if matches.get_flag("json") {
-        println!("{}", serde_json::to_string_pretty(&limits)?);
-    } else {
-        print!("{}", list(&limits)?);
-    }
-    Ok(())
+    table::print(matches, &limits, "nothing is limited", list)
 }
 
-fn list(limits: &[Limit]) -> Result<String, BoxError> {
-    let mut text = String::new();
+fn list(limits: &[Limit]) -> Table {
+    let mut table = Table::new(&["OF", "NAME", "KIND", "HOLDS"]);
     for limit in limits {
-        writeln!(text, "{limit}")?;
+        let (word, name) = limit.scope.parts();
+        let holds = match limit.in_force {
+            Some(bound) => bound.to_string(),
+            None => "lifted".to_owned(),
+        };
+        let word = word.replace("task_", "");
+        table.row([word, name.to_owned(), limit.kind.clone(), holds]);
+        if let Some(said) = &limit.overridden {
+            let until = said.until.as_ref().map(seconds);
+            let until = until.map_or_else(String::new, |until| format!(" until {until}"));
+            table.below(&format!(
+                "by {} since {}{until}",
+                said.by,
+                seconds(&said.at)
+            ));
+            if let Some(declared) = limit.declared {
+                table.below(&format!("declared: {declared}"));
+            }
+            if let Some(reason) = &said.reason {
+                table.below(reason);
+            }
+        }
     }
-    if text.is_empty() {
-        text.push_str("nothing is limited\n");
-    }
-    Ok(text)
+    table
 }
 
 fn scope_of(matches: &ArgMatches) -> (LimitScope, &ArgMatches) {

@@ -15,6 +15,9 @@ use crate::worker::WorkerBuilder;
 /// As wide as a terminal is at the least.
 const WIDTH: usize = 80;
 
+/// Searches look at so many tasks unless somebody says otherwise.
+pub(super) const LOOKS: u32 = 100_000;
+
 /// How wide `STATE` is.
 const STATE: usize = 11;
 
@@ -42,15 +45,19 @@ pub(crate) fn command() -> Command {
                 .value_name("NEXT")
                 .help("Goes on where another list ended"),
         )
-        .arg(
-            Arg::new("looks")
-                .long("looks")
-                .value_name("NUMBER")
-                .value_parser(clap::value_parser!(u32).range(1..))
-                .default_value("100000")
-                .help("Looks at so many tasks of each place before it stops"),
-        )
+        .arg(looks(
+            "Looks at so many tasks of each place before it stops",
+        ))
         .arg(json())
+}
+
+/// Says how far a search goes.
+pub(super) fn looks(help: &'static str) -> Arg {
+    Arg::new("looks")
+        .long("looks")
+        .value_name("NUMBER")
+        .value_parser(clap::value_parser!(u32).range(1..))
+        .help(format!("{help}; otherwise {LOOKS}"))
 }
 
 pub(super) fn json() -> Arg {

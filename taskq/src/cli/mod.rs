@@ -37,10 +37,10 @@
 //! | `reschedule --all FILTER --at TIME` | has all that match and wait be due at another time; `--yes`, `--dry-run`, `--json` |
 //! | `edit ID JSON` | gives a dead task another payload, and has it run again; `--at TIME`, `--unchecked`, `--because WHY`, `--as-user WHO` |
 //! | `enqueue TYPE JSON` | enqueues a task by the name of its type; `--at TIME`, `--delay AGE`, `--queue NAME`, `--priority NUMBER`, `--unchecked`, `--because WHY`, `--as-user WHO` |
-//! | `bulk list`, `bulk resume ID`, `bulk stop ID`, `bulk failures ID` | lists what was done to all that matched, goes on with it, stops it, and lists which tasks have failed |
+//! | `bulk list`, `bulk resume ID`, `bulk stop ID`, `bulk failures ID` | lists what was done to all that matched, goes on with it, stops it, and lists which tasks have failed; `--json`, but for `stop` |
 //! | `list FILTER` | lists the tasks that match: [`Operator::list`](crate::operate::Operator::list); `--most NUMBER`, `--after NEXT`, `--looks NUMBER`, `--json` |
 //! | `show ID` | shows all that is stored of a task: [`Operator::show`](crate::operate::Operator::show); `--json` |
-//! | `causes FILTER` | tells of what dead tasks have died: [`Operator::causes`](crate::operate::Operator::causes); `--most NUMBER`, `--json` |
+//! | `causes FILTER` | tells of what dead tasks have died: [`Operator::causes`](crate::operate::Operator::causes); `--most NUMBER`, `--looks NUMBER`, `--json` |
 //! | `doctor` | says in plain words what is wrong and what to do: [`Operator::doctor`](crate::operate::Operator::doctor); `--json` |
 //! | `dashboard` | serves the pages of [`dashboard`](crate::dashboard), with the feature of that name; `--listen ADDRESS`, `--password-env NAME`, `--user NAME` |
 //! | `audit` | tells what operators did to tasks, the newest first: [`Operator::audit`](crate::operate::Operator::audit); `--most NUMBER`, `--before NEXT`, `--json` |
@@ -63,6 +63,11 @@
 //!
 //! `--lock` and `--check` need the feature `schemars`, and no database.
 //!
+//! Before a command changes something it says on standard error whose tasks they are: database, host, role and schema.
+//! With `--read-only`, or `TASKQ_READ_ONLY=1` in the environment, it is refused, and what only reads does so in sessions
+//! that cannot write. Lists are tables for people, with colours on a terminal unless `NO_COLOR` is set; scripts read
+//! `--json`, whose form is that of the types in [`operate`](crate::operate).
+//!
 //! `check` is for the step before a deploy. It exits with 0 if the program would run all tasks, with 1 if
 //! it would not run some, and with 2 if it could not read the tables. [`WorkerBuilder::check`] says what
 //! it reads, and what it does not.
@@ -72,6 +77,7 @@ mod audit;
 mod bulk;
 mod by_hand;
 mod causes;
+mod change;
 mod check;
 #[cfg(feature = "dashboard")]
 mod dashboard;
@@ -90,6 +96,7 @@ mod schedule_table;
 mod schedules;
 mod sequences;
 mod show;
+mod table;
 mod tasks;
 mod text;
 mod weights;
@@ -106,8 +113,8 @@ use crate::worker::WorkerBuilder;
 /// Writes errors to standard error. The exit code is
 ///
 /// - 1 if the command failed, `check` or `tasks --check` found something, or `doctor` found an error;
-/// - 2 if the arguments make no sense, `check` could not read the tables, or a change of all that match needs `--yes`
-///   because there is nobody to ask;
+/// - 2 if the arguments make no sense, `check` could not read the tables, a change of all that match needs `--yes`
+///   because there is nobody to ask, or nothing may change (`--read-only`);
 /// - 3 if a change of all that match was made in part: some tasks have failed, or somebody stopped it.
 ///
 /// After `run` the program has 3 seconds to end by itself. Then the process is ended, since a runtime waits
@@ -140,6 +147,7 @@ fn command() -> Command {
         .about("A worker of taskq, with the handlers that are linked into this program")
         .subcommand_required(true)
         .arg_required_else_help(true)
+        .arg(change::argument())
         .subcommand(Command::new("run").about("Works until SIGINT or SIGTERM"))
         .subcommand(Command::new("migrate").about("Makes the tables, or brings them up to date"))
         .subcommand(check::command())
@@ -176,6 +184,13 @@ fn command() -> Command {
 }
 
 async fn execute(builder: WorkerBuilder, matches: &ArgMatches) -> Result<ExitCode, BoxError> {
+    if let Some(refused) = change::announce(&builder, matches) {
+        return Ok(refused);
+    }
+    let builder = match change::is_read_only(matches) {
+        true => change::read_only(builder),
+        false => builder,
+    };
     match matches.subcommand() {
         Some(("run", _)) => return run::execute(builder).await,
         Some(("migrate", _)) => builder.tables().migrate(builder.pool()).await?,

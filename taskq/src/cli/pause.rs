@@ -1,12 +1,12 @@
 //! `pause`, `resume` and `pauses`: an operator's word about a queue or a task type.
 
-use std::fmt::Write as _;
-
 use chrono::{DateTime, Utc};
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 
+use super::list::{json, seconds};
 #[cfg(feature = "cron")]
 use super::missing;
+use super::table::{self, Table};
 use crate::error::BoxError;
 use crate::operate::pause::{Operator, Pause, Queue, Schedule, Scope, TaskType, operate};
 #[cfg(feature = "cron")]
@@ -46,12 +46,7 @@ pub(crate) fn resume() -> Command {
 pub(crate) fn pauses() -> Command {
     Command::new("pauses")
         .about("Lists what is paused: since when, by whom, why and until when")
-        .arg(
-            Arg::new("json")
-                .long("json")
-                .action(ArgAction::SetTrue)
-                .help("Prints the list as JSON"),
-        )
+        .arg(json())
 }
 
 fn of_what(command: Command, with_arguments: impl Fn(Command) -> Command) -> Command {
@@ -149,23 +144,26 @@ pub(crate) async fn execute_pauses(
     matches: &ArgMatches,
 ) -> Result<(), BoxError> {
     let pauses = operator(builder).pauses().await?;
-    if matches.get_flag("json") {
-        println!("{}", serde_json::to_string_pretty(&pauses)?);
-    } else {
-        print!("{}", list(&pauses)?);
-    }
-    Ok(())
+    table::print(matches, &pauses, "nothing is paused", list)
 }
 
-fn list(pauses: &[Pause]) -> Result<String, BoxError> {
-    let mut text = String::new();
+fn list(pauses: &[Pause]) -> Table {
+    let mut table = Table::new(&["WHAT", "NAME", "SINCE", "UNTIL", "BY"]);
     for pause in pauses {
-        writeln!(text, "{pause}")?;
+        let (word, name) = pause.scope.parts();
+        let until = pause.until.as_ref().map_or_else(|| "-".to_owned(), seconds);
+        table.row([
+            word.replace("task_", ""),
+            name.to_owned(),
+            seconds(&pause.since),
+            until,
+            pause.by.clone(),
+        ]);
+        if let Some(reason) = &pause.reason {
+            table.below(reason);
+        }
     }
-    if text.is_empty() {
-        text.push_str("nothing is paused\n");
-    }
-    Ok(text)
+    table
 }
 
 pub(super) fn operator(builder: &WorkerBuilder) -> Operator {

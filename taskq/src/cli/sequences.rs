@@ -1,10 +1,10 @@
 //! `blocked` and `skip-dead`: which sequences wait at a dead task, and having them go on.
 
-use std::fmt::Write as _;
+use clap::{Arg, ArgMatches, Command};
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
-
+use super::list::{json, seconds};
 use super::pause::operator;
+use super::table::{self, Table};
 use crate::error::BoxError;
 use crate::operate::sequence::Blocked;
 use crate::worker::WorkerBuilder;
@@ -12,12 +12,7 @@ use crate::worker::WorkerBuilder;
 pub(crate) fn blocked() -> Command {
     Command::new("blocked")
         .about("Lists the dead tasks at which sequences wait, and how many tasks wait behind each")
-        .arg(
-            Arg::new("json")
-                .long("json")
-                .action(ArgAction::SetTrue)
-                .help("Prints the list as JSON"),
-        )
+        .arg(json())
 }
 
 pub(crate) fn skip_dead() -> Command {
@@ -43,12 +38,8 @@ pub(crate) async fn execute_blocked(
     matches: &ArgMatches,
 ) -> Result<(), BoxError> {
     let blocked = operator(builder).blocked().await?;
-    if matches.get_flag("json") {
-        println!("{}", serde_json::to_string_pretty(&blocked)?);
-    } else {
-        print!("{}", list(&blocked)?);
-    }
-    Ok(())
+    let nothing = "no sequence waits at a dead task";
+    table::print(matches, &blocked, nothing, list)
 }
 
 pub(crate) async fn execute_skip_dead(
@@ -64,13 +55,24 @@ pub(crate) async fn execute_skip_dead(
     Ok(())
 }
 
-fn list(blocked: &[Blocked]) -> Result<String, BoxError> {
-    let mut text = String::new();
-    for blocked in blocked {
-        writeln!(text, "{blocked}")?;
+fn list(blocked: &[Blocked]) -> Table {
+    let head = &["TASK", "STATE", "SINCE", "BEHIND", "TYPE", "KEY"];
+    let mut table = Table::new(head).right(0).right(3);
+    for it in blocked {
+        table.row([
+            it.task_id.to_string(),
+            it.state.clone(),
+            seconds(&it.since),
+            it.waiting.to_string(),
+            it.task_type.clone(),
+            it.key.clone(),
+        ]);
+        if !it.is_kept {
+            table.below("deleted from the dead tasks; the sequence waits nevertheless");
+        }
+        if let Some(error) = &it.error {
+            table.below(error);
+        }
     }
-    if text.is_empty() {
-        text.push_str("no sequence waits at a dead task\n");
-    }
-    Ok(text)
+    table
 }

@@ -1,11 +1,11 @@
 //! `weight` and `weights`: how many tasks a turn of a key is, where keys have fair turns.
 
-use std::fmt::Write as _;
-
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 use serde_json::Value;
 
+use super::list::{json, seconds};
 use super::pause::operator;
+use super::table::{self, Table};
 use crate::error::BoxError;
 use crate::operate::weight::KeyWeight;
 use crate::worker::WorkerBuilder;
@@ -46,12 +46,7 @@ pub(crate) fn weight() -> Command {
 pub(crate) fn weights() -> Command {
     Command::new("weights")
         .about("Lists the weights of keys that somebody has said")
-        .arg(
-            Arg::new("json")
-                .long("json")
-                .action(ArgAction::SetTrue)
-                .help("Prints the list as JSON"),
-        )
+        .arg(json())
 }
 
 fn key(text: &str) -> Result<Value, String> {
@@ -93,21 +88,22 @@ pub(crate) async fn execute_weights(
     matches: &ArgMatches,
 ) -> Result<(), BoxError> {
     let weights = operator(builder).weights().await?;
-    if matches.get_flag("json") {
-        println!("{}", serde_json::to_string_pretty(&weights)?);
-    } else {
-        print!("{}", list(&weights)?);
-    }
-    Ok(())
+    table::print(matches, &weights, "no key has a weight but 1", list)
 }
 
-fn list(weights: &[KeyWeight]) -> Result<String, BoxError> {
-    let mut text = String::new();
+fn list(weights: &[KeyWeight]) -> Table {
+    let mut table = Table::new(&["WEIGHT", "SINCE", "BY", "TYPE", "KEY"]).right(0);
     for weight in weights {
-        writeln!(text, "{weight}")?;
+        table.row([
+            weight.weight.to_string(),
+            seconds(&weight.said_at),
+            weight.by.clone(),
+            weight.task_type.clone(),
+            weight.key.to_string(),
+        ]);
+        if let Some(reason) = &weight.reason {
+            table.below(reason);
+        }
     }
-    if text.is_empty() {
-        text.push_str("no key has a weight but 1\n");
-    }
-    Ok(text)
+    table
 }

@@ -62,8 +62,12 @@ pub struct Ailment {
     pub subject: String,
     /// What is wrong, in plain words.
     pub said: String,
-    /// What to do.
+    /// What to do, in words.
     pub advice: String,
+    /// What mends it on the command line, where one command does: `resume queue mail`.
+    pub command: Option<String>,
+    /// What mends it in SQL, where one statement does: `select taskq.resume_queue('mail')`.
+    pub statement: Option<String>,
 }
 
 /// How bad something is.
@@ -88,6 +92,8 @@ impl Ailment {
             subject: row.subject,
             said: row.said,
             advice: row.advice,
+            command: row.command,
+            statement: row.statement,
         }
     }
 
@@ -99,7 +105,9 @@ impl Ailment {
             said: format!(
                 "the tables are of version {version}, and this program needs version {KNOWN}: its workers do not start"
             ),
-            advice: "bring them up to date: migrate".to_owned(),
+            advice: "bring them up to date".to_owned(),
+            command: Some("migrate".to_owned()),
+            statement: None,
         }
     }
 }

@@ -13,6 +13,8 @@ pub(crate) struct AilmentRow {
     pub(crate) subject: String,
     pub(crate) said: String,
     pub(crate) advice: String,
+    pub(crate) command: Option<String>,
+    pub(crate) statement: Option<String>,
 }
 
 impl Store<'_> {
@@ -31,6 +33,8 @@ impl<'r> FromRow<'r, PgRow> for AilmentRow {
             subject: row.try_get("subject")?,
             said: row.try_get("said")?,
             advice: row.try_get("advice")?,
+            command: row.try_get("command")?,
+            statement: row.try_get("statement")?,
         })
     }
 }

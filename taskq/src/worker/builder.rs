@@ -234,6 +234,12 @@ impl WorkerBuilder {
     pub(crate) fn tables(&self) -> Schema {
         self.settings.schema
     }
+
+    /// Speaks through another pool.
+    #[cfg(feature = "cli")]
+    pub(crate) fn with_pool(self, pool: PgPool) -> Self {
+        Self { pool, ..self }
+    }
 }
 
 impl WorkerBuilder {

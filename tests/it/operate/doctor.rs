@@ -22,7 +22,11 @@ async fn ailments(pool: &PgPool) -> Vec<Ailment> {
 /// Returns of a kind of trouble all that was found, as a person reads it.
 fn of(problem: &str, ailments: &[Ailment]) -> Vec<String> {
     let those = ailments.iter().filter(|it| it.problem == problem);
-    those.map(|it| format!("{it} -> {}", it.advice)).collect()
+    let mends = |it: &Ailment| it.command.clone().or(it.statement.clone());
+    let mends = |it: &Ailment| mends(it).map_or_else(String::new, |mends| format!(": {mends}"));
+    those
+        .map(|it| format!("{it} -> {}{}", it.advice, mends(it)))
+        .collect()
 }
 
 /// Has a worker live that knows one task type, in the queue `default`.
@@ -72,7 +76,8 @@ async fn tasks_that_nobody_runs_are_told_by_what_is_missing() {
             "error: 1 tasks of type greet wait in queue mail, and no living worker works on that queue \
              -> start a worker with .queue(\"mail\", ...), or see why it has ended",
             "error: 1 tasks of type unknown wait in queue default, and no living worker knows that type \
-             -> deploy a worker that has a handler of that name, or says it as an alias; tasks of a wrong name: cancel them",
+             -> deploy a worker that has a handler of that name, or says it as an alias; if the name is a mistake, cancel them: \
+             cancel --all 'state:waiting queue:default type:unknown'",
         ]
     );
     assert_eq!(found.len(), 2, "{found:?}");
@@ -156,7 +161,9 @@ async fn what_operators_stopped_is_told_with_who_and_why() {
         "{paused}"
     );
     assert!(
-        paused.contains("and 2 tasks wait -> resume the queue"),
+        paused.ends_with(
+            "and 2 tasks wait -> resume the queue once the reason is gone: resume queue default"
+        ),
         "{paused}"
     );
     let limit = of("limit", &found).concat();
@@ -164,6 +171,8 @@ async fn what_operators_stopped_is_told_with_who_and_why() {
         limit.contains("queue default is limited to nothing by ada"),
         "{limit}"
     );
+    let advice = "or have hold again what programs declare: reset-limits queue default";
+    assert!(limit.ends_with(advice), "{limit}");
     assert!(
         found.iter().all(|it| it.severity == Severity::Warning),
         "{found:?}"
@@ -220,17 +229,20 @@ async fn a_transaction_that_stays_open_is_told_with_its_last_statement() {
         .await
         .expect("asked");
     let open: Vec<(String, String)> = sqlx::query_as(
-        "select said, advice from taskq.doctor(patience => '0 s')
+        "select said, statement from taskq.doctor(patience => '0 s')
          where problem = 'open transaction' and said like '%forgotten%'",
     )
     .fetch_all(&pool)
     .await
     .expect("examined");
-    let [(said, advice)] = &open[..] else {
+    let [(said, statement)] = &open[..] else {
         panic!("{open:?}");
     };
     assert!(said.contains("idle in transaction"), "{said}");
-    assert!(advice.contains("pg_terminate_backend("), "{advice}");
+    assert!(
+        statement.starts_with("select pg_terminate_backend("),
+        "{statement}"
+    );
     tx.rollback().await.expect("rolled back");
     close(db).await;
 }
@@ -288,11 +300,55 @@ async fn the_command_line_exits_with_1_if_tasks_do_not_run() {
     assert_eq!(code, Some(1));
     let json: Vec<serde_json::Value> = serde_json::from_str(&out).expect("JSON");
     let fields: Vec<&String> = json[0].as_object().expect("an object").keys().collect();
-    assert_eq!(fields, ["advice", "problem", "said", "severity", "subject"]);
+    let expected = [
+        "advice",
+        "command",
+        "problem",
+        "said",
+        "severity",
+        "statement",
+        "subject",
+    ];
+    assert_eq!(fields, expected);
     assert_eq!(
         (&json[0]["severity"], &json[0]["problem"]),
         (&"error".into(), &"unserved".into())
     );
+}
+
+#[tokio::test]
+async fn what_mends_a_trouble_can_be_pasted_whatever_the_names_are() {
+    let (database, pool) = database().await;
+    live(&pool).await;
+    let name = r#"it's a "q"* \ of $HOME"#;
+    for statement in [
+        "insert into taskq.task (task_type, queue) values ($1, 'default')",
+        "select taskq.pause_queue($1)",
+    ] {
+        let said = sqlx::query(statement).bind(name).execute(&pool).await;
+        said.expect("said");
+    }
+    let found = ailments(&pool).await;
+    let mending = |problem: &str| {
+        let it = found.iter().find(|it| it.problem == problem);
+        it.expect("told").clone()
+    };
+    for (problem, yes) in [("paused", ""), ("unserved", " --yes")] {
+        let command = mending(problem).command.expect("a command");
+        let script = format!("{} {command}{yes}", env!("CARGO_BIN_EXE_operated"));
+        let shell = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .env("DATABASE_URL", database.url())
+            .output();
+        let shell = shell.expect("a shell");
+        assert!(shell.status.success(), "{script}: {shell:?}");
+    }
+    assert_eq!(ailments(&pool).await.len(), 0, "all is mended");
+    for problem in ["paused", "unserved"] {
+        let statement = mending(problem).statement.expect("a statement");
+        let said = sqlx::raw_sql(sqlx::AssertSqlSafe(statement));
+        said.execute(&pool).await.expect("a statement");
+    }
 }
 
 #[tokio::test]

@@ -5,5 +5,7 @@ select
     severity,
     subject,
     said,
-    advice
+    advice,
+    command,
+    statement
 from taskq.doctor()
