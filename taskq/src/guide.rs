@@ -16,6 +16,7 @@ macro_rules! links {
 [limits]: crate::guide::limits
 [find]: crate::guide::find
 [dashboard]: crate::guide::dashboard
+[shell]: crate::guide::shell
 [operate]: crate::guide::operate
 [watch]: crate::guide::watch
 [test]: crate::guide::test
@@ -55,6 +56,7 @@ chapters! {
     limits is "limits.md",
     find is "find.md",
     dashboard is "dashboard.md",
+    shell is "shell.md",
     operate is "operate.md",
     watch is "watch.md",
     test is "test.md",

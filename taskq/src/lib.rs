@@ -88,6 +88,7 @@
 //! - `cli` gives a worker's binary its command line, `taskq::cli::main`: among others `check`, which says
 //!   before a deploy which waiting tasks would not run, and `doctor`, which says what is wrong.
 //! - `dashboard` has pages that show what the tables hold, and on which operators act: `taskq::dashboard`, an axum router.
+//! - `top` adds a live view of it in a terminal, `top`.
 //! - `cron` has schedules enqueue tasks by the calendar.
 //! - `metrics` exposes metrics of workers and tables, for Prometheus or a recorder of the crate `metrics`.
 //! - `schemars` knows the JSON Schema of each payload. With `cli`, `tasks --lock` writes them to a file, and

@@ -26,6 +26,7 @@ mod guide {
         schedule is "schedule.md",
         find is "find.md",
         dashboard is "dashboard.md",
+        shell is "shell.md",
         operate is "operate.md",
         watch is "watch.md",
         test is "test.md",

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::{Arg, ArgGroup, ArgMatches, Command};
 
 use super::bulk;
-use super::pause::{operator, time};
+use super::said::{speaking, time};
 use crate::error::{BoxError, error_text};
 use crate::operate::task::TaskState;
 use crate::worker::WorkerBuilder;
@@ -79,10 +79,7 @@ pub(crate) async fn execute(
     matches: &ArgMatches,
 ) -> Result<ExitCode, BoxError> {
     let text = |id| matches.get_one::<String>(id);
-    let mut operator = operator(builder);
-    if let Some(user) = text("as-user") {
-        operator = operator.as_user(user);
-    }
+    let operator = speaking(builder, matches);
     if matches.contains_id("all") {
         return bulk::execute_all(&operator, verb, matches).await;
     }

@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use clap::{Arg, ArgMatches, Command};
 
-use super::list::{json, seconds};
-use super::pause::operator;
+use super::said::{json, operator, seconds};
 use super::text::printable;
 use crate::error::BoxError;
 use crate::operate::audit::{AuditPage, Audited};

@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::list::json;
-use super::pause::operator;
+use super::said::{json, operator};
 use super::text::printable;
 use crate::error::BoxError;
 use crate::operate::bulk::{Bulk, Freezing};
@@ -55,6 +54,7 @@ pub(crate) fn command() -> Command {
             .value_name("ID")
             .value_parser(clap::value_parser!(i64))
             .required(true)
+            .help("The id of the operation, as `bulk list` shows it")
     };
     Command::new("bulk")
         .about("What was done to all that matched a filter: lists it, stops it, goes on with it")
@@ -93,16 +93,27 @@ pub(super) async fn execute_all(
     let default = Filter::default();
     let filter: &Filter = matches.get_one("all").unwrap_or(&default);
     let at: Option<&DateTime<Utc>> = matches.try_get_one("at").ok().flatten();
-    let mut freezing = match (verb, at) {
+    let freezing = match (verb, at) {
         ("cancel", _) => operator.cancel_all(filter),
         ("discard", _) => operator.discard_all(filter),
         ("reschedule", Some(at)) => operator.reschedule_all(filter, *at),
         (_, Some(at)) => operator.retry_all(filter).at(*at),
         (_, None) => operator.retry_all(filter),
     };
-    if let Some(reason) = matches.get_one::<String>("because") {
-        freezing = freezing.because(reason);
-    }
+    treat(operator, freezing, verb, matches).await
+}
+
+/// Does it to all that are about to be frozen, once somebody has said yes.
+pub(super) async fn treat(
+    operator: &Operator,
+    freezing: Freezing,
+    verb: &str,
+    matches: &ArgMatches,
+) -> Result<ExitCode, BoxError> {
+    let freezing = match matches.get_one::<String>("because") {
+        Some(reason) => freezing.because(reason),
+        None => freezing,
+    };
     if matches.get_flag("dry-run") {
         println!("{verb} would be done to {} tasks", freezing.count().await?);
         return Ok(ExitCode::SUCCESS);

@@ -5,7 +5,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::value::RawValue;
 
 use super::act::who_and_why;
-use super::pause::{operator, time};
+use super::said::{speaking, time};
 use super::text::printable;
 use crate::error::{BoxError, error_text};
 use crate::operate::filter::Age;
@@ -148,14 +148,6 @@ pub(crate) async fn execute_enqueue(
         }
     }
     Ok(())
-}
-
-fn speaking(builder: &WorkerBuilder, matches: &ArgMatches) -> crate::operate::Operator {
-    let operator = operator(builder);
-    match matches.get_one::<String>("as-user") {
-        Some(user) => operator.as_user(user),
-        None => operator,
-    }
 }
 
 fn payload(matches: &ArgMatches) -> Result<Box<RawValue>, BoxError> {

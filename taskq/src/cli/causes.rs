@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use clap::{Arg, ArgMatches, Command};
 
-use super::list::{LOOKS, filter, filter_of, json, looks, seconds};
-use super::pause::operator;
+use super::list::{LOOKS, filter, filter_of, looks};
+use super::said::{json, operator, seconds};
 use super::text::{cut, printable};
 use crate::error::BoxError;
 use crate::operate::cause::Causes;

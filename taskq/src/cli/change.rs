@@ -26,7 +26,8 @@ pub(super) fn argument() -> Arg {
         .long("read-only")
         .global(true)
         .action(ArgAction::SetTrue)
-        .help("Refuses every command that changes something; so does TASKQ_READ_ONLY=1 in the environment")
+        .display_order(1_000)
+        .help("Refuses whatever changes something, as TASKQ_READ_ONLY=1 does")
 }
 
 /// Tells whether nothing may change.

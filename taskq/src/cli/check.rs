@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
-use super::list::json;
+use super::said::json;
 use crate::error::BoxError;
 use crate::error::error_text;
 use crate::operate::check::{CheckReport, Finding, Stranded, StrandedSchedule};

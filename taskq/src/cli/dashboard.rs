@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use clap::{Arg, ArgMatches, Command};
 
-use super::pause::operator;
+use super::said::operator;
 use crate::dashboard::{Access, server_of};
 use crate::error::BoxError;
 use crate::worker::{WorkerBuilder, shutdown_signal};

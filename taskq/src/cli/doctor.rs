@@ -1,15 +1,16 @@
 //! `doctor`: what is wrong, and what to do.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 
-use super::list::json;
-use super::pause::operator;
+use super::said::{json, operator};
 use super::table::{PLAIN, has_colours};
 use super::text::{printable, wrapped};
 use crate::error::BoxError;
 use crate::operate::doctor::{Ailment, Severity};
+use crate::operate::filter::Age;
 use crate::worker::WorkerBuilder;
 
 /// How wide a terminal is.
@@ -23,6 +24,16 @@ pub(crate) fn command() -> Command {
         .about(
             "Says in plain words what is wrong and what to do; exits with 1 if there is an error",
         )
+        .arg(
+            Arg::new("patience")
+                .long("patience")
+                .value_name("AGE")
+                .value_parser(|text: &str| {
+                    Age::read(text).ok_or("write a number with s, m or h, as in 30s or 5m")
+                })
+                .default_value("5m")
+                .help("For how long a transaction may be open before it is told"),
+        )
         .arg(json())
 }
 
@@ -30,14 +41,16 @@ pub(crate) async fn execute(
     builder: &WorkerBuilder,
     matches: &ArgMatches,
 ) -> Result<ExitCode, BoxError> {
-    let ailments = operator(builder).doctor().await?;
+    let patience: &Age = matches.get_one("patience").ok_or("clap has a default")?;
+    let patience = Duration::from_secs(patience.seconds());
+    let ailments = operator(builder).doctor_with_patience(patience).await?;
     if matches.get_flag("json") {
         println!("{}", serde_json::to_string_pretty(&ailments)?);
     } else if ailments.is_empty() {
         println!("nothing is wrong that can be seen from here");
     } else {
         let colours = has_colours();
-        let texts = ailments.iter().map(|ailment| text(ailment, colours));
+        let texts = ailments.iter().map(|ailment| text(ailment, WIDTH, colours));
         let texts: Vec<String> = texts.collect();
         print!("{}", texts.join("\n"));
     }
@@ -45,10 +58,10 @@ pub(crate) async fn execute(
     Ok(ExitCode::from(u8::from(has_errors)))
 }
 
-fn text(ailment: &Ailment, colours: bool) -> String {
+pub(super) fn text(ailment: &Ailment, width: usize, colours: bool) -> String {
     let said = printable(&ailment.said);
     let head = ailment.severity.to_string();
-    let mut text = wrapped(&format!("{head}: {said}"), WIDTH, 0);
+    let mut text = wrapped(&format!("{head}: {said}"), width, 0);
     if colours {
         let colour = match ailment.severity {
             Severity::Error => RED,
@@ -57,7 +70,7 @@ fn text(ailment: &Ailment, colours: bool) -> String {
         text = text.replacen(&head, &format!("{colour}{head}{PLAIN}"), 1);
     }
     let advice = format!("-> {}", printable(&ailment.advice));
-    text.push_str(&wrapped(&advice, WIDTH, 3));
+    text.push_str(&wrapped(&advice, width, 3));
     // In one line, so that it can be copied.
     if let Some(mends) = ailment.command.as_ref().or(ailment.statement.as_ref()) {
         text.push_str(&format!("   {}\n", printable(mends)));
@@ -87,8 +100,8 @@ more of it starts
 -> resume the queue once the reason is gone
    resume queue mail
 ";
-        assert_eq!(text(&ailment, false), expected);
+        assert_eq!(text(&ailment, WIDTH, false), expected);
         let coloured = "\x1b[1;33mwarning\x1b[0m: queue mail";
-        assert!(text(&ailment, true).starts_with(coloured));
+        assert!(text(&ailment, WIDTH, true).starts_with(coloured));
     }
 }

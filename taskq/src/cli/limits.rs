@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::list::{json, seconds};
-use super::pause::{operator, time};
+use super::said::{json, named, operator, seconds, speaking, time};
 use super::table::{self, Table};
 use crate::error::BoxError;
 use crate::operate::limit::{EachKey, Limit, LimitScope};
@@ -71,7 +70,7 @@ pub(crate) fn limits() -> Command {
 fn of_what(command: Command, with_arguments: impl Fn(Command) -> Command) -> Command {
     let of = |word, about| {
         let command = Command::new(word).about(about);
-        with_arguments(command.arg(Arg::new("name").value_name("NAME").required(true)))
+        with_arguments(command.arg(named()))
     };
     command
         .subcommand_required(true)
@@ -109,10 +108,7 @@ pub(crate) async fn execute_limit(
 ) -> Result<(), BoxError> {
     let (scope, matches) = scope_of(matches);
     let text = |id| matches.get_one::<String>(id);
-    let mut operator = operator(builder);
-    if let Some(user) = text("as-user") {
-        operator = operator.as_user(user);
-    }
+    let operator = speaking(builder, matches);
     let mut limiting = operator.limit(scope);
     if let Some(most) = matches.get_one("concurrency") {
         limiting = limiting.concurrency(*most);

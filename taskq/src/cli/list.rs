@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 
-use super::pause::operator;
+use super::said::{json, operator, seconds};
 use super::text::cut;
 use crate::error::BoxError;
 use crate::operate::filter::Filter;
@@ -58,13 +57,6 @@ pub(super) fn looks(help: &'static str) -> Arg {
         .value_name("NUMBER")
         .value_parser(clap::value_parser!(u32).range(1..))
         .help(format!("{help}; otherwise {LOOKS}"))
-}
-
-pub(super) fn json() -> Arg {
-    Arg::new("json")
-        .long("json")
-        .action(ArgAction::SetTrue)
-        .help("Prints it as JSON")
 }
 
 pub(super) fn filter() -> Arg {
@@ -152,8 +144,4 @@ fn table(page: &Page) -> Result<String, BoxError> {
         writeln!(text, "go on: --after {next}")?;
     }
     Ok(text)
-}
-
-pub(super) fn seconds(at: &DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

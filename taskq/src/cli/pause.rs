@@ -1,14 +1,13 @@
 //! `pause`, `resume` and `pauses`: an operator's word about a queue or a task type.
 
-use chrono::{DateTime, Utc};
 use clap::{Arg, ArgMatches, Command};
 
-use super::list::{json, seconds};
 #[cfg(feature = "cron")]
 use super::missing;
+use super::said::{json, named, operator, seconds, speaking, time};
 use super::table::{self, Table};
 use crate::error::BoxError;
-use crate::operate::pause::{Operator, Pause, Queue, Schedule, Scope, TaskType, operate};
+use crate::operate::pause::{Pause, Queue, Schedule, Scope, TaskType};
 #[cfg(feature = "cron")]
 use crate::operate::schedules::schedules;
 use crate::worker::WorkerBuilder;
@@ -18,7 +17,7 @@ pub(crate) fn pause() -> Command {
         |command: Command| {
             let text = |id, name| Arg::new(id).long(id).value_name(name);
             command
-                .arg(Arg::new("name").value_name("NAME").required(true))
+                .arg(named())
                 .arg(text("because", "WHY").help("Says why; logs and lists show it"))
                 .arg(
                     text("until", "TIME")
@@ -39,7 +38,7 @@ pub(crate) fn pause() -> Command {
 pub(crate) fn resume() -> Command {
     of_what(
         Command::new("resume").about("Has the tasks of a queue or a task type start again"),
-        |command| command.arg(Arg::new("name").value_name("NAME").required(true)),
+        |command| command.arg(named()),
     )
 }
 
@@ -64,25 +63,13 @@ fn of_what(command: Command, with_arguments: impl Fn(Command) -> Command) -> Com
         ))
 }
 
-pub(super) fn time(text: &str) -> Result<DateTime<Utc>, String> {
-    match DateTime::parse_from_rfc3339(text) {
-        Ok(time) => Ok(time.to_utc()),
-        Err(error) => Err(format!(
-            "{error}; write it with its zone, as in 2026-03-01T07:30:00Z or 2026-03-01T08:30:00+01:00"
-        )),
-    }
-}
-
 pub(crate) async fn execute_pause(
     builder: &WorkerBuilder,
     matches: &ArgMatches,
 ) -> Result<(), BoxError> {
     let (scope, matches) = scope_of(matches);
     let text = |id| matches.get_one::<String>(id);
-    let mut operator = operator(builder);
-    if let Some(user) = text("as-user") {
-        operator = operator.as_user(user);
-    }
+    let operator = speaking(builder, matches);
     let mut pausing = operator.pause(scope.clone());
     if let Some(reason) = text("because") {
         pausing = pausing.because(reason);
@@ -164,10 +151,6 @@ fn list(pauses: &[Pause]) -> Table {
         }
     }
     table
-}
-
-pub(super) fn operator(builder: &WorkerBuilder) -> Operator {
-    operate(builder.pool()).schema(builder.tables())
 }
 
 fn scope_of(matches: &ArgMatches) -> (Scope, &ArgMatches) {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::pause::time;
+use super::said::{named, time};
 use super::{missing, schedule_table};
 use crate::calendar::Calendar;
 use crate::error::BoxError;
@@ -13,7 +13,7 @@ use crate::worker::WorkerBuilder;
 
 pub(crate) fn command() -> Command {
     let of_one = |verb: &'static str, about: &'static str| {
-        let name = Arg::new("name").value_name("NAME").required(true);
+        let name = named();
         Command::new(verb).about(about).arg(name)
     };
     Command::new("schedules")

@@ -2,8 +2,7 @@
 
 use clap::{Arg, ArgMatches, Command};
 
-use super::list::{json, seconds};
-use super::pause::operator;
+use super::said::{json, operator, seconds};
 use super::table::{self, Table};
 use crate::error::BoxError;
 use crate::operate::sequence::Blocked;
@@ -22,14 +21,15 @@ pub(crate) fn skip_dead() -> Command {
             Arg::new("task-id")
                 .value_name("TASK_ID")
                 .required(true)
-                .value_parser(clap::value_parser!(i64)),
+                .value_parser(clap::value_parser!(i64))
+                .help("The dead task at which the sequence waits, as `blocked` shows it"),
         )
         .arg(
             Arg::new("frees")
                 .long("frees")
                 .value_name("NUMBER")
                 .value_parser(clap::value_parser!(i64))
-                .help("So many waiting tasks may go on; without it, or if there are more, nothing changes and this tells how many there are"),
+                .help("So many waiting tasks may go on; without it nothing changes, and this tells how many there are"),
         )
 }
 

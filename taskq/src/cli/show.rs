@@ -6,8 +6,7 @@ use clap::{Arg, ArgMatches, Command};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::list::{json, seconds};
-use super::pause::operator;
+use super::said::{json, operator, seconds};
 use super::text::{cut, printable};
 use crate::error::BoxError;
 use crate::operate::show::{TaskDetails, TaskEvent};
@@ -56,7 +55,7 @@ pub(crate) async fn execute(builder: &WorkerBuilder, matches: &ArgMatches) -> Re
     Ok(())
 }
 
-fn text(task: &TaskDetails) -> Result<String, BoxError> {
+pub(super) fn text(task: &TaskDetails) -> Result<String, BoxError> {
     let mut text = format!(
         "task {} of type {} is {}\n\n",
         task.task_id,

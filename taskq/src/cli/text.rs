@@ -43,6 +43,22 @@ pub(super) fn wrapped(text: &str, width: usize, indent: usize) -> String {
     lines
 }
 
+/// Returns a time in its largest unit, as short as a column needs it.
+pub(super) fn in_words(seconds: i64) -> String {
+    match seconds {
+        ..120 => format!("{} s", seconds.max(0)),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// Returns a number that was counted so far only.
+pub(super) fn up_to(number: i64, counted_to: i64) -> String {
+    let more = if number >= counted_to { "+" } else { "" };
+    format!("{number}{more}")
+}
+
 /// Tells whether a character changes the direction of those around it.
 fn is_direction(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -51,6 +67,13 @@ fn is_direction(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_told_in_its_largest_unit() {
+        let words = [-1, 119, 120, 7_200, 172_800].map(in_words);
+        assert_eq!(words, ["0 s", "119 s", "2 min", "2 h", "2 d"]);
+        assert_eq!((up_to(9, 10), up_to(10, 10)), ("9".into(), "10+".into()));
+    }
 
     #[test]
     fn a_text_is_cut_to_its_width_and_moves_no_cursor() {

@@ -3,8 +3,7 @@
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 use serde_json::Value;
 
-use super::list::{json, seconds};
-use super::pause::operator;
+use super::said::{json, operator, seconds, speaking};
 use super::table::{self, Table};
 use crate::error::BoxError;
 use crate::operate::weight::KeyWeight;
@@ -16,7 +15,12 @@ pub(crate) fn weight() -> Command {
         .about(
             "Says how many tasks a turn of a key is, where the keys of a task type have fair turns",
         )
-        .arg(Arg::new("name").value_name("TASK_TYPE").required(true))
+        .arg(
+            Arg::new("name")
+                .value_name("TASK_TYPE")
+                .required(true)
+                .help("The task type, which has fair turns"),
+        )
         .arg(
             Arg::new("key")
                 .value_name("KEY")
@@ -61,10 +65,7 @@ pub(crate) async fn execute_weight(
     matches: &ArgMatches,
 ) -> Result<(), BoxError> {
     let text = |id| matches.get_one::<String>(id);
-    let mut operator = operator(builder);
-    if let Some(user) = text("as-user") {
-        operator = operator.as_user(user);
-    }
+    let operator = speaking(builder, matches);
     let name = text("name").cloned().unwrap_or_default();
     let key = matches.get_one::<Value>("key").cloned().unwrap_or_default();
     let weighing = operator.weight(name, key);

@@ -1,6 +1,7 @@
 //! What is wrong, in plain words.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -8,6 +9,9 @@ use super::migrate::KNOWN;
 use super::pause::Operator;
 use crate::error::OperateError;
 use crate::store::AilmentRow;
+
+/// For so long a transaction may be open.
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 impl Operator {
     /// Says what is wrong, errors first: what an operator would look for at three in the morning.
@@ -38,6 +42,23 @@ impl Operator {
     ///
     /// The tables are only read, so the future may be dropped at any time.
     pub async fn doctor(&self) -> Result<Vec<Ailment>, OperateError> {
+        self.doctor_with_patience(PATIENCE).await
+    }
+
+    /// Says what is wrong as [`doctor`](Self::doctor) does, and of transactions those that have been open for longer than
+    /// this; otherwise that is five minutes.
+    ///
+    /// # Errors
+    ///
+    /// See [`OperateError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The tables are only read, so the future may be dropped at any time.
+    pub async fn doctor_with_patience(
+        &self,
+        patience: Duration,
+    ) -> Result<Vec<Ailment>, OperateError> {
         let mut store = self.store();
         let version = store.schema_version().await;
         let (version, _) = version.map_err(|error| self.error(error))?;
@@ -45,8 +66,20 @@ impl Operator {
         if version < KNOWN {
             return Ok(vec![Ailment::of_old_tables(version)]);
         }
-        let rows = store.doctor().await.map_err(|error| self.error(error))?;
+        let rows = store
+            .doctor(patience)
+            .await
+            .map_err(|error| self.error(error))?;
         Ok(rows.into_iter().map(Ailment::of).collect())
+    }
+}
+
+#[cfg(feature = "top")]
+impl Operator {
+    /// Ends a session of the database, by the id of its process. Returns whether there was one.
+    pub(crate) async fn end_session(&self, process_id: i32) -> Result<bool, OperateError> {
+        let ended = self.store().end_session(process_id).await;
+        ended.map_err(|error| self.error(error))
     }
 }
 

@@ -98,6 +98,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "watch",
         sql: include_str!("../../migrations/0016_watch.sql"),
     },
+    Migration {
+        version: 17,
+        name: "prune",
+        sql: include_str!("../../migrations/0017_prune.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.
@@ -193,6 +198,24 @@ async fn apply(
     }
     tx.commit().await?;
     Ok(None)
+}
+
+/// Returns the migrations from one version on as one script, which does what [`migrate`] does: whole or not at all.
+#[cfg(feature = "cli")]
+pub(crate) fn script(schema: Schema, from: i32) -> Option<String> {
+    let those = MIGRATIONS.iter().filter(|it| it.version >= from);
+    let texts: Vec<String> = those
+        .map(|it| format!("-- {}: {}\n\n{}", it.version, it.name, it.sql))
+        .collect();
+    if texts.is_empty() {
+        return None;
+    }
+    let head = "begin;\nset local lock_timeout = '60s';\n\
+                select pg_advisory_xact_lock(hashtextextended('taskq migration ' || $1, 0));";
+    // A literal, in which the schema's name is not that of a table.
+    let head = head.replace("$1", &format!("'{}'", schema.name));
+    let texts = in_schema(&texts.join("\n"), schema.name);
+    Some(format!("{head}\n\n{texts}\ncommit;\n"))
 }
 
 fn too_new(

@@ -19,6 +19,7 @@ pub(crate) mod list;
 #[cfg(all(feature = "cli", feature = "schemars"))]
 pub(crate) mod lock;
 pub(crate) mod migrate;
+pub(crate) mod migration_status;
 pub(crate) mod minutes;
 pub(crate) mod pause;
 pub(crate) mod result;
@@ -44,6 +45,7 @@ pub use self::filter::{Filter, FilterError};
 pub use self::limit::{Bound, EachKey, Limit, LimitScope, Limiting, Overridden};
 pub use self::list::{Cursor, FoundTask, Listing, Page};
 pub use self::migrate::{Migration, migrations};
+pub use self::migration_status::MigrationStatus;
 pub use self::minutes::{Minute, Spread};
 pub use self::pause::{Operator, Pause, Pausing, Queue, Schedule, Scope, TaskType};
 #[cfg(feature = "cron")]

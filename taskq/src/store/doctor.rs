@@ -1,5 +1,7 @@
 //! What is wrong.
 
+use std::time::Duration;
+
 use sqlx::postgres::PgRow;
 use sqlx::{Error, FromRow, Row, query_as};
 
@@ -19,9 +21,18 @@ pub(crate) struct AilmentRow {
 
 impl Store<'_> {
     /// Tells what is wrong.
-    pub(crate) async fn doctor(&mut self) -> Result<Vec<AilmentRow>, Error> {
-        let query = query_as(self.schema.sql.doctor);
+    pub(crate) async fn doctor(&mut self, patience: Duration) -> Result<Vec<AilmentRow>, Error> {
+        let query = query_as(self.schema.sql.doctor).bind(patience.as_secs_f64());
         self.call(async |db| query.fetch_all(db).await).await
+    }
+}
+
+#[cfg(feature = "top")]
+impl Store<'_> {
+    /// Ends a session, by the id of its process. Tells whether there was one.
+    pub(crate) async fn end_session(&mut self, process_id: i32) -> Result<bool, Error> {
+        let query = sqlx::query_scalar("select pg_terminate_backend($1)").bind(process_id);
+        self.call(async |db| query.fetch_one(db).await).await
     }
 }
 

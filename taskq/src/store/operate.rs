@@ -22,6 +22,9 @@ pub(crate) struct ResultRow {
     pub(crate) error: Option<String>,
 }
 
+/// A migration as the tables record it: its version, its name and when it was applied.
+pub(crate) type AppliedMigration = (i32, String, DateTime<Utc>);
+
 /// A task as `tasks_of_type.sql` shows it.
 #[cfg(feature = "testing")]
 #[derive(Debug)]
@@ -175,6 +178,19 @@ impl Store<'_> {
     pub(crate) async fn schema_version(&mut self) -> Result<(Option<i32>, Option<i32>), Error> {
         let query = query_as(self.schema.sql.schema_version);
         self.call(async |db| query.fetch_one(db).await).await
+    }
+
+    /// Deletes all that is of one name, which is that of a queue and of a task type.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn forget_bench(&mut self, name: &str) -> Result<(), Error> {
+        let query = sqlx::query(self.schema.sql.forget_bench).bind(name.to_owned());
+        self.execute(query).await
+    }
+
+    /// Tells which migrations have been applied.
+    pub(crate) async fn migrations(&mut self) -> Result<Vec<AppliedMigration>, Error> {
+        let query = query_as(self.schema.sql.migrations);
+        self.call(async |db| query.fetch_all(db).await).await
     }
 
     /// Tells which process of the server works for a connection.

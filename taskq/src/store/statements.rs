@@ -183,6 +183,8 @@ statements! {
         clock,
         schema_exists,
         schema_version,
+        migrations,
+        forget_bench,
         cancel_backend,
         cancel_leftover,
     }

@@ -21,13 +21,15 @@ fn names(of: impl Fn(&Verb) -> &'static [&'static str]) -> BTreeSet<&'static str
 }
 
 /// Commands that are about this program, and not about what is in the tables.
-const NOT_OPERATING: [&str; 7] = [
+const NOT_OPERATING: [&str; 9] = [
+    "bench",
     "run",
-    "migrate",
     "check",
+    "completions",
     "tasks",
     "cron",
     "dashboard",
+    "top",
     "help",
 ];
 
@@ -159,6 +161,45 @@ fn each_verb_is_a_method_and_each_method_a_verb() {
                 "`{name}` is not in VERBS"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn the_documents_of_the_command_line_have_each_command() {
+    let source = fs::read_to_string(root().join("taskq/src/cli/mod.rs")).expect("readable");
+    let rows = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | `"));
+    // "`cancel ID...`, `bulk list`" -> cancel, bulk
+    let first_cells = rows.filter_map(|row| row.split(" | ").next());
+    let named: BTreeSet<String> = first_cells
+        .flat_map(|cell| cell.split("`, `").map(str::to_owned).collect::<Vec<_>>())
+        .flat_map(|command| {
+            let words = command.split([' ', '`']);
+            let words: Vec<String> = words.map(str::to_owned).collect();
+            [words[0].clone(), words[..words.len().min(2)].join(" ")]
+        })
+        .collect();
+    let there = commands(&[]).await;
+    for command in there.iter().filter(|command| *command != "help") {
+        assert!(named.contains(command), "`{command}` has no row");
+        for under in commands(&[command]).await {
+            let both = format!("{command} {under}");
+            let is_scope = ["queue", "type", "key", "schedule", "help"].contains(&under.as_str());
+            let is_said =
+                source.contains(&format!("`{both}")) || source.contains(&format!("`{under} NAME"));
+            assert!(is_scope || is_said, "`{both}` has no row");
+        }
+    }
+    for name in named.iter().filter(|name| !name.contains(' ')) {
+        let is_there = there.contains(name)
+            || ["and", "retry", "discard", "type", "key"].contains(&name.as_str());
+        let is_under = source.contains("`schedules pause NAME`, `resume NAME`, `run NAME`")
+            && ["resume", "run", "backfill", "remove"].contains(&name.as_str());
+        assert!(
+            is_there || is_under || name.starts_with('-'),
+            "there is no command `{name}`"
+        );
     }
 }
 

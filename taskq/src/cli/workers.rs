@@ -1,0 +1,125 @@
+//! `workers` and `stop-worker`: which workers there are, and having one of them stop.
+
+use clap::{Arg, ArgMatches, Command};
+use uuid::Uuid;
+
+use super::act::who_and_why;
+use super::said::{json, operator, seconds, speaking};
+use super::table::{self, Table};
+use crate::error::BoxError;
+use crate::operate::workers::WorkerStatus;
+use crate::worker::WorkerBuilder;
+
+/// So much of an id is shown, and enough to name a worker by it.
+const SHOWN: usize = 8;
+
+pub(crate) fn workers() -> Command {
+    Command::new("workers")
+        .about("Lists the workers: where they are, what they run, and when they were last heard of")
+        .arg(json())
+}
+
+pub(crate) fn stop_worker() -> Command {
+    let command = Command::new("stop-worker")
+        .about("Asks a worker to stop as SIGTERM does: it hands back what does not end in time")
+        .arg(
+            Arg::new("id")
+                .value_name("WORKER")
+                .required(true)
+                .help("The id of the worker, or how it begins, as `workers` shows it"),
+        );
+    who_and_why(command)
+}
+
+pub(crate) async fn execute_workers(
+    builder: &WorkerBuilder,
+    matches: &ArgMatches,
+) -> Result<(), BoxError> {
+    let workers = operator(builder).workers().await?;
+    table::print(matches, &workers, "there is no worker", list)
+}
+
+fn list(workers: &[WorkerStatus]) -> Table {
+    let head = &[
+        "WORKER", "STATE", "RUNS", "SEEN", "PROCESS", "RELEASE", "HOST",
+    ];
+    let mut table = Table::new(head).right(2).right(4);
+    for worker in workers {
+        let state = match (worker.is_alive, worker.stop_asked_at) {
+            (true, None) => "alive",
+            (true, Some(_)) => "stopping",
+            (false, _) => "vanished",
+        };
+        let slots = worker.slots.map(|slots| format!("/{slots}"));
+        table.row([
+            start_of(worker),
+            state.to_owned(),
+            format!("{}{}", worker.running, slots.unwrap_or_default()),
+            seconds(&worker.seen_at),
+            worker.process_id.to_string(),
+            worker.release.clone().unwrap_or_else(|| "-".to_owned()),
+            worker.host.clone(),
+        ]);
+        let number = worker.task_types.len();
+        table.below(&format!(
+            "{}: {number} task types",
+            worker.queues.join(", ")
+        ));
+        if let Some(at) = &worker.stop_asked_at {
+            table.below(&format!("asked to stop at {}", seconds(at)));
+        }
+        if let Some(at) = &worker.oldest_claimed_at {
+            table.below(&format!(
+                "has claimed the oldest of its tasks at {}",
+                seconds(at)
+            ));
+        }
+    }
+    table
+}
+
+fn start_of(worker: &WorkerStatus) -> String {
+    let mut id = worker.worker_id.to_string();
+    id.truncate(SHOWN);
+    id
+}
+
+pub(crate) async fn execute_stop_worker(
+    builder: &WorkerBuilder,
+    matches: &ArgMatches,
+) -> Result<(), BoxError> {
+    let operator = speaking(builder, matches);
+    let said: &String = matches.get_one("id").ok_or("clap asks for it")?;
+    let worker_id = match said.parse::<Uuid>() {
+        Ok(id) => id,
+        Err(_) => named(said, &operator.workers().await?)?,
+    };
+    let mut stopping = operator.stop_worker(worker_id);
+    if let Some(reason) = matches.get_one::<String>("because") {
+        stopping = stopping.because(reason);
+    }
+    let since = stopping.await?;
+    println!(
+        "worker {worker_id} is asked to stop since {}",
+        seconds(&since)
+    );
+    Ok(())
+}
+
+/// Returns the one worker whose id begins so.
+fn named(said: &str, workers: &[WorkerStatus]) -> Result<Uuid, BoxError> {
+    let begins = |worker: &&WorkerStatus| {
+        let id = worker.worker_id.to_string();
+        !said.is_empty() && id.starts_with(&said.to_lowercase())
+    };
+    let mut those = workers.iter().filter(begins);
+    match (those.next(), those.next()) {
+        (Some(worker), None) => Ok(worker.worker_id),
+        (Some(_), Some(_)) => {
+            Err(format!("the ids of several workers begin with {said}: write more of it").into())
+        }
+        (None, _) => {
+            Err(format!("no worker has an id that begins with {said}: see `workers`").into())
+        }
+    }
+}
