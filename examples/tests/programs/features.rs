@@ -12,7 +12,7 @@ use taskq::testing::Database;
 use crate::program::Program;
 
 /// What these print is not the same each time, or too long for a header: see `stories`.
-const STORIES: [&str; 4] = ["dashboard", "drain", "todo", "verification"];
+const STORIES: [&str; 5] = ["dashboard", "drain", "morning", "todo", "verification"];
 
 /// How many run at once.
 const AT_ONCE: usize = 4;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod features;
+mod morning;
 mod program;
 mod signup;
 mod stories;

@@ -132,7 +132,7 @@ impl Drop for Program {
 
 /// The examples stand beside the folder of the test binaries: `target/debug/examples/signup` beside
 /// `target/debug/deps/signup-…`.
-fn path_of(name: &str) -> PathBuf {
+pub(crate) fn path_of(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent().unwrap().with_file_name("examples").join(name)
 }
