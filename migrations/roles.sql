@@ -22,6 +22,7 @@ on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.sleep
     taskq.limit_definition, taskq.limit_rule, taskq.gate, taskq.minute
 to taskq_worker;
 grant select on taskq.migration, taskq.tasks, taskq.pause, taskq.sequence_block to taskq_worker;
+grant select, insert on taskq.secret_field to taskq_worker;
 grant execute on function
     taskq.prune_history(interval), taskq.prune_history_day(interval), taskq.advance_ids(), taskq.take_back(bigint),
     taskq.take_keys, taskq.prune_keys, taskq.backfill_schedule
@@ -35,7 +36,7 @@ on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.migra
     taskq.counter, taskq.refused, taskq.unique_key, taskq.pause, taskq.audit,
     taskq.bulk, taskq.bulk_failure,
     taskq.schedule, taskq.schedule_definition, taskq.limit_definition, taskq.limit_rule, taskq.limits, taskq.gate,
-    taskq.sequence_block, taskq.blocked, taskq.fair_weight, taskq.minute
+    taskq.sequence_block, taskq.blocked, taskq.fair_weight, taskq.minute, taskq.secret_field
 to taskq_read;
 
 -- Whoever pauses and resumes, cancels and retries tasks, one or all that match, makes, changes and runs schedules, and limits,

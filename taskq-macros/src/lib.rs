@@ -54,6 +54,7 @@ use crate::options::Place;
 /// | the one `&mut T` | the transaction in which the task completes: `PgConnection`, `taskq::Tx` or `sqlx::Transaction<'_, Postgres>` |
 /// | `#[inject] x: Arc<T>` | worker state that is shared instead of borrowed |
 /// | `#[payload] m: T` | a payload that is declared elsewhere, as a whole |
+/// | `#[secret] token: String` | a payload field whose value is shown to nobody: see the guide |
 ///
 /// The shape decides, never the name of a type, so aliases and re-exports work.
 ///
@@ -134,7 +135,8 @@ pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
 /// the handler returns, where it has `result = "keep"`. A struct with named fields
 /// gets the short form `SendEmailWelcome::enqueue(&mut tx, usr_id, locale)`, as visible as its fields.
 /// Where a field has `#[garde(…)]`, and the struct derives `garde::Validate`, it is checked when it is
-/// enqueued and before it is run (feature `garde`).
+/// enqueued and before it is run (feature `garde`). The value of a field with `#[taskq(secret)]` is shown to nobody; its
+/// `Debug` is yours, so make the field a `taskq::Secret<T>`.
 #[proc_macro_derive(Payload, attributes(taskq))]
 pub fn payload(input: TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as syn::DeriveInput);

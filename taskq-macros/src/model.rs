@@ -29,7 +29,7 @@ pub(crate) enum Payload<'a> {
     Made {
         ident: Ident,
         derives: &'a [syn::Path],
-        stored: Stored<'a>,
+        stored: Box<Stored<'a>>,
     },
     /// A type that is declared elsewhere. The task is then a type of its own, since nobody may
     /// implement our trait for somebody else's.
@@ -50,6 +50,8 @@ pub(crate) struct Stored<'a> {
     pub(crate) unique: Option<UniqueKey<'a>>,
     /// How many of its tasks run at once, and how fast they start.
     pub(crate) limits: Limits<'a>,
+    /// The names of its secret fields.
+    pub(crate) secret: Vec<String>,
 }
 
 /// What `concurrency`, `rate`, `sequence` and `fair` say, with the names that the fields of their key have in JSON.
@@ -104,6 +106,8 @@ pub(crate) struct Field<'a> {
     pub(crate) ty: &'a Type,
     /// Those that go to the field: `serde`, `garde`, `schemars` and `doc`.
     pub(crate) attributes: Vec<&'a Attribute>,
+    /// `#[secret]`, if it is.
+    pub(crate) secret: Option<&'a Attribute>,
 }
 
 impl<'a> Task<'a> {

@@ -154,6 +154,7 @@ pub use crate::operate::result::{TaskResult, result};
 pub use crate::operate::schedules::schedules;
 pub use crate::store::Schema;
 pub use crate::task::payload::Payload;
+pub use crate::task::secret::Secret;
 pub use crate::task::unique::EnqueueOutcome;
 #[cfg(feature = "metrics")]
 pub use crate::worker::metrics;

@@ -55,6 +55,7 @@ mod schedule_cli;
 mod schedule_operate;
 mod schedule_versions;
 mod schedules;
+mod secrets;
 mod sequences;
 mod session;
 mod sql;

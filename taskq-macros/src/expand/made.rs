@@ -117,7 +117,12 @@ fn structure(
     let visibility = &function.visibility;
     // A clash of names is reported at the struct's first and last token.
     let at = Span::mixed_site().located_at(function.ident.span());
-    let derives = derives(task, further);
+    // What is secret is not in its `Debug`, so that is not derived.
+    let has_secrets = !stored.secret.is_empty();
+    let (debug, further): (Vec<_>, Vec<_>) =
+        further.iter().partition(|it| has_secrets && is_debug(it));
+    let debug = (!debug.is_empty()).then(|| debug_impl(task, payload, &attributes));
+    let derives = derives(task, &further);
     let docs = payload_docs(task, stored);
     let fields = task.fields().map(|field| {
         let Field { ident, ty, .. } = field;
@@ -145,6 +150,7 @@ fn structure(
         #derives
         #visibility #declaration #body
 
+        #debug
         #enqueue
     }
 }
@@ -167,7 +173,39 @@ pub(crate) fn enqueue_ident(function: &Function) -> Ident {
     Ident::new("enqueue", function.ident.span())
 }
 
-fn derives(task: &Task<'_>, further: &[syn::Path]) -> TokenStream {
+fn is_debug(derive: &syn::Path) -> bool {
+    (derive.segments.last()).is_some_and(|last| last.ident == "Debug")
+}
+
+/// Writes `Debug` as its derive would, but for the values of secret fields.
+fn debug_impl(task: &Task<'_>, payload: &Ident, attributes: &Attributes) -> TokenStream {
+    let private = task.krate.private();
+    let (cfgs, allow) = (&attributes.cfgs, &attributes.allow_deprecated);
+    let name = payload.unraw().to_string();
+    let formatter = Ident::new("formatter", Span::mixed_site());
+    let fields = task.fields().map(
+        |Field {
+             ident, ty, secret, ..
+         }| {
+            let name = ident.unraw().to_string();
+            match secret {
+                Some(_) => quote!(.field(#name, &#private::MASKED)),
+                None => quote_spanned!(ty.span()=> .field(#name, &self.#ident)),
+            }
+        },
+    );
+    quote! {
+        #(#cfgs)*
+        #allow
+        impl #private::fmt::Debug for #payload {
+            fn fmt(&self, #formatter: &mut #private::fmt::Formatter<'_>) -> #private::fmt::Result {
+                #formatter.debug_struct(#name)#(#fields)*.finish()
+            }
+        }
+    }
+}
+
+fn derives(task: &Task<'_>, further: &[&syn::Path]) -> TokenStream {
     let private = task.krate.private();
     let serde = task.krate.private_in_a_string("serde");
     let further = (!further.is_empty()).then(|| quote!(#[derive(#(#further),*)]));

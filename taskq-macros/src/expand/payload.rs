@@ -213,8 +213,12 @@ fn options(stored: &Stored<'_>, krate: &Krate) -> Option<TokenStream> {
         let names = names.unwrap_or_default();
         quote!(.fair(&[#(#names),*]))
     });
+    let secret = (!stored.secret.is_empty()).then(|| {
+        let names = &stored.secret;
+        quote!(.secret(&[#(#names),*]))
+    });
     let said = quote!(
-        #settings #version #older #keeps_result #unique #concurrency #rate #sequence #fair
+        #settings #version #older #keeps_result #unique #concurrency #rate #sequence #fair #secret
     );
     (!said.is_empty())
         .then(|| quote!(const OPTIONS: #private::TaskOptions = #private::TaskOptions::new()#said;))

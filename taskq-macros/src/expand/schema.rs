@@ -51,6 +51,7 @@ pub(super) fn stand_in(task: &Task<'_>, payload: &Ident) -> Option<TokenStream> 
             ident,
             ty,
             attributes,
+            ..
         } = field;
         let with = is_described_here(field).then(|| {
             let with = description_ident(number).to_string();

@@ -34,6 +34,12 @@ pub(super) fn check(attributes: &[Attribute], routed: &Argument<'_>, errors: &mu
                     );
                 }
             }
+            "secret" if !matches!(routed, Argument::Field(_)) => errors.at(
+                attribute,
+                "`#[secret]` goes on a payload field, and this argument is none: remove it",
+            ),
+            "secret" if matches!(attribute.meta, Meta::Path(_)) => {}
+            "secret" => errors.at(attribute, "`#[secret]` takes nothing: write `#[secret]`"),
             "payload" if matches!(attribute.meta, Meta::Path(_)) => {}
             "payload" => errors.at(attribute, "`#[payload]` takes nothing: write `#[payload]`"),
             "inject" if matches!(attribute.meta, Meta::Path(_)) => {}
@@ -49,7 +55,7 @@ pub(super) fn check(attributes: &[Attribute], routed: &Argument<'_>, errors: &mu
                 attribute,
                 format!(
                     "unknown attribute `#[{name}]`: an argument of a handler may have `#[serde]`, \
-                     `#[garde]`, `#[schemars]`, `#[inject]`, `#[payload]` and documentation"
+                     `#[garde]`, `#[schemars]`, `#[inject]`, `#[payload]`, `#[secret]` and documentation"
                 ),
             ),
         }
@@ -59,7 +65,16 @@ pub(super) fn check(attributes: &[Attribute], routed: &Argument<'_>, errors: &mu
 /// Reports attributes that belong to a field where the field is declared elsewhere.
 pub(super) fn check_are_elsewhere(function: &parse::Function, errors: &mut Errors) {
     let attributes = function.arguments.iter().flat_map(|it| &it.attributes);
-    for attribute in attributes.filter(|it| goes_to_the_field(it)) {
+    for attribute in attributes {
+        if attribute.path().is_ident("secret") {
+            errors.at(
+                attribute,
+                "the payload is declared elsewhere: write `#[taskq(secret)]` on its field there",
+            );
+        }
+        if !goes_to_the_field(attribute) {
+            continue;
+        }
         let name = attribute.path().to_token_stream();
         errors.at(
             attribute,

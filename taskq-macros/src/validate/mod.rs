@@ -6,6 +6,7 @@ mod function;
 mod key;
 mod limits;
 mod payload;
+mod secret;
 mod unique;
 
 use syn::{Data, DeriveInput, Fields, ReturnType, Type};
@@ -16,6 +17,8 @@ use crate::model::{Argument, Derived, Payload, Stored, Task};
 use crate::names;
 use crate::options::{BESIDE_CRON, Options, Subject};
 use crate::parse::Function;
+
+use self::secret::SecretField;
 
 pub(crate) use self::attributes::stays_on_function;
 pub(crate) use self::function::{is_method, is_task};
@@ -53,6 +56,7 @@ pub(crate) fn task<'a>(
         let fields: Vec<_> = fields.collect();
         stored.unique = unique::check(options, &fields, &mut errors);
         stored.limits = limits::check(options, &fields, &mut errors);
+        stored.secret = secret::check(&secrets(&arguments), options, &mut errors);
     }
     match payload {
         Some(payload) if errors.is_empty() => Ok(Task {
@@ -103,6 +107,8 @@ pub(crate) fn payload<'a>(
     let named: Vec<_> = named.collect();
     let unique = unique::check_derived(input, &named, options, &mut errors);
     let limits = limits::check_derived(input, &named, options, &mut errors);
+    let secrets = secret::of_derived(input, &mut errors);
+    let secret = secret::check(&secrets, options, &mut errors);
     let is_validated = payload::is_validated(&input.data);
     if !errors.is_empty() {
         return Err(errors);
@@ -114,12 +120,28 @@ pub(crate) fn payload<'a>(
         stored: Stored {
             unique,
             limits,
+            secret,
             ..payload::stored(name, options)
         },
         fields,
         is_validated,
         result: options.result.as_ref(),
     })
+}
+
+fn secrets<'a>(arguments: &'a [Argument<'_>]) -> Vec<SecretField<'a>> {
+    let fields = arguments.iter().filter_map(|argument| match argument {
+        Argument::Field(field) => Some(field),
+        _ => None,
+    });
+    let secrets = fields.filter_map(|field| {
+        Some(SecretField {
+            ident: &field.ident,
+            marked: field.secret?,
+            attributes: field.attributes.clone(),
+        })
+    });
+    secrets.collect()
 }
 
 fn check_aliases(

@@ -30,7 +30,7 @@ pub(super) fn check_made<'a>(
     Some(Payload::Made {
         ident: ident?,
         derives: &options.derives,
-        stored: stored(name, options),
+        stored: Box::new(stored(name, options)),
     })
 }
 
@@ -170,6 +170,7 @@ pub(super) fn stored(name: String, options: &Options) -> Stored<'_> {
         upgrades: &options.upgrades,
         unique: None,
         limits: Limits::default(),
+        secret: Vec::new(),
     }
 }
 

@@ -97,7 +97,9 @@ pub(crate) async fn execute_edit(
     };
     let registry = builder.registry()?;
     let mut editing = operator.edit(id, payload.clone());
-    if let Some(handler) = checked(&registry, &task.task_type, &payload, matches)? {
+    // For its handler to read: nothing of it is printed.
+    let edited = operator.edited_payload(id, &payload).await?;
+    if let Some(handler) = checked(&registry, &task.task_type, &edited, matches)? {
         editing = editing.version(handler.options.version);
     }
     if let Some(at) = matches.get_one::<DateTime<Utc>>("at") {

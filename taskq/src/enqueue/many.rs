@@ -102,16 +102,19 @@ impl Schema {
         async move {
             let mut store = Store::on(conn, self);
             let task_type = TaskType::of::<P>();
+            let options = EnqueueOptions::of_many(task_type.options);
+            if !task_type.options.secret.is_empty() {
+                options.check(task_type.options)?;
+            }
             let mut enqueued = Vec::new();
             for chunk in chunks(&payloads?) {
                 let inserted = match &task_type.options.unique {
                     None => {
-                        let task_ids = store.enqueue_many(&task_type, chunk).await;
+                        let task_ids = store.enqueue_many(&task_type, &options, chunk).await;
                         let created = |task_id| (task_id, EnqueueOutcome::Created);
                         task_ids.map(|ids| ids.into_iter().map(created).collect::<Vec<_>>())
                     }
                     Some(unique) => {
-                        let options = EnqueueOptions::default();
                         let taken = store.enqueue_unique(&task_type, &options, unique, chunk);
                         let taken = Box::pin(taken).await;
                         if let Err(error) = &taken
@@ -164,7 +167,8 @@ impl Schema {
             // Its payload is gone by now.
             refused_by_table(task_type.name, error, || (row, MAX_STORED_SIZE + 1))
         };
-        let mut copy = Copy::begin(conn, self).await?;
+        let options = EnqueueOptions::of_many(task_type.options);
+        let mut copy = Copy::begin(conn, self, &options).await?;
         for (index, payload) in payloads.enumerate() {
             match encode(payload, Some(index)) {
                 Ok(payload) => copy.send(&task_type, &payload).await.map_err(refused)?,

@@ -282,6 +282,7 @@ async fn insert(
     schema: Schema,
 ) -> Result<(i64, EnqueueOutcome, Schema), EnqueueError> {
     options.write_expiry(task_type.options);
+    options.write_secret(task_type.options);
     options.check(task_type.options)?;
     let mut store = Store::on(conn, schema);
     let payload = [payload?];

@@ -11,6 +11,7 @@ mod result;
 #[cfg(feature = "cron")]
 mod schedule;
 mod schema;
+mod secrets;
 mod text;
 mod worker;
 
@@ -29,8 +30,9 @@ pub use self::result::ResultError;
 #[cfg(feature = "cron")]
 pub use self::schedule::ScheduleError;
 pub use self::schema::InvalidSchemaName;
+pub(crate) use self::secrets::{MASK, Secrets};
 use self::text::{advice, cause};
-pub(crate) use self::text::{chain, error_text};
+pub(crate) use self::text::{chain, error_text, tells_payload};
 pub use self::worker::{MissingState, WorkerError};
 
 /// Any error, as a handler returns it.

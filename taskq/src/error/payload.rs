@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
-use super::BoxError;
+use super::secrets::{NOT_SAID, Secrets};
+use super::{BoxError, error_text};
 
 /// A value has no JSON from which it could be read again.
 // In a box: it is returned, or not, for each field that is written.
@@ -34,6 +35,15 @@ impl EncodeError {
     pub(crate) fn at(mut self, path: &str) -> Self {
         self.0.path = path.into();
         self
+    }
+
+    /// Says nothing of secret values.
+    pub(crate) fn hide(self, secrets: &Secrets) -> Self {
+        let Unwritten { path, problem } = *self.0;
+        match secrets.at(&path) {
+            Some(field) => Self::new(field, NOT_SAID),
+            None => Self::new(path, secrets.hide(error_text(&*problem))),
+        }
     }
 
     /// Returns where in the value the first mistake is, such as `user.email`; `.` is the whole.
@@ -131,6 +141,18 @@ impl DecodeError {
         }
     }
 
+    /// Says nothing of secret values.
+    pub(crate) fn hide(self, secrets: &Secrets) -> Self {
+        match self.reason {
+            Reason::Form { path, source } => match secrets.at(&path) {
+                Some(field) => Self::new(field, NOT_SAID),
+                None => Self::new(path, secrets.hide(error_text(&*source))),
+            },
+            Reason::Values(invalid) => Self::invalid(invalid.hide(secrets)),
+            Reason::TooNew { .. } | Reason::TooOld { .. } => self,
+        }
+    }
+
     /// Returns what is wrong, without where.
     pub(crate) fn into_cause(self) -> BoxError {
         match self.reason {
@@ -208,6 +230,18 @@ impl InvalidPayload {
     pub fn and(mut self, path: impl Into<String>, problem: impl Into<String>) -> Self {
         self.violations.push((path.into(), problem.into()));
         self
+    }
+
+    /// Says nothing of secret values.
+    pub(crate) fn hide(self, secrets: &Secrets) -> Self {
+        let violations = self.violations.into_iter();
+        let hidden = violations.map(|(path, problem)| match secrets.at(&path) {
+            Some(field) => (field.to_owned(), NOT_SAID.to_owned()),
+            None => (path, secrets.hide(problem)),
+        });
+        Self {
+            violations: hidden.collect(),
+        }
     }
 
     /// Returns each path with what is wrong there; at least one.

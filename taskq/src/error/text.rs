@@ -81,9 +81,17 @@ fn of_database(error: &(dyn Error + 'static)) -> Option<String> {
     error.downcast_ref().map(of_postgres)
 }
 
+/// Tells whether the detail of an error is the row of a task, with its payload, which may have secret fields: that of a null
+/// and of a check is.
+pub(crate) fn tells_payload(error: &PgDatabaseError) -> bool {
+    const TASKS: [&str; 5] = ["task", "lease", "dead", "history", "refused"];
+    let is_whole_row = ["23502", "23514"].contains(&error.code());
+    is_whole_row && error.table().is_some_and(|table| TASKS.contains(&table))
+}
+
 fn of_postgres(error: &PgDatabaseError) -> String {
     let mut text = error.message().to_owned();
-    if let Some(detail) = error.detail() {
+    if let Some(detail) = error.detail().filter(|_| !tells_payload(error)) {
         text = format!("{text}: {detail}");
     }
     if let Some(constraint) = error.constraint()

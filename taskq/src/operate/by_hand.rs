@@ -1,5 +1,6 @@
 //! Payloads that an operator writes: for a dead task, which runs again with it, and for a new task.
 
+use std::fmt;
 use std::future::IntoFuture;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -25,6 +26,8 @@ impl Operator {
     ///
     /// A task that waits or runs cannot be edited: cancel it first.
     ///
+    /// A secret field for which the new payload says `"***"`, as [`show`](Self::show) does, keeps the value that is stored.
+    ///
     /// ```no_run
     /// use taskq::json::RawValue;
     ///
@@ -42,6 +45,18 @@ impl Operator {
             at: None,
             reason: None,
         }
+    }
+
+    /// Returns what an edit would write, which may have secret values.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn edited_payload(
+        &self,
+        task_id: i64,
+        payload: &RawValue,
+    ) -> Result<Box<RawValue>, OperateError> {
+        let edited = self.store().edited_payload(task_id, payload).await;
+        let edited = edited.map_err(|error| self.error(error))?;
+        Ok(edited.unwrap_or_else(|| payload.to_owned()))
     }
 
     /// Enqueues a task by the name of its type, which this program need not know. It is recorded in `taskq.audit`.
@@ -80,7 +95,6 @@ impl Operator {
 /// # Cancel safety
 ///
 /// It is one statement: when the future is dropped, it has happened or will not happen.
-#[derive(Debug)]
 #[must_use = "nothing happens until this is awaited"]
 pub struct Editing {
     operator: Operator,
@@ -114,6 +128,24 @@ impl Editing {
             reason: Some(reason.into()),
             ..self
         }
+    }
+}
+
+// Without the payload, which may have secret fields.
+impl fmt::Debug for Editing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Editing")
+            .field("task_id", &self.task_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ByHand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ByHand")
+            .field("task_type", &self.task_type)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 
@@ -151,7 +183,6 @@ impl IntoFuture for Editing {
 /// # Cancel safety
 ///
 /// It is one statement: when the future is dropped, it has happened or will not happen.
-#[derive(Debug)]
 #[must_use = "nothing is enqueued until this is awaited"]
 pub struct ByHand {
     operator: Operator,

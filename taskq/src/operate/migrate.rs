@@ -103,6 +103,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "prune",
         sql: include_str!("../../migrations/0017_prune.sql"),
     },
+    Migration {
+        version: 18,
+        name: "secret",
+        sql: include_str!("../../migrations/0018_secret.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

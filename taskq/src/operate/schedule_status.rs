@@ -24,7 +24,7 @@ pub struct ScheduleStatus {
     pub timezone: String,
     /// The type of its tasks.
     pub task_type: String,
-    /// Their payload.
+    /// Their payload; in the place of secret values stands `***`.
     pub payload: Box<RawValue>,
     /// What becomes of ticks that were missed.
     #[serde(serialize_with = "catch_up")]
@@ -70,7 +70,7 @@ impl ScheduleStatus {
             expression: row.expression,
             timezone: row.timezone,
             task_type: row.task_type,
-            payload: row.payload,
+            payload: row.shown,
             catch_up: CatchUp::of_word(&row.catch_up),
             catch_up_within: row.catch_up_within.and_then(seconds),
             overlap: Overlap::of_word(&row.overlap),

@@ -1,5 +1,6 @@
 //! Making, changing and running schedules while workers run.
 
+use std::fmt;
 use std::future::IntoFuture;
 use std::ops::Range;
 use std::time::Duration;
@@ -266,7 +267,6 @@ impl<'c> Schedules<'c> {
 /// # Cancel safety
 ///
 /// It is one statement: when the future is dropped, it has happened or will not happen.
-#[derive(Debug)]
 #[must_use = "nothing is said until this is awaited"]
 pub struct Upsert<'c> {
     store: Store<'c>,
@@ -350,6 +350,16 @@ impl Upsert<'_> {
             "changed" => Ok(Upserted::Changed),
             _ => Ok(Upserted::Unchanged),
         }
+    }
+}
+
+// Without the payload, which may have secret fields.
+impl fmt::Debug for Upsert<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upsert")
+            .field("name", &self.name)
+            .field("task_type", &self.task_type)
+            .finish_non_exhaustive()
     }
 }
 

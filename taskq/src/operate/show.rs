@@ -7,9 +7,12 @@ use serde_json::value::RawValue;
 use super::pause::Operator;
 use super::task::TaskState;
 use crate::error::OperateError;
+use crate::task::declaration::linked_secrets;
+use crate::task::secret::masked;
 
 impl Operator {
-    /// Tells all that is stored of one task, wherever it is; `None` if it has completed and was not kept, or never was.
+    /// Tells all that is stored of one task, wherever it is; `None` if it has completed and was not kept, or never was. In
+    /// the place of secret values stands `***`.
     ///
     /// ```no_run
     /// # async fn f(pool: sqlx::PgPool) -> Result<(), taskq::OperateError> {
@@ -30,8 +33,15 @@ impl Operator {
     ///
     /// The tables are only read, so the future may be dropped at any time.
     pub async fn show(&self, task_id: i64) -> Result<Option<TaskDetails>, OperateError> {
-        let shown = self.store().show(task_id).await;
-        shown.map_err(|error| self.error(error))
+        let shown = self.store().show::<TaskDetails>(task_id).await;
+        let mut shown = shown.map_err(|error| self.error(error))?;
+        // The database has left them out already, if it has heard of them.
+        if let Some(task) = &mut shown
+            && let Some(masked) = masked(&linked_secrets(&task.task_type), &task.payload)
+        {
+            task.payload = masked;
+        }
+        Ok(shown)
     }
 }
 
@@ -51,7 +61,7 @@ pub struct TaskDetails {
     pub priority: i16,
     /// The version of its payload; zero where its enqueue did not say.
     pub payload_version: i16,
-    /// Its payload, as the table has it.
+    /// Its payload, as the table has it but for the values of secret fields.
     pub payload: Box<RawValue>,
     /// What its enqueue said beside the payload.
     pub metadata: Box<RawValue>,

@@ -11,7 +11,7 @@ mod stub;
 
 pub use std::primitive::{bool, str, u16};
 pub use std::{
-    boxed::Box, file, line, option::Option, result::Result, time::Duration, vec, vec::Vec,
+    boxed::Box, file, fmt, line, option::Option, result::Result, time::Duration, vec, vec::Vec,
 };
 
 #[cfg(feature = "cron")]
@@ -51,6 +51,7 @@ pub use crate::task::options::TaskOptions;
 pub use crate::task::payload::Payload;
 #[cfg(feature = "cron")]
 pub use crate::task::schedule::Schedule;
+pub use crate::task::secret::MASKED;
 pub use crate::task::sequence::{OnDead, Sequence};
 pub use crate::task::unique::{OnConflict, Unique, Until};
 pub use crate::task::upgrade::ReadOlder;

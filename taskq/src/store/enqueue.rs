@@ -21,6 +21,8 @@ const BUFFER: usize = 64 * 1024;
 pub(crate) struct Copy<'c> {
     copy: PgCopyIn<&'c mut PgConnection>,
     buffer: String,
+    /// The metadata of each row, as it is sent.
+    metadata: Option<String>,
 }
 
 impl Store<'_> {
@@ -51,13 +53,19 @@ impl Store<'_> {
     pub(crate) async fn enqueue_many(
         &mut self,
         task_type: &TaskType,
+        options: &EnqueueOptions,
         payloads: &[Box<RawValue>],
     ) -> Result<Vec<i64>, Error> {
         let declared = task_type.options;
+        let metadata = options.metadata.stored();
         let (run_at, delay) = Start::Now.run_at_and_delay();
         let payloads: Vec<Json<&RawValue>> =
             payloads.iter().map(|payload| Json(&**payload)).collect();
-        let query = query_scalar(self.schema.sql.enqueue_many)
+        let sql = match metadata {
+            None => self.schema.sql.enqueue_many,
+            Some(_) => self.schema.sql.enqueue_many_with,
+        };
+        let mut query = query_scalar(sql)
             .bind(task_type.name)
             .bind(payloads)
             .bind(declared.queue)
@@ -66,6 +74,9 @@ impl Store<'_> {
             .bind(run_at)
             .bind(delay)
             .bind(saturating_i16(declared.version));
+        if let Some(metadata) = metadata {
+            query = query.bind(Json(metadata));
+        }
         self.call(async |db| query.fetch_one(db).await).await
     }
 }
@@ -112,10 +123,24 @@ impl Store<'_> {
 }
 
 impl<'c> Copy<'c> {
-    pub(crate) async fn begin(db: &'c mut PgConnection, schema: Schema) -> Result<Self, Error> {
+    pub(crate) async fn begin(
+        db: &'c mut PgConnection,
+        schema: Schema,
+        options: &EnqueueOptions,
+    ) -> Result<Self, Error> {
+        let metadata = options.metadata.stored().map(|stored| {
+            let mut text = String::new();
+            escape(&mut text, stored.get());
+            text
+        });
+        let sql = match metadata {
+            None => schema.sql.enqueue_copy,
+            Some(_) => schema.sql.enqueue_copy_with,
+        };
         Ok(Self {
-            copy: db.copy_in_raw(schema.sql.enqueue_copy).await?,
+            copy: db.copy_in_raw(sql).await?,
             buffer: String::with_capacity(BUFFER * 2),
+            metadata,
         })
     }
 
@@ -132,11 +157,16 @@ impl<'c> Copy<'c> {
         self.buffer.push('\t');
         escape(&mut self.buffer, options.queue);
         // A `String` takes whatever is written to it.
-        let _ = writeln!(
+        let _ = write!(
             self.buffer,
             "\t{}\t{}\t{}",
             options.version, options.priority, options.max_attempts
         );
+        if let Some(metadata) = &self.metadata {
+            self.buffer.push('\t');
+            self.buffer.push_str(metadata);
+        }
+        self.buffer.push('\n');
         if self.buffer.len() >= BUFFER {
             self.copy.send(self.buffer.as_bytes()).await?;
             self.buffer.clear();

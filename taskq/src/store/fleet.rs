@@ -112,6 +112,16 @@ impl Store<'_> {
         self.call(async |db| query.fetch_all(db).await).await
     }
 
+    /// Says which fields of payloads are secret.
+    pub(crate) async fn declare_secrets(
+        &mut self,
+        task_types: &[&str],
+        fields: &[&str],
+    ) -> Result<(), Error> {
+        let query = sqlx::query(self.schema.sql.declare_secrets);
+        self.execute(query.bind(task_types).bind(fields)).await
+    }
+
     /// Wakes one other worker that listens for each of these queues.
     pub(crate) async fn wake_one(&mut self, worker_id: Uuid, queues: &[&str]) -> Result<(), Error> {
         let query = sqlx::query(self.schema.sql.wake_one)

@@ -108,6 +108,21 @@ impl Store<'_> {
         self.call(async |db| query.fetch_one(db).await).await
     }
 
+    /// Returns what an edit would write: with the stored values where it says `***` of secret fields.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn edited_payload(
+        &mut self,
+        task_id: i64,
+        payload: &RawValue,
+    ) -> Result<Option<Box<RawValue>>, Error> {
+        let query = query_scalar(self.schema.sql.edited_payload)
+            .bind(task_id)
+            .bind(Json(payload));
+        let edited: Option<Option<Json<Box<RawValue>>>> =
+            self.call(async |db| query.fetch_optional(db).await).await?;
+        Ok(edited.flatten().map(|Json(edited)| edited))
+    }
+
     /// Enqueues a task by the name of its type, and returns its id and what was done.
     pub(crate) async fn enqueue_by_hand(
         &mut self,

@@ -8,6 +8,7 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
 use crate::attempt::verdict::in_ascii;
+use crate::error::tells_payload;
 
 /// A refusal: the same statement would be refused again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,7 +33,10 @@ impl Refusal {
         Some(Self {
             code,
             message: own_message(error.message()).to_owned(),
-            detail: error.detail().map(str::to_owned),
+            detail: error
+                .detail()
+                .filter(|_| !tells_payload(error))
+                .map(str::to_owned),
             constraint: error.constraint().map(str::to_owned),
         })
     }

@@ -50,6 +50,8 @@ pub(crate) struct ScheduleRow {
     pub(crate) timezone: String,
     pub(crate) task_type: String,
     pub(crate) payload: Box<RawValue>,
+    /// The payload without secret values.
+    pub(crate) shown: Box<RawValue>,
     /// Absent where it was said in SQL.
     pub(crate) payload_version: Option<u16>,
     pub(crate) catch_up: String,
@@ -219,6 +221,7 @@ impl<'r> FromRow<'r, PgRow> for DueRow {
 impl<'r> FromRow<'r, PgRow> for ScheduleRow {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
         let Json(payload) = row.try_get("payload")?;
+        let Json(shown) = row.try_get("shown")?;
         let version: Option<i16> = row.try_get("payload_version")?;
         Ok(Self {
             name: row.try_get("name")?,
@@ -226,6 +229,7 @@ impl<'r> FromRow<'r, PgRow> for ScheduleRow {
             timezone: row.try_get("timezone")?,
             task_type: row.try_get("task_type")?,
             payload,
+            shown,
             payload_version: version.and_then(version_of),
             catch_up: row.try_get("catch_up")?,
             catch_up_within: row.try_get("catch_up_within")?,

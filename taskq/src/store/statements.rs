@@ -101,7 +101,7 @@ macro_rules! statements {
 }
 
 statements! {
-    enqueue { enqueue, enqueue_many, enqueue_copy, enqueue_unique }
+    enqueue { enqueue, enqueue_many, enqueue_many_with, enqueue_copy, enqueue_copy_with, enqueue_unique }
     claim {
         scan = scan + lanes,
         scan_marked = scan_marked + lanes,
@@ -129,7 +129,7 @@ statements! {
         rescue_refused = rescue + shrink + refused,
     }
     lease { hold_key, heartbeat, cancelled, strays, expired, left }
-    fleet { register, unregister, census, newer, advance_ids, declare_limits, end_undeclared_limits, wake_one }
+    fleet { register, unregister, census, newer, advance_ids, declare_limits, end_undeclared_limits, declare_secrets, wake_one }
     history { count, count_minutes, prune, prune_keys, prune_gates, prune_minutes }
     schedule {
         declare_schedules,
@@ -178,6 +178,7 @@ statements! {
         bulks,
         bulk_failures,
         edit,
+        edited_payload,
         enqueue_by_hand,
         audit,
         clock,

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::options::TaskOptions;
+use super::secret::SECRET;
 
 /// Returns what a task type says of its tasks, as the function `taskq.enqueue` takes it.
 pub(crate) fn enqueue_options(declared: &TaskOptions) -> Map<String, Value> {
@@ -14,6 +15,9 @@ pub(crate) fn enqueue_options(declared: &TaskOptions) -> Map<String, Value> {
     add("payload_version", declared.version.into());
     if let Some(expires) = declared.expires {
         add("expires", expires.as_secs_f64().into());
+    }
+    if !declared.secret.is_empty() {
+        add("metadata", json!({ SECRET: declared.secret }));
     }
     if let Some(unique) = declared.unique {
         match unique.fields {

@@ -228,6 +228,14 @@ impl Registration {
 
 inventory::collect!(Registration);
 
+/// Returns the secret fields of a task type, or of what it is an alias of, as far as this program links its handler.
+pub(crate) fn linked_secrets(task_type: &str) -> Vec<&'static str> {
+    let linked = inventory::iter::<Registration>.into_iter();
+    let of_type = linked
+        .filter(|it| it.task_type == task_type || it.declaration.aliases.contains(&task_type));
+    of_type.flat_map(|it| it.options.secret).copied().collect()
+}
+
 // As for a run, and then it is let go.
 fn decode_erased<P: Payload>(raw: &RawValue, version: Option<u16>) -> Result<(), DecodeError> {
     payload::read::<P>(raw, version).map(drop)

@@ -11,6 +11,7 @@ mod range;
 pub(crate) mod registry;
 #[cfg(feature = "cron")]
 pub(crate) mod schedule;
+pub(crate) mod secret;
 pub(crate) mod sequence;
 pub(crate) mod start;
 pub(crate) mod unique;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::expiry::{self, EXPIRES};
 use super::limit::{Concurrency, Rate};
 use super::range::{MAX_DELAY, refuse};
+use super::secret::SECRET;
 use super::sequence::Sequence;
 use super::start::Start;
 use super::unique::{Unique, UniqueOptions};
@@ -53,6 +54,8 @@ pub struct TaskOptions {
     pub sequence: Option<Sequence>,
     /// The fields that make the keys which take turns, if any do.
     pub fair: Option<&'static [&'static str]>,
+    /// The fields of the payload's JSON whose values are shown to nobody.
+    pub secret: &'static [&'static str],
 }
 
 impl TaskOptions {
@@ -71,6 +74,7 @@ impl TaskOptions {
             rate: None,
             sequence: None,
             fair: None,
+            secret: &[],
         }
     }
 
@@ -163,6 +167,30 @@ impl TaskOptions {
         self
     }
 
+    /// Says which fields of the payload's JSON are secret: whoever looks at a task sees `***` in their place, and errors of
+    /// its handler do not quote them. `#[secret]` on an argument writes it, and `#[taskq(secret)]` on a field. The table
+    /// has the values in clear.
+    pub const fn secret(mut self, fields: &'static [&'static str]) -> Self {
+        self.secret = fields;
+        self
+    }
+
+    /// Returns what is wrong with making a key of these fields, `None` being the whole payload: keys are shown.
+    pub(crate) fn tells_secret(&self, key: Option<&[&str]>) -> Option<String> {
+        let first = self.secret.first()?;
+        match key {
+            None => Some(format!(
+                "would be made of `{first}` too, which is secret: name the fields that make the key"
+            )),
+            Some(key) => {
+                let field = key.iter().find(|field| self.secret.contains(field))?;
+                Some(format!(
+                    "is made of `{field}`, which is secret, and keys are shown: name other fields"
+                ))
+            }
+        }
+    }
+
     /// Returns the oldest version that is read.
     pub const fn oldest_version(&self) -> u16 {
         self.version.saturating_sub(self.older_versions)
@@ -189,6 +217,13 @@ pub(crate) struct EnqueueOptions {
 }
 
 impl EnqueueOptions {
+    /// Returns what holds of many tasks of a type that are enqueued at once.
+    pub(crate) fn of_many(declared: &TaskOptions) -> Self {
+        let mut options = Self::default();
+        options.write_secret(declared);
+        options
+    }
+
     pub(crate) fn check(&self, declared: &TaskOptions) -> Result<(), EnqueueError> {
         let queue = self.queue.as_deref().unwrap_or(declared.queue);
         if let Some(problem) = name_problem(queue) {
@@ -220,7 +255,14 @@ impl EnqueueOptions {
             ));
         }
         match self.unique(declared) {
-            Some(unique) => unique.check(self.unique_key()),
+            Some(unique) => {
+                let is_of_payload = self.unique_key().is_none();
+                let told = is_of_payload.then(|| declared.tells_secret(unique.fields));
+                if let Some(problem) = told.flatten() {
+                    return Err(refuse("unique", problem));
+                }
+                unique.check(self.unique_key())
+            }
             None if self.busy_after().is_some() => {
                 let problem = "is for a task with a key: say `.unique(…)` or `.unique_key(…)`, or leave it out";
                 Err(refuse("busy_after", problem.into()))
@@ -233,6 +275,13 @@ impl EnqueueOptions {
     pub(crate) fn write_expiry(&mut self, declared: &TaskOptions) {
         if let Some(expiry) = expiry::written(self.expires, declared.expires, self.start) {
             self.metadata.set(EXPIRES.to_owned(), expiry);
+        }
+    }
+
+    /// Writes down which fields are secret, for those who show the task and do not know its type.
+    pub(crate) fn write_secret(&mut self, declared: &TaskOptions) {
+        if !declared.secret.is_empty() {
+            self.metadata.set(SECRET.to_owned(), declared.secret.into());
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::error::{DecodeError, EncodeError, InvalidPayload};
+use crate::error::{DecodeError, EncodeError, InvalidPayload, Secrets};
 use crate::json;
 use crate::task::options::TaskOptions;
 
@@ -121,9 +121,18 @@ pub(crate) fn write<P: Payload>(payload: &P) -> Result<Box<RawValue>, Unwritable
     if P::HAS_VALIDATION
         && let Err(invalid) = payload.validate()
     {
-        return Err(Unwritable::Invalid(invalid));
+        return Err(Unwritable::Invalid(match P::OPTIONS.secret {
+            [] => invalid,
+            fields => {
+                let raw = payload.encode().ok();
+                invalid.hide(&Secrets::of(fields, raw.as_deref()))
+            }
+        }));
     }
-    let raw = payload.encode()?;
+    let raw = payload.encode().map_err(|error| match P::OPTIONS.secret {
+        [] => error,
+        fields => error.hide(&Secrets::of(fields, None)),
+    })?;
     let oversize = match P::IS_EXACT {
         true => json::oversize(&raw)?,
         false => json::oversize_of_any(&raw)?,
@@ -134,6 +143,7 @@ pub(crate) fn write<P: Payload>(payload: &P) -> Result<Box<RawValue>, Unwritable
     if !P::IS_EXACT
         && let Err(error) = P::decode(&raw, Some(P::OPTIONS.version))
     {
+        let error = hide::<P>(error, &raw);
         return Err(EncodeError::unreadable(error).into());
     }
     Ok(raw)
@@ -162,5 +172,16 @@ pub(crate) fn read<P: Payload>(raw: &RawValue, version: Option<u16>) -> Result<P
     {
         read = Err(DecodeError::invalid(invalid));
     }
-    read
+    match P::OPTIONS.secret {
+        [] => read,
+        _ => read.map_err(|error| hide::<P>(error, raw)),
+    }
+}
+
+/// Takes secret values out of what is said about a payload.
+fn hide<P: Payload>(error: DecodeError, raw: &RawValue) -> DecodeError {
+    match P::OPTIONS.secret {
+        [] => error,
+        fields => error.hide(&Secrets::of(fields, Some(raw))),
+    }
 }

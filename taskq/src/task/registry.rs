@@ -12,6 +12,8 @@ use crate::error::{MissingState, WorkerError};
 use crate::task::declaration::{Delivery, Keep, Order, Registration};
 use crate::task::limit::DeclaredLimit;
 use crate::task::options::name_problem;
+#[cfg(feature = "cron")]
+use crate::task::secret::masked;
 use crate::task::unique::Until;
 
 /// How unlike a known name a waiting one may be to be taken for a misspelling of it.
@@ -98,7 +100,10 @@ impl Registry {
                 (handler.decode)(&payload, version).map_err(|error| {
                     refuse(format!(
                         "its payload `{}` does not fit: {}",
-                        payload.get(),
+                        masked(handler.options.secret, &payload)
+                            .as_ref()
+                            .unwrap_or(&payload)
+                            .get(),
                         error_text(&error)
                     ))
                 })?;
@@ -152,6 +157,14 @@ impl Registry {
         own.map(|(name, it)| (*name, it.limits()))
             .filter(|(_, limits)| !limits.is_empty())
             .collect()
+    }
+
+    /// Returns the secret fields of the handlers' payloads, each beside the name that a row may carry.
+    pub(crate) fn secrets(&self) -> (Vec<&'static str>, Vec<&'static str>) {
+        let handlers = self.handlers.iter();
+        handlers
+            .flat_map(|(name, it)| it.options.secret.iter().map(|field| (*name, *field)))
+            .unzip()
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&Registration> {
@@ -266,6 +279,10 @@ impl Registration {
 
     /// Requires that what is said of keys is about one, which `#[task]` says of what it sees itself.
     fn require_one_key(&self) -> Result<(), WorkerError> {
+        let key = self.options.limit_fields();
+        if let Some(problem) = key.and_then(|key| self.options.tells_secret(Some(key))) {
+            return Err(self.limit_problem(format!("its key {problem}")));
+        }
         let by_concurrency = self.options.concurrency.and_then(|it| it.key);
         let by_rate = self.options.rate.and_then(|it| it.key);
         if let Some(fair) = self.options.fair {

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use crate::error::DecodeError;
 use crate::store::{Schema, Store, TaskOfType, version_of};
 use crate::task::payload::{self, Payload};
+use crate::task::secret::masked;
 
 /// How many tasks of the type are looked at.
 const MOST: i64 = 1_000;
@@ -81,6 +82,7 @@ macro_rules! assert_enqueued {
 pub struct Tasks<P> {
     task_type: &'static str,
     queue: &'static str,
+    secret: &'static [&'static str],
     read: fn(&RawValue, Option<u16>) -> Result<P, DecodeError>,
 }
 
@@ -98,6 +100,7 @@ pub fn __tasks<P: Payload>() -> Tasks<P> {
     Tasks {
         task_type: P::TASK_TYPE,
         queue: P::OPTIONS.queue,
+        secret: P::OPTIONS.secret,
         read: payload::read,
     }
 }
@@ -153,13 +156,13 @@ impl<P> FoundTasks<P> {
         panic!(
             "no task `{task_type}` waits in queue `{queue}` with {}{}",
             one_line(meant),
-            elsewhere(others)
+            elsewhere(others, self.tasks.secret)
         );
     }
 }
 
 /// Says what was found instead, each kind together.
-fn elsewhere(mut others: Vec<(String, &TaskOfType)>) -> String {
+fn elsewhere(mut others: Vec<(String, &TaskOfType)>, secret: &[&str]) -> String {
     if others.is_empty() {
         return "\n  this connection sees no task of this type, neither waiting nor \
                 running nor finished"
@@ -169,7 +172,9 @@ fn elsewhere(mut others: Vec<(String, &TaskOfType)>) -> String {
     let mut text = String::new();
     for kind in others.chunk_by(|(one, _), (other, _)| one == other) {
         for (what, task) in kind.iter().take(SHOWN) {
-            let (task_id, payload) = (task.task_id, RawValue::get(&task.payload));
+            let masked = masked(secret, &task.payload);
+            let payload = masked.as_ref().unwrap_or(&task.payload);
+            let (task_id, payload) = (task.task_id, RawValue::get(payload));
             // Writing to a string cannot fail.
             let _ = write!(text, "\n  {what}: task {task_id}, {payload}");
         }

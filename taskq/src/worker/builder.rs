@@ -279,7 +279,7 @@ pub(crate) fn linked_registrations() -> Vec<Registration> {
 }
 
 /// Requires a server that can be written to, and tables that this worker can work with, and says how its handlers limit
-/// their task types, so that every worker keeps to it from now on. A worker goes on where its server becomes a standby
+/// their task types, so that every worker keeps to it from now on, and which fields nobody is shown. A worker goes on where its server becomes a standby
 /// later.
 async fn prepare_tables(
     pool: &PgPool,
@@ -300,6 +300,12 @@ async fn prepare_tables(
     }
     answer?;
     let declared = limits::declare(&mut store, registry).await;
+    declared.map_err(WorkerError::Database)?;
+    let (task_types, fields) = registry.secrets();
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let declared = store.declare_secrets(&task_types, &fields).await;
     declared.map_err(WorkerError::Database)
 }
 

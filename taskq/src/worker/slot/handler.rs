@@ -16,7 +16,7 @@ use crate::attempt::tx::Tx;
 use crate::attempt::verbs::{Wish, wish_of};
 use crate::attempt::verdict::{Settlement, Verdict};
 use crate::attempt::{Attempt, Cancellation, Ending};
-use crate::error::{BoxError, DecodeError, error_text, of_database};
+use crate::error::{BoxError, DecodeError, Secrets, error_text, of_database};
 use crate::faults::crash_point;
 use crate::store::{ClaimedTask, mixes_up_statements, version_of};
 use crate::task::declaration::{Keep, Registration};
@@ -228,6 +228,10 @@ impl Execution<'_> {
         let (number, max_attempts) = (attempt.number, attempt.max_attempts);
         let wish = attempt.take_wish();
         match outcome {
+            Outcome::Completed | Outcome::Kept(_) if self.has_secrets() && wish.is_some() => {
+                let (_, wish) = self.hide_secrets("".into(), wish);
+                Verdict::of_success(wish, number, max_attempts).into()
+            }
             Outcome::Completed => Verdict::of_success(wish, number, max_attempts).into(),
             Outcome::Kept(result) => match Verdict::of_success(wish, number, max_attempts) {
                 Verdict::Complete => Verdict::Keep { result }.into(),
@@ -235,8 +239,10 @@ impl Execution<'_> {
             },
             Outcome::Failed(error) => {
                 let wish = wish.or_else(|| wish_of(&*error));
+                let of_database = of_database(&*error).any(mixes_up_statements);
+                let (error, wish) = self.hide_secrets(error, wish);
                 let is_failure = matches!(wish, None | Some(Wish::RetryIn(_)));
-                let is_mixed_up = is_failure && of_database(&*error).any(mixes_up_statements);
+                let is_mixed_up = is_failure && of_database;
                 let verdict =
                     Verdict::of_failure(&error, wish, number, max_attempts, fastrand::f64());
                 Decided {
@@ -251,7 +257,27 @@ impl Execution<'_> {
     /// Decides about an attempt that failed after its handler had ended.
     pub(crate) fn failed_at_end(&self, error: BoxError) -> Verdict {
         let (number, max_attempts) = (self.number(), self.max_attempts());
+        let (error, _) = self.hide_secrets(error, None);
         Verdict::of_failure(&error, None, number, max_attempts, fastrand::f64())
+    }
+
+    fn has_secrets(&self) -> bool {
+        !self.registration.options.secret.is_empty()
+    }
+
+    /// Takes the payload's secret values out of what is said of a failure.
+    fn hide_secrets(&self, error: BoxError, wish: Option<Wish>) -> (BoxError, Option<Wish>) {
+        if !self.has_secrets() {
+            return (error, wish);
+        }
+        let fields = self.registration.options.secret;
+        let secrets = Secrets::of(fields, Some(&self.task.payload));
+        let wish = wish.map(|wish| match wish {
+            Wish::Discard(why) => Wish::Discard(secrets.hide(why)),
+            Wish::Cancel(why) => Wish::Cancel(secrets.hide(why)),
+            Wish::RetryIn(_) | Wish::Snooze(_) => wish,
+        });
+        (secrets.hide(error_text(&*error)).into(), wish)
     }
 
     pub(crate) fn settlement(&self, verdict: Verdict) -> Settlement {

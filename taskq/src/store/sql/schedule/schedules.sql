@@ -7,6 +7,10 @@ select
     definition.timezone,
     definition.task_type,
     definition.payload,
+    taskq.masked(
+        definition.payload,
+        taskq.secret_fields(definition.task_type, definition.options -> 'metadata')
+    ) as shown,
     (definition.options ->> 'payload_version')::smallint as payload_version,
     definition.catch_up,
     definition.catch_up_within,

@@ -1,0 +1,6 @@
+#[taskq::task(unique = "payload")]
+async fn connect(usr_id: i64, #[secret] token: String) {
+    let _ = (usr_id, token);
+}
+
+fn main() {}

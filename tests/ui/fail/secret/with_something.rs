@@ -1,0 +1,4 @@
+#[taskq::task]
+async fn connect(#[secret(token)] _token: String) {}
+
+fn main() {}
