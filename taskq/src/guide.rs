@@ -19,6 +19,7 @@ macro_rules! links {
 [shell]: crate::guide::shell
 [operate]: crate::guide::operate
 [watch]: crate::guide::watch
+[trace]: crate::guide::trace
 [test]: crate::guide::test
 [deploy]: crate::guide::deploy
 [evolve]: crate::guide::evolve
@@ -59,6 +60,7 @@ chapters! {
     shell is "shell.md",
     operate is "operate.md",
     watch is "watch.md",
+    trace is "trace.md",
     test is "test.md",
     deploy is "deploy.md",
     evolve is "evolve.md",

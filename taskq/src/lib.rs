@@ -91,6 +91,7 @@
 //! - `top` adds a live view of it in a terminal, `top`.
 //! - `cron` has schedules enqueue tasks by the calendar.
 //! - `metrics` exposes metrics of workers and tables, for Prometheus or a recorder of the crate `metrics`.
+//! - `otel` has the trace of an enqueue go on in the handler.
 //! - `schemars` knows the JSON Schema of each payload. With `cli`, `tasks --lock` writes them to a file, and
 //!   `tasks --check` refuses a change that would strand rows.
 //! - `testing` finds or starts a Postgres server, for tests and examples.
@@ -143,6 +144,8 @@ pub use taskq_macros::{Payload, task};
 
 pub use crate::attempt::Attempt;
 pub use crate::attempt::tick::Tick;
+#[cfg(feature = "otel")]
+pub use crate::attempt::trace::Trace;
 pub use crate::attempt::tx::Tx;
 pub use crate::begin::begin;
 pub use crate::enqueue::{Enqueue, Enqueued, enqueue, enqueue_copy, enqueue_many};

@@ -29,6 +29,7 @@ mod guide {
         shell is "shell.md",
         operate is "operate.md",
         watch is "watch.md",
+        trace is "trace.md",
         test is "test.md",
         deploy is "deploy.md",
         evolve is "evolve.md",

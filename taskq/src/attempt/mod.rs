@@ -7,6 +7,8 @@ pub(crate) mod panics;
 pub(crate) mod spread;
 pub(crate) mod state;
 pub(crate) mod tick;
+#[cfg(feature = "otel")]
+pub(crate) mod trace;
 pub(crate) mod tx;
 pub(crate) mod verbs;
 pub(crate) mod verdict;

@@ -2,9 +2,13 @@
 
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
+#[cfg(feature = "otel")]
+use tracing::Instrument as _;
 
 use super::enqueued::Enqueued;
 use super::refusal::{encode, refused_by_table, refused_key};
+#[cfg(feature = "otel")]
+use super::trace;
 use crate::error::EnqueueError;
 use crate::json::{self, MAX_STORED_SIZE};
 use crate::store::{Copy, Schema, Store, refused_row};
@@ -100,40 +104,12 @@ impl Schema {
             .map(|(index, payload)| encode(payload, Some(index)))
             .collect::<Result<Vec<_>, _>>();
         async move {
-            let mut store = Store::on(conn, self);
             let task_type = TaskType::of::<P>();
-            let options = EnqueueOptions::of_many(task_type.options);
-            if !task_type.options.secret.is_empty() {
-                options.check(task_type.options)?;
-            }
-            let mut enqueued = Vec::new();
-            for chunk in chunks(&payloads?) {
-                let inserted = match &task_type.options.unique {
-                    None => {
-                        let task_ids = store.enqueue_many(&task_type, &options, chunk).await;
-                        let created = |task_id| (task_id, EnqueueOutcome::Created);
-                        task_ids.map(|ids| ids.into_iter().map(created).collect::<Vec<_>>())
-                    }
-                    Some(unique) => {
-                        let taken = store.enqueue_unique(&task_type, &options, unique, chunk);
-                        let taken = Box::pin(taken).await;
-                        if let Err(error) = &taken
-                            && let Some(refused) = refused_key(task_type.name, None, error)
-                        {
-                            return Err(refused);
-                        }
-                        taken
-                    }
-                };
-                let inserted = inserted.map_err(|error| {
-                    refused_by_table(task_type.name, error, || largest(enqueued.len(), chunk))
-                })?;
-                let inserted = inserted.into_iter();
-                enqueued.extend(
-                    inserted.map(|(task_id, outcome)| Enqueued::new((task_id, outcome, self))),
-                );
-            }
-            Ok(enqueued)
+            let inserted = insert_many(conn, self, task_type, &payloads?).await?;
+            let enqueued = inserted
+                .into_iter()
+                .map(|(task_id, outcome)| Enqueued::new((task_id, outcome, self)));
+            Ok(enqueued.collect())
         }
     }
 
@@ -162,24 +138,115 @@ impl Schema {
             let created = |it: &&Enqueued<P>| it.outcome == EnqueueOutcome::Created;
             return Ok(u64::try_from(enqueued.iter().filter(created).count()).unwrap_or(u64::MAX));
         }
-        let refused = |error| {
-            let row = refused_row(&error);
-            // Its payload is gone by now.
-            refused_by_table(task_type.name, error, || (row, MAX_STORED_SIZE + 1))
-        };
-        let options = EnqueueOptions::of_many(task_type.options);
-        let mut copy = Copy::begin(conn, self, &options).await?;
-        for (index, payload) in payloads.enumerate() {
-            match encode(payload, Some(index)) {
-                Ok(payload) => copy.send(&task_type, &payload).await.map_err(refused)?,
-                Err(error) => {
-                    copy.abort(&error.to_string()).await?;
-                    return Err(error);
+        let payloads = payloads.enumerate();
+        let payloads = payloads.map(|(index, payload)| encode(payload, Some(index)));
+        copy(conn, self, task_type, payloads).await
+    }
+}
+
+/// Inserts payloads in the order given.
+async fn insert_many(
+    conn: &mut PgConnection,
+    schema: Schema,
+    task_type: TaskType,
+    payloads: &[Box<RawValue>],
+) -> Result<Vec<(i64, EnqueueOutcome)>, EnqueueError> {
+    let options = EnqueueOptions::of_many(task_type.options);
+    if !task_type.options.secret.is_empty() {
+        options.check(task_type.options)?;
+    }
+    #[cfg(feature = "otel")]
+    let mut options = options;
+    #[cfg(feature = "otel")]
+    if !payloads.is_empty()
+        && let Some(span) = trace::begin(&task_type, &mut options, false)
+    {
+        let inserted = insert_chunks(conn, schema, task_type, &options, payloads);
+        let inserted = Box::pin(inserted.instrument(span.clone())).await;
+        trace::end_many(&span, inserted.as_ref().map(|them| them.len() as u64));
+        return inserted;
+    }
+    insert_chunks(conn, schema, task_type, &options, payloads).await
+}
+
+async fn insert_chunks(
+    conn: &mut PgConnection,
+    schema: Schema,
+    task_type: TaskType,
+    options: &EnqueueOptions,
+    payloads: &[Box<RawValue>],
+) -> Result<Vec<(i64, EnqueueOutcome)>, EnqueueError> {
+    let mut store = Store::on(conn, schema);
+    let mut enqueued = Vec::new();
+    for chunk in chunks(payloads) {
+        let inserted = match &task_type.options.unique {
+            None => {
+                let task_ids = store.enqueue_many(&task_type, options, chunk).await;
+                let created = |task_id| (task_id, EnqueueOutcome::Created);
+                task_ids.map(|ids| ids.into_iter().map(created).collect::<Vec<_>>())
+            }
+            Some(unique) => {
+                let taken = store.enqueue_unique(&task_type, options, unique, chunk);
+                let taken = Box::pin(taken).await;
+                if let Err(error) = &taken
+                    && let Some(refused) = refused_key(task_type.name, None, error)
+                {
+                    return Err(refused);
                 }
+                taken
+            }
+        };
+        let inserted = inserted.map_err(|error| {
+            refused_by_table(task_type.name, error, || largest(enqueued.len(), chunk))
+        })?;
+        enqueued.extend(inserted);
+    }
+    Ok(enqueued)
+}
+
+/// Copies payloads into the table, and returns how many.
+async fn copy(
+    conn: &mut PgConnection,
+    schema: Schema,
+    task_type: TaskType,
+    payloads: impl Iterator<Item = Result<Box<RawValue>, EnqueueError>> + Send,
+) -> Result<u64, EnqueueError> {
+    let options = EnqueueOptions::of_many(task_type.options);
+    #[cfg(feature = "otel")]
+    let mut options = options;
+    #[cfg(feature = "otel")]
+    if let Some(span) = trace::begin(&task_type, &mut options, false) {
+        let copied = copy_in(conn, schema, task_type, &options, payloads);
+        let copied = Box::pin(copied.instrument(span.clone())).await;
+        trace::end_many(&span, copied.as_ref().copied());
+        return copied;
+    }
+    copy_in(conn, schema, task_type, &options, payloads).await
+}
+
+async fn copy_in(
+    conn: &mut PgConnection,
+    schema: Schema,
+    task_type: TaskType,
+    options: &EnqueueOptions,
+    payloads: impl Iterator<Item = Result<Box<RawValue>, EnqueueError>> + Send,
+) -> Result<u64, EnqueueError> {
+    let refused = |error| {
+        let row = refused_row(&error);
+        // Its payload is gone by now.
+        refused_by_table(task_type.name, error, || (row, MAX_STORED_SIZE + 1))
+    };
+    let mut copy = Copy::begin(conn, schema, options).await?;
+    for payload in payloads {
+        match payload {
+            Ok(payload) => copy.send(&task_type, &payload).await.map_err(refused)?,
+            Err(error) => {
+                copy.abort(&error.to_string()).await?;
+                return Err(error);
             }
         }
-        copy.finish().await.map_err(refused)
     }
+    copy.finish().await.map_err(refused)
 }
 
 /// Divides payloads into what is sent at once.

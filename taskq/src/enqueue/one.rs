@@ -12,9 +12,13 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
+#[cfg(feature = "otel")]
+use tracing::Instrument as _;
 
 use super::enqueued::Enqueued;
 use super::refusal::{encode, refused_by_table, refused_key};
+#[cfg(feature = "otel")]
+use super::trace;
 use crate::error::EnqueueError;
 use crate::json;
 use crate::store::{Schema, Store};
@@ -284,8 +288,27 @@ async fn insert(
     options.write_expiry(task_type.options);
     options.write_secret(task_type.options);
     options.check(task_type.options)?;
+    let payload = payload?;
+    #[cfg(feature = "otel")]
+    if let Some(span) = trace::begin(&task_type, &mut options, true) {
+        let inserted = insert_checked(conn, task_type, options, payload, schema);
+        // Rare, and large.
+        let inserted = Box::pin(inserted.instrument(span.clone())).await;
+        trace::end_one(&span, inserted.as_ref().map(|(task_id, ..)| *task_id));
+        return inserted;
+    }
+    insert_checked(conn, task_type, options, payload, schema).await
+}
+
+async fn insert_checked(
+    conn: &mut PgConnection,
+    task_type: TaskType,
+    options: EnqueueOptions,
+    payload: Box<RawValue>,
+    schema: Schema,
+) -> Result<(i64, EnqueueOutcome, Schema), EnqueueError> {
     let mut store = Store::on(conn, schema);
-    let payload = [payload?];
+    let payload = [payload];
     let enqueued = match options.unique(task_type.options) {
         None => {
             let task_id = store.enqueue(&task_type, &options, &payload[0]).await;

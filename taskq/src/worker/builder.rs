@@ -123,6 +123,13 @@ impl WorkerBuilder {
         self
     }
 
+    /// Chooses how the first attempt of a task goes on with the trace of its enqueue; as its child unless set.
+    #[cfg(feature = "otel")]
+    pub fn trace(mut self, trace: crate::Trace) -> Self {
+        self.settings.trace = trace;
+        self
+    }
+
     /// Chooses whether completed tasks are kept, in `taskq.history`. Unless set they are gone, and
     /// only tasks that failed for good are kept, and those whose type asks for it
     /// ([`Declaration::keep`](crate::handler::Declaration::keep)).

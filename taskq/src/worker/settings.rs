@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::drain::Drain;
+#[cfg(feature = "otel")]
+use crate::attempt::trace::Trace;
 use crate::defaults;
 use crate::error::WorkerError;
 use crate::store::Schema;
@@ -22,6 +24,9 @@ pub(crate) struct Settings {
     pub(crate) listen: bool,
     pub(crate) grace_period: Duration,
     pub(crate) census_interval: Duration,
+    /// How attempts go on with the traces of enqueues.
+    #[cfg(feature = "otel")]
+    pub(crate) trace: Trace,
     pub(crate) keep_completed: bool,
     pub(crate) history_retention: Duration,
     pub(crate) priority_ageing: Option<Duration>,
@@ -40,6 +45,8 @@ impl Default for Settings {
             listen: true,
             grace_period: defaults::GRACE_PERIOD,
             census_interval: defaults::CENSUS_INTERVAL,
+            #[cfg(feature = "otel")]
+            trace: Trace::default(),
             keep_completed: false,
             history_retention: defaults::HISTORY_RETENTION,
             priority_ageing: None,

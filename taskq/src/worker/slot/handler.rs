@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::trace;
 use crate::attempt::outcome::{Outcome, panic_message};
 use crate::attempt::state::Parts;
 use crate::attempt::tx::Tx;
@@ -312,6 +313,7 @@ impl Execution<'_> {
         self.core.counters.add(kind, verdict, *times);
         let failing = &self.core.failing;
         failing.record(&self.task.task_type, verdict.is_failure());
+        trace::end(verdict);
         if let Some(drain) = &self.core.settings.drain {
             drain.record_ended(EndedAttempt {
                 task_id: self.task.task_id,

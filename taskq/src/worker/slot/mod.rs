@@ -5,6 +5,7 @@ mod handler;
 mod invalid;
 pub(crate) mod returns;
 mod stray;
+mod trace;
 mod transaction;
 
 use std::panic::AssertUnwindSafe;
@@ -34,14 +35,7 @@ pub(crate) async fn run(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Se
     let queue_name = &*core.queue_names[queue];
     let mut slot = Slot::default();
     while let Some(task) = slot.next(&core, buffer).await {
-        // At the level of errors, so that they are never without the task that they are about.
-        let span = tracing::error_span!(
-            "task",
-            task_type = task.task_type,
-            task_id = task.task_id,
-            attempt = task.attempts.saturating_add(1),
-            queue = queue_name,
-        );
+        let span = trace::begin(&core, &task, queue_name);
         let settlement = slot.attempt(&core, queue, &task).instrument(span).await;
         if let Some(settlement) = settlement {
             // The receiver is there for as long as handlers run.
