@@ -405,7 +405,7 @@ async fn what_is_wrong_with_a_secret_value_is_not_said_to_who_enqueues_it() {
     let error = taskq::enqueue(&mut conn, charge())
         .await
         .expect_err("refused");
-    assert_clean("the error", &error.to_string());
+    assert_clean("the error", &format!("{error} {error:?}"));
     assert_clean("Debug", &format!("{:?}", connecting("")));
     assert_eq!(
         format!("{:?}", connecting("")),

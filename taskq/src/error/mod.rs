@@ -32,7 +32,7 @@ pub use self::schedule::ScheduleError;
 pub use self::schema::InvalidSchemaName;
 pub(crate) use self::secrets::{MASK, Secrets};
 use self::text::{advice, cause};
-pub(crate) use self::text::{chain, error_text, tells_payload};
+pub(crate) use self::text::{chain, error_text, quotes_row, tells_payload};
 pub use self::worker::{MissingState, WorkerError};
 
 /// Any error, as a handler returns it.

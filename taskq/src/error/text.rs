@@ -81,6 +81,13 @@ fn of_database(error: &(dyn Error + 'static)) -> Option<String> {
     error.downcast_ref().map(of_postgres)
 }
 
+/// Tells whether an error of Postgres quotes the row of a task.
+pub(crate) fn quotes_row(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error();
+    let error = error.and_then(|error| error.try_downcast_ref());
+    error.is_some_and(tells_payload)
+}
+
 /// Tells whether the detail of an error is the row of a task, with its payload, which may have secret fields: that of a null
 /// and of a check is.
 pub(crate) fn tells_payload(error: &PgDatabaseError) -> bool {

@@ -17,7 +17,7 @@ use crate::attempt::tx::Tx;
 use crate::attempt::verbs::{Wish, wish_of};
 use crate::attempt::verdict::{Settlement, Verdict};
 use crate::attempt::{Attempt, Cancellation, Ending};
-use crate::error::{BoxError, DecodeError, Secrets, error_text, of_database};
+use crate::error::{BoxError, DecodeError, error_text, of_database};
 use crate::faults::crash_point;
 use crate::store::{ClaimedTask, mixes_up_statements, version_of};
 use crate::task::declaration::{Keep, Registration};
@@ -260,25 +260,6 @@ impl Execution<'_> {
         let (number, max_attempts) = (self.number(), self.max_attempts());
         let (error, _) = self.hide_secrets(error, None);
         Verdict::of_failure(&error, None, number, max_attempts, fastrand::f64())
-    }
-
-    fn has_secrets(&self) -> bool {
-        !self.registration.options.secret.is_empty()
-    }
-
-    /// Takes the payload's secret values out of what is said of a failure.
-    fn hide_secrets(&self, error: BoxError, wish: Option<Wish>) -> (BoxError, Option<Wish>) {
-        if !self.has_secrets() {
-            return (error, wish);
-        }
-        let fields = self.registration.options.secret;
-        let secrets = Secrets::of(fields, Some(&self.task.payload));
-        let wish = wish.map(|wish| match wish {
-            Wish::Discard(why) => Wish::Discard(secrets.hide(why)),
-            Wish::Cancel(why) => Wish::Cancel(secrets.hide(why)),
-            Wish::RetryIn(_) | Wish::Snooze(_) => wish,
-        });
-        (secrets.hide(error_text(&*error)).into(), wish)
     }
 
     pub(crate) fn settlement(&self, verdict: Verdict) -> Settlement {

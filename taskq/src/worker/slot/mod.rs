@@ -4,6 +4,7 @@ pub(crate) mod habits;
 mod handler;
 mod invalid;
 pub(crate) mod returns;
+mod secrets;
 mod stray;
 mod trace;
 mod transaction;
