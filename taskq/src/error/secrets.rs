@@ -16,6 +16,9 @@ pub(crate) const NOT_SAID: &str =
 /// A text of fewer bytes is taken out only where it stands as a word of its own.
 const SHORT: usize = 4;
 
+/// And one of fewer digits, of which texts have many.
+const SHORT_NUMBER: usize = 8;
+
 /// The secret fields of one payload, with what is to be taken out of texts about it.
 pub(crate) struct Secrets {
     fields: &'static [&'static str],
@@ -97,7 +100,7 @@ fn without(text: String, value: &str) -> String {
     while let Some(at) = rest.find(value) {
         let (before, after) = (&rest[..at], &rest[at + value.len()..]);
         hidden.push_str(before);
-        let is_short = value.len() < SHORT || is_number;
+        let is_short = value.len() < if is_number { SHORT_NUMBER } else { SHORT };
         // The character before may have gone into `hidden` with a match before this one.
         if is_short && !is_a_word(&hidden, after) {
             hidden.push_str(value);
@@ -124,7 +127,7 @@ mod tests {
     #[test]
     fn secret_values_are_taken_out_of_texts_however_they_are_quoted() {
         let secrets = secrets(
-            r#"{"usr_id": 4242, "token": "a\"b\\c", "card": {"number": "4111", "pin": 7391, "cvc": "12"}}"#,
+            r#"{"usr_id": 4242, "token": "a\"b\\c", "card": {"number": "41112222", "pin": 7391, "cvc": "12"}}"#,
         );
         for (text, hidden) in [
             (
@@ -132,8 +135,11 @@ mod tests {
                 r#"invalid type: string "***""#,
             ),
             (r#"it was a"b\c"#, "it was ***"),
-            ("user 4242 has 4111 with 7391", "user 4242 has *** with ***"),
-            ("x4111y", "x***y"),
+            (
+                "user 4242 has 41112222 with 7391",
+                "user 4242 has *** with ***",
+            ),
+            ("x41112222y", "x***y"),
             (
                 "17391 is another number, 12 is not, and 1200 is",
                 "17391 is another number, *** is not, and 1200 is",
