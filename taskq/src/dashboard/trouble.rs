@@ -12,6 +12,8 @@ pub(super) struct Trouble {
     pub(super) is_error: bool,
     pub(super) said: String,
     pub(super) advice: String,
+    /// What mends it in SQL, where no button does.
+    pub(super) statement: Option<String>,
     pub(super) deeds: Vec<Deed>,
     /// Where more is to be seen.
     pub(super) links: Vec<(&'static str, String)>,
@@ -40,6 +42,7 @@ impl Trouble {
             is_error: ailment.severity == Severity::Error,
             said: ailment.said,
             advice: ailment.advice,
+            statement: ailment.statement.filter(|_| deeds.is_empty()),
             deeds,
             links,
         }
@@ -50,12 +53,13 @@ type Remedy = (Vec<Deed>, Vec<(&'static str, String)>);
 
 fn remedy(ailment: &Ailment, known: &Known<'_>) -> Remedy {
     let tasks = |filter: &str| link("tasks", &[("q", filter)]);
+    let command = ailment.command.as_deref().unwrap_or_default();
     match ailment.problem.as_str() {
         "paused" => (
             resume(ailment, known),
             vec![("Pauses", "queues".to_owned())],
         ),
-        "dead" => match after(&ailment.advice, "cause:") {
+        "dead" => match after(command, "cause:") {
             Some(cause) => {
                 let filter = format!("cause:{cause}");
                 let deeds = vec![
@@ -68,7 +72,7 @@ fn remedy(ailment: &Ailment, known: &Known<'_>) -> Remedy {
         },
         "unserved" => unserved(ailment, known),
         "limit" => (reset(ailment, known), vec![("Limits", "limits".to_owned())]),
-        "blocked" => match after(&ailment.advice, "skip-dead ") {
+        "blocked" => match after(command, "skip-dead ") {
             Some(id) => {
                 let deeds = vec![
                     one(
