@@ -85,28 +85,23 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 14,
-        name: "find",
-        sql: include_str!("../../migrations/0014_find.sql"),
+        name: "secret",
+        sql: include_str!("../../migrations/0014_secret.sql"),
     },
     Migration {
         version: 15,
-        name: "doctor",
-        sql: include_str!("../../migrations/0015_doctor.sql"),
+        name: "find",
+        sql: include_str!("../../migrations/0015_find.sql"),
     },
     Migration {
         version: 16,
-        name: "watch",
-        sql: include_str!("../../migrations/0016_watch.sql"),
+        name: "doctor",
+        sql: include_str!("../../migrations/0016_doctor.sql"),
     },
     Migration {
         version: 17,
-        name: "prune",
-        sql: include_str!("../../migrations/0017_prune.sql"),
-    },
-    Migration {
-        version: 18,
-        name: "secret",
-        sql: include_str!("../../migrations/0018_secret.sql"),
+        name: "watch",
+        sql: include_str!("../../migrations/0017_watch.sql"),
     },
 ];
 

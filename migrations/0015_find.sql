@@ -60,10 +60,10 @@ create index dead_cause on taskq.dead (cause, finished_at, task_id);
 --   cause, id
 -- A task matches if it matches each. Where there are several values, one of them is enough.
 
--- Fails, and says what is wrong with a filter.
+-- Fails, and says what is wrong with a filter. A secret field cannot be looked for: that would tell its value.
 create function taskq.check_filter(filter jsonb) returns void
 language plpgsql
-immutable
+stable
 as $check_filter$
 declare
     problem text;
@@ -140,6 +140,21 @@ begin
         and exists (select from jsonb_array_elements_text(filter -> 'id') as said where said !~ '^-?[0-9]{1,18}$')
     then
         problem := 'an id is a whole number';
+    end if;
+    if problem is null and filter ? 'payload' then
+        select format(
+            '%I is a secret field of tasks of type %s, so a filter cannot look for it; for a field of that name of another type say its type',
+            secret_field.field,
+            secret_field.task_type
+        )
+        into problem
+        from jsonb_array_elements(filter -> 'payload') as said
+        join taskq.secret_field on secret_field.field = said -> 'path' ->> 0
+        where not filter ?| array['type', 'type_like']
+           or secret_field.task_type = any (array(select jsonb_array_elements_text(filter -> 'type')))
+           or secret_field.task_type like any (array(select jsonb_array_elements_text(filter -> 'type_like')))
+        order by secret_field.task_type, secret_field.field
+        limit 1;
     end if;
     if problem is not null then
         raise exception using
@@ -381,13 +396,14 @@ begin
 end
 $list$;
 
--- Tells of one task all that is stored; null where there is none.
+-- Tells of one task all that is stored, but for secret values; null where there is none.
 create function taskq.show(task_id bigint) returns jsonb
 language sql
 stable
 return (
     select
         to_jsonb(found) || jsonb_build_object(
+            'payload', taskq.masked(found.payload, secret.fields),
             'priority', coalesce(found.priority, 0),
             'payload_version', coalesce(found.payload_version, 0),
             'attempts', coalesce(found.attempts, 0),
@@ -396,7 +412,7 @@ return (
             'metadata', coalesce(found.metadata, '{}'),
             'cause', (select dead.cause from taskq.dead where dead.task_id = show.task_id),
             'refusal', (
-                select refused.refusal
+                select taskq.masked_key(refused.refusal, found.payload, secret.fields)
                 from taskq.refused
                 where refused.task_id = show.task_id
                 order by refused.refused_at desc
@@ -411,7 +427,11 @@ return (
             'unique_keys', (
                 select coalesce(
                     jsonb_agg(
-                        jsonb_build_object('key', held.key, 'until', held.until, 'ends_at', held.ends_at)
+                        jsonb_build_object(
+                            'key', taskq.masked_key(held.key, found.payload, secret.fields),
+                            'until', held.until,
+                            'ends_at', held.ends_at
+                        )
                         order by held.key
                     ),
                     '[]'
@@ -424,7 +444,11 @@ return (
                 ) as held
                 where held.task_id = show.task_id
             ),
-            'limit_key', (select task.key from taskq.task where task.task_id = show.task_id),
+            'limit_key', (
+                select taskq.masked_key(to_jsonb(task.key), found.payload, secret.fields) #>> '{}'
+                from taskq.task
+                where task.task_id = show.task_id
+            ),
             'audit', (
                 select coalesce(
                     jsonb_agg(
@@ -445,6 +469,7 @@ return (
             )
         )
     from taskq.tasks as found
+    cross join lateral (select taskq.secret_fields(found.task_type, found.metadata)) as secret (fields)
     where found.task_id = show.task_id
     order by found.state in ('waiting', 'running') desc, found.finished_at desc
     limit 1
@@ -579,7 +604,7 @@ alter table taskq.audit
 -- Returns the filter with the states at which a verb is aimed where it says none. Fails where the verb cannot be done there.
 create function taskq.aim(verb text, filter jsonb) returns jsonb
 language plpgsql
-immutable
+stable
 as $aim$
 declare
     able text[];
@@ -595,8 +620,8 @@ begin
             able := array['discarded', 'cancelled', 'invalid', 'quarantined', 'expired', 'waiting', 'due', 'scheduled'];
             aimed := array['discarded', 'invalid', 'quarantined', 'expired'];
         when 'discard' then
-            able := array['discarded', 'cancelled', 'invalid', 'quarantined', 'expired'];
-            aimed := able;
+            aimed := array['discarded', 'cancelled', 'invalid', 'quarantined', 'expired'];
+            able := aimed || 'completed'::text;
         when 'reschedule' then
             able := array['waiting', 'due', 'scheduled'];
             aimed := array['waiting'];
@@ -1065,6 +1090,44 @@ from (
 ) as there
 $left_of_bulk$;
 
+-- Deletes some members of an operation that completed, if it is about such, and returns those. Leaves out what others have
+-- locked.
+create function taskq.discard_completed(bulk taskq.bulk, ids bigint[]) returns bigint[]
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $discard_completed$
+declare
+    those bigint[];
+begin
+    if (discard_completed.bulk).verb <> 'discard'
+        or not 'completed' = any (taskq.filter_places((discard_completed.bulk).filter))
+    then
+        return '{}';
+    end if;
+    with locked as materialized (
+        select history.task_id, history.finished_at
+        from taskq.history
+        where history.task_id = any (discard_completed.ids)
+          -- An id may have come again.
+          and history.finished_at <= (discard_completed.bulk).frozen_at
+        order by history.task_id
+        for update skip locked
+    ),
+    gone as (
+        delete from taskq.history
+        using locked
+        where history.task_id = locked.task_id
+          and history.finished_at = locked.finished_at
+        returning history.task_id
+    )
+    select coalesce(array_agg(gone.task_id), '{}')
+    into those
+    from gone;
+    return those;
+end
+$discard_completed$;
+
 -- Takes one part of an operation that has begun, and returns how far the operation has come. Several may do that at once.
 -- Where Postgres refuses a part it is divided into ten, until the task that is refused is alone: that one has failed. What
 -- others have locked is tried again with a later call, a hundred times.
@@ -1117,7 +1180,7 @@ begin
         return;
     end if;
     begin
-        taken := array(select distinct unnest(taskq.do_bulk(doing, part.task_ids)));
+        taken := array(select distinct unnest(taskq.do_bulk(doing, part.task_ids) || taskq.discard_completed(doing, part.task_ids)));
     exception
         when others then
             -- The server's trouble, and not the row's.
@@ -1174,7 +1237,8 @@ end
 $step_bulk$;
 
 -- Gives a dead task another payload, and has it run again as taskq.retry does. Returns in which state it was.
--- `payload_version` is that of the new payload; null: as it was. The old payload is gone.
+-- `payload_version` is that of the new payload; null: as it was. The old payload is gone,
+-- but for secret fields of which the new one says ***.
 create function taskq.edit(
     task_id bigint,
     payload jsonb,
@@ -1198,7 +1262,11 @@ begin
             message = 'say what the payload is to be';
     end if;
     update taskq.dead
-    set payload = edit.payload,
+    set payload = taskq.unmasked(
+            edit.payload,
+            dead.payload,
+            taskq.secret_fields(dead.task_type, dead.metadata)
+        ),
         payload_version = coalesce(edit.payload_version, dead.payload_version)
     where dead.task_id = edit.task_id
     returning dead.*
@@ -1265,6 +1333,7 @@ revoke execute on function taskq.step_bulk from public;
 revoke execute on function taskq.stop_bulk from public;
 revoke execute on function taskq.drop_bulk from public;
 revoke execute on function taskq.do_bulk from public;
+revoke execute on function taskq.discard_completed from public;
 
 insert into taskq.migration (version, name, oldest_binary)
-values (14, 'find', 2);
+values (15, 'find', 2);

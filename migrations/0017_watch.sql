@@ -1,6 +1,10 @@
 -- Shows what goes on: how much waits, runs and is dead of each kind, what workers have done by the minute, and which workers
 -- there are; and has one of them stop.
 
+-- The dead tasks of a kind are counted without reading them. Nobody mourns what was cancelled. First, before anything is
+-- locked that heartbeats write: building it reads the table once, and meanwhile no task dies.
+create index if not exists dead_kind on taskq.dead (queue, task_type) where state <> 'cancelled';
+
 alter table taskq.worker
     -- What its program calls this version of itself; null where it says nothing.
     add column release text,
@@ -34,9 +38,6 @@ create table taskq.minute (
     fillfactor = 50,
     autovacuum_vacuum_scale_factor = 0.05
 );
-
--- The dead tasks of a kind are counted without reading them. Nobody mourns what was cancelled.
-create index dead_kind on taskq.dead (queue, task_type) where state <> 'cancelled';
 
 alter table taskq.audit
     add column worker_id uuid;
@@ -534,6 +535,11 @@ begin
             errcode = 'invalid_parameter_value',
             message = format('there is no worker %s: it has stopped, or never was', stop_worker.worker_id);
     end if;
+    if found_worker.expires_at <= now() then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('worker %s has not been seen since %s: there is nobody to ask', stop_worker.worker_id, found_worker.seen_at);
+    end if;
     if found_worker.slots is null then
         raise exception using
             errcode = 'invalid_parameter_value',
@@ -558,4 +564,4 @@ $stop_worker$;
 revoke execute on function taskq.stop_worker(uuid, text, text) from public;
 
 insert into taskq.migration (version, name, oldest_binary)
-select 16, 'watch', max(oldest_binary) from taskq.migration;
+select 17, 'watch', max(oldest_binary) from taskq.migration;
