@@ -10,12 +10,15 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::pause::Operator;
+use super::show::TaskDetails;
 use super::task::TaskState;
-use crate::error::OperateError;
+use crate::error::{MASK, OperateError};
 #[cfg(any(feature = "cli", feature = "dashboard"))]
 use crate::task::by_name::enqueue_options;
+use crate::task::declaration::linked_secrets;
 #[cfg(any(feature = "cli", feature = "dashboard"))]
 use crate::task::options::TaskOptions;
+use crate::task::secret::still_masked;
 use crate::task::unique::EnqueueOutcome;
 
 impl Operator {
@@ -47,16 +50,28 @@ impl Operator {
         }
     }
 
-    /// Returns what an edit would write, which may have secret values.
-    #[cfg(feature = "cli")]
+    /// Returns what an edit would write, which may have secret values. Fails where it would write the mask in place of one:
+    /// the tables do not know yet what this program knows to be secret.
     pub(crate) async fn edited_payload(
         &self,
         task_id: i64,
         payload: &RawValue,
     ) -> Result<Box<RawValue>, OperateError> {
-        let edited = self.store().edited_payload(task_id, payload).await;
+        let mut store = self.store();
+        let edited = store.edited_payload(task_id, payload).await;
         let edited = edited.map_err(|error| self.error(error))?;
-        Ok(edited.unwrap_or_else(|| payload.to_owned()))
+        let edited = edited.unwrap_or_else(|| payload.to_owned());
+        let shown = store.show::<TaskDetails>(task_id).await;
+        let shown = shown.map_err(|error| self.error(error))?;
+        let secrets = shown.map_or_else(Vec::new, |task| linked_secrets(&task.task_type));
+        match still_masked(&secrets, &edited) {
+            None => Ok(edited),
+            Some(field) => Err(OperateError::Refused {
+                message: format!(
+                    "the tables have not heard yet that `{field}` is secret, so *** would be stored in its place: start a worker of this program, or say the value"
+                ),
+            }),
+        }
     }
 
     /// Enqueues a task by the name of its type, which this program need not know. It is recorded in `taskq.audit`.
@@ -94,7 +109,7 @@ impl Operator {
 ///
 /// # Cancel safety
 ///
-/// It is one statement: when the future is dropped, it has happened or will not happen.
+/// One statement changes something: when the future is dropped, it has happened or will not happen.
 #[must_use = "nothing happens until this is awaited"]
 pub struct Editing {
     operator: Operator,
@@ -160,6 +175,9 @@ impl IntoFuture for Editing {
                 .version
                 .map(|version| i16::try_from(version).unwrap_or(i16::MAX));
             let by = self.operator.user.as_deref();
+            if payload.get().contains(MASK) {
+                self.operator.edited_payload(self.task_id, payload).await?;
+            }
             let mut store = self.operator.store();
             let edited = store
                 .edit(self.task_id, payload, version, self.at, reason, by)

@@ -109,7 +109,6 @@ impl Store<'_> {
     }
 
     /// Returns what an edit would write: with the stored values where it says `***` of secret fields.
-    #[cfg(feature = "cli")]
     pub(crate) async fn edited_payload(
         &mut self,
         task_id: i64,

@@ -3,11 +3,11 @@
 //! The table of tasks has the values in clear. What taskq shows of a task has not: the functions of the database leave
 //! them out, by the names that workers declare at their start and enqueues write into the metadata of each task.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::error::MASK;
@@ -88,23 +88,38 @@ impl<T: schemars::JsonSchema> schemars::JsonSchema for Secret<T> {
     }
 }
 
-/// Returns a payload without the values of secret fields.
+/// Returns a payload without the values of secret fields; `None` if it shows none. All else stays as it is written: no
+/// number is read.
 pub(crate) fn masked(fields: &[&str], raw: &RawValue) -> Option<Box<RawValue>> {
     if fields.is_empty() {
         return None;
     }
-    let payload = match serde_json::from_str(raw.get()).ok()? {
-        Value::Object(mut payload) => {
-            for field in fields {
-                if let Some(value) = payload.get_mut(*field) {
-                    *value = MASK.into();
-                }
-            }
-            Value::Object(payload)
-        }
-        _ => MASK.into(),
+    let mask = to_raw_value(MASK).ok()?;
+    let Ok(mut payload) = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(raw.get()) else {
+        return Some(mask);
     };
-    to_raw_value(&payload).ok()
+    let mut shows_some = false;
+    for field in fields {
+        if let Some(value) = payload.get_mut(*field)
+            && value.get() != mask.get()
+        {
+            *value = mask.clone();
+            shows_some = true;
+        }
+    }
+    shows_some.then(|| to_raw_value(&payload).ok()).flatten()
+}
+
+/// Returns a secret field of which a payload has the mask and not a value.
+pub(crate) fn still_masked<'a>(fields: &[&'a str], raw: &RawValue) -> Option<&'a str> {
+    let mask = to_raw_value(MASK).ok()?;
+    let payload: BTreeMap<String, Box<RawValue>> = serde_json::from_str(raw.get()).ok()?;
+    let is_masked = |field: &&&str| {
+        payload
+            .get(**field)
+            .is_some_and(|it| it.get() == mask.get())
+    };
+    fields.iter().find(is_masked).copied()
 }
 
 #[cfg(test)]
@@ -121,7 +136,11 @@ mod tests {
         let object = r#"{"usr_id":42,"token":{"a":1}}"#;
         let hidden = r#"{"token":"***","usr_id":42}"#;
         assert_eq!(masked_text(object).as_deref(), Some(hidden));
-        assert_eq!(masked_text("{}").as_deref(), Some("{}"));
+        assert_eq!(masked_text("{}"), None);
+        assert_eq!(masked_text(hidden), None, "the database has done it");
+        let exact = r#"{"number":123456789012345678901234567890.10,"token":1}"#;
+        let hidden = r#"{"number":123456789012345678901234567890.10,"token":"***"}"#;
+        assert_eq!(masked_text(exact).as_deref(), Some(hidden));
         assert_eq!(masked_text(r#"["a"]"#).as_deref(), Some(r#""***""#));
     }
 }

@@ -7,6 +7,7 @@ mod bulk;
 mod live;
 mod mount;
 mod pages;
+mod secrets;
 
 use axum::Router;
 use reqwest::redirect::Policy;

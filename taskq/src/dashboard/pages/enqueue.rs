@@ -147,7 +147,9 @@ pub(in crate::dashboard) async fn edit(asked: Asked) -> Result<Answer, Failure> 
     let missing = || Failure::Missing(format!("there is no task {task_id}"));
     let task = reader.show(task_id).await?.ok_or_else(missing)?;
     let mut editing = operator.edit(task_id, payload.clone());
-    if let Some(handler) = checked(&asked, &task.task_type, &payload)? {
+    // For its handler to read: nothing of it is shown.
+    let edited = operator.edited_payload(task_id, &payload).await?;
+    if let Some(handler) = checked(&asked, &task.task_type, &edited)? {
         editing = editing.version(handler.options.version);
     }
     let now = reader.now().await?;
