@@ -111,7 +111,12 @@ fn parent(page: &str) -> &str {
     }
 }
 
+/// Returns where a visitor is; after a deed that was refused, which is no page, that is the overview.
 fn here(asked: &Asked) -> String {
+    let is_page = PAGES.iter().any(|(page, ..)| *page == parent(asked.page));
+    if !is_page {
+        return "overview".to_owned();
+    }
     match asked.query.is_empty() {
         true => asked.page.to_owned(),
         false => format!("{}?{}", asked.page, asked.query),

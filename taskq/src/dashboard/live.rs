@@ -5,13 +5,14 @@
 //! processes, each looks for its own viewers.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::response::sse::Event;
-use futures_util::Stream;
 use futures_util::future::BoxFuture;
 use futures_util::stream::unfold;
+use futures_util::{FutureExt, Stream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -22,8 +23,12 @@ const PERIOD: Duration = Duration::from_secs(2);
 /// How many different pages are watched at once. Each costs the database what one open page costs.
 const MOST: usize = 32;
 
-/// How long a stream lasts. The browser then asks for another, and so whether it may.
-const LASTS: Duration = Duration::from_secs(15 * 60);
+/// How long a stream lasts. The browser then asks for another, and so whether it may. An application that waits for open
+/// answers when it stops waits so long at most.
+const LASTS: Duration = Duration::from_secs(60);
+
+/// How soon it asks.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Renders a page; `None` if that cannot be done now.
 pub(super) type Render = Arc<dyn Fn() -> BoxFuture<'static, Option<String>> + Send + Sync>;
@@ -70,7 +75,9 @@ impl Live {
             if self.forget_unwatched(&page) {
                 return;
             }
-            let rendered = render().await;
+            // A page that panics is no reason to watch it no more, nor to keep its place for ever.
+            let rendered = AssertUnwindSafe(render()).catch_unwind().await;
+            let rendered = rendered.ok().flatten();
             let pages = self.lock();
             if let (Some(sender), Some(html)) = (pages.get(&page), rendered) {
                 sender.send_if_modified(|last| {
@@ -109,7 +116,7 @@ impl Live {
                 };
                 changed.ok()?.ok()?;
                 let html = receiver.borrow_and_update().clone();
-                let event = Event::default().event("page").data(&*html);
+                let event = Event::default().event("page").retry(AGAIN).data(&*html);
                 Some((Ok(event), (receiver, ended)))
             },
         )

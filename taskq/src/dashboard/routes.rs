@@ -148,7 +148,8 @@ fn to_overview(board: &Board, request: Request) -> Response<Body> {
     // Without a slash at its end the browser looks beside the last part of the path.
     let folder = match path.rsplit('/').next() {
         Some("") | None => String::new(),
-        Some(last) => format!("{last}/"),
+        // A colon in it makes no scheme.
+        Some(last) => format!("./{last}/"),
     };
     see(&format!("{folder}overview"))
 }

@@ -113,8 +113,8 @@ pub(super) fn pretty(json: &str) -> String {
     let mut signs = json.chars().peekable();
     let end_line = |text: &mut String, depth: usize| {
         text.push('\n');
-        // However deep somebody nests, a line has room for its value.
-        text.extend(std::iter::repeat_n("  ", depth.min(32)));
+        // However deep somebody nests, a line has room for its value, and the text does not become many times as long.
+        text.extend(std::iter::repeat_n("  ", depth.min(8)));
     };
     while let Some(sign) = signs.next() {
         if in_string {

@@ -120,7 +120,8 @@ fn figures(
     };
     let running: i64 = kinds.iter().map(|kind| kind.running).sum();
     let alive = workers.iter().filter(|worker| worker.is_alive);
-    let slots: i32 = alive.clone().filter_map(|worker| worker.slots).sum();
+    let slots = alive.clone().filter_map(|worker| worker.slots);
+    let slots: i64 = slots.map(i64::from).sum();
     let oldest = kinds.iter().filter_map(|kind| kind.oldest_due_at).min();
     vec![
         Figure {

@@ -153,7 +153,11 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
         may_discard: is_dead,
         may_edit: is_dead,
         is_waiting: state == TaskState::Waiting,
-        frame: Frame::new(&asked, title, Some(now)).live(&asked),
+        frame: match is_all {
+            // Too much to be sent again and again.
+            true => Frame::new(&asked, title, Some(now)),
+            false => Frame::new(&asked, title, Some(now)).live(&asked),
+        },
         task_type: task.task_type,
         id,
     })
