@@ -81,11 +81,12 @@ fn of_database(error: &(dyn Error + 'static)) -> Option<String> {
     error.downcast_ref().map(of_postgres)
 }
 
-/// Tells whether an error of Postgres quotes the row of a task.
+/// Tells whether an error of Postgres quotes the row of a task: in its detail, or as the line of a `COPY`.
 pub(crate) fn quotes_row(error: &sqlx::Error) -> bool {
     let error = error.as_database_error();
     let error = error.and_then(|error| error.try_downcast_ref());
-    error.is_some_and(tells_payload)
+    let copies = |error: &PgDatabaseError| error.r#where().is_some_and(|it| it.contains("COPY "));
+    error.is_some_and(|error| tells_payload(error) || copies(error))
 }
 
 /// Tells whether the detail of an error is the row of a task, with its payload, which may have secret fields: that of a null
