@@ -41,8 +41,8 @@ impl Operator {
     /// grace period is, hands the rest back, and ends. [`Worker::run_until`](crate::Worker::run_until) returns `Ok` then,
     /// and usually the process ends; if its supervisor starts another, that one works.
     ///
-    /// The worker hears of it at once. If it misses that, its next heartbeat tells it: within a quarter of its lease. To
-    /// ask again is no error. It is recorded in `taskq.audit`: who, when and why.
+    /// The worker hears of it at once. If it misses that, its next heartbeat tells it: within a quarter of its lease, and fifteen
+    /// seconds at most. To ask again is no error. It is recorded in `taskq.audit`: who, when and why.
     ///
     /// ```no_run
     /// # async fn f(pool: sqlx::PgPool, worker_id: uuid::Uuid) -> Result<(), taskq::OperateError> {

@@ -180,6 +180,13 @@ async fn a_worker_that_hears_nothing_stops_with_its_next_heartbeat() {
 }
 
 #[tokio::test]
+async fn a_worker_whose_heartbeats_are_rare_hears_of_it_in_between() {
+    let (_database, pool) = database().await;
+    let deaf = |it: taskq::WorkerBuilder| it.listen(false).lease(Duration::from_secs(3_600));
+    stops(&pool, deaf, async |id| ask(&pool, id).await).await;
+}
+
+#[tokio::test]
 async fn a_worker_that_has_missed_the_message_stops_with_its_next_heartbeat() {
     let (_database, pool) = database().await;
     let quick = |it: taskq::WorkerBuilder| it.lease(Duration::from_secs(4));

@@ -8,7 +8,7 @@
 //! handler has ended.
 //!
 //! With each heartbeat the worker says that it is alive, hears whether it is asked to stop, and writes what it has counted.
-//! Where heartbeats are rare, because leases are long, it writes that in between.
+//! Where heartbeats are rare, because leases are long, it does that in between too.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,8 +49,8 @@ pub(crate) async fn beat(core: Arc<Core>, done: CancellationToken) {
             () = done.cancelled() => break,
             _ = pace.tick() => {}
             _ = between.tick(), if period > minutes::PERIOD => {
-                if let Err(error) = minutes::write(&core, &mut store).await {
-                    tracing::debug!(%error, "cannot write what was counted yet");
+                if let Err(error) = report(&core, &itself, &mut store).await {
+                    tracing::debug!(%error, "cannot say yet what was counted");
                 }
                 continue;
             }
@@ -103,7 +103,12 @@ async fn beat_once(
     core.beats.beat(Loop::Heartbeats);
     cancel::look(core, store).await?;
     core.beats.beat(Loop::Heartbeats);
-    let registered = store.register(itself, lease).await?;
+    report(core, itself, store).await
+}
+
+/// Says that this worker is alive and what it has counted, and hears whether it is asked to stop.
+async fn report(core: &Core, itself: &WorkerRow, store: &mut Store<'_>) -> Result<(), sqlx::Error> {
+    let registered = store.register(itself, core.settings.lease).await?;
     if registered.is_asked_to_stop {
         core.stop.asked.cancel();
     }
