@@ -1831,16 +1831,21 @@ as $sequence_head$
         first.crashes,
         first.priority
     from unnest(names) as given (name)
+    -- The next one in the index of sequences, whoever's it is: where Postgres has known one key so far, it would take
+    -- another index for an equal key, and walk over the tasks of all others. With the collations of that index: from a
+    -- key its own would go to all that is compared here.
     cross join lateral (
         select task.ctid as place, task.*
         from taskq.task
         where task.in_sequence
-          and task.task_type = given.name
-          and task.key = of_key
-        order by task.key, task.task_id
+          and (task.task_type, task.key, task.task_id)
+              > (given.name collate "default", of_key collate "C", -9223372036854775808)
+        order by task.task_type, task.key, task.task_id
         limit 1
     ) as first
-    where not exists (
+    where first.task_type = given.name
+      and first.key = of_key
+      and not exists (
         select
         from taskq.sequence_block as block
         where block.key = of_key
