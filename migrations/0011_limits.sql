@@ -820,6 +820,8 @@ set enable_seqscan = off
 set jit = off
 -- Before the first analyze Postgres expects few tasks, and would sort a whole lane to find the next key of it.
 set enable_sort = off
+-- Making plans for the values at hand would be half of a claim of few tasks.
+set plan_cache_mode = force_generic_plan
 as $claim_limited$
 #variable_conflict use_column
 declare
@@ -1337,7 +1339,16 @@ begin
         end if;
     end if;
     lease_id := null;
+    task_ids := null;
+    task_types := null;
+    payload_versions := null;
     payloads := null;
+    priorities := null;
+    run_ats := null;
+    created_ats := null;
+    max_attempts := null;
+    attempts := null;
+    crashes := null;
     errors := null;
     metadatas := null;
     if taken >= most and rule.fields is not null then

@@ -215,6 +215,8 @@ set enable_sort = off
 -- Nor does it know how many keys there are. So `between` says again what `=` has said: Postgres takes that for rare whatever
 -- it believes of the keys, and goes by the index of keys instead of through the lane.
 set enable_nestloop = off
+-- Making plans for the values at hand would be half of a claim of few tasks.
+set plan_cache_mode = force_generic_plan
 as $claim_fair$
 #variable_conflict use_column
 declare
