@@ -6,20 +6,11 @@ use tokio::time::sleep;
 
 use crate::stage::{Finale, ONCE, REPEATABLE, Stage, seed};
 
-/// Has the keys of both types take turns, by how long their tasks take.
-const TURNS: &str = "
-    insert into taskq.limit_rule (scope, name, kind, fields, declared_most)
-    select 'key', name, 'fair', '{takes_ms}', 1
-    from unnest('{once, repeatable}'::text[]) as name";
-
 #[tokio::test]
 async fn all_tasks_run_in_turns_while_workers_are_killed_and_stopped() {
     seed();
     let stage = Stage::shared().await;
-    sqlx::raw_sql(TURNS)
-        .execute(&stage.pool)
-        .await
-        .expect("they take turns");
+    stage.take_turns(&["once", "repeatable"]).await;
     let mut db = stage.pool.acquire().await.expect("a connection");
     for takes_ms in 5..35 {
         for (plan, count) in [(ONCE, 20), (REPEATABLE, 60)] {

@@ -99,6 +99,17 @@ impl Stage {
             .await
     }
 
+    /// Has the keys of these types take turns: how long their tasks take.
+    pub(crate) async fn take_turns(&self, task_types: &[&str]) {
+        let fair = query(
+            "insert into taskq.limit_rule (scope, name, kind, fields, declared_most)
+             select 'key', name, 'fair', '{takes_ms}', 1
+             from unnest($1::text[]) as name",
+        );
+        let fair = fair.bind(task_types).execute(&self.pool).await;
+        fair.expect("they take turns");
+    }
+
     /// Has schedules tick that catch up all that they miss.
     pub(crate) async fn schedule(&self) {
         for (name, _, expression) in SCHEDULES {
