@@ -95,13 +95,13 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 16,
-        name: "doctor",
-        sql: include_str!("../../migrations/0016_doctor.sql"),
+        name: "watch",
+        sql: include_str!("../../migrations/0016_watch.sql"),
     },
     Migration {
         version: 17,
-        name: "watch",
-        sql: include_str!("../../migrations/0017_watch.sql"),
+        name: "doctor",
+        sql: include_str!("../../migrations/0017_doctor.sql"),
     },
 ];
 

@@ -564,4 +564,4 @@ $stop_worker$;
 revoke execute on function taskq.stop_worker(uuid, text, text) from public;
 
 insert into taskq.migration (version, name, oldest_binary)
-select 17, 'watch', max(oldest_binary) from taskq.migration;
+select 16, 'watch', max(oldest_binary) from taskq.migration;

@@ -502,4 +502,4 @@ as $doctor$
 $doctor$;
 
 insert into taskq.migration (version, name, oldest_binary)
-select 16, 'doctor', max(oldest_binary) from taskq.migration;
+select 17, 'doctor', max(oldest_binary) from taskq.migration;
