@@ -123,6 +123,8 @@ fn the_library_does_not_ask_what_time_it_is() {
             match path.is_dir() {
                 // The launcher of servers for tests.
                 true if path.ends_with("testing") => {}
+                // It compares the clocks, so that a doctor can say which is wrong.
+                false if path.ends_with("store/doctor.rs") => {}
                 true => look(&path),
                 false => {
                     let text = fs::read_to_string(&path).unwrap_or_default();

@@ -6,6 +6,7 @@ mod again;
 mod bouncer;
 mod clock;
 mod crash_points;
+mod doctor;
 mod fair;
 mod hang;
 mod kill;

@@ -152,6 +152,8 @@ async fn a_reading_role_may_find_and_an_operator_role_may_treat_all_that_match()
         ("select taskq.show(1)", true),
         ("select * from taskq.causes()", true),
         ("select * from taskq.doctor()", true),
+        ("select * from taskq.why(1)", true),
+        ("select * from taskq.stuck()", true),
         ("select taskq.count_matching('cancel', '{}')", true),
         ("select * from taskq.bulk", true),
         ("select * from taskq.bulk_failure", true),

@@ -7,14 +7,11 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::said::{json, operator};
 use super::table::{PLAIN, has_colours};
-use super::text::{printable, wrapped};
+use super::text::{WIDTH, advised};
 use crate::error::BoxError;
 use crate::operate::doctor::{Ailment, Severity};
 use crate::operate::filter::Age;
 use crate::worker::WorkerBuilder;
-
-/// How wide a terminal is.
-const WIDTH: usize = 80;
 
 const RED: &str = "\x1b[1;31m";
 const YELLOW: &str = "\x1b[1;33m";
@@ -59,23 +56,17 @@ pub(crate) async fn execute(
 }
 
 pub(super) fn text(ailment: &Ailment, width: usize, colours: bool) -> String {
-    let said = printable(&ailment.said);
     let head = ailment.severity.to_string();
-    let mut text = wrapped(&format!("{head}: {said}"), width, 0);
-    if colours {
-        let colour = match ailment.severity {
-            Severity::Error => RED,
-            Severity::Warning => YELLOW,
-        };
-        text = text.replacen(&head, &format!("{colour}{head}{PLAIN}"), 1);
+    let does = ailment.command.as_deref().or(ailment.statement.as_deref());
+    let text = advised(&ailment.to_string(), Some(&ailment.advice), does, width);
+    if !colours {
+        return text;
     }
-    let advice = format!("-> {}", printable(&ailment.advice));
-    text.push_str(&wrapped(&advice, width, 3));
-    // In one line, so that it can be copied.
-    if let Some(mends) = ailment.command.as_ref().or(ailment.statement.as_ref()) {
-        text.push_str(&format!("   {}\n", printable(mends)));
-    }
-    text
+    let colour = match ailment.severity {
+        Severity::Error => RED,
+        Severity::Warning => YELLOW,
+    };
+    text.replacen(&head, &format!("{colour}{head}{PLAIN}"), 1)
 }
 
 #[cfg(test)]

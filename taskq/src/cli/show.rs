@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::said::{json, operator, seconds};
-use super::text::{cut, printable};
+use super::text::{WIDTH, advised, cut, printable};
 use crate::error::BoxError;
 use crate::operate::show::{TaskDetails, TaskEvent};
 use crate::worker::WorkerBuilder;
@@ -17,7 +17,7 @@ const LONGEST: usize = 4_000;
 
 pub(crate) fn command() -> Command {
     Command::new("show")
-        .about("Shows all that is stored of one task: payload, errors, timeline, result, what operators did")
+        .about("Shows all that is stored of one task, and why it does not run: payload, errors, timeline, result, what operators did")
         .arg(
             Arg::new("id")
                 .value_name("ID")
@@ -109,6 +109,18 @@ pub(super) fn text(task: &TaskDetails) -> Result<String, BoxError> {
         line("refused", json_text(refusal))?;
     }
     text.push('\n');
+    for reason in &task.why {
+        let does = reason.command.as_deref().or(reason.statement.as_deref());
+        text.push_str(&advised(
+            &reason.said,
+            reason.advice.as_deref(),
+            does,
+            WIDTH,
+        ));
+    }
+    if !task.why.is_empty() {
+        text.push('\n');
+    }
     for event in task.timeline() {
         writeln!(text, "{}  {}", seconds(&event.at), printable(&event.text))?;
     }

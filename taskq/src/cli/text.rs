@@ -1,5 +1,8 @@
 //! Texts of other people's, for a terminal.
 
+/// How wide a terminal is.
+pub(super) const WIDTH: usize = 80;
+
 /// Returns a text in one line of so many characters at the most, without what would move the cursor.
 pub(super) fn cut(text: &str, most: usize) -> String {
     let mut shown = printable(text);
@@ -41,6 +44,23 @@ pub(super) fn wrapped(text: &str, width: usize, indent: usize) -> String {
     }
     lines.push('\n');
     lines
+}
+
+/// Returns what is so, below it what to do about that, and last what does it: in one line, so that it can be copied.
+pub(super) fn advised(
+    said: &str,
+    advice: Option<&str>,
+    does: Option<&str>,
+    width: usize,
+) -> String {
+    let mut text = wrapped(&printable(said), width, 0);
+    if let Some(advice) = advice {
+        text.push_str(&wrapped(&format!("-> {}", printable(advice)), width, 3));
+    }
+    if let Some(does) = does {
+        text.push_str(&format!("   {}\n", printable(does)));
+    }
+    text
 }
 
 /// Returns a time in its largest unit, as short as a column needs it.

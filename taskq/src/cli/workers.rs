@@ -7,7 +7,7 @@ use super::act::who_and_why;
 use super::said::{json, operator, seconds, speaking};
 use super::table::{self, Table};
 use crate::error::BoxError;
-use crate::operate::workers::WorkerStatus;
+use crate::operate::workers::{Stuck, WorkerStatus};
 use crate::worker::WorkerBuilder;
 
 /// So much of an id is shown, and enough to name a worker by it.
@@ -35,11 +35,15 @@ pub(crate) async fn execute_workers(
     builder: &WorkerBuilder,
     matches: &ArgMatches,
 ) -> Result<(), BoxError> {
-    let workers = operator(builder).workers().await?;
-    table::print(matches, &workers, "there is no worker", list)
+    let operator = operator(builder);
+    let workers = operator.workers().await?;
+    let stuck = operator.stuck().await?;
+    table::print(matches, &workers, "there is no worker", |workers| {
+        list(workers, &stuck)
+    })
 }
 
-fn list(workers: &[WorkerStatus]) -> Table {
+fn list(workers: &[WorkerStatus], stuck: &[Stuck]) -> Table {
     let head = &[
         "WORKER", "STATE", "RUNS", "SEEN", "PROCESS", "RELEASE", "HOST",
     ];
@@ -73,6 +77,21 @@ fn list(workers: &[WorkerStatus]) -> Table {
                 "has claimed the oldest of its tasks at {}",
                 seconds(at)
             ));
+        }
+        for it in stuck
+            .iter()
+            .filter(|it| it.worker_id == worker.worker_id.to_string())
+        {
+            table.below(&format!(
+                "perhaps stuck: task {} of type {}, claimed at {}; 99 of 100 of its type take less than {} s",
+                it.task_id,
+                it.task_type,
+                seconds(&it.claimed_at),
+                it.usual_seconds.ceil()
+            ));
+            if let Some(doing) = &it.doing {
+                table.below(doing);
+            }
         }
     }
     table

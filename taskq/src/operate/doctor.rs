@@ -1,14 +1,15 @@
 //! What is wrong, in plain words.
 
+mod way;
+
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::migrate::KNOWN;
 use super::pause::Operator;
 use crate::error::OperateError;
-use crate::store::AilmentRow;
 
 /// For so long a transaction may be open.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
@@ -17,10 +18,13 @@ impl Operator {
     /// Says what is wrong, errors first: what an operator would look for at three in the morning.
     ///
     /// It looks for tables older than this program; task types and queues without a living worker; workers that
-    /// vanished and leases that nobody rescues; what died in the last day, by [cause](Operator::causes); what Postgres
-    /// has refused; pauses, limits of nothing, sequences that wait at a dead task, schedules that are late;
-    /// transactions and replication slots that keep dead rows, vacuum that does not come, settings that hurt, and
-    /// connections that run out. It sees of other roles' sessions what its own role may see.
+    /// vanished and leases that nobody rescues; attempts that are perhaps stuck; what died in the last day, by
+    /// [cause](Operator::causes); what Postgres has refused; pauses, limits of nothing and limits that do not hold,
+    /// sequences that wait at a dead task, schedules that are late; queues that get more than they get done, and how long
+    /// they take. Then for transactions, replication slots and standbys that keep dead rows, vacuum that does not come,
+    /// indexes that do not serve, claims that go by none; connections that run out; settings and an encoding that hurt; rights
+    /// that a role lacks. At last for what this process alone sees: a pooler in transaction mode, and a clock that is
+    /// wrong. It sees of other roles' sessions what its own role may see.
     ///
     /// It reads no more than some thousand rows of each kind, and of dead tasks 100,000.
     ///
@@ -66,11 +70,11 @@ impl Operator {
         if version < KNOWN {
             return Ok(vec![Ailment::of_old_tables(version)]);
         }
-        let rows = store
-            .doctor(patience)
-            .await
-            .map_err(|error| self.error(error))?;
-        Ok(rows.into_iter().map(Ailment::of).collect())
+        let found = store.doctor(patience).await;
+        let mut found: Vec<Ailment> = found.map_err(|error| self.error(error))?;
+        found.extend(way::ailments(self.pool()).await);
+        found.sort_by_key(|ailment| ailment.severity);
+        Ok(found)
     }
 }
 
@@ -84,7 +88,7 @@ impl Operator {
 }
 
 /// Something that is wrong: see [`Operator::doctor`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Ailment {
     /// How bad it is.
@@ -104,7 +108,7 @@ pub struct Ailment {
 }
 
 /// How bad something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Severity {
@@ -115,32 +119,28 @@ pub enum Severity {
 }
 
 impl Ailment {
-    fn of(row: AilmentRow) -> Self {
+    /// Returns a warning that says nothing yet.
+    fn warning(problem: &str, subject: &str) -> Self {
         Self {
-            severity: match row.severity.as_str() {
-                "error" => Severity::Error,
-                _ => Severity::Warning,
-            },
-            problem: row.problem,
-            subject: row.subject,
-            said: row.said,
-            advice: row.advice,
-            command: row.command,
-            statement: row.statement,
+            severity: Severity::Warning,
+            problem: problem.to_owned(),
+            subject: subject.to_owned(),
+            said: String::new(),
+            advice: String::new(),
+            command: None,
+            statement: None,
         }
     }
 
     fn of_old_tables(version: i32) -> Self {
         Self {
             severity: Severity::Error,
-            problem: "old tables".to_owned(),
-            subject: "migration".to_owned(),
             said: format!(
                 "the tables are of version {version}, and this program needs version {KNOWN}: its workers do not start"
             ),
             advice: "bring them up to date".to_owned(),
             command: Some("migrate".to_owned()),
-            statement: None,
+            ..Self::warning("old tables", "migration")
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What people and programs ask of the tables, beside enqueueing and working: to make them, to check
 //! what waits before a deploy, to compare payloads with a lock, to read a result, to pause, to limit, to weigh keys, to
-//! find, cancel, retry and edit tasks, one or all that match, to watch what goes on, and to say what is wrong.
-//! find, cancel, retry and edit tasks, one or all that match, to say what is wrong, and to tell who did what.
+//! find, cancel, retry and edit tasks, one or all that match, to watch what goes on, to say what is wrong and why a task
+//! does not run, and to tell who did what.
 
 pub(crate) mod audit;
 pub(crate) mod bulk;
@@ -53,9 +53,9 @@ pub use self::schedule_status::ScheduleStatus;
 #[cfg(feature = "cron")]
 pub use self::schedules::{Removed, Schedules, Upsert, Upserted};
 pub use self::sequence::{Blocked, SkipDead};
-pub use self::show::{AuditEntry, HeldKey, RunsAt, TaskDetails, TaskError, TaskEvent};
+pub use self::show::{AuditEntry, HeldKey, Reason, RunsAt, TaskDetails, TaskError, TaskEvent};
 pub use self::stats::{KindStats, Stats};
 pub use self::task::{Acting, TaskState};
 pub use self::verbs::{VERBS, Verb};
 pub use self::weight::{KeyWeight, Weighing};
-pub use self::workers::{StoppingWorker, WorkerStatus};
+pub use self::workers::{StoppingWorker, Stuck, WorkerStatus};

@@ -186,6 +186,10 @@ impl Operator {
     }
 
     /// Takes a connection of the pool for a call that may take as long as it needs.
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
     pub(crate) async fn connection(&self) -> Result<PoolConnection<Postgres>, OperateError> {
         let connection = self.pool.acquire().await;
         connection.map_err(|error| self.error(error))

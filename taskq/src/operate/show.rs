@@ -35,13 +35,41 @@ impl Operator {
     pub async fn show(&self, task_id: i64) -> Result<Option<TaskDetails>, OperateError> {
         let shown = self.store().show::<TaskDetails>(task_id).await;
         let mut shown = shown.map_err(|error| self.error(error))?;
-        // The database has left them out already, if it has heard of them.
-        if let Some(task) = &mut shown
-            && let Some(masked) = masked(&linked_secrets(&task.task_type), &task.payload)
-        {
-            task.payload = masked;
+        if let Some(task) = &mut shown {
+            // The database has left them out already, if it has heard of them.
+            if let Some(masked) = masked(&linked_secrets(&task.task_type), &task.payload) {
+                task.payload = masked;
+            }
+            task.why = self.why(task_id).await?;
         }
         Ok(shown)
+    }
+
+    /// Tells why a task does not run now, each reason by itself: it is not due, its queue or its type is paused, nobody
+    /// serves it, a limit is used up and by which tasks, another task of its sequence or its key stands before it, or only
+    /// how many stand before it. Of a task that does not wait it tells what becomes of it. Nothing: there is no such task.
+    ///
+    /// What one worker decides by itself is not in the tables: that it leaves alone what mostly does not decode. Its
+    /// log says so.
+    ///
+    /// ```no_run
+    /// # async fn f(pool: sqlx::PgPool) -> Result<(), taskq::OperateError> {
+    /// for reason in taskq::operate(&pool).why(42).await? {
+    ///     println!("{}", reason.said); // queue mail has been paused for 3 hours by ada (SMTP is down)
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`OperateError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The tables are only read, so the future may be dropped at any time.
+    pub async fn why(&self, task_id: i64) -> Result<Vec<Reason>, OperateError> {
+        let reasons = self.store().why(task_id).await;
+        reasons.map_err(|error| self.error(error))
     }
 }
 
@@ -97,6 +125,28 @@ pub struct TaskDetails {
     pub limit_key: Option<String>,
     /// What operators did to it, the last hundred times. What they did to many at once is in `taskq.bulk`.
     pub audit: Vec<AuditEntry>,
+    /// Why it does not run now: see [`Operator::why`].
+    #[serde(default)]
+    pub why: Vec<Reason>,
+}
+
+/// Why a task does not run now, or what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Reason {
+    /// `not due`, `paused`, `unserved`, `limit`, `sequence`, `turn`, `expired` or `next`; `running`, `perhaps stuck` or
+    /// `abandoned`; or its state.
+    pub reason: String,
+    /// The reason in plain words.
+    pub said: String,
+    /// What to do, if there is anything to do.
+    pub advice: Option<String>,
+    /// What changes it on the command line, where one command does.
+    pub command: Option<String>,
+    /// What changes it in SQL, where one statement does.
+    pub statement: Option<String>,
+    /// Until when that is so, where it is known.
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// Where a worker is.

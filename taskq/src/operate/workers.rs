@@ -5,7 +5,7 @@ use std::future::IntoFuture;
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 use super::pause::Operator;
@@ -35,6 +35,30 @@ impl Operator {
         let rows = self.store().workers().await;
         let rows = rows.map_err(|error| self.error(error))?;
         Ok(rows.into_iter().map(WorkerStatus::of).collect())
+    }
+
+    /// Tells which attempts are perhaps stuck, the oldest first: those of living workers that have run for over a minute, and
+    /// four times as long as 99 of 100 of their type took in the last day. Of a type with fewer than twenty attempts in that
+    /// day nothing is known. A hundred at the most.
+    ///
+    /// ```no_run
+    /// # async fn f(pool: sqlx::PgPool) -> Result<(), taskq::OperateError> {
+    /// for it in taskq::operate(&pool).stuck().await? {
+    ///     println!("task {} runs since {}, usually for {} s at most", it.task_id, it.claimed_at, it.usual_seconds);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`OperateError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The tables are only read, so the future may be dropped at any time.
+    pub async fn stuck(&self) -> Result<Vec<Stuck>, OperateError> {
+        let stuck = self.store().stuck().await;
+        stuck.map_err(|error| self.error(error))
     }
 
     /// Asks one worker to stop gracefully, as SIGTERM does: it claims nothing more, lets its handlers end for as long as its
@@ -94,6 +118,31 @@ pub struct WorkerStatus {
     pub stop_asked_at: Option<DateTime<Utc>>,
     /// Whether it is taken to be alive now.
     pub is_alive: bool,
+}
+
+/// An attempt that is perhaps stuck: see [`Operator::stuck`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Stuck {
+    /// The task.
+    pub task_id: i64,
+    /// Its task type.
+    pub task_type: String,
+    /// Its queue.
+    pub queue: String,
+    /// When the worker claimed it.
+    pub claimed_at: DateTime<Utc>,
+    /// How long 99 of 100 attempts of its type took at the most.
+    pub usual_seconds: f64,
+    /// The worker that runs it.
+    pub worker_id: String,
+    /// Where that worker is.
+    pub host: String,
+    /// Its process there.
+    pub process_id: i32,
+    /// What its session does, where one session has a transaction that began with the attempt: that of a handler with
+    /// `&mut tx`. Other roles' sessions show it to members of `pg_monitor` alone.
+    pub doing: Option<String>,
 }
 
 impl WorkerStatus {

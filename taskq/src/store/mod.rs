@@ -38,7 +38,7 @@ pub(crate) use self::audit::AuditRow;
 pub(crate) use self::bulk::{BulkRequest, BulkRow};
 pub(crate) use self::check::{CheckedRow, ForeignKey, Page};
 pub(crate) use self::claim::{ClaimRequest, ClaimedLease, ClaimedTask, Scarcity, version_of};
-pub(crate) use self::doctor::AilmentRow;
+pub(crate) use self::doctor::look_at_way;
 pub(crate) use self::enqueue::{
     Copy, holder_of_key, is_busy, is_too_large, is_unserializable, refused_row,
 };

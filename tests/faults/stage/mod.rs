@@ -113,6 +113,11 @@ impl Stage {
         }
     }
 
+    /// The address of the database.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Returns the server, if it is this test's own.
     pub(crate) fn cluster(&self) -> &Cluster {
         match &self.server {

@@ -13,14 +13,14 @@ async fn greet(usr_id: i64) {
 }
 
 /// Returns what is wrong, but for the settings of the server: tests have one without fsync.
-async fn ailments(pool: &PgPool) -> Vec<Ailment> {
+pub(super) async fn ailments(pool: &PgPool) -> Vec<Ailment> {
     let found = taskq::operate(pool).doctor().await.expect("examined");
     let ours = found.into_iter().filter(|it| it.problem != "setting");
     ours.collect()
 }
 
 /// Returns of a kind of trouble all that was found, as a person reads it.
-fn of(problem: &str, ailments: &[Ailment]) -> Vec<String> {
+pub(super) fn of(problem: &str, ailments: &[Ailment]) -> Vec<String> {
     let those = ailments.iter().filter(|it| it.problem == problem);
     let mends = |it: &Ailment| it.command.clone().or(it.statement.clone());
     let mends = |it: &Ailment| mends(it).map_or_else(String::new, |mends| format!(": {mends}"));
@@ -30,7 +30,7 @@ fn of(problem: &str, ailments: &[Ailment]) -> Vec<String> {
 }
 
 /// Has a worker live that knows one task type, in the queue `default`.
-async fn live(pool: &PgPool) {
+pub(super) async fn live(pool: &PgPool) {
     execute(
         pool,
         "insert into taskq.worker (worker_id, host, process_id, queues, task_types, expires_at)

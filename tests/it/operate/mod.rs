@@ -5,11 +5,13 @@ mod bulk;
 mod cancel;
 mod causes;
 mod doctor;
+mod doctor_server;
 mod find;
 mod minutes;
 mod retry;
 mod stats;
 mod verbs;
+mod why;
 mod workers;
 
 use sqlx::{AssertSqlSafe, PgPool};
