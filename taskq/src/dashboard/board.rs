@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::Response;
+use axum::http::{Response, StatusCode};
 use futures_util::future::BoxFuture;
 
 use super::access::{Access, May, Visitor};
@@ -61,6 +61,8 @@ pub(super) type Handler = fn(Asked) -> BoxFuture<'static, Result<Answer, Failure
 pub(super) enum Answer {
     /// A page.
     Html(String),
+    /// The page from which something was sent, with what was typed and why nothing was done.
+    Again(StatusCode, String),
     /// Another page, by a relative link.
     See(String),
     /// Something that is no page.

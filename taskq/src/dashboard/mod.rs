@@ -36,6 +36,7 @@ mod calendar_words;
 mod chart;
 mod csrf;
 mod failure;
+mod form;
 mod frame;
 mod guard;
 mod live;

@@ -5,8 +5,8 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use super::failure::Failure;
 use crate::operate::filter::{Age, Filter};
 
-/// The most parameters of a query or a form.
-const MOST: usize = 24;
+/// The most parameters of a query or a form, which has one for each field of a payload.
+const MOST: usize = 300;
 
 /// What a query or a form says.
 #[derive(Debug, Clone, Default)]
@@ -29,10 +29,16 @@ impl Parameters {
 
     /// Returns a text as it was given, without spaces around it; `None` if it is empty.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        let mut pairs = self.pairs.iter();
-        let (_, value) = pairs.find(|(it, _)| it == name)?;
-        let value = value.trim();
+        let value = self.as_typed(name)?.trim();
         (!value.is_empty()).then_some(value)
+    }
+
+    /// Returns a text as it was typed, with spaces and if it is empty.
+    pub(super) fn as_typed(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.pairs.iter();
+        pairs
+            .find(|(it, _)| it == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Returns a text that has to be there.

@@ -20,7 +20,7 @@ use crate::operate::sequence::Blocked;
 use crate::operate::show::TaskDetails;
 use crate::operate::stats::Stats;
 use crate::operate::weight::KeyWeight;
-use crate::operate::workers::WorkerStatus;
+use crate::operate::workers::{Stuck, WorkerStatus};
 
 /// Reads the tables, and has no method that changes them.
 #[derive(Debug)]
@@ -102,6 +102,10 @@ impl Reader {
 
     pub(super) async fn workers(&self) -> Read<Vec<WorkerStatus>> {
         self.operator.workers().await
+    }
+
+    pub(super) async fn stuck(&self) -> Read<Vec<Stuck>> {
+        self.operator.stuck().await
     }
 
     pub(super) async fn audit(&self, before: Option<i64>) -> Read<AuditPage> {

@@ -181,6 +181,7 @@ async fn answer(board: Arc<Board>, route: &'static Route, request: Request) -> R
     };
     match answer {
         Ok(Answer::Html(html)) => html_response(StatusCode::OK, html),
+        Ok(Answer::Again(status, html)) => html_response(status, html),
         Ok(Answer::See(link)) => see(&link),
         Ok(Answer::Raw(response)) => response,
         Err(failure) => failed(&asked, &failure),

@@ -93,6 +93,13 @@ fn remedy(ailment: &Ailment, known: &Known<'_>) -> Remedy {
             None => Remedy::default(),
         },
         "refused" => (Vec::new(), vec![("See them", tasks("state:refused"))]),
+        "perhaps stuck" => match after(command, "cancel ") {
+            Some(id) => {
+                let deed = one("cancel", "Cancel it", vec![("id", id.to_owned())], true);
+                (vec![deed], vec![("See it", link("task", &[("id", id)]))])
+            }
+            None => Remedy::default(),
+        },
         "schedule" => (Vec::new(), vec![("Schedules", "schedules".to_owned())]),
         "no worker" | "vanished worker" | "lease" => {
             (Vec::new(), vec![("Workers", "workers".to_owned())])

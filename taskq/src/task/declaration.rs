@@ -198,7 +198,7 @@ pub struct Registration {
     pub(crate) declaration: Declaration,
     pub(crate) decode: DecodeFn,
     pub(crate) run: RunFn,
-    #[cfg(all(feature = "cli", feature = "schemars"))]
+    #[cfg(all(any(feature = "cli", feature = "dashboard"), feature = "schemars"))]
     pub(crate) json_schema: fn() -> Option<schemars::Schema>,
     #[cfg(all(feature = "cli", feature = "schemars"))]
     pub(crate) older_json_schemas: fn() -> Vec<Option<schemars::Schema>>,
@@ -213,7 +213,7 @@ impl Registration {
             declaration: T::DECLARATION,
             decode: decode_erased::<T::Payload>,
             run: run_erased::<T>,
-            #[cfg(all(feature = "cli", feature = "schemars"))]
+            #[cfg(all(any(feature = "cli", feature = "dashboard"), feature = "schemars"))]
             json_schema: T::Payload::json_schema,
             #[cfg(all(feature = "cli", feature = "schemars"))]
             older_json_schemas: T::Payload::older_json_schemas,

@@ -4,6 +4,7 @@ mod access;
 mod acts;
 mod alone;
 mod bulk;
+mod forms;
 mod live;
 mod mount;
 mod pages;

@@ -1,15 +1,16 @@
 //! Payloads that somebody writes: for a new task, and for a dead one that runs again.
 
 use askama::Template;
-use serde_json::value::RawValue;
 
 use super::act::done;
+use super::draft::Draft;
 use crate::dashboard::access::May;
 use crate::dashboard::board::{Answer, Asked};
 use crate::dashboard::failure::Failure;
+use crate::dashboard::form::Control;
 use crate::dashboard::frame::{Frame, page};
 use crate::dashboard::text::link;
-use crate::error::error_text;
+use crate::operate::show::TaskDetails;
 use crate::task::declaration::Registration;
 use crate::task::registry::Registry;
 use crate::task::unique::EnqueueOutcome;
@@ -29,37 +30,39 @@ struct Enqueue {
     types: Vec<Declared>,
     chosen: String,
     queue: String,
+    draft: Draft,
     /// The JSON Schema of its payload, where it is known.
     schema: Option<String>,
     is_unknown: bool,
 }
 
-pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> {
-    asked.require(May::Look)?;
-    // Whether or not the types make sense together, a task can be enqueued.
-    let registry = asked.registry().ok();
-    let chosen = asked.said.text("type").unwrap_or_default();
-    let handler = registry.and_then(|it| it.find(chosen));
-    let types = registry
-        .into_iter()
-        .flat_map(Registry::handlers)
-        .map(|handler| Declared {
-            name: handler.task_type.to_owned(),
-            link: link("enqueue", &[("type", handler.task_type)]),
-            queue: handler.options.queue.to_owned(),
-            place: handler.place(),
-            is_chosen: handler.task_type == chosen,
-        });
-    page(&Enqueue {
-        frame: Frame::new(&asked, "Enqueue", None),
-        types: types.collect(),
-        queue: handler
-            .map(|it| it.options.queue.to_owned())
-            .unwrap_or_default(),
-        schema: handler.and_then(schema),
-        is_unknown: !chosen.is_empty() && handler.is_none(),
-        chosen: chosen.to_owned(),
-    })
+impl Enqueue {
+    fn of(asked: &Asked, handler: Option<&Registration>, draft: Draft) -> Self {
+        // Whether or not the types make sense together, a task can be enqueued.
+        let registry = asked.registry().ok();
+        let chosen = asked.said.text("type").unwrap_or_default();
+        let types = registry
+            .into_iter()
+            .flat_map(Registry::handlers)
+            .map(|handler| Declared {
+                name: handler.task_type.to_owned(),
+                link: link("enqueue", &[("type", handler.task_type)]),
+                queue: handler.options.queue.to_owned(),
+                place: handler.place(),
+                is_chosen: handler.task_type == chosen,
+            });
+        Self {
+            frame: Frame::new(asked, "Enqueue", None),
+            types: types.collect(),
+            queue: handler
+                .map(|it| it.options.queue.to_owned())
+                .unwrap_or_default(),
+            schema: handler.and_then(schema),
+            is_unknown: !chosen.is_empty() && handler.is_none(),
+            chosen: chosen.to_owned(),
+            draft,
+        }
+    }
 }
 
 #[cfg(feature = "schemars")]
@@ -73,47 +76,39 @@ fn schema(_: &Registration) -> Option<String> {
     None
 }
 
-/// Returns the payload that a form gives.
-fn payload(asked: &Asked) -> Result<Box<RawValue>, Failure> {
-    let payload = asked.said.text("payload").unwrap_or("{}");
-    RawValue::from_string(payload.to_owned())
-        .map_err(|error| Failure::Refused(format!("the payload is no JSON: {error}")))
+fn handler<'a>(asked: &'a Asked, task_type: &str) -> Option<&'a Registration> {
+    asked.registry().ok()?.find(task_type)
 }
 
-/// Decodes a payload as the handler of its type would, and returns that; `None` if the form says not to.
-fn checked<'a>(
-    asked: &'a Asked,
-    task_type: &str,
-    payload: &RawValue,
-) -> Result<Option<&'a Registration>, Failure> {
-    if asked.said.has("unchecked") {
-        return Ok(None);
-    }
-    let registry = asked.registry()?;
-    let Some(handler) = registry.find(task_type) else {
-        let similar = registry.similar_to(task_type);
-        let similar = similar.map_or_else(String::new, |it| format!("; did you mean `{it}`?"));
-        return Err(Failure::Refused(format!(
-            "this program has no task type `{task_type}`{similar} (say \"unchecked\" to take the payload as it is)"
-        )));
-    };
-    match (handler.decode)(payload, Some(handler.options.version)) {
-        Ok(()) => Ok(Some(handler)),
-        Err(error) => Err(Failure::Refused(format!(
-            "the payload does not fit `{task_type}`: {}",
-            error_text(&error)
-        ))),
-    }
+pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> {
+    asked.require(May::Look)?;
+    let chosen = asked.said.text("type").unwrap_or_default();
+    let handler = handler(&asked, chosen);
+    let draft = Draft::of(&asked, handler, "{}", ("enqueue", &[("type", chosen)]));
+    page(&Enqueue::of(&asked, handler, draft))
 }
 
-/// Enqueues a task by the name of its type.
+/// Enqueues a task by the name of its type. If that fails, what was typed is there again.
 pub(in crate::dashboard) async fn enqueue(asked: Asked) -> Result<Answer, Failure> {
+    asked.require(May::Act)?;
+    let handler = handler(&asked, asked.said.text("type").unwrap_or_default());
+    let mut draft = Draft::sent(&asked, handler);
+    match try_enqueue(&asked, &mut draft).await {
+        Ok(answer) => Ok(answer),
+        Err(failure) => {
+            draft.problem = Some(failure.text());
+            again(&failure, page(&Enqueue::of(&asked, handler, draft))?)
+        }
+    }
+}
+
+async fn try_enqueue(asked: &Asked, draft: &mut Draft) -> Result<Answer, Failure> {
     let operator = asked.operator(May::Act)?;
     let said = &asked.said;
     let task_type = said.required("type")?;
-    let payload = payload(&asked)?;
+    let payload = draft.payload()?;
     let mut task = operator.enqueue(task_type, payload.clone());
-    if let Some(handler) = checked(&asked, task_type, &payload)? {
+    if let Some(handler) = draft.checked(asked, task_type, &payload)? {
         task = task.declared(&handler.options);
     }
     if let Some(queue) = said.text("queue") {
@@ -138,21 +133,55 @@ pub(in crate::dashboard) async fn enqueue(asked: Asked) -> Result<Answer, Failur
     Ok(Answer::See(format!("task?id={task_id}&did={word}")))
 }
 
-/// Gives a dead task another payload, and has it run again.
+/// Answers with a page that says what is wrong, in place of one that has nothing of what was typed.
+fn again(failure: &Failure, page: Answer) -> Result<Answer, Failure> {
+    match page {
+        Answer::Html(html) => Ok(Answer::Again(failure.status(), html)),
+        other => Ok(other),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/edit.html")]
+struct Edit {
+    frame: Frame,
+    id: i64,
+    task_type: String,
+    draft: Draft,
+}
+
+/// Gives a dead task another payload, and has it run again. If that fails, what was typed is there again.
 pub(in crate::dashboard) async fn edit(asked: Asked) -> Result<Answer, Failure> {
+    asked.require(May::Act)?;
+    let id = asked.said.id("id")?;
+    let task = asked.reader()?.show(id).await?;
+    let task = task.ok_or_else(|| Failure::Missing(format!("there is no task {id}")))?;
+    let mut draft = Draft::sent(&asked, handler(&asked, &task.task_type));
+    match try_edit(&asked, &task, &mut draft).await {
+        Ok(answer) => Ok(answer),
+        Err(failure) => {
+            draft.problem = Some(failure.text());
+            let edit = Edit {
+                frame: Frame::new(&asked, format!("Edit task {id}"), None),
+                id,
+                task_type: task.task_type,
+                draft,
+            };
+            again(&failure, page(&edit)?)
+        }
+    }
+}
+
+async fn try_edit(asked: &Asked, task: &TaskDetails, draft: &mut Draft) -> Result<Answer, Failure> {
     let operator = asked.operator(May::Act)?;
-    let reader = asked.reader()?;
-    let task_id = asked.said.id("id")?;
-    let payload = payload(&asked)?;
-    let missing = || Failure::Missing(format!("there is no task {task_id}"));
-    let task = reader.show(task_id).await?.ok_or_else(missing)?;
-    let mut editing = operator.edit(task_id, payload.clone());
+    let payload = draft.payload()?;
+    let mut editing = operator.edit(task.task_id, payload.clone());
     // For its handler to read: nothing of it is shown.
-    let edited = operator.edited_payload(task_id, &payload).await?;
-    if let Some(handler) = checked(&asked, &task.task_type, &edited)? {
+    let edited = operator.edited_payload(task.task_id, &payload).await?;
+    if let Some(handler) = draft.checked(asked, &task.task_type, &edited)? {
         editing = editing.version(handler.options.version);
     }
-    let now = reader.now().await?;
+    let now = asked.reader()?.now().await?;
     if let Some(at) = asked.said.moment("at", now)? {
         editing = editing.at(at);
     }
@@ -160,5 +189,5 @@ pub(in crate::dashboard) async fn edit(asked: Asked) -> Result<Answer, Failure> 
         editing = editing.because(reason);
     }
     editing.await?;
-    done(&asked, &format!("task?id={task_id}"), "edit")
+    done(asked, &format!("task?id={}", task.task_id), "edit")
 }

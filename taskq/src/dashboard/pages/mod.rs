@@ -4,6 +4,7 @@ pub(super) mod act;
 pub(super) mod audit;
 pub(super) mod bulk;
 pub(super) mod causes;
+mod draft;
 pub(super) mod enqueue;
 pub(super) mod events;
 pub(super) mod limits;

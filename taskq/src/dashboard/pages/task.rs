@@ -3,13 +3,15 @@
 use askama::Template;
 use chrono::{DateTime, Utc};
 
+use super::draft::Draft;
 use super::tasks::State;
 use crate::dashboard::board::{Answer, Asked};
 use crate::dashboard::failure::Failure;
+use crate::dashboard::form::Control;
 use crate::dashboard::frame::{Frame, page};
 use crate::dashboard::text::{When, cut, link, number, pretty, when};
 use crate::operate::filter::Filter;
-use crate::operate::show::TaskDetails;
+use crate::operate::show::{Reason, TaskDetails};
 use crate::operate::task::TaskState;
 
 /// How much of a JSON text is shown at first, in bytes.
@@ -56,6 +58,26 @@ struct EventLine {
     text: String,
 }
 
+/// Why the task does not run, or what becomes of it.
+struct WhyLine {
+    said: String,
+    advice: Option<String>,
+    until: Option<When>,
+    is_trouble: bool,
+}
+
+impl WhyLine {
+    fn of(reason: &Reason, now: DateTime<Utc>) -> Self {
+        let is_calm = matches!(reason.reason.as_str(), "not due" | "next" | "running");
+        Self {
+            said: reason.said.clone(),
+            advice: reason.advice.clone(),
+            until: reason.until.map(|at| when(at, now)),
+            is_trouble: !is_calm,
+        }
+    }
+}
+
 /// A name and what stands behind it.
 struct Fact {
     name: &'static str,
@@ -96,6 +118,8 @@ struct TaskPage {
     id: i64,
     task_type: String,
     state: State,
+    /// Nothing of what has ended: its state says it.
+    why: Vec<WhyLine>,
     facts: Vec<Fact>,
     payload: Json,
     metadata: Option<Json>,
@@ -110,8 +134,9 @@ struct TaskPage {
     may_discard: bool,
     may_edit: bool,
     is_waiting: bool,
-    /// The payload in full, for the form that edits it, unless it is too large for one.
-    editable: Option<String>,
+    /// The form that edits the payload, unless it is too large for one.
+    draft: Option<Draft>,
+    is_editing: bool,
 }
 
 /// The largest payload that a form offers for editing, in bytes.
@@ -135,6 +160,12 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
     let payload = task.payload.get();
     let title = format!("Task {id}");
     page(&TaskPage {
+        why: match state {
+            TaskState::Waiting | TaskState::Running => {
+                task.why.iter().map(|it| WhyLine::of(it, now)).collect()
+            }
+            _ => Vec::new(),
+        },
         facts: facts(&task, now),
         errors: errors(&task, now, is_all),
         events: events(&task, now),
@@ -145,7 +176,19 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
             .map(|metadata| Json::of(metadata, is_all)),
         result: task.result.as_ref().map(|it| Json::of(it.get(), is_all)),
         refusal: task.refusal.as_ref().map(|it| Json::of(it.get(), is_all)),
-        editable: (is_dead && payload.len() <= EDITABLE).then(|| pretty(payload)),
+        draft: (is_dead && payload.len() <= EDITABLE).then(|| {
+            let handler = asked
+                .registry()
+                .ok()
+                .and_then(|it| it.find(&task.task_type));
+            Draft::of(
+                &asked,
+                handler,
+                payload,
+                ("task", &[("id", &id.to_string())]),
+            )
+        }),
+        is_editing: asked.said.has("raw"),
         state: State::of(state),
         all: link("task", &[("id", &id.to_string()), ("all", "1")]),
         may_retry: is_dead || state == TaskState::Waiting,

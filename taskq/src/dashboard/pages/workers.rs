@@ -1,5 +1,7 @@
 //! Workers: where they are, what they hold, what they know.
 
+use std::time::Duration;
+
 use askama::Template;
 use chrono::{DateTime, Utc};
 
@@ -8,8 +10,10 @@ use crate::dashboard::board::{Answer, Asked};
 use crate::dashboard::failure::Failure;
 use crate::dashboard::frame::{Frame, page};
 use crate::dashboard::pages::act::done;
-use crate::dashboard::text::{When, number, when};
-use crate::operate::workers::WorkerStatus;
+use crate::dashboard::text::{When, age, counted, link, number, span, when};
+use crate::operate::filter::Filter;
+use crate::operate::stats::KindStats;
+use crate::operate::workers::{Stuck, WorkerStatus};
 
 /// How many names a line shows at first.
 const NAMES: usize = 6;
@@ -27,15 +31,65 @@ pub(super) struct WorkerLine {
     slots_number: i32,
     running: String,
     running_number: i64,
+    leases: String,
     oldest: Option<When>,
+    /// Its attempts that run for far longer than is usual for their types.
+    stuck: Vec<StuckLine>,
     started: When,
     seen: When,
     stop_asked: Option<When>,
     is_alive: bool,
 }
 
+/// An attempt that is perhaps stuck.
+pub(super) struct StuckLine {
+    id: i64,
+    link: String,
+    task_type: String,
+    age: String,
+    usual: String,
+    doing: Option<String>,
+}
+
+impl StuckLine {
+    fn of(stuck: &Stuck, now: DateTime<Utc>) -> Self {
+        let usual = Duration::try_from_secs_f64(stuck.usual_seconds).unwrap_or_default();
+        Self {
+            id: stuck.task_id,
+            link: link("task", &[("id", &stuck.task_id.to_string())]),
+            task_type: stuck.task_type.clone(),
+            age: age(stuck.claimed_at, now),
+            usual: span(usual),
+            doing: stuck.doing.clone(),
+        }
+    }
+}
+
+/// A kind of tasks that waits and that no living worker runs.
+struct Unserved {
+    name: String,
+    queue: String,
+    waiting: String,
+    link: String,
+}
+
+impl Unserved {
+    fn of(kind: &KindStats) -> Self {
+        let filter = Filter::of_names(Some(&kind.queue), Some(&kind.task_type));
+        Self {
+            name: kind.task_type.clone(),
+            queue: kind.queue.clone(),
+            waiting: counted(kind.due.max(kind.scheduled), kind.counted_to),
+            link: link("tasks", &[("q", &format!("state:waiting {filter}"))]),
+        }
+    }
+}
+
 impl WorkerLine {
-    fn of(worker: &WorkerStatus, now: DateTime<Utc>) -> Self {
+    fn of(worker: &WorkerStatus, stuck: &[Stuck], now: DateTime<Utc>) -> Self {
+        let stuck = stuck
+            .iter()
+            .filter(|it| it.worker_id == worker.worker_id.to_string());
         let shown = worker.task_types.len().min(NAMES);
         let (types, more) = worker.task_types.split_at(shown);
         Self {
@@ -50,6 +104,8 @@ impl WorkerLine {
             slots_number: worker.slots.unwrap_or_default(),
             running: number(worker.running),
             running_number: worker.running,
+            leases: number(worker.leases),
+            stuck: stuck.map(|it| StuckLine::of(it, now)).collect(),
             oldest: worker.oldest_claimed_at.map(|at| when(at, now)),
             started: when(worker.started_at, now),
             seen: when(worker.seen_at, now),
@@ -72,6 +128,7 @@ struct Workers {
     frame: Frame,
     alive: usize,
     workers: Vec<WorkerLine>,
+    unserved: Vec<Unserved>,
     /// The releases of living workers, if there are several: side by side.
     releases: Vec<String>,
     known: Vec<Known>,
@@ -81,13 +138,17 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
     let reader = asked.reader()?;
     let now = reader.now().await?;
     let workers = reader.workers().await?;
+    let stuck = reader.stuck().await?;
+    let kinds = reader.stats().await?.kinds;
+    let waits = |kind: &&KindStats| !kind.is_served && kind.due + kind.scheduled > 0;
     let (releases, known) = side_by_side(&workers);
     page(&Workers {
         alive: workers.iter().filter(|worker| worker.is_alive).count(),
         workers: workers
             .iter()
-            .map(|worker| WorkerLine::of(worker, now))
+            .map(|worker| WorkerLine::of(worker, &stuck, now))
             .collect(),
+        unserved: kinds.iter().filter(waits).map(Unserved::of).collect(),
         releases,
         known,
         frame: Frame::new(&asked, "Workers", Some(now)).live(&asked),
