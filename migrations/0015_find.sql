@@ -50,6 +50,9 @@ alter table taskq.dead
 
 create index dead_cause on taskq.dead (cause, finished_at, task_id);
 
+-- As lists have them.
+create index refused_at on taskq.refused (refused_at, task_id);
+
 -- The filter: an object of
 --   state      waiting, due, scheduled, running, completed, refused; discarded, cancelled, invalid, quarantined, expired, or
 --              all five: dead
@@ -199,34 +202,45 @@ return (
       and (place.name = 'dead' or not filter ? 'cause')
 );
 
--- Returns the statement that reads a place.
-create function taskq.place_source(place text) returns text
+-- Returns the statement that reads a place: all of it, or the tasks of which a filter $1 says the ids.
+create function taskq.place_source(filter jsonb, place text) returns text
 language sql
 immutable
-return case place
-    when 'running' then
-        'select held.task_id, held.task_type, ''running'' as state, lease.queue, held.priority, held.payload,
-             held.attempts, held.max_attempts, held.crashes, held.errors, lease.claimed_at as at, held.run_at,
-             lease.worker_id, null::text as cause
-         from taskq.lease cross join lateral taskq.left_in(lease) as held'
-    when 'waiting' then
-        'select task_id, task_type, ''waiting'' as state, queue, priority, payload, attempts, max_attempts, crashes,
-             errors, created_at as at, run_at, null::uuid as worker_id, null::text as cause
-         from taskq.task'
-    when 'dead' then
-        'select task_id, task_type, state, queue, priority, payload, attempts, max_attempts, crashes, errors,
-             finished_at as at, null::timestamptz as run_at, null::uuid as worker_id, cause
-         from taskq.dead'
-    when 'refused' then
-        'select task_id, task_type, ''refused'' as state, queue, priority, payload, attempts, max_attempts, crashes,
-             errors, refused_at as at, run_at, null::uuid as worker_id, null::text as cause
-         from taskq.refused'
-    when 'completed' then
-        'select task_id, task_type, ''completed'' as state, queue, priority, payload, attempts, null::integer as max_attempts,
-             0 as crashes, errors, finished_at as at, null::timestamptz as run_at, null::uuid as worker_id,
-             null::text as cause
-         from taskq.history'
-end;
+return (
+    select case place
+        -- The newest leases first, so that a list need not open the others.
+        when 'running' then format(
+            'select held.task_id, held.task_type, ''running'' as state, lease.queue, held.priority, held.payload,
+                 held.attempts, held.max_attempts, held.crashes, held.errors, newest.claimed_at as at, held.run_at,
+                 lease.worker_id, null::text as cause
+             from (select lease_id, claimed_at from taskq.lease%s order by claimed_at desc offset 0) as newest
+             join taskq.lease on lease.lease_id = newest.lease_id
+             cross join lateral taskq.left_in(lease) as held%s',
+            ' where task_ids && ' || said.ids,
+            ' where held.task_id = any (' || said.ids || ')'
+        )
+        when 'waiting' then
+            'select task_id, task_type, ''waiting'' as state, queue, priority, payload, attempts, max_attempts, crashes,
+                 errors, created_at as at, run_at, null::uuid as worker_id, null::text as cause
+             from taskq.task'
+        when 'dead' then
+            'select task_id, task_type, state, queue, priority, payload, attempts, max_attempts, crashes, errors,
+                 finished_at as at, null::timestamptz as run_at, null::uuid as worker_id, cause
+             from taskq.dead'
+        when 'refused' then
+            'select task_id, task_type, ''refused'' as state, queue, priority, payload, attempts, max_attempts, crashes,
+                 errors, refused_at as at, run_at, null::uuid as worker_id, null::text as cause
+             from taskq.refused'
+        when 'completed' then
+            'select task_id, task_type, ''completed'' as state, queue, priority, payload, attempts,
+                 null::integer as max_attempts, 0 as crashes, errors, finished_at as at, null::timestamptz as run_at,
+                 null::uuid as worker_id, null::text as cause
+             from taskq.history'
+    end || case when place <> 'running' then coalesce(' where task_id = any (' || said.ids || ') offset 0', '') else '' end
+    from (
+        select case when filter ? 'id' then 'array(select said::bigint from jsonb_array_elements_text($1 -> ''id'') as said)' end as ids
+    ) as said
+);
 
 -- Returns the conditions of a filter $1 that an index of the place may serve, on what taskq.place_source calls `found`.
 create function taskq.filter_near(filter jsonb, place text) returns text
@@ -234,12 +248,15 @@ language sql
 immutable
 return concat(
     'true',
-    case when filter ? 'id' then
-        ' and found.task_id = any (array(select said::bigint from jsonb_array_elements_text($1 -> ''id'') as said))'
-    end,
     case when filter ? 'cause' then
-        -- The values themselves: the planner counts how many rows there are of each.
-        format(' and found.cause = any (%L::text[])', array(select jsonb_array_elements_text(filter -> 'cause')))
+        -- The values themselves: the planner counts how many rows there are of each, and walks one in its order.
+        format(
+            case jsonb_array_length(filter -> 'cause')
+                when 1 then ' and found.cause = (%L::text[])[1]'
+                else ' and found.cause = any (%L::text[])'
+            end,
+            array(select jsonb_array_elements_text(filter -> 'cause'))
+        )
     end,
     case when filter ? 'older' and place <> 'waiting' then
         ' and found.at <= now() - make_interval(secs => ($1 ->> ''older'')::float8)'
@@ -283,11 +300,10 @@ begin
         );
     end loop;
     if filter ? 'error' then
-        conditions := conditions || ' and exists (
-            select
-            from jsonb_array_elements_text($1 -> ''error'') as said
-            where strpos(lower(found.errors -> -1 ->> ''error''), lower(said)) > 0
-        )';
+        conditions := conditions || (
+            select format(' and (%s)', string_agg(format('strpos(lower(found.errors -> -1 ->> ''error''), %L) > 0', lower(said)), ' or '))
+            from jsonb_array_elements_text(filter -> 'error') as said
+        );
     end if;
     if filter ? 'older' and place = 'waiting' then
         conditions := conditions || ' and found.at <= now() - make_interval(secs => ($1 ->> ''older'')::float8)';
@@ -301,13 +317,14 @@ $filter_far$;
 
 -- Lists the tasks that match: what runs, what waits, what is dead, what was refused, what has completed; of each the newest
 -- first, by `at` (claimed, enqueued, finished) and id. What waits is in the order of the ids alone. Looks at so many tasks
--- of each place at most: a last row without a task_id says that it stopped, and its `place` where. `after` is the `place`
--- of the row at which to go on.
+-- of each place at most, and for so long; then a last row without a task_id says that it stopped, its `place` where, and
+-- `looked` at how many tasks of that place it has looked. `after` is the `place` of the row at which to go on.
 create function taskq.list(
     filter jsonb default '{}',
     most integer default 50,
     after jsonb default null,
-    looks integer default 100000
+    looks integer default 100000,
+    patience interval default null
 ) returns table (
     task_id bigint,
     task_type text,
@@ -322,21 +339,29 @@ create function taskq.list(
     error text,
     cause text,
     worker_id uuid,
-    place jsonb
+    place jsonb,
+    looked bigint
 )
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
+-- A place is walked in the order of the list, until there is enough.
+set enable_sort = off
+set enable_bitmapscan = off
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
 as $list$
 #variable_conflict use_column
 declare
+    began constant timestamptz := clock_timestamp();
     places text[];
     name text;
     since jsonb := list.after;
-    ordered text;
-    near text;
+    walk refcursor;
+    seen record;
     room integer := list.most;
-    brought integer;
 begin
     perform taskq.check_filter(list.filter);
     places := taskq.filter_places(list.filter);
@@ -349,52 +374,99 @@ begin
         places := places[array_position(places, since ->> 'place'):];
     end if;
     foreach name in array coalesce(places, '{}') loop
-        ordered := case name
-            when 'waiting' then 'found.task_id desc'
-            else 'found.at desc, found.task_id desc'
-        end;
-        near := format(
-            'select * from (%s) as found where %s%s order by %s',
-            taskq.place_source(name),
+        -- Of what does not match a row in fifty is enough to see the time.
+        open walk no scroll for execute format(
+            'select *
+             from (
+                 select found.*, (%s) as matches, row_number() over () as number
+                 from (select * from (%s) as found where %s%s order by %s) as found
+             ) as found
+             where found.matches or found.number %% 50 = 0 or found.number = $3',
+            taskq.filter_far(list.filter, name),
+            taskq.place_source(list.filter, name),
             taskq.filter_near(list.filter, name),
             case
                 when since is null then ''
                 when name = 'waiting' then ' and found.task_id < ($2 ->> ''id'')::bigint'
                 else ' and (found.at, found.task_id) < (($2 ->> ''at'')::timestamptz, ($2 ->> ''id'')::bigint)'
             end,
-            ordered
-        );
-        return query execute format(
-            'select found.task_id, found.task_type, found.state, found.queue, found.priority, found.at, found.run_at,
-                 found.attempts, found.max_attempts, found.crashes, found.errors -> -1 ->> ''error'', found.cause,
-                 found.worker_id, jsonb_build_object(''place'', $5, ''at'', found.at, ''id'', found.task_id)
-             from (%s limit $3) as found
-             where %s
-             order by %s
-             limit $4',
-            near,
-            taskq.filter_far(list.filter, name),
-            ordered
+            case name when 'waiting' then 'found.task_id desc' else 'found.at desc, found.task_id desc' end
         )
-        using list.filter, since, list.looks, room, name;
-        get diagnostics brought = row_count;
-        room := room - brought;
-        exit when room <= 0;
-        execute format(
-            'select jsonb_build_object(''place'', $4, ''at'', found.at, ''id'', found.task_id) from (%s offset $3 - 1 limit 1) as found',
-            near
-        )
-        into place
-        using list.filter, since, list.looks, name;
-        if place is not null then
-            task_id := null;
-            return next;
-            return;
-        end if;
+        using list.filter, since, list.looks;
+        loop
+            fetch walk into seen;
+            exit when not found;
+            place := jsonb_build_object('place', name, 'at', seen.at, 'id', seen.task_id);
+            if seen.matches then
+                task_id := seen.task_id;
+                task_type := seen.task_type;
+                state := seen.state;
+                queue := seen.queue;
+                priority := seen.priority;
+                at := seen.at;
+                run_at := seen.run_at;
+                attempts := seen.attempts;
+                max_attempts := seen.max_attempts;
+                crashes := seen.crashes;
+                error := seen.errors -> -1 ->> 'error';
+                cause := seen.cause;
+                worker_id := seen.worker_id;
+                return next;
+                room := room - 1;
+                if room <= 0 then
+                    close walk;
+                    return;
+                end if;
+            end if;
+            if seen.number >= list.looks or clock_timestamp() - began > list.patience then
+                return query
+                select
+                    null::bigint, null::text, null::text, null::text, null::smallint, null::timestamptz, null::timestamptz,
+                    null::integer, null::integer, null::integer, null::text, null::text, null::uuid, place, seen.number;
+                close walk;
+                return;
+            end if;
+        end loop;
+        close walk;
         since := null;
     end loop;
 end
 $list$;
+
+-- Returns what taskq.tasks has of one task, and opens no lease but the one that holds it.
+create function taskq.tasks_of(task_id bigint) returns setof taskq.tasks
+language sql
+stable
+as $tasks_of$
+    select *
+    from taskq.tasks
+    where tasks.task_id = tasks_of.task_id
+      and tasks.state <> 'running'
+    union all
+    select
+        held.task_id,
+        held.task_type,
+        'running',
+        lease.queue,
+        held.priority,
+        held.payload,
+        held.attempts,
+        held.max_attempts,
+        held.crashes,
+        held.errors,
+        held.created_at,
+        held.run_at,
+        lease.claimed_at,
+        null,
+        lease.worker_id,
+        held.payload_version,
+        null,
+        held.metadata
+    from taskq.lease
+    cross join lateral taskq.left_in(lease) as held
+    where tasks_of.task_id = any (lease.task_ids)
+      and held.task_id = tasks_of.task_id
+$tasks_of$;
 
 -- Tells of one task all that is stored, but for secret values; null where there is none.
 create function taskq.show(task_id bigint) returns jsonb
@@ -468,15 +540,174 @@ return (
                 ) as audit
             )
         )
-    from taskq.tasks as found
+    from taskq.tasks_of(show.task_id) as found
     cross join lateral (select taskq.secret_fields(found.task_type, found.metadata)) as secret (fields)
-    where found.task_id = show.task_id
     order by found.state in ('waiting', 'running') desc, found.finished_at desc
     limit 1
 );
 
--- Tells of what dead tasks that match have died: how many, since when, the last of them, and its error. Looks at so many of
--- the newest at most; `looked` says at how many it has.
+-- Returns the statement that counts the causes of a filter $1 which is about causes, types, states and times alone. It reads
+-- index dead_cause: no more than $2 entries, and two tasks of each cause. It tells of $3 causes.
+create function taskq.counted_causes(filter jsonb) returns text
+language sql
+immutable
+return format(
+    'with recursive known as (
+         (
+             select dead.cause, 1 as position
+             from taskq.dead
+             order by dead.cause
+             limit 1
+         )
+         union all
+         select next.cause, known.position + 1
+         from known
+         cross join lateral (
+             select dead.cause
+             from taskq.dead
+             where dead.cause > known.cause
+             order by dead.cause
+             limit 1
+         ) as next
+         where known.position <= 1000
+     ),
+     overflow as (
+         select exists (select from known where known.position > 1000) as is_there
+     ),
+     -- Where there are too many, those of which the newest tasks have died.
+     chosen as (
+         select known.cause
+         from known
+         where not (select is_there from overflow)
+         union all
+         (
+             select newest.cause
+             from (select cause from taskq.dead order by finished_at desc, task_id desc limit 10000) as newest
+             where (select is_there from overflow)
+             group by newest.cause
+             order by count(*) desc
+             limit 1000
+         )
+     ),
+     shown as materialized (
+         select found.*
+         from chosen
+         cross join lateral (
+             select *
+             from (%1$s) as found
+             where found.cause = chosen.cause
+               and %2$s
+             order by found.at desc, found.task_id desc
+             limit 1
+         ) as found
+         where %3$s
+     ),
+     reach as (
+         select greatest($2 / greatest(count(*), 1), 1) as counted_to
+         from shown
+     ),
+     told as (
+         select
+             shown.cause,
+             shown.task_type,
+             shown.state,
+             counted.total,
+             first.at as first_at,
+             shown.at as last_at,
+             shown.task_id as last_task_id,
+             shown.errors -> -1 ->> ''error'' as error,
+             reach.counted_to
+         from shown
+         cross join reach
+         cross join lateral (
+             select count(*) as total
+             from (
+                 select
+                 from (%1$s) as found
+                 where found.cause = shown.cause
+                   and %2$s
+                 limit reach.counted_to
+             ) as found
+         ) as counted
+         cross join lateral (
+             select found.at
+             from (%1$s) as found
+             where found.cause = shown.cause
+               and %2$s
+             order by found.at, found.task_id
+             limit 1
+         ) as first
+         order by counted.total desc, shown.at desc
+         limit $3
+     )
+     select *
+     from told
+     union all
+     select null, null, null, null, null, null, null, null, null
+     from overflow
+     where is_there',
+    taskq.place_source(filter, 'dead'),
+    taskq.filter_near(filter, 'dead'),
+    taskq.filter_far(filter, 'dead')
+);
+
+-- Returns the statement that reads a tenth of $2 of the newest dead tasks, and tells of $3 causes of those that match a filter $1.
+create function taskq.read_causes(filter jsonb) returns text
+language sql
+immutable
+return format(
+    'with seen as materialized (
+         select *
+         from (%1$s) as found
+         where %2$s
+         order by found.at desc, found.task_id desc
+         limit greatest($2 / 10, 1)
+     ),
+     placed as (
+         select
+             found.*,
+             count(*) over (partition by found.cause) as total,
+             min(found.at) over (partition by found.cause) as first_at,
+             row_number() over (partition by found.cause order by found.at desc, found.task_id desc) as position
+         from seen as found
+         where %3$s
+     ),
+     told as (
+         select
+             cause,
+             task_type,
+             state,
+             total,
+             first_at,
+             at as last_at,
+             task_id as last_task_id,
+             errors -> -1 ->> ''error'' as error,
+             null::bigint as counted_to
+         from placed
+         where position = 1
+         order by total desc, at desc
+         limit $3
+     ),
+     looked as (
+         select count(*) as total
+         from seen
+     )
+     select *
+     from told
+     union all
+     select null, null, null, total, null, null, null, null, null
+     from looked
+     where total >= greatest($2 / 10, 1)',
+    taskq.place_source(filter, 'dead'),
+    taskq.filter_near(filter, 'dead'),
+    taskq.filter_far(filter, 'dead')
+);
+
+-- Tells of what dead tasks that match have died: how many, since when, the last of them, and its error. Reads no more than
+-- `looks` dead tasks, or entries of the index by causes. Where the filter is about causes, types, states and times alone, it
+-- counts no more than `counted_to` of each cause; a number that equals it means "or more". Where the filter says more, it reads
+-- a tenth as many of the newest tasks. A last row without a cause says that it stopped: there are more than 1,000 causes, or
+-- there may be more tasks than the `total` that it has read.
 create function taskq.causes(
     filter jsonb default '{}',
     most integer default 50,
@@ -490,16 +721,15 @@ create function taskq.causes(
     last_at timestamptz,
     last_task_id bigint,
     error text,
-    looked bigint
+    counted_to bigint
 )
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
+set enable_bitmapscan = off
+set enable_seqscan = off
+set jit = off
 as $causes$
-#variable_conflict use_column
-declare
-    near text;
-    far text;
 begin
     perform taskq.check_filter(causes.filter);
     if not coalesce('dead' = any (taskq.filter_places(causes.filter)), false) then
@@ -507,37 +737,12 @@ begin
             errcode = 'invalid_parameter_value',
             message = 'only dead tasks have causes: leave the state out, or say one of dead, discarded, cancelled, invalid, quarantined, expired';
     end if;
-    far := taskq.filter_far(causes.filter, 'dead');
-    near := format(
-        'from (%s) as found where %s order by found.at desc, found.task_id desc limit $2',
-        taskq.place_source('dead'),
-        taskq.filter_near(causes.filter, 'dead')
-    );
     return query execute format(
-        'with grouped as (
-             select found.cause, count(*) as total, min(found.at) as first_at, max(found.at) as last_at,
-                 (array_agg(found.task_id order by found.at desc, found.task_id desc))[1] as last_task_id
-             from (select %s %s) as found
-             where %s
-             group by found.cause
-             order by count(*) desc, max(found.at) desc
-             limit $3
-         )
-         select grouped.cause, last.task_type, last.state, grouped.total, grouped.first_at, grouped.last_at, last.task_id,
-             last.errors -> -1 ->> ''error'', (select count(*) from (select 1 %s) as found)
-         from grouped
-         cross join lateral (
-             select dead.*
-             from taskq.dead
-             where dead.task_id = grouped.last_task_id
-               and dead.finished_at = grouped.last_at
-             limit 1
-         ) as last
-         order by grouped.total desc, grouped.last_at desc, grouped.cause',
-        case when far = 'true' then 'found.cause, found.at, found.task_id' else '*' end,
-        near,
-        far,
-        near
+        'select * from (%s) as told order by told.cause is null, told.total desc, told.last_at desc, told.cause',
+        case
+            when causes.filter ?| array['queue', 'queue_like', 'payload', 'error', 'id'] then taskq.read_causes(causes.filter)
+            else taskq.counted_causes(causes.filter)
+        end
     )
     using causes.filter, causes.looks, causes.most;
 end
@@ -656,7 +861,7 @@ return (
     select string_agg(
         format(
             'select found.task_id from (%s) as found where %s and %s',
-            taskq.place_source(name),
+            taskq.place_source(filter, name),
             taskq.filter_near(filter, name),
             taskq.filter_far(filter, name)
         ),

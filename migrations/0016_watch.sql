@@ -57,6 +57,47 @@ after insert on taskq.audit
 for each row when (new.verb = 'stop')
 execute function taskq.tell_stopped();
 
+-- Returns a row for each of the first tasks of a lane that are due within a time; of a kind of dead tasks, if `lane` says so.
+-- It is inlined where it is called, so it has no settings of its own.
+create function taskq.head_of_kind(
+    is_dead boolean,
+    queue text,
+    task_type text,
+    payload_version smallint,
+    crashes integer,
+    priority smallint,
+    after timestamptz,
+    until timestamptz,
+    most bigint
+) returns table (one integer)
+language sql
+stable
+as $head_of_kind$
+    (
+        select 1
+        from taskq.task
+        where not head_of_kind.is_dead
+          and task.queue = head_of_kind.queue
+          and task.task_type = head_of_kind.task_type
+          and task.payload_version = head_of_kind.payload_version
+          and task.crashes = head_of_kind.crashes
+          and task.priority = head_of_kind.priority
+          and task.run_at > head_of_kind.after
+          and task.run_at <= head_of_kind.until
+        limit head_of_kind.most
+    )
+    union all
+    (
+        select 1
+        from taskq.dead
+        where head_of_kind.is_dead
+          and dead.queue = head_of_kind.queue
+          and dead.task_type = head_of_kind.task_type
+          and dead.state <> 'cancelled'
+        limit head_of_kind.most
+    )
+$head_of_kind$;
+
 -- Returns how much of each kind, that is of each queue and task type, is due, is due later, runs (or waits in a worker for a
 -- slot), and is dead, but for what was cancelled. Counts no more than `counted_to` of each, which is at most `most`, and less
 -- where many kinds have much: a number that equals it means "or more". Looks at no more than 1,000 lanes (the priorities of a
@@ -78,6 +119,8 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 set jit = off
+-- It would read all of a kind to count the first of it.
+set enable_bitmapscan = off
 as $stats$
     with recursive lane as (
         (
@@ -127,136 +170,71 @@ as $stats$
         ) as next
         where grave.position <= 1000
     ),
-    -- Most lanes hold little. What holds more is counted again, as far as there is time: 80,000 tasks in all, and less where
-    -- there are hundreds of lanes.
-    glance as materialized (
+    -- What is counted: of each lane what is due and what is due later, and the dead of each kind.
+    heap as (
         select
-            lane.*,
-            (
-                select count(*)
-                from (
-                    select
-                    from taskq.task
-                    where task.queue = lane.queue
-                      and task.task_type = lane.task_type
-                      and task.payload_version = lane.payload_version
-                      and task.crashes = lane.crashes
-                      and task.priority = lane.priority
-                      and task.run_at <= now()
-                    limit 20
-                ) as head
-                -- The first of the lane is the first to be due.
-                where lane.run_at <= now()
-            ) as due,
-            (
-                select count(*)
-                from (
-                    select
-                    from taskq.task
-                    where task.queue = lane.queue
-                      and task.task_type = lane.task_type
-                      and task.payload_version = lane.payload_version
-                      and task.crashes = lane.crashes
-                      and task.priority = lane.priority
-                      and task.run_at > now()
-                    limit 20
-                ) as head
-            ) as scheduled
+            half.name,
+            lane.queue,
+            lane.task_type,
+            lane.payload_version,
+            lane.crashes,
+            lane.priority,
+            half.after,
+            half.until,
+            case half.name when 'due' then lane.run_at end as oldest_due_at
         from lane
+        cross join (
+            values ('due', '-infinity'::timestamptz, now()), ('scheduled', now(), 'infinity')
+        ) as half (name, after, until)
         where lane.position <= 1000
-    ),
-    glance_at_dead as materialized (
-        select
-            grave.*,
-            (
-                select count(*)
-                from (
-                    select
-                    from taskq.dead
-                    where dead.queue = grave.queue
-                      and dead.task_type = grave.task_type
-                      and dead.state <> 'cancelled'
-                    limit 20
-                ) as head
-            ) as dead
+          -- The first of the lane is the first to be due.
+          and (half.name = 'scheduled' or lane.run_at <= now())
+        union all
+        select 'dead', grave.queue, grave.task_type, null, null, null, null, null, null
         from grave
         where grave.position <= 1000
     ),
+    -- Most hold little. What holds more is counted again, if there is time to count fifty of each at least: 50,000 tasks in all,
+    -- and less where there are hundreds of lanes.
+    glance as materialized (
+        select heap.*, head.number
+        from heap
+        cross join lateral (
+            select count(*) as number
+            from taskq.head_of_kind(
+                heap.name = 'dead', heap.queue, heap.task_type, heap.payload_version, heap.crashes, heap.priority,
+                heap.after, heap.until, 20
+            )
+        ) as head
+    ),
     reach as materialized (
-        select
-            greatest(
-                least(
-                    stats.most,
-                    (20000 + greatest(60000 - 100 * (select count(*) from glance), 0)) / greatest(
-                        (select count(*) from glance where glance.due = 20)
-                            + (select count(*) from glance where glance.scheduled = 20)
-                            + (select count(*) from glance_at_dead where glance_at_dead.dead = 20),
-                        1
-                    )
-                ),
-                1
-            ) as counted_to
+        select case when room.each >= 50 then least(room.each, stats.most) else least(20, stats.most) end as counted_to
+        from (
+            select
+                (20000 + greatest(30000 - 100 * (select count(*) from lane), 0))
+                    / greatest(count(*) filter (where glance.number = 20), 1) as each
+            from glance
+        ) as room
     ),
-    counted as materialized (
-        select
-            glance.queue,
-            glance.task_type,
-            glance.run_at,
-            case
-                when glance.due < 20 or (select reach.counted_to from reach) <= 20 then glance.due
-                else (
-                    select count(*)
-                    from (
-                        select
-                        from taskq.task
-                        where task.queue = glance.queue
-                          and task.task_type = glance.task_type
-                          and task.payload_version = glance.payload_version
-                          and task.crashes = glance.crashes
-                          and task.priority = glance.priority
-                          and task.run_at <= now()
-                        limit (select reach.counted_to from reach)
-                    ) as head
-                )
-            end as due,
-            case
-                when glance.scheduled < 20 or (select reach.counted_to from reach) <= 20 then glance.scheduled
-                else (
-                    select count(*)
-                    from (
-                        select
-                        from taskq.task
-                        where task.queue = glance.queue
-                          and task.task_type = glance.task_type
-                          and task.payload_version = glance.payload_version
-                          and task.crashes = glance.crashes
-                          and task.priority = glance.priority
-                          and task.run_at > now()
-                        limit (select reach.counted_to from reach)
-                    ) as head
-                )
-            end as scheduled
+    counted as (
+        select glance.name, glance.queue, glance.task_type, glance.oldest_due_at, glance.number
         from glance
-    ),
-    counted_dead as materialized (
-        select
-            glance_at_dead.queue,
-            glance_at_dead.task_type,
-            case
-                when glance_at_dead.dead < 20 or (select reach.counted_to from reach) <= 20 then glance_at_dead.dead
-                else (
-                    select count(*)
-                    from (
-                        select
-                        from taskq.dead
-                        where dead.queue = glance_at_dead.queue
-                          and dead.task_type = glance_at_dead.task_type
-                          and dead.state <> 'cancelled'
-                        limit (select reach.counted_to from reach)
-                    ) as head
-                )
-            end as dead
-        from glance_at_dead
+        cross join reach
+        where glance.number < 20
+           or reach.counted_to <= 20
+        union all
+        select glance.name, glance.queue, glance.task_type, glance.oldest_due_at, head.number
+        from glance
+        cross join reach
+        cross join lateral (
+            select count(*) as number
+            from taskq.head_of_kind(
+                glance.name = 'dead', glance.queue, glance.task_type, glance.payload_version, glance.crashes, glance.priority,
+                glance.after, glance.until, reach.counted_to
+            )
+        ) as head
+        where glance.number = 20
+          and reach.counted_to > 20
     ),
     held as materialized (
         select lease.queue, held.task_type
@@ -266,34 +244,46 @@ as $stats$
         limit 100000
     ),
     part as (
-        select
-            counted.queue,
-            counted.task_type,
-            counted.due,
-            counted.scheduled,
-            case when counted.due > 0 then counted.run_at end as oldest_due_at,
-            0::bigint as running,
-            0::bigint as dead
+        select *
         from counted
         union all
-        select held.queue, held.task_type, 0, 0, null, count(*), 0
+        select 'running', held.queue, held.task_type, null, count(*)
         from held
         group by held.queue, held.task_type
-        union all
-        select counted_dead.queue, counted_dead.task_type, 0, 0, null, 0, counted_dead.dead
-        from counted_dead
     ),
     kind as (
         select
             part.queue,
             part.task_type,
-            sum(part.due)::bigint as due,
-            sum(part.scheduled)::bigint as scheduled,
+            coalesce(sum(part.number) filter (where part.name = 'due'), 0)::bigint as due,
+            coalesce(sum(part.number) filter (where part.name = 'scheduled'), 0)::bigint as scheduled,
             min(part.oldest_due_at) as oldest_due_at,
-            sum(part.running)::bigint as running,
-            sum(part.dead)::bigint as dead
+            coalesce(sum(part.number) filter (where part.name = 'running'), 0)::bigint as running,
+            coalesce(sum(part.number) filter (where part.name = 'dead'), 0)::bigint as dead
         from part
+        where part.number > 0
         group by part.queue, part.task_type
+    ),
+    served as materialized (
+        select distinct kind.queue, kind.task_type
+        from kind
+        join (
+            -- Workers of one program are alike.
+            select declared.queues, unnest(declared.task_types) as task_type
+            from (
+                select distinct worker.queues, worker.task_types
+                from taskq.worker
+                where worker.expires_at > now()
+            ) as declared
+        ) as known
+          on known.task_type = kind.task_type
+         and kind.queue = any (known.queues)
+    ),
+    paused as materialized (
+        select pause.scope, pause.name
+        from taskq.pause
+        where pause.until is null
+           or pause.until > now()
     )
     select
         kind.queue,
@@ -304,19 +294,9 @@ as $stats$
         kind.oldest_due_at,
         kind.running,
         least(kind.dead, reach.counted_to),
-        exists (
-            select
-            from taskq.pause
-            where (pause.until is null or pause.until > now())
-              and pause.name = case pause.scope when 'queue' then kind.queue when 'task_type' then kind.task_type end
-        ),
-        exists (
-            select
-            from taskq.worker
-            where worker.expires_at > now()
-              and kind.queue = any (worker.queues)
-              and kind.task_type = any (worker.task_types)
-        ),
+        ('queue', kind.queue) in (select paused.scope, paused.name from paused)
+            or ('task_type', kind.task_type) in (select paused.scope, paused.name from paused),
+        (kind.queue, kind.task_type) in (select served.queue, served.task_type from served),
         exists (select from lane where lane.position > 1000)
             or exists (select from grave where grave.position > 1000)
             or (select count(*) from held) >= 100000

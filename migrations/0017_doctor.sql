@@ -591,7 +591,8 @@ as $ail_tasks$
         ) as next
         where kind.position < 1000
     ),
-    counted as (
+    -- What is served and not paused need not be counted.
+    counted as not materialized (
         select
             kind.*,
             (
@@ -1443,7 +1444,7 @@ as $doctor$
             cause.task_type,
             format(
                 '%s tasks of type %s have died in the last day (%s), the last %s ago: %s',
-                taskq.up_to(cause.total, 100000),
+                taskq.up_to(cause.total, cause.counted_to),
                 cause.task_type,
                 cause.state,
                 taskq.in_words(now() - cause.last_at),
@@ -1453,6 +1454,7 @@ as $doctor$
             'retry --all cause:' || cause.cause,
             format('select taskq.retry(task_id) from taskq.dead where cause = %L', cause.cause)
         from taskq.causes('{"newer": 86400, "state": ["discarded", "invalid", "quarantined"]}', 10) as cause
+        where cause.cause is not null
         union all
         select
             'refused',

@@ -8,6 +8,7 @@ mod chart;
 mod machine;
 mod meter;
 mod modes;
+mod pages;
 mod process;
 mod report;
 mod sample;
@@ -70,6 +71,15 @@ async fn main() -> Result<ExitCode> {
             false => print!("{}", outcome.table(&effort)),
         }
         outcomes.push(outcome);
+    }
+    if arguments.wants_group(modes::PAGES) && arguments.wants_situation(modes::PAGES) {
+        match pages::measure(&server, &effort, arguments.json).await {
+            Ok(text) => print!("{text}"),
+            Err(error) => {
+                eprintln!("pages FAILED: {error:#}");
+                failures += 1;
+            }
+        }
     }
     let machine = machine::description(&server).await?;
     if !arguments.json {

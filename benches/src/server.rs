@@ -85,6 +85,11 @@ impl Server {
             "alter system set shared_preload_libraries = '{LIBRARY}'"
         ))
         .await?;
+        self.restart().await
+    }
+
+    /// Ends the server at once, and starts it with nothing in its memory.
+    pub async fn restart(&self) -> Result<()> {
         self.checkpoint().await?;
         self.cluster.kill().await?;
         self.cluster.restart().await?;

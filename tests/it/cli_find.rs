@@ -88,7 +88,8 @@ async fn what_programs_read_has_its_form() {
                 "error": error, "cause": cause, "worker_id": null
             }],
             "next": null,
-            "stopped": false
+            "stopped": false,
+            "looked": null
         })
     );
     let task = read(&["show", "1000001", "--json"]).await;
@@ -116,11 +117,12 @@ async fn what_programs_read_has_its_form() {
         causes,
         json!({
             "causes": [{
-                "cause": cause, "task_type": "send_card", "state": "discarded", "total": 3,
+                "cause": cause, "task_type": "send_card", "state": "discarded", "total": 3, "and_more": false,
                 "first_at": "2026-01-03T00:00:00Z", "last_at": "2026-01-03T00:00:00Z", "last_task_id": 1_000_003,
                 "error": last
             }],
-            "stopped": false
+            "stopped": false,
+            "read": null
         })
     );
     let (out, _, code) = said(

@@ -22,9 +22,12 @@ use crate::server::{Database, Server};
 use crate::systems::{Family, Handler, System};
 
 /// The groups of `--only`, in the order in which they are measured.
-pub const GROUPS: [&str; 7] = [
-    "drain", "insert", "bulk", "latency", "growth", "limits", "order",
+pub const GROUPS: [&str; 8] = [
+    "drain", "insert", "bulk", "latency", "growth", "limits", "order", PAGES,
 ];
+
+/// The group that measures no systems: the pages of the dashboard.
+pub const PAGES: &str = "pages";
 
 /// One kind of measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -152,7 +152,11 @@ impl Flow {
     fn has_key(self) -> bool {
         matches!(
             self,
-            Self::ByKeyInVain | Self::ByKey | Self::HeldBack | Self::FairAlone | Self::FairAmongMany
+            Self::ByKeyInVain
+                | Self::ByKey
+                | Self::HeldBack
+                | Self::FairAlone
+                | Self::FairAmongMany
         )
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::{Arg, ArgMatches, Command};
 
-use super::list::{LOOKS, filter, filter_of, looks};
+use super::list::{filter, filter_of, looks};
 use super::said::{json, operator, seconds};
 use super::text::{cut, printable};
 use crate::error::BoxError;
@@ -23,27 +23,26 @@ pub(crate) fn command() -> Command {
                 .default_value("50")
                 .help("Tells so many at the most, up to 1000"),
         )
-        .arg(looks("Looks at so many of the newest dead tasks"))
+        .arg(looks("Counts so many dead tasks, or reads a tenth as many"))
         .arg(json())
 }
 
 pub(crate) async fn execute(builder: &WorkerBuilder, matches: &ArgMatches) -> Result<(), BoxError> {
     let most = matches.get_one("most").copied().unwrap_or(50);
-    let looks = matches.get_one("looks").copied().unwrap_or(LOOKS);
-    let causes = operator(builder)
-        .causes(&filter_of(matches)?)
-        .most(most)
-        .looks(looks)
-        .await?;
+    let mut finding = operator(builder).causes(&filter_of(matches)?).most(most);
+    if let Some(looks) = matches.get_one("looks") {
+        finding = finding.looks(*looks);
+    }
+    let causes = finding.await?;
     if matches.get_flag("json") {
         println!("{}", serde_json::to_string_pretty(&causes)?);
     } else {
-        print!("{}", text(&causes, looks)?);
+        print!("{}", text(&causes)?);
     }
     Ok(())
 }
 
-fn text(causes: &Causes, looks: u32) -> Result<String, BoxError> {
+fn text(causes: &Causes) -> Result<String, BoxError> {
     let mut text = String::new();
     if causes.causes.is_empty() {
         text.push_str("no dead task matches\n");
@@ -53,11 +52,9 @@ fn text(causes: &Causes, looks: u32) -> Result<String, BoxError> {
     for cause in &causes.causes {
         let last = seconds(&cause.last_at);
         let task_type = cut(&cause.task_type, 30);
-        writeln!(
-            text,
-            "{:>8}  {}  {last}  {task_type}",
-            cause.total, cause.cause
-        )?;
+        let more = if cause.and_more { "+" } else { "" };
+        let total = format!("{}{more}", cause.total);
+        writeln!(text, "{total:>8}  {}  {last}  {task_type}", cause.cause)?;
         let error = cause.error.as_deref().unwrap_or("no error");
         writeln!(
             text,
@@ -65,11 +62,16 @@ fn text(causes: &Causes, looks: u32) -> Result<String, BoxError> {
             cut(&format!("{}: {}", cause.state, printable(error)), 78)
         )?;
     }
-    if causes.stopped {
-        writeln!(
+    match causes.read {
+        Some(read) => writeln!(
             text,
-            "of the newest {looks} dead tasks alone, and there are more: --looks"
-        )?;
+            "of the newest {read} dead tasks alone, and there may be more: --looks"
+        )?,
+        None if causes.stopped => writeln!(
+            text,
+            "there are more than 1000 causes: these are of the newest dead tasks"
+        )?,
+        None => {}
     }
     Ok(text)
 }

@@ -44,8 +44,9 @@ impl Reader {
         filter: &Filter,
         most: u16,
         after: Option<Cursor>,
+        patience: Duration,
     ) -> Read<Page> {
-        let listing = self.operator.list(filter).most(most);
+        let listing = self.operator.list(filter).most(most).within(patience);
         match after {
             Some(after) => listing.after(after).await,
             None => listing.await,
@@ -96,8 +97,9 @@ impl Reader {
         self.operator.stats().await
     }
 
-    pub(super) async fn minutes(&self, since: Duration) -> Read<Vec<Minute>> {
-        self.operator.minutes(since).await
+    pub(super) async fn minutes(&self, since: Duration, most: usize) -> Read<Vec<Minute>> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        self.operator.newest_minutes(since, most).await
     }
 
     pub(super) async fn workers(&self) -> Read<Vec<WorkerStatus>> {

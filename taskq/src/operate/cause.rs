@@ -11,7 +11,7 @@ use super::filter::Filter;
 use super::pause::Operator;
 use super::task::TaskState;
 use crate::error::OperateError;
-use crate::store::CauseRow;
+use crate::store::{CauseRow, FoundCause};
 
 /// How many causes are told, unless it is said.
 const MOST: u16 = 50;
@@ -26,8 +26,9 @@ impl Operator {
     /// in numbers, ids and times alone. The file and line of a panic count. Five thousand dead tasks of three causes
     /// are three lines, and each can be retried or discarded as one: `cause:` is a term of a [`Filter`].
     ///
-    /// It looks at the newest 100,000 that match by their ids, times and causes; [`Causes::stopped`] says whether there
-    /// are more.
+    /// It is quick, however many there are. By causes, types, states and times it counts in an index, some hundred of each
+    /// cause at least: [`Cause::and_more`] says that there are more. With another term in the filter it reads the newest 10,000
+    /// dead tasks: [`Causes::stopped`] says that there are others.
     ///
     /// ```no_run
     /// # async fn f(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
@@ -92,44 +93,33 @@ impl IntoFuture for FindCauses {
             let mut store = self.operator.store();
             let rows = store.causes(&filter, i32::from(self.most), looks).await;
             let rows = rows.map_err(|error| self.operator.error(error))?;
-            let stopped = match rows.first() {
-                Some(first) => first.looked >= i64::from(looks),
-                // Whether there are others to look at, a list tells.
-                None => {
-                    let dead = self.filter.dead_json();
-                    let found = store.list(&dead, 1, None, looks).await;
-                    !found
-                        .map_err(|error| self.operator.error(error))?
-                        .is_empty()
+            let mut told = Causes::default();
+            for row in rows {
+                match row {
+                    CauseRow::Cause(found) => told.causes.push(Cause::of(found)),
+                    CauseRow::Stopped(read) => {
+                        told.stopped = true;
+                        told.read = read.map(i64::unsigned_abs);
+                    }
                 }
-            };
-            let of_row = |row: CauseRow| Cause {
-                cause: row.cause,
-                task_type: row.task_type,
-                state: TaskState::of(&row.state),
-                total: row.total.unsigned_abs(),
-                first_at: row.first_at,
-                last_at: row.last_at,
-                last_task_id: row.last_task_id,
-                error: row.error,
-            };
-            Ok(Causes {
-                causes: rows.into_iter().map(of_row).collect(),
-                stopped,
-            })
+            }
+            Ok(told)
         }
         .boxed()
     }
 }
 
 /// Of what dead tasks have died.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct Causes {
     /// The causes, the most frequent first.
     pub causes: Vec<Cause>,
-    /// Whether it has looked at as many tasks as it may. The numbers are of those alone.
+    /// Whether it stopped before the end: it has read as many tasks as it may, or there are more than 1,000 causes, and these
+    /// are of those of which the newest tasks have died.
     pub stopped: bool,
+    /// If it stopped because it has read as many tasks as it may, how many: the numbers are of those alone.
+    pub read: Option<u64>,
 }
 
 /// Of what some dead tasks have died.
@@ -142,8 +132,10 @@ pub struct Cause {
     pub task_type: String,
     /// The state in which they are.
     pub state: TaskState,
-    /// How many they are.
+    /// How many they are, as far as they were counted.
     pub total: u64,
+    /// Whether there may be more, because no more were counted.
+    pub and_more: bool,
     /// When the first of them died.
     pub first_at: DateTime<Utc>,
     /// When the last of them died.
@@ -152,4 +144,20 @@ pub struct Cause {
     pub last_task_id: i64,
     /// Its last error.
     pub error: Option<String>,
+}
+
+impl Cause {
+    fn of(found: FoundCause) -> Self {
+        Self {
+            cause: found.cause,
+            task_type: found.task_type,
+            state: TaskState::of(&found.state),
+            total: found.total.unsigned_abs(),
+            and_more: found.counted_to.is_some_and(|most| found.total >= most),
+            first_at: found.first_at,
+            last_at: found.last_at,
+            last_task_id: found.last_task_id,
+            error: found.error,
+        }
+    }
 }

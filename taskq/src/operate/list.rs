@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::IntoFuture;
 use std::str::FromStr;
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::FutureExt;
@@ -50,6 +51,7 @@ impl Operator {
             filter: filter.clone(),
             most: PAGE,
             looks: LOOKS,
+            patience: None,
             after: None,
         }
     }
@@ -71,6 +73,7 @@ pub struct Listing {
     filter: Filter,
     most: u16,
     looks: u32,
+    patience: Option<Duration>,
     after: Option<Cursor>,
 }
 
@@ -86,6 +89,15 @@ impl Listing {
     /// Says at how many tasks of each place the search looks before it stops. Otherwise that is 100,000.
     pub fn looks(self, looks: u32) -> Self {
         Self { looks, ..self }
+    }
+
+    /// Says for how long the search looks before it stops, about: it looks at the time now and then. Otherwise it takes as long
+    /// as it takes to look at as many tasks as it may.
+    pub fn within(self, patience: Duration) -> Self {
+        Self {
+            patience: Some(patience),
+            ..self
+        }
     }
 
     /// Has it go on where another page ended.
@@ -111,7 +123,7 @@ impl IntoFuture for Listing {
             let rows = self
                 .operator
                 .store()
-                .list(&filter, most, after, looks)
+                .list(&filter, most, after, looks, self.patience)
                 .await;
             match rows {
                 Ok(rows) => Ok(Page::of(rows, usize::from(self.most))),
@@ -130,8 +142,11 @@ pub struct Page {
     pub tasks: Vec<FoundTask>,
     /// Where the list goes on; `None` where it ends here.
     pub next: Option<Cursor>,
-    /// Whether the search stopped because it had looked at as many tasks of a place as it may. Others may match.
+    /// Whether the search stopped because it had looked at as many tasks of a place as it may, or for as long. Others may match.
     pub stopped: bool,
+    /// If it stopped, at how many tasks it had looked, of those that run, wait, are dead, were refused or have completed: it
+    /// had seen all of the former of these.
+    pub looked: Option<u64>,
 }
 
 /// A task of a list.
@@ -173,8 +188,10 @@ impl Page {
         rows.truncate(most);
         let last = rows.last().filter(|_| is_full);
         let next = last.or(stop.as_ref()).map(|row| Cursor(row.place.clone()));
+        let stop = stop.filter(|_| !is_full);
         Self {
-            stopped: stop.is_some() && !is_full,
+            stopped: stop.is_some(),
+            looked: stop.and_then(|row| row.looked).map(i64::unsigned_abs),
             next,
             tasks: rows.into_iter().map(FoundTask::of).collect(),
         }
@@ -204,6 +221,20 @@ impl FoundTask {
 /// Where in a list a page ended: a short text, which is read again by `parse`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(FoundPlace);
+
+#[cfg(feature = "dashboard")]
+impl Cursor {
+    /// Says of which tasks the list is here.
+    pub(crate) fn place(&self) -> &'static str {
+        match &*self.0.place {
+            "running" => "that run",
+            "waiting" => "that wait",
+            "dead" => "that are dead",
+            "refused" => "that were refused",
+            _ => "that have completed",
+        }
+    }
+}
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -43,7 +43,16 @@ impl Operator {
     ///
     /// The table is only read, so the future may be dropped at any time.
     pub async fn minutes(&self, since: Duration) -> Result<Vec<Minute>, OperateError> {
-        let rows = self.store().minutes(since, MOST).await;
+        self.newest_minutes(since, MOST).await
+    }
+
+    /// Reads no more than so many rows, the newest, and returns the oldest first.
+    pub(crate) async fn newest_minutes(
+        &self,
+        since: Duration,
+        most: i64,
+    ) -> Result<Vec<Minute>, OperateError> {
+        let rows = self.store().minutes(since, most).await;
         let rows = rows.map_err(|error| self.error(error))?;
         Ok(rows.into_iter().rev().map(Minute::of).collect())
     }

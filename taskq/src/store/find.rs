@@ -1,5 +1,7 @@
 //! Finding tasks by a filter.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,6 +30,8 @@ pub(crate) struct FoundRow {
     pub(crate) cause: Option<String>,
     pub(crate) worker_id: Option<Uuid>,
     pub(crate) place: FoundPlace,
+    /// In the last row: at how many tasks of its place the search looked.
+    pub(crate) looked: Option<i64>,
 }
 
 /// Where in a list a task stands.
@@ -38,9 +42,17 @@ pub(crate) struct FoundPlace {
     pub(crate) id: i64,
 }
 
+/// A row of `causes.sql`.
+#[derive(Debug)]
+pub(crate) enum CauseRow {
+    Cause(FoundCause),
+    /// The last one, where the search stopped; with the number of tasks that it read, if it read them.
+    Stopped(Option<i64>),
+}
+
 /// A cause as `causes.sql` shows it.
 #[derive(Debug)]
-pub(crate) struct CauseRow {
+pub(crate) struct FoundCause {
     pub(crate) cause: String,
     pub(crate) task_type: String,
     pub(crate) state: String,
@@ -49,7 +61,7 @@ pub(crate) struct CauseRow {
     pub(crate) last_at: DateTime<Utc>,
     pub(crate) last_task_id: i64,
     pub(crate) error: Option<String>,
-    pub(crate) looked: i64,
+    pub(crate) counted_to: Option<i64>,
 }
 
 impl Store<'_> {
@@ -60,12 +72,14 @@ impl Store<'_> {
         most: i32,
         after: Option<&FoundPlace>,
         looks: i32,
+        patience: Option<Duration>,
     ) -> Result<Vec<FoundRow>, Error> {
         let query = query_as(self.schema.sql.list)
             .bind(Json(filter))
             .bind(most)
             .bind(after.map(Json))
-            .bind(looks);
+            .bind(looks)
+            .bind(patience.map(|time| time.as_secs_f64()));
         self.call(async |db| query.fetch_all(db).await).await
     }
 
@@ -121,14 +135,18 @@ impl<'r> FromRow<'r, PgRow> for FoundRow {
             cause: row.try_get("cause")?,
             worker_id: row.try_get("worker_id")?,
             place,
+            looked: row.try_get("looked")?,
         })
     }
 }
 
 impl<'r> FromRow<'r, PgRow> for CauseRow {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
-        Ok(Self {
-            cause: row.try_get("cause")?,
+        let Some(cause) = row.try_get("cause")? else {
+            return Ok(Self::Stopped(row.try_get("total")?));
+        };
+        Ok(Self::Cause(FoundCause {
+            cause,
             task_type: row.try_get("task_type")?,
             state: row.try_get("state")?,
             total: row.try_get("total")?,
@@ -136,7 +154,7 @@ impl<'r> FromRow<'r, PgRow> for CauseRow {
             last_at: row.try_get("last_at")?,
             last_task_id: row.try_get("last_task_id")?,
             error: row.try_get("error")?,
-            looked: row.try_get("looked")?,
-        })
+            counted_to: row.try_get("counted_to")?,
+        }))
     }
 }

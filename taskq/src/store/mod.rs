@@ -43,7 +43,7 @@ pub(crate) use self::enqueue::{
     Copy, holder_of_key, is_busy, is_too_large, is_unserializable, refused_row,
 };
 pub(crate) use self::fair::FairRequest;
-pub(crate) use self::find::{CauseRow, FoundPlace, FoundRow};
+pub(crate) use self::find::{CauseRow, FoundCause, FoundPlace, FoundRow};
 pub(crate) use self::fleet::{CensusRow, NewerRow, WorkerRow};
 #[cfg(all(feature = "metrics", test))]
 pub(crate) use self::gauges::GaugesKind;

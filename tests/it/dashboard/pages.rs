@@ -5,7 +5,7 @@ use sqlx::query;
 use taskq::dashboard::ROUTES;
 
 use super::{enqueue, header, kill, site};
-use crate::support::database;
+use crate::support::{database, execute};
 
 /// What somebody would like to run.
 const SCRIPT: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
@@ -308,4 +308,33 @@ async fn times_are_the_databases_whatever_the_client_thinks() {
         page.contains("3 h ago</time>") && page.contains(" UTC\">"),
         "{page}"
     );
+}
+
+#[tokio::test]
+async fn a_page_says_where_its_search_stopped_and_looks_further_if_it_is_asked() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        r#"insert into taskq.task (task_type, payload)
+           select case n when 1 then 'rare' else 'a' end, jsonb_build_object('usr_id', n % 7)
+           from generate_series(1, 90000) as n"#,
+    )
+    .await;
+    let site = site(&pool).await;
+    let page = site.page("tasks?q=type:rare+payload.usr_id:1").await;
+    assert!(page.contains("None has been found so far."), "{page}");
+    let (_, rest) = page.split_once("data-stopped>").expect("it says so");
+    let (text, rest) = rest
+        .split_once("<a class=\"button\" href=\"")
+        .expect("a link");
+    assert!(
+        text.contains("of the tasks that wait, the newest first, and stopped"),
+        "{text}"
+    );
+    let (link, _) = rest.split_once('"').expect("its end");
+    let further = site
+        .page(&link.replace("&#38;", "&").replace("&amp;", "&"))
+        .await;
+    assert!(further.contains("data-id=\"1\""), "{further}");
+    assert!(!further.contains("data-stopped"), "{further}");
 }

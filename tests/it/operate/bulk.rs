@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use sqlx::PgPool;
+use taskq::OperateError;
 use taskq::operate::{Bulk, Filter, Operator};
-use taskq::{OperateError, task};
-use tokio::time::sleep;
 
-use crate::support::{database, execute, leave_behind, one, states, until, while_working};
+use crate::support::{database, execute, leave_behind, one, states, until};
 
 fn filter(text: &str) -> Filter {
     text.parse()
@@ -32,60 +30,6 @@ async fn run(pool: &PgPool, frozen: &Bulk) -> Bulk {
     );
     assert!(ended.ended_at.is_some());
     ended
-}
-
-#[task]
-async fn quick() {
-    sleep(Duration::from_millis(10)).await;
-}
-
-#[tokio::test]
-async fn done_and_skipped_and_failed_are_what_was_frozen_however_many_are_claimed_meanwhile() {
-    let (_database, pool) = database().await;
-    execute(
-        &pool,
-        "insert into taskq.task (task_type) select 'quick' from generate_series(1, 20000)",
-    )
-    .await;
-    let frozen = operator(&pool)
-        .cancel_all(&filter("type:quick"))
-        .await
-        .expect("frozen");
-    assert_eq!((frozen.frozen, frozen.began_at), (20_000, None));
-    // What comes later is not of it.
-    execute(
-        &pool,
-        "insert into taskq.task (task_type) select 'quick' from generate_series(1, 5)",
-    )
-    .await;
-    let working = taskq::Worker::builder(pool.clone())
-        .queue("default", 50)
-        .only::<(Quick,)>()
-        .keep_completed(true);
-    let ended = while_working(working, async {
-        until("some have completed", async || {
-            states(&pool).await.contains_key("completed")
-        })
-        .await;
-        let ended = run(&pool, &frozen).await;
-        until("what is not of it has completed", async || {
-            let states = states(&pool).await;
-            !states.contains_key("waiting") && !states.contains_key("running")
-        })
-        .await;
-        ended
-    })
-    .await;
-    assert!(ended.done > 0 && ended.skipped > 0, "{ended}");
-    assert_eq!(ended.failed, 0);
-    let states = states(&pool).await;
-    let (completed, cancelled) = (states["completed"], states["cancelled"]);
-    assert_eq!(completed + cancelled, 20_005, "{states:?}");
-    assert_eq!(
-        cancelled.unsigned_abs(),
-        ended.done,
-        "none is cancelled and completed"
-    );
 }
 
 #[tokio::test]

@@ -152,11 +152,18 @@ async fn causes_say_at_how_many_they_have_looked() {
         let filter = filter.parse().expect("a filter");
         taskq::operate(&pool).causes(&filter).looks(looks).await
     };
-    let some = of("", 60).await.expect("readable");
-    assert!(some.stopped && some.causes[0].total == 60);
-    let none = of("type:b", 60).await.expect("readable");
+    // By causes, types and times it counts.
+    let some = of("type:a newer:1d", 60).await.expect("readable");
+    assert!(!some.stopped && some.causes[0].total == 60 && some.causes[0].and_more);
+    let all = of("", 101).await.expect("readable");
+    assert!(!all.stopped && all.causes[0].total == 100 && !all.causes[0].and_more);
+    // For what is said of a task it reads a tenth as many.
+    let some = of("queue:default", 600).await.expect("readable");
+    assert_eq!((some.stopped, some.read), (true, Some(60)));
+    assert!(some.causes[0].total == 60 && !some.causes[0].and_more);
+    let none = of("queue:none", 600).await.expect("readable");
     assert!(none.stopped && none.causes.is_empty());
-    assert!(!of("type:b", 200).await.expect("readable").stopped);
+    assert!(!of("queue:none", 2_000).await.expect("readable").stopped);
     match of("state:waiting", 60).await {
         Err(OperateError::Refused { message }) => {
             assert!(message.contains("only dead tasks have causes"), "{message}");
@@ -165,4 +172,30 @@ async fn causes_say_at_how_many_they_have_looked() {
     }
     let null: bool = one(&pool, "select bool_and(cause is not null) from taskq.dead").await;
     assert!(null, "a dead task without an error has a cause too");
+}
+
+#[tokio::test]
+async fn of_too_many_causes_those_are_told_of_which_the_newest_tasks_have_died() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.dead
+             (task_id, task_type, payload, queue, priority, created_at, attempts, crashes, state, finished_at)
+         select n, 'type_' || n % 1500, '{}', 'default', 0, now(), 1, 0, 'discarded', now() - n * interval '1 minute'
+         from generate_series(1, 15000) as n",
+    )
+    .await;
+    let all = &taskq::operate::Filter::default();
+    let told = taskq::operate(&pool).causes(all).most(1_000).await;
+    let told = told.expect("readable");
+    assert_eq!(
+        (told.causes.len(), told.stopped, told.read),
+        (1_000, true, None)
+    );
+    // All of a cause counts, not what is among the newest.
+    assert!(
+        told.causes.iter().all(|cause| cause.total == 10),
+        "{:?}",
+        told.causes[0]
+    );
 }

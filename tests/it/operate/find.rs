@@ -1,5 +1,7 @@
 //! Finding tasks by a filter, and showing one.
 
+use std::time::Duration;
+
 use sqlx::PgPool;
 use taskq::operate::{Cursor, Filter, Operator, TaskState};
 use taskq::{OperateError, task};
@@ -177,6 +179,42 @@ async fn a_search_says_where_it_stopped_and_goes_on_there() {
         .looks(1_001)
         .await;
     assert!(!none.expect("a page").stopped);
+}
+
+#[tokio::test]
+async fn a_search_whose_time_is_over_says_at_how_many_tasks_it_has_looked() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.task (task_type) select case n when 7 then 'rare' else 'a' end from generate_series(1, 1000) as n",
+    )
+    .await;
+    let (mut next, mut looked): (Option<Cursor>, u64) = (None, 0);
+    let found = loop {
+        let mut listing = operator(&pool)
+            .list(&filter("type:rare"))
+            .within(Duration::ZERO);
+        if let Some(next) = next {
+            listing = listing.after(next);
+        }
+        let page = listing.await.expect("a page");
+        if let Some(task) = page.tasks.first() {
+            break task.task_id;
+        }
+        assert!(page.stopped);
+        looked += page.looked.expect("a number");
+        next = page.next;
+    };
+    // It goes on behind the last at which it has looked, and looks at none twice.
+    assert_eq!((found, looked), (7, 950));
+    let patient = operator(&pool)
+        .list(&filter("type:rare"))
+        .within(Duration::from_secs(60));
+    let page = patient.await.expect("a page");
+    assert_eq!(
+        (page.tasks.len(), page.stopped, page.looked),
+        (1, false, None)
+    );
 }
 
 #[tokio::test]

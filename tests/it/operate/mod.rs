@@ -2,6 +2,7 @@
 
 mod audit;
 mod bulk;
+mod bulk_many;
 mod cancel;
 mod causes;
 mod doctor;

@@ -1,8 +1,9 @@
-//! Plans: what a claim reads grows with what it takes, and with nothing else; and so does what is done
-//! with outcomes.
+//! Plans: what a claim reads grows with what it takes, and with nothing else; so does what is done with outcomes, and what a
+//! page asks.
 
 mod claim;
 mod outcomes;
+mod pages;
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, Row, raw_sql};

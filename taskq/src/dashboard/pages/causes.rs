@@ -32,6 +32,8 @@ struct Causes {
     filter: String,
     problem: Option<String>,
     causes: Vec<CauseLine>,
+    /// Of how many tasks the numbers are, if it read no more.
+    read: Option<String>,
     has_stopped: bool,
 }
 
@@ -60,7 +62,10 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
             last_link: link("task", &[("id", &cause.last_task_id.to_string())]),
             last_id: cause.last_task_id,
             filter,
-            total: number(cause.total),
+            total: match cause.and_more {
+                true => format!("{}+", number(cause.total)),
+                false => number(cause.total),
+            },
             task_type: cause.task_type.clone(),
             state: State::of(cause.state),
             first: when(cause.first_at, now),
@@ -72,6 +77,7 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
         causes: lines.collect(),
         filter: asked.said.text("q").unwrap_or_default().to_owned(),
         problem,
+        read: found.as_ref().and_then(|found| found.read).map(number),
         has_stopped: found.as_ref().is_some_and(|found| found.stopped),
         frame: Frame::new(&asked, "Causes", Some(now)).live(&asked),
     })

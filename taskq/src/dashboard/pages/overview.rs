@@ -10,9 +10,14 @@ use crate::dashboard::board::{Answer, Asked};
 use crate::dashboard::chart::{Chart, charts};
 use crate::dashboard::failure::Failure;
 use crate::dashboard::frame::{Frame, page};
-use crate::dashboard::text::{age, number};
+use crate::dashboard::text::{When, age, number, when};
 use crate::dashboard::trouble::{Known, Trouble};
+use crate::operate::minutes::Minute;
+use crate::operate::stats::KindStats;
 use crate::operate::workers::WorkerStatus;
+
+/// Of how many minutes of kinds the charts are: all kinds of an hour, if there are fewer than 150.
+const MINUTES: usize = 9_000;
 
 /// How many kinds the overview has: those in the most trouble.
 const KINDS: usize = 12;
@@ -44,6 +49,8 @@ struct Overview {
     kinds: Vec<KindLine>,
     more_kinds: usize,
     charts: [Chart; 3],
+    /// Since when the charts are, if that is not all of the time.
+    charted_since: Option<When>,
     times: Vec<TimeLink>,
     width: f64,
     height: f64,
@@ -56,11 +63,14 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
         .filter(|hours| TIMES.iter().any(|(it, ..)| it == hours))
         .unwrap_or(1);
     let time = Duration::from_secs(hours * 3_600);
-    let ailments = reader.doctor().await?;
-    let stats = reader.stats().await?;
-    let workers = reader.workers().await?;
-    let minutes = reader.minutes(time).await?;
-    let (pauses, limits) = (reader.pauses().await?, reader.limits().await?);
+    // Beside each other: the first two take as long as all others.
+    let (ailments, stats, others) = tokio::try_join!(reader.doctor(), reader.stats(), async {
+        let (pauses, limits) = (reader.pauses().await?, reader.limits().await?);
+        let minutes = reader.minutes(time, MINUTES).await?;
+        Ok((pauses, limits, minutes, reader.workers().await?))
+    })?;
+    let (pauses, limits, mut minutes, workers) = others;
+    let charted_since = cut_short(&mut minutes);
     let now = stats.at;
     let known = Known {
         pauses: &pauses,
@@ -89,11 +99,22 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
             .map(|kind| KindLine::of(kind, now))
             .collect(),
         charts: charts(&minutes, &releases(&workers), now, time),
+        charted_since: charted_since.map(|at| when(at, now)),
         times: times.collect(),
         width: crate::dashboard::chart::WIDTH,
         height: crate::dashboard::chart::HEIGHT,
         frame: Frame::new(&asked, "Overview", Some(now)).live(&asked),
     })
+}
+
+/// Leaves out the oldest minute if not all of it was read, and returns since when the others are.
+fn cut_short(minutes: &mut Vec<Minute>) -> Option<DateTime<Utc>> {
+    if minutes.len() < MINUTES {
+        return None;
+    }
+    let oldest = minutes.first()?.minute;
+    minutes.retain(|it| it.minute > oldest);
+    minutes.first().map(|it| it.minute)
 }
 
 /// `2 errors, 1 warning`
@@ -108,12 +129,8 @@ fn heading(troubles: &[Trouble]) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-fn figures(
-    kinds: &[crate::operate::stats::KindStats],
-    workers: &[WorkerStatus],
-    now: DateTime<Utc>,
-) -> Vec<Figure> {
-    let sum = |of: fn(&crate::operate::stats::KindStats) -> i64| {
+fn figures(kinds: &[KindStats], workers: &[WorkerStatus], now: DateTime<Utc>) -> Vec<Figure> {
+    let sum = |of: fn(&KindStats) -> i64| {
         let is_more = kinds.iter().any(|kind| of(kind) >= kind.counted_to);
         let sum: i64 = kinds.iter().map(of).sum();
         format!("{}{}", number(sum), if is_more { "+" } else { "" })

@@ -1,18 +1,25 @@
 //! The tasks that match a filter.
 
+use std::time::Duration;
+
 use askama::Template;
 use chrono::{DateTime, Utc};
 
 use crate::dashboard::board::{Answer, Asked};
 use crate::dashboard::failure::Failure;
 use crate::dashboard::frame::{Frame, page};
-use crate::dashboard::text::{When, line, link, when};
+use crate::dashboard::text::{When, line, link, number, when};
 use crate::operate::filter::Filter;
-use crate::operate::list::{Cursor, FoundTask};
+use crate::operate::list::{Cursor, FoundTask, Page};
 use crate::operate::task::TaskState;
 
 /// How many tasks a page has.
 const MOST: u16 = 50;
+
+/// For how long a page looks for tasks, unless somebody has it look further: then that is said by `further` in the query.
+const LOOKS: Duration = Duration::from_millis(25);
+
+const LOOKS_FURTHER: Duration = Duration::from_secs(2);
 
 /// Filters that are asked for often.
 const OFTEN: [(&str, &str); 6] = [
@@ -105,12 +112,20 @@ struct Tasks {
     tasks: Vec<TaskLine>,
     /// Where the list goes on.
     next: Option<String>,
-    /// Where the search goes on, if it stopped because it had looked at enough.
-    stopped: Option<String>,
+    /// Where the search stopped, if it did.
+    stopped: Option<Stop>,
     is_first: bool,
     newest: String,
     /// What may be done to all that match.
     verbs: Vec<Verb>,
+}
+
+/// Where a search stopped.
+struct Stop {
+    /// How many tasks it had looked at, and of which place.
+    looked: String,
+    place: &'static str,
+    link: String,
 }
 
 /// Something that may be done to all that match.
@@ -132,14 +147,20 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
     let is_first = after.is_none();
     let now = reader.now().await?;
     let (found, problem) = match asked.said.filter("q") {
-        Ok(filter) => (Some(reader.list(&filter, MOST, after).await?), None),
+        Ok(filter) => {
+            let patience = match asked.said.has("further") {
+                true => LOOKS_FURTHER,
+                false => LOOKS,
+            };
+            let found = reader.list(&filter, MOST, after, patience).await?;
+            (Some(found), None)
+        }
         Err(failure) => (None, Some(failure.text())),
     };
-    let goes_on = |cursor: &Cursor| link("tasks", &[("q", &said), ("after", &cursor.to_string())]);
-    let next = found
-        .as_ref()
-        .and_then(|page| page.next.as_ref().map(goes_on));
-    let has_stopped = found.as_ref().is_some_and(|page| page.stopped);
+    let (next, stopped) = match &found {
+        Some(page) => goes_on(page, &said),
+        None => (None, None),
+    };
     let tasks = found.iter().flat_map(|page| &page.tasks);
     let often = OFTEN.iter().map(|(name, filter)| Often {
         name,
@@ -152,14 +173,33 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
         verbs: verbs(&said),
         often: often.collect(),
         problem,
-        next: next.clone().filter(|_| !has_stopped),
-        stopped: next.filter(|_| has_stopped),
+        next,
+        stopped,
         is_first,
         newest: link("tasks", &[("q", &said)]),
         // A list that somebody has paged through stands still.
         frame: if is_first { frame.live(&asked) } else { frame },
         filter: said,
     })
+}
+
+/// Returns where the list goes on, or where the search stopped.
+fn goes_on(page: &Page, said: &str) -> (Option<String>, Option<Stop>) {
+    let Some(cursor) = &page.next else {
+        return (None, None);
+    };
+    let after = cursor.to_string();
+    let mut query = vec![("q", said), ("after", &*after)];
+    if !page.stopped {
+        return (Some(link("tasks", &query)), None);
+    }
+    query.push(("further", "1"));
+    let stop = Stop {
+        looked: number(page.looked.unwrap_or_default()),
+        place: cursor.place(),
+        link: link("tasks", &query),
+    };
+    (None, Some(stop))
 }
 
 /// Returns what can be done in the states that a filter names.

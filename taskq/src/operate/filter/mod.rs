@@ -90,15 +90,6 @@ impl Filter {
             terms: queue.into_iter().chain(task_type).collect(),
         }
     }
-
-    /// Returns it as [`to_json`](Self::to_json) does, for dead tasks where it names no state.
-    pub(crate) fn dead_json(&self) -> Value {
-        let mut filter = self.to_json();
-        if filter.get("state").is_none() {
-            filter["state"] = json!(["dead"]);
-        }
-        filter
-    }
 }
 
 /// Names are looked up, and patterns are compared.

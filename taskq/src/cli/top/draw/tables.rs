@@ -232,7 +232,12 @@ fn causes(view: &View, width: u16, look: Look) -> (Vec<Column>, Vec<Row<'static>
     let rows = view.causes().into_iter().map(|cause| {
         let error = cause.error.as_deref().unwrap_or("no error");
         let mut cells = vec![
-            number(cause.total.to_string()).style(look.bad()),
+            number(format!(
+                "{}{}",
+                cause.total,
+                if cause.and_more { "+" } else { "" }
+            ))
+            .style(look.bad()),
             number(age(view, cause.last_at).0),
             text(cause.state.name()),
             text(cut(&cause.task_type, task_type)),

@@ -1,6 +1,6 @@
 -- Tells of what dead tasks that match a filter have died.
 -- $1 filter, $2 how many causes at the most, $3 at how many tasks to look
--- Index dead_finished_at or dead_cause: as many rows as $3 says. Locks: none.
+-- Index dead_cause: as many entries as $3 says; or dead_finished_at: a tenth as many rows. Locks: none.
 select
     cause,
     task_type,
@@ -10,5 +10,5 @@ select
     last_at,
     last_task_id,
     error,
-    looked
+    counted_to
 from taskq.causes($1, $2, $3)
