@@ -311,7 +311,7 @@ as $why_waiting$
             taskq.in_words(now() - pause.since),
             pause.by,
             ' (' || pause.reason || ')'
-        ),
+        ) || coalesce(', and is for another ' || taskq.in_words(pause.until - now()), ''),
         format('resume the %s once the reason is gone', replace(pause.scope, '_', ' ')),
         format('resume %s %s', replace(pause.scope, 'task_', ''), taskq.as_word(pause.name)),
         format('select taskq.resume_%s(%L)', pause.scope, pause.name),
@@ -505,7 +505,6 @@ begin
             'worker ' || running.worker_id,
             'process ' || by_worker.process_id || ' on ' || by_worker.host
         );
-        until := running.expires_at;
         if by_worker.expires_at > now() and running.expires_at > now() then
             reason := 'running';
             said := format('%s has had it for %s', place, taskq.in_words(clock_timestamp() - running.claimed_at));
@@ -519,6 +518,7 @@ begin
             end if;
         else
             reason := 'abandoned';
+            until := running.expires_at;
             said := format(
                 '%s has had it for %s, and was last heard of %s ago: when its lease has ended, another worker takes it back',
                 place,
@@ -1084,7 +1084,7 @@ begin
         lane.priority
     )
     into plan;
-    if plan #>> '{0,Plan,Plans,0,Index Name}' = 'task_lane' then
+    if position('"task_lane"' in plan::text) > 0 then
         return;
     end if;
     return query

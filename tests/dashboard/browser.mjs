@@ -154,7 +154,8 @@ async function deeds(browser, base, place) {
   await page.goto(`${base}/tasks?q=state%3Adead`);
   await page.locator("[data-id] a").first().click();
   await page.getByText("Edit the payload, and retry").click();
-  await page.locator("#payload").fill('{"usr_id": 7, "locale": "de"}');
+  await page.getByLabel("usr_id").fill("7");
+  await page.getByLabel("locale").fill("de");
   await page.locator("#edit-at").fill("2h");
   await page.locator("#edit-why").fill("it had no locale");
   await page.getByRole("button", { name: "Save and retry" }).click();
@@ -186,11 +187,14 @@ async function deeds(browser, base, place) {
   await page.getByRole("button", { name: "Reset" }).first().click();
   await said(page, "What programs declare holds again.");
   await page.goto(`${base}/enqueue?type=send_card`);
-  await page.locator("#payload").fill('{"usr_id": 9007199254740993}');
+  await page.getByLabel("usr_id").fill("9007199254740993");
+  await page.getByLabel("locale").fill(' de "at" <b>');
   await page.getByRole("button", { name: "Enqueue" }).click();
-  expect((await page.textContent("h1")) === "That cannot be done", "a payload that does not fit is refused");
-  await page.goBack();
-  await page.locator("#payload").fill('{"usr_id": 3, "locale": "de"}');
+  expect((await page.textContent(".hint strong")).includes("expected u32"), "what is wrong stands at its field");
+  expect((await page.getByLabel("locale").inputValue()) === ' de "at" <b>', "what was typed is there again");
+  await check(page, `${place} enqueue refused`);
+  await picture(page, { path: `${pictures}/${place}-enqueue-refused.png` });
+  await page.getByLabel("usr_id").fill("3");
   await page.locator("#at").fill("1h");
   await page.getByRole("button", { name: "Enqueue" }).click();
   await said(page, "The task is enqueued.");

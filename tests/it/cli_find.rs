@@ -102,6 +102,11 @@ async fn what_programs_read_has_its_form() {
             "finished_at": "2026-01-03T00:00:00Z", "worker_id": null, "worker": null,
             "errors": [{"attempt": 3, "at": "2026-01-03T00:00:00Z", "error": error}],
             "cause": cause, "result": null, "refusal": null, "unique_keys": [], "limit_key": null, "audit": [],
+            "why": [{
+                "reason": "discarded", "said": "it is discarded: nothing runs it again by itself",
+                "advice": "mend the cause, then retry it", "command": "retry 1000001",
+                "statement": "select \"taskq\".retry(1000001)", "until": null
+            }],
             "timeline": [
                 {"at": "2026-01-01T00:00:00Z", "text": "enqueued"},
                 {"at": "2026-01-03T00:00:00Z", "text": format!("attempt 3: {error}")},
@@ -153,6 +158,8 @@ async fn a_task_and_the_causes_are_shown_to_people() {
     let expected = "task 1 of type send_card is waiting\n\n\
                     queue      mail\npriority   0\nversion    0\nattempts   0\n\
                     payload    {\"usr_id\": 9007199254740993}\n\n\
+                    its type is send_card, its queue mail, and no worker is alive\n\
+                    -> start one, and see in its log why the last one ended\n\n\
                     2026-01-01T00:00:00Z  enqueued\n2026-01-01T00:00:00Z  due\n";
     assert_eq!(shown, expected);
     let causes = run(&database, &["causes", "type:send_*"]).await;

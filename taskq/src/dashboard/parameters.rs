@@ -5,8 +5,11 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use super::failure::Failure;
 use crate::operate::filter::{Age, Filter};
 
-/// The most parameters of a query or a form, which has one for each field of a payload.
-const MOST: usize = 300;
+/// The most parameters of a query.
+const MOST: usize = 24;
+
+/// The most parameters of a form, which may have one for each field of a payload.
+const MOST_OF_FORM: usize = 300;
 
 /// What a query or a form says.
 #[derive(Debug, Clone, Default)]
@@ -15,13 +18,22 @@ pub(super) struct Parameters {
 }
 
 impl Parameters {
-    /// Reads `a=1&b=2`.
-    pub(super) fn read(text: &[u8]) -> Result<Self, Failure> {
+    /// Reads the query `a=1&b=2`.
+    pub(super) fn read(query: &[u8]) -> Result<Self, Failure> {
+        Self::read_most(query, MOST)
+    }
+
+    /// Reads a form, which is written as a query is.
+    pub(super) fn read_form(form: &[u8]) -> Result<Self, Failure> {
+        Self::read_most(form, MOST_OF_FORM)
+    }
+
+    fn read_most(text: &[u8], most: usize) -> Result<Self, Failure> {
         let pairs = form_urlencoded::parse(text).into_owned();
-        let pairs: Vec<(String, String)> = pairs.take(MOST + 1).collect();
-        match pairs.len() > MOST {
+        let pairs: Vec<(String, String)> = pairs.take(most + 1).collect();
+        match pairs.len() > most {
             true => Err(Failure::Senseless(format!(
-                "it has more than {MOST} parameters"
+                "it has more than {most} parameters"
             ))),
             false => Ok(Self { pairs }),
         }

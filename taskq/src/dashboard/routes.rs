@@ -229,7 +229,7 @@ async fn read(asked: &mut Asked, route: &Route, parts: &Parts, body: Body) -> Re
     let form = to_bytes(body, LARGEST_FORM).await;
     let form =
         form.map_err(|error| Failure::Senseless(format!("the form cannot be read: {error}")))?;
-    asked.said = Parameters::read(&form)?;
+    asked.said = Parameters::read_form(&form)?;
     Ok(())
 }
 

@@ -117,7 +117,7 @@ async fn workers_that_vanished_and_what_they_left_are_told() {
 }
 
 #[tokio::test]
-async fn five_thousand_dead_tasks_of_three_causes_are_three_lines() {
+async fn five_thousand_dead_tasks_of_three_causes_are_three_lines_and_an_invalid_payload_is_one() {
     let (_database, pool) = database().await;
     live(&pool).await;
     execute(
@@ -128,11 +128,18 @@ async fn five_thousand_dead_tasks_of_three_causes_are_three_lines() {
          from generate_series(1, 5000) as n;
          insert into taskq.dead (task_id, task_type, payload, queue, priority, created_at, attempts, crashes, state, finished_at)
          values (5001, 'greet', '{}', 'default', 0, now(), 3, 0, 'discarded', now() - interval '2 days'),
-                (5002, 'greet', '{}', 'default', 0, now(), 3, 0, 'cancelled', now())",
+                (5002, 'greet', '{}', 'default', 0, now(), 3, 0, 'cancelled', now());
+         insert into taskq.dead (task_id, task_type, payload, queue, priority, created_at, attempts, crashes, errors, state)
+         values (5003, 'greet', '{}', 'default', 0, now(), 0, 0, '[{\"error\": \"payload does not decode\"}]', 'invalid')",
     )
     .await;
     let dead = of("dead", &ailments(&pool).await);
-    assert_eq!(dead.len(), 3, "{dead:?}");
+    assert_eq!(dead.len(), 4, "{dead:?}");
+    let invalid = dead.iter().find(|it| it.contains("(invalid)"));
+    assert!(
+        invalid.is_some_and(|it| it.contains("payload does not decode")),
+        "{dead:?}"
+    );
     let refused = dead.iter().find(|it| it.contains("refused")).expect("told");
     assert!(
         refused

@@ -81,7 +81,7 @@ async fn a_task_that_is_paused_twice_is_told_both_times_by_whom() {
     execute(
         &pool,
         "select taskq.pause_queue('default', 'SMTP is down', by => 'ada');
-         select taskq.pause_task_type('greet', until => now() + interval '1 hour', by => 'bob');
+         select taskq.pause_task_type('greet', until => now() + interval '1 hour 30 s', by => 'bob');
          select taskq.pause_task_type('other')",
     )
     .await;
@@ -93,7 +93,9 @@ async fn a_task_that_is_paused_twice_is_told_both_times_by_whom() {
         "{told}"
     );
     assert!(
-        told.contains("paused: task type greet has been paused for 0 s by bob"),
+        told.contains(
+            "task type greet has been paused for 0 s by bob, and is for another 60 minutes"
+        ),
         "{told}"
     );
 }

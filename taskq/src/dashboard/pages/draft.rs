@@ -53,7 +53,7 @@ impl Draft {
         let form = handler.and_then(form).filter(|_| asked.said.has("fields"));
         Self {
             form: form.map(|form| form.typed(&asked.said)),
-            raw: asked.said.as_typed("payload").unwrap_or("{}").to_owned(),
+            raw: asked.said.text("payload").unwrap_or("{}").to_owned(),
             ..Self::typed_beside(asked)
         }
     }

@@ -62,17 +62,15 @@ struct EventLine {
 struct WhyLine {
     said: String,
     advice: Option<String>,
-    until: Option<When>,
     is_trouble: bool,
 }
 
 impl WhyLine {
-    fn of(reason: &Reason, now: DateTime<Utc>) -> Self {
+    fn of(reason: &Reason) -> Self {
         let is_calm = matches!(reason.reason.as_str(), "not due" | "next" | "running");
         Self {
             said: reason.said.clone(),
             advice: reason.advice.clone(),
-            until: reason.until.map(|at| when(at, now)),
             is_trouble: !is_calm,
         }
     }
@@ -161,9 +159,7 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
     let title = format!("Task {id}");
     page(&TaskPage {
         why: match state {
-            TaskState::Waiting | TaskState::Running => {
-                task.why.iter().map(|it| WhyLine::of(it, now)).collect()
-            }
+            TaskState::Waiting | TaskState::Running => task.why.iter().map(WhyLine::of).collect(),
             _ => Vec::new(),
         },
         facts: facts(&task, now),
