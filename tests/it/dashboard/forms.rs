@@ -250,6 +250,10 @@ async fn a_task_s_page_says_why_it_does_not_run() {
         page.contains("its queue default, and no worker is alive"),
         "{page}"
     );
+    assert!(
+        page.contains("once the reason is gone. <a href=\"queues\">Pauses</a>"),
+        "{page}"
+    );
     execute(&pool, "select taskq.cancel(task_id) from taskq.task").await;
     let page = site.page(&format!("task?id={task_id}")).await;
     assert!(

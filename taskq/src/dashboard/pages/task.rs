@@ -62,6 +62,8 @@ struct EventLine {
 struct WhyLine {
     said: String,
     advice: Option<String>,
+    /// The page on which it can be changed, and its name.
+    page: Option<(&'static str, &'static str)>,
     is_trouble: bool,
 }
 
@@ -71,6 +73,13 @@ impl WhyLine {
         Self {
             said: reason.said.clone(),
             advice: reason.advice.clone(),
+            page: match reason.reason.as_str() {
+                "paused" => Some(("queues", "Pauses")),
+                "limit" => Some(("limits", "Limits")),
+                "sequence" => Some(("limits", "Sequences")),
+                "unserved" | "perhaps stuck" | "abandoned" => Some(("workers", "Workers")),
+                _ => None,
+            },
             is_trouble: !is_calm,
         }
     }
