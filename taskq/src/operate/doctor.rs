@@ -1,12 +1,11 @@
 //! What is wrong, in plain words.
 
+mod ailment;
 mod way;
 
-use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+pub use self::ailment::{Ailment, Severity};
 use super::migrate::KNOWN;
 use super::pause::Operator;
 use crate::error::OperateError;
@@ -68,7 +67,7 @@ impl Operator {
         let (version, _) = version.map_err(|error| self.error(error))?;
         let version = version.unwrap_or(0);
         if version < KNOWN {
-            return Ok(vec![Ailment::of_old_tables(version)]);
+            return Ok(vec![of_old_tables(version)]);
         }
         let found = store.doctor(patience).await;
         let mut found: Vec<Ailment> = found.map_err(|error| self.error(error))?;
@@ -87,76 +86,14 @@ impl Operator {
     }
 }
 
-/// Something that is wrong: see [`Operator::doctor`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Ailment {
-    /// How bad it is.
-    pub severity: Severity,
-    /// Of which kind it is: `unserved`, `paused`, `dead`, … The guide lists them.
-    pub problem: String,
-    /// What it is about: a task type, a queue, a worker, a session.
-    pub subject: String,
-    /// What is wrong, in plain words.
-    pub said: String,
-    /// What to do, in words.
-    pub advice: String,
-    /// What mends it on the command line, where one command does: `resume queue mail`.
-    pub command: Option<String>,
-    /// What mends it in SQL, where one statement does: `select taskq.resume_queue('mail')`.
-    pub statement: Option<String>,
-}
-
-/// How bad something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Severity {
-    /// Tasks do not run or have died, or claims become slower and slower.
-    Error,
-    /// Somebody may have meant it so, or it becomes worse.
-    Warning,
-}
-
-impl Ailment {
-    /// Returns a warning that says nothing yet.
-    fn warning(problem: &str, subject: &str) -> Self {
-        Self {
-            severity: Severity::Warning,
-            problem: problem.to_owned(),
-            subject: subject.to_owned(),
-            said: String::new(),
-            advice: String::new(),
-            command: None,
-            statement: None,
-        }
-    }
-
-    fn of_old_tables(version: i32) -> Self {
-        Self {
-            severity: Severity::Error,
-            said: format!(
-                "the tables are of version {version}, and this program needs version {KNOWN}: its workers do not start"
-            ),
-            advice: "bring them up to date".to_owned(),
-            command: Some("migrate".to_owned()),
-            ..Self::warning("old tables", "migration")
-        }
-    }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-        })
-    }
-}
-
-/// What is wrong, without the advice.
-impl fmt::Display for Ailment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.severity, self.said)
+fn of_old_tables(version: i32) -> Ailment {
+    Ailment {
+        severity: Severity::Error,
+        said: format!(
+            "the tables are of version {version}, and this program needs version {KNOWN}: its workers do not start"
+        ),
+        advice: "bring them up to date".to_owned(),
+        command: Some("migrate".to_owned()),
+        ..Ailment::warning("old tables", "migration")
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::time::timeout;
 
-use super::{Ailment, Severity};
+use super::ailment::{Ailment, Severity};
 use crate::store::look_at_way;
 
 /// A clock that is further off than this misleads people.
