@@ -1,5 +1,6 @@
 //! A payload that somebody writes, in fields or as JSON: what they have typed, and what is wrong with it.
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::dashboard::board::Asked;
@@ -115,12 +116,17 @@ impl Draft {
     }
 }
 
-#[cfg(feature = "schemars")]
 fn form(handler: &Registration) -> Option<Form> {
-    Form::of((handler.json_schema)()?.as_value(), handler.options.secret)
+    Form::of(&schema(handler)?, handler.options.secret)
+}
+
+/// Returns the JSON Schema of a type's payload, where it is known.
+#[cfg(feature = "schemars")]
+pub(super) fn schema(handler: &Registration) -> Option<Value> {
+    (handler.json_schema)().map(schemars::Schema::to_value)
 }
 
 #[cfg(not(feature = "schemars"))]
-fn form(_: &Registration) -> Option<Form> {
+pub(super) fn schema(_: &Registration) -> Option<Value> {
     None
 }

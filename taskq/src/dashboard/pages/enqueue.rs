@@ -3,13 +3,13 @@
 use askama::Template;
 
 use super::act::done;
-use super::draft::Draft;
+use super::draft::{Draft, schema};
 use crate::dashboard::access::May;
 use crate::dashboard::board::{Answer, Asked};
 use crate::dashboard::failure::Failure;
 use crate::dashboard::form::Control;
 use crate::dashboard::frame::{Frame, page};
-use crate::dashboard::text::link;
+use crate::dashboard::text::{link, pretty};
 use crate::operate::show::TaskDetails;
 use crate::task::declaration::Registration;
 use crate::task::registry::Registry;
@@ -57,23 +57,12 @@ impl Enqueue {
             queue: handler
                 .map(|it| it.options.queue.to_owned())
                 .unwrap_or_default(),
-            schema: handler.and_then(schema),
+            schema: handler.and_then(schema).map(|it| pretty(&it.to_string())),
             is_unknown: !chosen.is_empty() && handler.is_none(),
             chosen: chosen.to_owned(),
             draft,
         }
     }
-}
-
-#[cfg(feature = "schemars")]
-fn schema(handler: &Registration) -> Option<String> {
-    let schema = (handler.json_schema)()?;
-    serde_json::to_string_pretty(schema.as_value()).ok()
-}
-
-#[cfg(not(feature = "schemars"))]
-fn schema(_: &Registration) -> Option<String> {
-    None
 }
 
 fn handler<'a>(asked: &'a Asked, task_type: &str) -> Option<&'a Registration> {
