@@ -418,7 +418,8 @@ begin
                     return;
                 end if;
             end if;
-            if seen.number >= list.looks or clock_timestamp() - began > list.patience then
+            -- What matches fills the page soon.
+            if seen.number >= list.looks or not seen.matches and clock_timestamp() - began > list.patience then
                 return query
                 select
                     null::bigint, null::text, null::text, null::text, null::smallint, null::timestamptz, null::timestamptz,
