@@ -1625,6 +1625,18 @@ begin
         by = excluded.by,
         reason = excluded.reason,
         until = excluded.until;
+    perform taskq.write_down(
+        'limit',
+        put_limit.scope,
+        put_limit.name,
+        case
+            when put_limit.most is null then put_limit.kind || ' lifted'
+            when put_limit.kind = 'rate' then format('rate %s in %s s', put_limit.most, put_limit.seconds)
+            else format('%s %s', put_limit.kind, put_limit.most)
+        end,
+        put_limit.reason,
+        put_limit.by
+    );
     if former.scope is not null then
         return next former;
     end if;
@@ -1632,12 +1644,24 @@ end
 $put$;
 
 -- Has what is declared hold again, and returns what was said in its place.
-create function taskq.end_limit(scope text, name text, kind text) returns setof taskq.limits
+create function taskq.end_limit(
+    scope text,
+    name text,
+    kind text,
+    reason text default null,
+    by text default session_user
+) returns setof taskq.limits
 language plpgsql
 rows 2
 as $end$
 begin
     perform pg_advisory_xact_lock(hashtextextended('taskq limits taskq', 0));
+    perform taskq.write_down('reset limits', limits.scope, limits.name, limits.kind, end_limit.reason, end_limit.by)
+    from taskq.limits
+    where limits.scope = end_limit.scope
+      and limits.name = end_limit.name
+      and limits.kind = coalesce(end_limit.kind, limits.kind)
+      and limits.is_overridden;
     return query
     select limits.*
     from taskq.limits
@@ -1698,11 +1722,16 @@ select *
 from taskq.put_limit(scope, name, 'rate', most, extract(epoch from per)::double precision, burst, reason, until, by)
 $limit$;
 
-create function taskq.reset_limits(scope text, name text) returns setof taskq.limits
+create function taskq.reset_limits(
+    scope text,
+    name text,
+    reason text default null,
+    by text default session_user
+) returns setof taskq.limits
 language sql
 rows 2
 as $reset$
-select * from taskq.end_limit(scope, name, null)
+select * from taskq.end_limit(scope, name, null, reason, by)
 $reset$;
 
 -- Sequences: of each key one task at a time, the oldest first. A key is closed while its head runs, is not due, or is dead.
@@ -1984,7 +2013,12 @@ left join taskq.dead on dead.task_id = block.task_id;
 -- Has a sequence go on without the dead task at which it waits, and returns what was blocked. Whoever calls says how many
 -- waiting tasks that may free at most, as taskq.blocked tells: if there are more, nothing changes. The dead task stays where
 -- it is.
-create function taskq.skip_dead(task_id bigint, frees bigint default null) returns setof taskq.blocked
+create function taskq.skip_dead(
+    task_id bigint,
+    frees bigint default null,
+    reason text default null,
+    by text default session_user
+) returns setof taskq.blocked
 language plpgsql
 rows 1
 set search_path = pg_catalog, pg_temp
@@ -2016,6 +2050,16 @@ begin
         raise exception using errcode = 'invalid_parameter_value', message = problem;
     end if;
     delete from taskq.sequence_block where sequence_block.task_id = skip_dead.task_id;
+    perform taskq.write_down(
+        'skip',
+        'key',
+        found_block.key,
+        found_block.state,
+        skip_dead.reason,
+        skip_dead.by,
+        skip_dead.task_id,
+        found_block.task_type
+    );
     return next found_block;
 end
 $skip_dead$;

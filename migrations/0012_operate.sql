@@ -1,18 +1,21 @@
--- Lets operators cancel, retry and discard a task, and records what they did.
+-- Lets operators cancel, retry and discard a task, have Postgres take one back and end a session, and records what they did.
 
--- What operators did to tasks. Nothing deletes it.
+-- What operators did. Nothing deletes it.
 create table taskq.audit (
     audit_id  bigint      not null generated always as identity,
     at        timestamptz not null default now(),
     by        text        not null default session_user,
-    -- cancel, retry or discard
+    -- cancel, pause, limit, ...
     verb      text        not null,
-    task_id   bigint      not null,
-    task_type text        not null,
-    queue     text        not null,
-    -- In which state the task was.
-    state     text        not null,
+    task_id   bigint,
+    task_type text,
+    queue     text,
+    -- In which state the task was. Of what is no task: what was said, or what became of it.
+    state     text,
     reason    text,
+    -- What it was done to, where that is no task: a queue, task_type, key, schedule or session, and its name.
+    scope     text,
+    name      text,
     constraint audit_pkey primary key (audit_id),
     constraint audit_by_length check (octet_length(by) between 1 and 200),
     constraint audit_reason_length check (octet_length(reason) <= 10000)
@@ -56,6 +59,40 @@ begin
     end if;
 end
 $require_said$;
+
+-- Records what was done to what is no task, or to a task at which a sequence waited. Whoever may change such a thing may
+-- record that.
+create function taskq.write_down(
+    verb text,
+    scope text,
+    name text,
+    state text,
+    reason text,
+    by text,
+    task_id bigint default null,
+    task_type text default null
+) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $write_down$
+begin
+    perform taskq.require_said(write_down.reason, write_down.by);
+    insert into taskq.audit (verb, scope, name, state, reason, by, task_id, task_type)
+    values (
+        write_down.verb,
+        write_down.scope,
+        write_down.name,
+        write_down.state,
+        write_down.reason,
+        coalesce(write_down.by, session_user),
+        write_down.task_id,
+        write_down.task_type
+    );
+end
+$write_down$;
+
+revoke execute on function taskq.write_down from public;
 
 -- Returns the state of a task, wherever it is; null where there is none. What waits or runs comes first.
 create function taskq.state_of(task_id bigint) returns text
@@ -376,6 +413,481 @@ begin
     return dead.state;
 end
 $discard$;
+
+-- Has Postgres take a refused task back, once what was in its way is gone: it waits again. Returns the id under which it
+-- waits, a new one if another task has taken its own. Null: there is no such task, or another transaction has it.
+create function taskq.take_back(
+    task_id bigint,
+    reason text default null,
+    by text default session_user
+) returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $take_back$
+#variable_conflict use_column
+declare
+    gone taskq.refused;
+    back taskq.task;
+begin
+    perform taskq.require_said(take_back.reason, take_back.by);
+    delete from taskq.refused
+    where refused.ctid = (
+        select refused.ctid
+        from taskq.refused
+        where refused.task_id = take_back.task_id
+        order by refused.refused_at
+        limit 1
+        for update skip locked
+    )
+    returning *
+    into gone;
+    if not found then
+        return null;
+    end if;
+    insert into taskq.task (
+        task_id,
+        task_type,
+        payload_version,
+        payload,
+        queue,
+        priority,
+        run_at,
+        created_at,
+        max_attempts,
+        attempts,
+        crashes,
+        errors,
+        metadata
+    )
+    overriding system value
+    values (
+        case
+            when exists (select from taskq.task where task.task_id = gone.task_id)
+                then nextval(pg_get_serial_sequence('taskq.task', 'task_id'))
+            else gone.task_id
+        end,
+        gone.task_type,
+        gone.payload_version,
+        gone.payload,
+        gone.queue,
+        gone.priority,
+        gone.run_at,
+        gone.created_at,
+        gone.max_attempts,
+        gone.attempts,
+        gone.crashes,
+        gone.errors,
+        gone.metadata
+    )
+    returning *
+    into back;
+    insert into taskq.audit (by, verb, task_id, task_type, queue, state, reason)
+    values (
+        coalesce(take_back.by, session_user),
+        'take back',
+        back.task_id,
+        back.task_type,
+        back.queue,
+        'refused',
+        take_back.reason
+    );
+    return back.task_id;
+-- It stays where it is, and this says what is still in its way.
+exception
+    when integrity_constraint_violation or raise_exception then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('Postgres still refuses task %s: %s', take_back.task_id, sqlerrm);
+end
+$take_back$;
+
+-- Ends a session that has a transaction open, and returns its last statement. Who may, Postgres decides: the role of the
+-- session, a member of it or of pg_signal_backend, or a superuser.
+create function taskq.end_session(
+    process_id integer,
+    reason text default null,
+    by text default session_user
+) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $end_session$
+declare
+    held pg_stat_activity;
+    problem text;
+begin
+    select session.*
+    into held
+    from pg_stat_activity as session
+    where session.pid = end_session.process_id;
+    problem := case
+        when held.pid is null then format('there is no session %s any more', end_session.process_id)
+        when held.pid = pg_backend_pid() then 'that is the session of this statement'
+        -- Of another role, of which this one sees nothing.
+        when held.backend_type is null then null
+        when held.backend_type <> 'client backend'
+            then format('process %s is no session of a client, but %s', held.pid, held.backend_type)
+        when held.xact_start is null then format('session %s has no transaction open any more', held.pid)
+    end;
+    if problem is not null then
+        raise exception using errcode = 'invalid_parameter_value', message = problem;
+    end if;
+    perform taskq.write_down(
+        'end session',
+        'session',
+        held.pid::text,
+        format('%s since %s: %s', held.usename, held.xact_start, left(held.query, 200)),
+        end_session.reason,
+        end_session.by
+    );
+    perform pg_terminate_backend(held.pid);
+    return held.query;
+exception
+    when insufficient_privilege then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format(
+                'the role %s may not end session %s of %s: a member of pg_signal_backend may, or a superuser',
+                current_user,
+                held.pid,
+                held.usename
+            );
+end
+$end_session$;
+
+-- Pauses and schedules are older than the audit. From here on it has who said what of them.
+
+-- A pause says itself who made it, and why.
+create function taskq.audit_pause() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $audit_pause$
+begin
+    perform taskq.write_down('pause', new.scope, new.name, 'until ' || new.until, new.reason, (new).by);
+    return null;
+end
+$audit_pause$;
+
+create trigger audit_pause
+after insert or update of reason, until, by on taskq.pause
+for each row execute function taskq.audit_pause();
+
+drop function taskq.end_pause(text, text);
+
+-- Ends the pause of a queue, a task type or a schedule, and returns it, if it held.
+create function taskq.end_pause(
+    scope text,
+    name text,
+    reason text default null,
+    by text default session_user
+) returns setof taskq.pause
+language plpgsql
+rows 1
+as $end$
+begin
+    return query
+    with ended as (
+        delete from taskq.pause
+        where pause.scope = end_pause.scope
+          and pause.name = end_pause.name
+        returning pause.*
+    )
+    select ended.*
+    from ended
+    where ended.until is null
+       or ended.until > now();
+    if found then
+        perform taskq.write_down('resume', end_pause.scope, end_pause.name, null, end_pause.reason, end_pause.by);
+    end if;
+end
+$end$;
+
+drop function taskq.resume_queue(text);
+drop function taskq.resume_task_type(text);
+drop function taskq.resume_schedule(text);
+
+create function taskq.resume_queue(
+    queue text,
+    reason text default null,
+    by text default session_user
+) returns setof taskq.pause
+language sql
+rows 1
+as $resume$
+select * from taskq.end_pause('queue', queue, reason, by)
+$resume$;
+
+create function taskq.resume_task_type(
+    task_type text,
+    reason text default null,
+    by text default session_user
+) returns setof taskq.pause
+language sql
+rows 1
+as $resume$
+select * from taskq.end_pause('task_type', task_type, reason, by)
+$resume$;
+
+create function taskq.resume_schedule(
+    name text,
+    reason text default null,
+    by text default session_user
+) returns setof taskq.pause
+language sql
+rows 1
+as $resume$
+select * from taskq.end_pause('schedule', name, reason, by)
+$resume$;
+
+-- So does what was said of a schedule by hand.
+create function taskq.audit_schedule() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $audit_schedule$
+begin
+    perform taskq.write_down(
+        'schedule',
+        'schedule',
+        new.name,
+        format('%s %s, %s', new.expression, new.timezone, new.task_type),
+        null,
+        new.made_by
+    );
+    return null;
+end
+$audit_schedule$;
+
+create trigger audit_schedule
+after insert on taskq.schedule_definition
+for each row when (new.declared_until is null)
+execute function taskq.audit_schedule();
+
+-- Takes back what was said of a schedule by hand. If a program declares it, that holds again; otherwise the schedule is
+-- gone. Returns 'removed', 'reset', or 'absent'.
+create function taskq.remove_schedule(name text, reason text default null, by text default session_user) returns text
+language plpgsql
+as $remove$
+declare
+    was_said boolean;
+    is_declared boolean;
+begin
+    perform from taskq.schedule where schedule.name = remove_schedule.name for update;
+    if not found then
+        return 'absent';
+    end if;
+    delete from taskq.schedule_definition as said
+    where said.name = remove_schedule.name
+      and said.declared_until is null;
+    was_said := found;
+    is_declared := exists (
+        select
+        from taskq.schedule_definition as said
+        where said.name = remove_schedule.name
+          and said.declared_until > now()
+    );
+    if is_declared and not was_said then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('a program declares the schedule %s: pause it, or remove it there', remove_schedule.name);
+    end if;
+    perform taskq.write_down(
+        'remove',
+        'schedule',
+        remove_schedule.name,
+        case when is_declared then 'as declared again' end,
+        remove_schedule.reason,
+        remove_schedule.by
+    );
+    if is_declared then
+        perform taskq.choose_definitions(array[remove_schedule.name]);
+        return 'reset';
+    end if;
+    delete from taskq.schedule_definition as said where said.name = remove_schedule.name;
+    delete from taskq.schedule where schedule.name = remove_schedule.name;
+    if exists (select from taskq.pause where pause.scope = 'schedule' and pause.name = remove_schedule.name) then
+        delete from taskq.pause where pause.scope = 'schedule' and pause.name = remove_schedule.name;
+    end if;
+    return 'removed';
+end
+$remove$;
+
+-- Enqueues the tasks of these ticks, whatever has become of them before, paused or not. The schedule itself goes on as if
+-- nothing had been said. Returns the ids of the tasks.
+create function taskq.backfill_schedule(
+    name text,
+    nominals timestamptz[],
+    reason text default null,
+    by text default session_user
+) returns bigint[]
+language plpgsql
+-- An operator may have a schedule run, and may enqueue nothing else.
+security definer
+set search_path = pg_catalog, pg_temp
+as $backfill$
+declare
+    definition taskq.schedule_definition;
+    ids bigint[];
+begin
+    if cardinality(nominals) > 1000 then
+        raise exception 'a call enqueues at most 1000 ticks, not %: take shorter spans', cardinality(nominals)
+            using errcode = 'invalid_parameter_value';
+    end if;
+    if now() < any (nominals) then
+        raise exception 'ticks are still to come: a backfill ends in the past'
+            using errcode = 'invalid_parameter_value';
+    end if;
+    perform from taskq.schedule where schedule.name = backfill_schedule.name for update;
+    select said.*
+    into definition
+    from taskq.schedule
+    join taskq.schedule_definition as said using (definition_id)
+    where schedule.name = backfill_schedule.name;
+    if not found then
+        raise exception 'there is no schedule %', backfill_schedule.name
+            using errcode = 'invalid_parameter_value';
+    end if;
+    select array_agg(task.task_id order by given.place)
+    into ids
+    from (
+        select tick.nominal, tick.place
+        from unnest(nominals) with ordinality as tick (nominal, place)
+        order by tick.place
+    ) as given
+    cross join lateral taskq.enqueue_tick(definition, given.nominal, now()) as task;
+    update taskq.schedule
+    set last_task_ids = case definition.overlap
+            when 'allow' then schedule.last_task_ids
+            else array(
+                select last.task_id
+                from unnest(schedule.last_task_ids || ids) as last (task_id)
+                where taskq.where_is(last.task_id) is not null
+            )
+        end
+    where schedule.name = backfill_schedule.name;
+    perform taskq.write_down(
+        case when nominals = array[now()] then 'run' else 'backfill' end,
+        'schedule',
+        backfill_schedule.name,
+        'ticks: ' || coalesce(cardinality(ids), 0),
+        backfill_schedule.reason,
+        backfill_schedule.by,
+        ids[1],
+        definition.task_type
+    );
+    return coalesce(ids, '{}');
+end
+$backfill$;
+
+revoke execute on function taskq.backfill_schedule(text, timestamptz[], text, text) from public;
+revoke execute on function taskq.take_back(bigint, text, text) from public;
+revoke execute on function taskq.end_session from public;
+
+-- What was granted on the older functions holds for the newer ones; and whoever may pause and make schedules may record it.
+do $keep_rights$
+declare
+    said text;
+begin
+    for said in
+        select format('grant execute on function %s to %s', made.signature, rights.grantee::regrole)
+        from (
+            values
+                ('taskq.backfill_schedule(text, timestamptz[])', 'taskq.backfill_schedule(text, timestamptz[], text, text)'),
+                ('taskq.take_back(bigint)', 'taskq.take_back(bigint, text, text)')
+        ) as made (older, signature)
+        join pg_proc on pg_proc.oid = made.older::regprocedure
+        cross join lateral aclexplode(pg_proc.proacl) as rights
+        where rights.grantee <> 0
+          and rights.grantee <> pg_proc.proowner
+        union
+        select format(
+            'grant execute on function taskq.write_down to %s',
+            case rights.grantee when 0 then 'public' else rights.grantee::regrole::text end
+        )
+        from pg_class
+        cross join lateral aclexplode(pg_class.relacl) as rights
+        where pg_class.oid in ('taskq.pause'::regclass, 'taskq.schedule_definition'::regclass)
+          and rights.privilege_type = 'INSERT'
+          and rights.grantee <> pg_class.relowner
+    loop
+        execute said;
+    end loop;
+end
+$keep_rights$;
+
+drop function taskq.backfill_schedule(text, timestamptz[]);
+drop function taskq.take_back(bigint);
+drop function taskq.remove_schedule(text);
+drop function taskq.run_schedule(text);
+
+-- Enqueues a task of a schedule now, paused or not, and returns its id. The schedule itself goes on as if nothing had
+-- been said.
+create function taskq.run_schedule(name text, reason text default null, by text default session_user) returns bigint
+language sql
+as $run$
+select (taskq.backfill_schedule(name, array[now()], reason, by))[1]
+$run$;
+
+-- Which ticks of a schedule were left out last, and why: five stretches at the most, the newest last.
+alter table taskq.schedule
+    add column skips jsonb not null default '[]',
+    add constraint schedule_skips check (jsonb_typeof(skips) = 'array');
+
+-- Returns them with one more, if it has ticks. Those that were left out because of one task are one stretch. `number` is null
+-- where nobody has counted them.
+create function taskq.with_skip(
+    skips jsonb,
+    why text,
+    number bigint,
+    from_at timestamptz,
+    to_at timestamptz,
+    task_id bigint default null
+) returns jsonb
+language sql
+stable
+as $with_skip$
+select case
+    when number = 0 then skips
+    when (skips -> -1 ->> 'task_id')::bigint = task_id then jsonb_set(
+        skips,
+        '{-1}',
+        skips -> -1 || jsonb_build_object('number', (skips -> -1 ->> 'number')::bigint + number, 'to', to_at)
+    )
+    else (
+        select jsonb_agg(kept.skip order by kept.place)
+        from (
+            select skip, place
+            from jsonb_array_elements(
+                skips || jsonb_build_object('why', why, 'number', number, 'from', from_at, 'to', to_at, 'task_id', task_id)
+            ) with ordinality as all_of_them (skip, place)
+            order by place desc
+            limit 5
+        ) as kept
+    )
+end
+$with_skip$;
+
+-- What came while a schedule was paused is not owed.
+create or replace function taskq.resume_schedule_row() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $resume$
+begin
+    update taskq.schedule
+    set owed_after = greatest(schedule.owed_after, least(now(), old.until)),
+        next_tick = null,
+        revision = schedule.revision + 1,
+        skips = case
+            when schedule.next_tick < least(now(), old.until)
+                then taskq.with_skip(schedule.skips, 'paused', null, old.since, least(now(), old.until))
+            else schedule.skips
+        end
+    where schedule.name = old.name;
+    return null;
+end
+$resume$;
 
 revoke execute on function taskq.cancel(bigint, text, text) from public;
 revoke execute on function taskq.retry(bigint, timestamptz, text, text) from public;

@@ -107,6 +107,15 @@ begin
             by = excluded.by,
             reason = excluded.reason;
     end if;
+    perform taskq.write_down(
+        'weight',
+        'key',
+        set_weight.fields::text,
+        coalesce(set_weight.weight::text, 'reset'),
+        set_weight.reason,
+        set_weight.by,
+        task_type => set_weight.task_type
+    );
     if former.task_type is not null then
         return next former;
     end if;

@@ -800,12 +800,7 @@ create table taskq.bulk_failure (
 );
 
 -- What is done to many is one row: the operation has the rest.
-alter table taskq.audit
-    add column bulk_id bigint,
-    alter column task_id drop not null,
-    alter column task_type drop not null,
-    alter column queue drop not null,
-    alter column state drop not null;
+alter table taskq.audit add column bulk_id bigint;
 
 -- Returns the filter with the states at which a verb is aimed where it says none. Fails where the verb cannot be done there.
 create function taskq.aim(verb text, filter jsonb) returns jsonb
@@ -921,7 +916,7 @@ begin
             errcode = 'invalid_parameter_value',
             message = 'say to when the tasks are rescheduled';
     end if;
-    perform taskq.drop_bulk(bulk.bulk_id)
+    perform taskq.drop_bulk(bulk.bulk_id, 'frozen for a day')
     from taskq.bulk
     where bulk.began_at is null
       and bulk.frozen_at < now() - interval '1 day';
@@ -958,8 +953,8 @@ end
 $freeze_bulk$;
 
 -- Has an operation begin that is frozen, or go on that was stopped, and returns it. Whoever begins it answers for it in the
--- audit.
-create function taskq.begin_bulk(bulk_id bigint) returns setof taskq.bulk
+-- audit; without `by` that is who froze it.
+create function taskq.begin_bulk(bulk_id bigint, by text default null) returns setof taskq.bulk
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -978,8 +973,16 @@ begin
             errcode = 'invalid_parameter_value',
             message = format('there is no operation %s', begin_bulk.bulk_id);
     end if;
-    if was.began_at is null then
-        insert into taskq.audit (by, verb, reason, bulk_id) values ((was).by, was.verb, was.reason, was.bulk_id);
+    perform taskq.require_said(null, begin_bulk.by);
+    if was.began_at is null or was.stopped_at is not null then
+        insert into taskq.audit (by, verb, state, reason, bulk_id)
+        values (
+            coalesce(begin_bulk.by, (was).by),
+            was.verb,
+            case when was.stopped_at is not null then 'stopped' end,
+            was.reason,
+            was.bulk_id
+        );
     end if;
     return query
     update taskq.bulk
@@ -991,31 +994,53 @@ end
 $begin_bulk$;
 
 -- Has an operation rest after the parts that are being taken. taskq.begin_bulk has it go on.
-create function taskq.stop_bulk(bulk_id bigint) returns setof taskq.bulk
-language sql
+create function taskq.stop_bulk(
+    bulk_id bigint,
+    reason text default null,
+    by text default session_user
+) returns setof taskq.bulk
+language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $stop_bulk$
-update taskq.bulk
-set stopped_at = case when bulk.ended_at is null then coalesce(bulk.stopped_at, now()) end
-where bulk.bulk_id = stop_bulk.bulk_id
-returning bulk.*
+#variable_conflict use_column
+begin
+    perform taskq.require_said(stop_bulk.reason, stop_bulk.by);
+    insert into taskq.audit (by, verb, reason, bulk_id)
+    select coalesce(stop_bulk.by, session_user), 'stop bulk', stop_bulk.reason, bulk.bulk_id
+    from taskq.bulk
+    where bulk.bulk_id = stop_bulk.bulk_id
+      and bulk.ended_at is null
+      and bulk.stopped_at is null;
+    return query
+    update taskq.bulk
+    set stopped_at = case when bulk.ended_at is null then coalesce(bulk.stopped_at, now()) end
+    where bulk.bulk_id = stop_bulk.bulk_id
+    returning bulk.*;
+end
 $stop_bulk$;
 
 -- Forgets an operation that has not begun. Returns whether there was one.
-create function taskq.drop_bulk(bulk_id bigint) returns boolean
+create function taskq.drop_bulk(
+    bulk_id bigint,
+    reason text default null,
+    by text default session_user
+) returns boolean
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $drop_bulk$
 #variable_conflict use_column
 begin
+    perform taskq.require_said(drop_bulk.reason, drop_bulk.by);
     delete from taskq.bulk
     where bulk.bulk_id = drop_bulk.bulk_id
       and bulk.began_at is null;
     if not found then
         return false;
     end if;
+    insert into taskq.audit (by, verb, reason, bulk_id)
+    values (coalesce(drop_bulk.by, session_user), 'drop bulk', drop_bulk.reason, drop_bulk.bulk_id);
     delete from taskq.bulk_part where bulk_part.bulk_id = drop_bulk.bulk_id;
     return true;
 end

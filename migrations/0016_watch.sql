@@ -543,5 +543,49 @@ $stop_worker$;
 
 revoke execute on function taskq.stop_worker(uuid, text, text) from public;
 
+-- Forgets a worker that vanished, once somebody knows why: an hour later it would be forgotten anyway. Returns whether
+-- there was one.
+create function taskq.forget_worker(
+    worker_id uuid,
+    reason text default null,
+    by text default session_user
+) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $forget_worker$
+declare
+    found_worker taskq.worker;
+begin
+    select worker.*
+    into found_worker
+    from taskq.worker
+    where worker.worker_id = forget_worker.worker_id
+    for update;
+    if not found then
+        return false;
+    end if;
+    if found_worker.expires_at > now() then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('worker %s lives: it was seen at %s', forget_worker.worker_id, found_worker.seen_at);
+    end if;
+    if exists (select from taskq.lease where lease.worker_id = forget_worker.worker_id) then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format(
+                'tasks of worker %s are not rescued yet: a living worker does that within a minute',
+                forget_worker.worker_id
+            );
+    end if;
+    delete from taskq.worker where worker.worker_id = forget_worker.worker_id;
+    insert into taskq.audit (by, verb, worker_id, reason)
+    values (coalesce(forget_worker.by, session_user), 'forget', forget_worker.worker_id, forget_worker.reason);
+    return true;
+end
+$forget_worker$;
+
+revoke execute on function taskq.forget_worker from public;
+
 insert into taskq.migration (version, name, oldest_binary)
 select 16, 'watch', max(oldest_binary) from taskq.migration;

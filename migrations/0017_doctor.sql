@@ -543,6 +543,7 @@ begin
     end;
     if state = 'refused' then
         advice := 'mend what the refusal names, then have Postgres take it back';
+        command := 'take-back ' || why.task_id;
         statement := format('select taskq.take_back(%s)', why.task_id);
     elsif state <> 'completed' then
         advice := 'mend the cause, then retry it';
@@ -604,7 +605,17 @@ as $ail_tasks$
                       and task.task_type = kind.task_type
                     limit most
                 ) as head
-            ) as waiting
+            ) as waiting,
+            (
+                select min(head.run_at)
+                from (
+                    select task.run_at
+                    from taskq.task
+                    where task.queue = kind.queue
+                      and task.task_type = kind.task_type
+                    limit most
+                ) as head
+            ) as oldest_at
         from kind
     )
     select
@@ -612,11 +623,14 @@ as $ail_tasks$
         'error',
         counted.task_type,
         format(
-            '%s tasks of type %s wait in queue %s, and %s',
+            '%s tasks of type %s wait in queue %s, and %s%s',
             taskq.up_to(counted.waiting, most),
             counted.task_type,
             counted.queue,
-            lack.because
+            lack.because,
+            '; the oldest has been due for ' || case
+                when counted.oldest_at < now() - interval '1 minute' then taskq.in_words(now() - counted.oldest_at)
+            end
         ),
         lack.advice,
         case
@@ -936,8 +950,9 @@ as $ail_horizon$
                 coalesce(state, 'which only its owner may see'),
                 left(regexp_replace(coalesce(query, ''), '\s+', ' ', 'g'), 120)
             ) as what,
-            'end that transaction, or the session' as advice,
-            format('select pg_terminate_backend(%s)', pid) as statement
+            'end that transaction where it was begun; or end the session: what it has written is rolled back' as advice,
+            'end-session ' || pid as command,
+            'select taskq.end_session(' || pid || ')' as statement
         from pg_stat_activity
         where pid <> pg_backend_pid()
           and backend_type = 'client backend'
@@ -949,6 +964,7 @@ as $ail_horizon$
             now() - prepared,
             'of ' || owner,
             'commit it, or roll it back',
+            null,
             format('rollback prepared %L', gid)
         from pg_prepared_xacts
         where prepared < clock_timestamp() - patience
@@ -958,6 +974,7 @@ as $ail_horizon$
             null,
             case when active then 'in use' else 'used by nobody' end || format(', %s transactions behind', age(xmin)),
             'end the long query on its standby, turn hot_standby_feedback off there, or drop the slot if nobody needs it',
+            null,
             case when not active then format('select pg_drop_replication_slot(%L)', slot_name) end
         from pg_replication_slots
         where age(xmin) > 100000
@@ -967,6 +984,7 @@ as $ail_horizon$
             null,
             format('%s transactions behind', age(backend_xmin)),
             'end the long query on it, or turn hot_standby_feedback off there',
+            null,
             null
         from pg_stat_replication
         where age(backend_xmin) > 100000
@@ -983,7 +1001,7 @@ as $ail_horizon$
         held.holder || coalesce(' has had a transaction open for ' || taskq.in_words(held.age), ' holds old rows')
             || ', ' || held.what || format('. Vacuum removes nothing newer: %s rows are dead and still there', dead.dead_rows),
         held.advice,
-        null,
+        held.command,
         held.statement
     from held
     cross join dead
@@ -1265,7 +1283,8 @@ as $needed_rights$
     union all
     select 'claim', 'function', given.name, '{execute}'
     from unnest(array[
-        'prune_history', 'prune_history_day', 'advance_ids', 'take_back', 'take_keys', 'prune_keys', 'backfill_schedule'
+        'prune_history', 'prune_history_day', 'advance_ids', 'take_back', 'take_keys', 'prune_keys', 'backfill_schedule',
+        'write_down'
     ]) as given (name)
     union all
     select 'cancel', 'table', given.name, '{insert,update,delete}'
@@ -1278,7 +1297,7 @@ as $needed_rights$
         'put_pause', 'end_pause', 'pause_queue', 'pause_task_type', 'resume_queue', 'resume_task_type', 'backfill_schedule',
         'cancel', 'retry', 'discard', 'edit', 'enqueue_by_hand', 'freeze_bulk', 'begin_bulk', 'step_bulk', 'stop_bulk',
         'drop_bulk', 'put_limit', 'end_limit', 'limit_concurrency', 'limit_rate', 'reset_limits', 'skip_dead', 'set_weight',
-        'stop_worker'
+        'stop_worker', 'forget_worker', 'run_schedule', 'remove_schedule', 'take_back', 'end_session', 'write_down'
     ]) as given (name)
 $needed_rights$;
 
@@ -1409,10 +1428,12 @@ as $doctor$
                 worker.process_id,
                 worker.host,
                 taskq.in_words(now() - worker.seen_at)
-            ) || case when worker.place = 5 and worker.number > 5 then format(', and so have %s others', worker.number - 5) else '' end,
-            'what it ran runs again; if it did not end by itself, see in its log or in that of the system why it ended',
-            null,
-            null
+            ) || case when worker.place = 5 and worker.number > 5 then format(', and so have %s others', worker.number - 5) else '' end
+                || coalesce('; ' || held.tasks || ' of its tasks wait to be rescued', ''),
+            'see in its log or in that of the system why it ended; what it ran runs again by itself, within a minute, if another '
+                || 'worker lives',
+            case when held.tasks is null then 'forget-worker ' || worker.worker_id end,
+            case when held.tasks is null then format('select taskq.forget_worker(%L)', worker.worker_id) end
         from (
             select
                 silent.*,
@@ -1421,6 +1442,11 @@ as $doctor$
             from taskq.worker as silent
             where silent.expires_at <= now()
         ) as worker
+        cross join lateral (
+            select sum(cardinality(lease.task_ids) - cardinality(lease.done)) as tasks
+            from taskq.lease
+            where lease.worker_id = worker.worker_id
+        ) as held
         where worker.place <= 5
         union all
         select
@@ -1431,7 +1457,7 @@ as $doctor$
                 '%s tasks are in leases that ended more than a minute ago, and nobody has rescued them',
                 sum(cardinality(lease.task_ids) - cardinality(lease.done))
             ),
-            'start a worker: each rescues what others have left; if one is there, its log says why it does not',
+            'start a worker: within a minute each rescues what others have left; if one lives, its log says why it does not',
             null,
             null
         from taskq.lease
@@ -1443,10 +1469,11 @@ as $doctor$
             'error',
             cause.task_type,
             format(
-                '%s tasks of type %s have died in the last day (%s), the last %s ago: %s',
+                '%s tasks of type %s have died in the last day (%s), the first %s ago and the last %s ago: %s',
                 taskq.up_to(cause.total, cause.counted_to),
                 cause.task_type,
                 cause.state,
+                taskq.in_words(now() - cause.first_at),
                 taskq.in_words(now() - cause.last_at),
                 left(regexp_replace(coalesce(cause.error, 'no error'), '\s+', ' ', 'g'), 160)
             ),
@@ -1466,7 +1493,7 @@ as $doctor$
                 (array_agg(refused.refusal ->> 'message' order by refused.refused_at desc))[1]
             ),
             'mend what it names, then have Postgres take them back',
-            null,
+            'take-back --all',
             'select taskq.take_back(task_id) from taskq.refused'
         from taskq.refused
         having count(*) > 0
@@ -1475,8 +1502,16 @@ as $doctor$
             'limit',
             'warning',
             limits.name,
-            format('the %s of %s %s is limited to nothing%s: none of it starts', limits.kind, limits.scope, limits.name, ' by ' || limits.by),
-            'limit it to more, or have hold again what programs declare',
+            format(
+                'the %s of %s %s is limited to nothing%s%s%s: none of it starts',
+                limits.kind,
+                replace(limits.scope, '_', ' '),
+                limits.name,
+                ' by ' || limits.by,
+                ' for ' || taskq.in_words(now() - limits.overridden_at),
+                ' (' || limits.reason || ')'
+            ),
+            'raise the limit, or reset it: then what programs declare holds again',
             case
                 when limits.is_overridden then format('reset-limits %s %s', replace(limits.scope, 'task_', ''), taskq.as_word(limits.name))
             end,
@@ -1497,8 +1532,8 @@ as $doctor$
                 blocked.state
             ),
             format('mend and retry task %s, or have the sequence go on without it', blocked.task_id),
-            'skip-dead ' || blocked.task_id,
-            format('select taskq.skip_dead(%s)', blocked.task_id)
+            format('skip-dead %s --frees %s', blocked.task_id, blocked.waiting),
+            format('select taskq.skip_dead(%s, %s)', blocked.task_id, blocked.waiting)
         from (select * from taskq.blocked limit 100) as blocked
         union all
         select
@@ -1520,12 +1555,28 @@ as $doctor$
                 )
             end,
             case
-                when schedule.error is not null then 'mend what the error names'
-                else 'a worker with the feature cron has each schedule tick: start one, or see in its log why it does not'
+                when schedule.error is null
+                    then 'a worker with the feature cron has each schedule tick: start one, or see in its log why it does not; '
+                        || 'run it by hand meanwhile'
+                when definition.declared_until is null then format(
+                    'correct it, or undo the change that %s made by hand: then what a program declares holds again',
+                    definition.made_by
+                )
+                else 'mend what the error names, and run it by hand meanwhile'
             end,
-            null,
-            null
+            case
+                when schedule.error is not null and definition.declared_until is null then 'schedules remove '
+                else 'schedules run '
+            end || taskq.as_word(schedule.name),
+            format(
+                case
+                    when schedule.error is not null and definition.declared_until is null then 'select taskq.remove_schedule(%L)'
+                    else 'select taskq.run_schedule(%L)'
+                end,
+                schedule.name
+            )
         from taskq.schedule
+        join taskq.schedule_definition as definition using (definition_id)
         where schedule.ended_at is null
           and (schedule.next_tick < now() - interval '1 minute' or schedule.error is not null)
           and not exists (

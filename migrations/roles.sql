@@ -24,8 +24,8 @@ to taskq_worker;
 grant select on taskq.migration, taskq.tasks, taskq.pause, taskq.sequence_block to taskq_worker;
 grant select, insert on taskq.secret_field to taskq_worker;
 grant execute on function
-    taskq.prune_history(interval), taskq.prune_history_day(interval), taskq.advance_ids(), taskq.take_back(bigint),
-    taskq.take_keys, taskq.prune_keys, taskq.backfill_schedule
+    taskq.prune_history(interval), taskq.prune_history_day(interval), taskq.advance_ids(), taskq.take_back,
+    taskq.take_keys, taskq.prune_keys, taskq.backfill_schedule, taskq.write_down
 to taskq_worker;
 
 -- A reader: dashboards, and people at three in the morning.
@@ -47,9 +47,10 @@ grant insert, update, delete on taskq.pause, taskq.schedule, taskq.schedule_defi
 to taskq_operator;
 grant delete on taskq.sequence_block to taskq_operator;
 grant execute on function
-    taskq.put_pause(text, text, text, timestamptz, text), taskq.end_pause(text, text),
+    taskq.put_pause(text, text, text, timestamptz, text), taskq.end_pause,
     taskq.pause_queue(text, text, timestamptz, text), taskq.pause_task_type(text, text, timestamptz, text),
-    taskq.resume_queue(text), taskq.resume_task_type(text), taskq.backfill_schedule,
+    taskq.resume_queue, taskq.resume_task_type, taskq.backfill_schedule, taskq.run_schedule, taskq.remove_schedule,
+    taskq.take_back, taskq.end_session, taskq.forget_worker, taskq.write_down,
     taskq.cancel, taskq.retry, taskq.discard, taskq.edit, taskq.enqueue_by_hand,
     taskq.freeze_bulk, taskq.begin_bulk, taskq.step_bulk, taskq.stop_bulk, taskq.drop_bulk,
     taskq.put_limit, taskq.end_limit, taskq.limit_concurrency, taskq.limit_rate, taskq.reset_limits, taskq.skip_dead,

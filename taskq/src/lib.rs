@@ -176,7 +176,7 @@ pub mod unique {
 /// What enqueues tasks by the calendar: [`Schedule`](schedule::Schedule).
 #[cfg(feature = "cron")]
 pub mod schedule {
-    pub use crate::calendar::{CatchUp, Overlap};
+    pub use crate::calendar::{CatchUp, Overlap, Skip, SkipReason};
     pub use crate::task::schedule::Schedule;
 }
 

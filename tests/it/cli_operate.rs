@@ -141,7 +141,9 @@ async fn the_command_line_limits_lists_and_resets() {
     let again = run(&["limit", "queue", "mail", "--concurrency", "0"]).await;
     assert!(again.contains("\nbefore: queue mail: 5 at once"), "{again}");
     let reset = run(&["reset-limits", "queue", "mail"]).await;
-    assert_eq!(reset.lines().count(), 2, "{reset}");
+    let lines: Vec<&str> = reset.lines().collect();
+    assert_eq!(lines.len(), 3, "{reset}");
+    assert_eq!(lines[0], "queue mail is limited as programs declare");
     assert_eq!(run(&["limits", "--json"]).await, "[]\n");
     let none = run(&["reset-limits", "type", "send_card"]).await;
     assert_eq!(
@@ -292,4 +294,26 @@ async fn the_command_line_says_weights_and_lists_them() {
         assert_eq!(found, Some(code), "{arguments:?}: {err}");
         assert!(err.contains(says), "{arguments:?}: {err}");
     }
+}
+
+#[tokio::test]
+async fn the_command_line_takes_refused_tasks_back_and_says_what_is_still_in_the_way() {
+    let (database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.refused (task_id, task_type, payload_version, payload, queue, priority, run_at, created_at, attempts, crashes)
+         select n, 'a', 1, jsonb_build_object('n', n), 'default', 0, now(), now(), 0, 0 from generate_series(1, 3) as n;
+         alter table taskq.task add constraint mine check (payload <> '{\"n\": 2}')",
+    )
+    .await;
+    let (_, err, code) = said(&database, &["take-back", "--all"]).await;
+    assert_eq!(code, Some(1), "{err}");
+    let still = "2 tasks wait again, 1 does not: Postgres still refuses task 2: new row for relation \"task\" violates";
+    assert!(err.contains(still), "{err}");
+    execute(&pool, "alter table taskq.task drop constraint mine").await;
+    let (out, err, code) = said(&database, &["take-back", "2", "3"]).await;
+    assert_eq!((out.as_str(), code), ("task 2 waits again\n", Some(1)));
+    assert!(err.contains("task 3 is not refused"), "{err}");
+    let waiting: i64 = one(&pool, "select count(*) from taskq.task").await;
+    assert_eq!(waiting, 3);
 }

@@ -10,40 +10,10 @@ use tokio::time::timeout;
 use crate::cli::said;
 use crate::support::{LIMIT, database, execute, one};
 
-/// Runs a program in a terminal of 100 columns. After each text that the screen has shown it presses keys. Prints what the
-/// screen got, without what moves the cursor, and ends as the program does.
-const IN_A_TERMINAL: &str = r#"
-import fcntl, os, pty, re, select, struct, sys, termios, time
-program, arguments, steps = sys.argv[1], sys.argv[2].split(), sys.argv[3:]
-child, terminal = pty.fork()
-if child == 0:
-    os.execv(program, [program] + arguments)
-fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-screen, seen, until = "", 0, time.time() + 40
-ended = None
-while ended is None:
-    if time.time() > until:
-        sys.exit("not in time: %r after %r" % (steps[:1], screen[-3000:]))
-    if select.select([terminal], [], [], 0.1)[0]:
-        try:
-            got = os.read(terminal, 65536)
-        except OSError:
-            got = b""
-        if not got:
-            ended = os.waitpid(child, 0)[1]
-            break
-        text = got.decode(errors="replace")
-        screen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text) + ("<restored>" if "\x1b[?1049l" in text else "")
-    # The spaces of the screen before are not drawn again.
-    if steps and steps[0].replace(" ", "") in screen[seen:].replace(" ", ""):
-        seen = len(screen)
-        os.write(terminal, steps[1].encode().decode("unicode_escape").encode())
-        steps = steps[2:]
-print(screen)
-sys.exit(os.waitstatus_to_exitcode(ended) if not steps else "keys are left")
-"#;
+/// Runs a program in a terminal, and presses keys once the screen shows a text.
+const IN_A_TERMINAL: &str = include_str!("terminal.py");
 
-/// Returns what the screen got, once the program has ended well; `None` where there is no Python.
+/// Returns the last screen, once the program has ended well; `None` where there is no Python.
 async fn in_a_terminal(database: &Database, arguments: &str, steps: &[&str]) -> Option<String> {
     let output = Command::new("python3")
         .args([
@@ -135,8 +105,8 @@ async fn what_the_doctor_says_is_done_from_a_terminal() {
         "w/nothing\\r",
         "is limited to nothing",
         "m",
-        "Do what the doctor says? reset-limits queue mail",
-        "y",
+        "Reset the limit of queue mail?",
+        "it was a mistake\\r",
         "is limited as programs declare",
         "q",
     ];
@@ -145,6 +115,12 @@ async fn what_the_doctor_says_is_done_from_a_terminal() {
     }
     let limits: i64 = one(&pool, "select count(*) from taskq.limits where most = 0").await;
     assert_eq!(limits, 0);
+    let why: String = one(
+        &pool,
+        "select reason from taskq.audit where verb = 'reset limits' and name = 'mail'",
+    )
+    .await;
+    assert_eq!(why, "it was a mistake");
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! The grants of `migrations/roles.sql`: each role can do its part, and no other.
 
 use sqlx::{Executor, PgPool};
+use taskq::operate::migrations;
 use taskq::task;
+use taskq::testing::Database;
 
 use crate::support::{database, drain, execute, states, worker};
 
@@ -309,4 +311,66 @@ async fn a_worker_role_can_run_a_worker() {
     .await
     .expect("dropped");
     assert_eq!((states["completed"], states["discarded"]), (1, 1));
+}
+
+#[tokio::test]
+async fn an_operator_role_may_mend_what_is_no_task() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.refused (task_id, task_type, payload_version, payload, queue, priority, run_at, created_at, attempts, crashes)
+         values (1, 'a', 1, '{}', 'default', 0, now(), now(), 0, 0);
+         insert into taskq.worker (worker_id, host, process_id, queues, task_types, expires_at)
+         values ('00000000-0000-0000-0000-000000000001', 'a', 1, '{}', '{}', now() - interval '1 hour')",
+    )
+    .await;
+    let take_back = "select taskq.take_back(1)";
+    let forget = "select taskq.forget_worker('00000000-0000-0000-0000-000000000001')";
+    let forge = "insert into taskq.audit (by, verb) values ('ada', 'pause')";
+    let operator = [(take_back, true), (forget, true), (forge, false)];
+    as_role(&pool, "taskq_operator", &operator).await;
+    let worker = [(take_back, true), (forget, false), (forge, false)];
+    as_role(&pool, "taskq_worker", &worker).await;
+    for role in ["taskq_read", "taskq_enqueue"] {
+        as_role(
+            &pool,
+            role,
+            &[(take_back, false), (forget, false), (forge, false)],
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_might_pause_before_there_was_an_audit_still_may() {
+    let database = Database::empty().await.expect("a database");
+    let mut tx = database.pool().begin().await.expect("a transaction");
+    for migration in migrations() {
+        if migration.name == "operate" {
+            let grants = "create role old_operator;
+                 grant usage on schema taskq to old_operator;
+                 grant select, insert, update, delete on taskq.pause, taskq.schedule, taskq.schedule_definition to old_operator;
+                 grant execute on function taskq.backfill_schedule to old_operator";
+            tx.execute(grants).await.expect("granted");
+        }
+        tx.execute(sqlx::raw_sql(migration.sql))
+            .await
+            .expect("migrated");
+    }
+    tx.execute("set local role old_operator")
+        .await
+        .expect("a role");
+    for statement in [
+        "select taskq.pause_queue('mail')",
+        "select taskq.resume_queue('mail')",
+        "select taskq.upsert_schedule('nightly', '0 6 * * *', 'a')",
+        "select taskq.run_schedule('nightly')",
+        "select taskq.remove_schedule('nightly')",
+    ] {
+        tx.execute(statement).await.expect(statement);
+    }
+    tx.execute("reset role").await.expect("itself");
+    let rows = sqlx::query_scalar("select count(*) from taskq.audit");
+    let rows: i64 = rows.fetch_one(&mut *tx).await.expect("readable");
+    assert_eq!(rows, 5);
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use sqlx::{PgPool, query, query_scalar};
 use taskq::operate::Upserted;
-use taskq::schedule::{CatchUp, Overlap};
+use taskq::schedule::{CatchUp, Overlap, SkipReason};
 
 use crate::schedules::{Idle, Report, miss, status, ticking, until_taken, waiting};
-use crate::support::{Log, database, one, while_working};
+use crate::support::{Log, database, execute, one, while_working};
 
 /// An hourly expression of the minutes from so many minutes ago to so many, and these ticks.
 async fn minutes_ago(pool: &PgPool, from: i64, to: i64) -> (String, Vec<DateTime<Utc>>) {
@@ -56,6 +56,13 @@ async fn ten_minutes_without_workers_are_caught_up_as_the_policy_says() {
     assert_eq!(count("none").await, (0, 7, None));
     assert_eq!(count("once").await, (1, 6, ticks.last().copied()));
     assert_eq!(count("all").await, (7, 0, ticks.last().copied()));
+    let skips = async |name| {
+        let skips = status(&pool, name).await.skips.into_iter();
+        skips.map(|it| (it.why, it.number)).collect::<Vec<_>>()
+    };
+    assert_eq!(skips("none").await, [(SkipReason::Missed, Some(7))]);
+    assert_eq!(skips("once").await, [(SkipReason::Missed, Some(6))]);
+    assert_eq!(skips("all").await, []);
     assert!(
         log.has("ticks were missed and are left out"),
         "{}",
@@ -246,7 +253,53 @@ async fn an_hour_in_which_nobody_runs_its_tasks_leaves_one_waiting() {
         assert_eq!(waiting(&pool, name).await.len(), 1);
         let status = status(&pool, name).await;
         assert!((59..=61).contains(&status.skipped_overlap), "{status}");
+        // One stretch, however often a worker looked: they were left out because of one task.
+        let [skip] = &status.skips[..] else {
+            panic!("{:?}", status.skips);
+        };
+        assert_eq!(skip.number, Some(status.skipped_overlap));
+        assert_eq!(
+            (skip.why, skip.task_id),
+            (SkipReason::Overlap, status.last_task_ids.last().copied())
+        );
+        let said = format!("task {} was still there", status.last_task_ids[0]);
+        assert!(skip.to_string().ends_with(&said), "{skip}");
     }
+}
+
+#[tokio::test]
+async fn a_schedule_remembers_the_last_five_stretches_that_were_left_out_and_why() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let mut schedules = taskq::schedules(&mut db);
+    let made = schedules.upsert("x", "* * * * *", "UTC", Report { customer: 1 });
+    made.await.expect("made");
+    for _ in 0..7 {
+        schedules.pause("x").await.expect("paused");
+        execute(
+            &pool,
+            "update taskq.schedule set next_tick = now() - interval '1 hour'",
+        )
+        .await;
+        schedules.resume("x").await.expect("resumed");
+    }
+    // Nothing would have come.
+    schedules.pause("x").await.expect("paused");
+    execute(
+        &pool,
+        "update taskq.schedule set next_tick = now() + interval '1 hour'",
+    )
+    .await;
+    schedules.resume("x").await.expect("resumed");
+    let skips = status(&pool, "x").await.skips;
+    assert_eq!(skips.len(), 5);
+    assert!(
+        skips
+            .iter()
+            .all(|it| it.why == SkipReason::Paused && it.number.is_none())
+    );
+    assert!(skips.is_sorted_by_key(|it| it.to));
+    assert!(skips[0].to_string().ends_with("the schedule was paused"));
 }
 
 #[tokio::test]

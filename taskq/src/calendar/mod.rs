@@ -7,7 +7,9 @@ mod expression;
 mod expression_tests;
 pub(crate) mod owed;
 mod rules;
+mod skip;
 
 pub(crate) use self::clocks::Calendar;
 pub(crate) use self::rules::Rules;
 pub use self::rules::{CatchUp, Overlap};
+pub use self::skip::{Skip, SkipReason};

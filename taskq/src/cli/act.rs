@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::{Arg, ArgGroup, ArgMatches, Command};
 
 use super::bulk;
-use super::said::{speaking, time};
+use super::said::{reason, speaking, time, who_and_why};
 use crate::error::{BoxError, error_text};
 use crate::operate::task::TaskState;
 use crate::worker::WorkerBuilder;
@@ -18,18 +18,19 @@ pub(crate) fn cancel() -> Command {
 }
 
 pub(crate) fn retry() -> Command {
-    of_tasks(Command::new("retry").about("Has dead tasks run again, and waiting ones now")).arg(
-        Arg::new("at")
-            .long("at")
-            .value_name("TIME")
-            .value_parser(time)
-            .help("Has them run at a time such as 2026-03-01T07:30:00Z, and not now"),
-    )
+    of_tasks(Command::new("retry").about("Lets dead tasks run again, and waiting ones run now"))
+        .arg(
+            Arg::new("at")
+                .long("at")
+                .value_name("TIME")
+                .value_parser(time)
+                .help("Runs them at a time such as 2026-03-01T07:30:00Z, and not now"),
+        )
 }
 
 pub(crate) fn reschedule() -> Command {
-    let command = Command::new("reschedule")
-        .about("Has all tasks that match and wait be due at another time");
+    let command =
+        Command::new("reschedule").about("Makes all waiting tasks that match due at another time");
     let command = bulk::arguments(command).mut_arg("all", |all| all.required(true));
     who_and_why(command).arg(
         Arg::new("at")
@@ -42,7 +43,7 @@ pub(crate) fn reschedule() -> Command {
 }
 
 pub(crate) fn discard() -> Command {
-    of_tasks(Command::new("discard").about("Deletes dead tasks, which will never run"))
+    of_tasks(Command::new("discard").about("Deletes dead tasks for good"))
 }
 
 fn of_tasks(command: Command) -> Command {
@@ -61,16 +62,6 @@ fn of_tasks(command: Command) -> Command {
         })
 }
 
-pub(super) fn who_and_why(command: Command) -> Command {
-    let text = |id, name| Arg::new(id).long(id).value_name(name);
-    command
-        .arg(text("because", "WHY").help("Says why; the audit shows it"))
-        .arg(
-            text("as-user", "WHO")
-                .help("Says who does it; otherwise that is the role that logs in to the database"),
-        )
-}
-
 /// Does it to each task by itself, in the order of their ids, or to all that match. Fails if one was refused, once all
 /// have had their turn.
 pub(crate) async fn execute(
@@ -78,7 +69,6 @@ pub(crate) async fn execute(
     verb: &str,
     matches: &ArgMatches,
 ) -> Result<ExitCode, BoxError> {
-    let text = |id| matches.get_one::<String>(id);
     let operator = speaking(builder, matches);
     if matches.contains_id("all") {
         return bulk::execute_all(&operator, verb, matches).await;
@@ -97,11 +87,7 @@ pub(crate) async fn execute(
                 None => operator.retry(*id),
             },
         };
-        let acting = match text("because") {
-            Some(reason) => acting.because(reason),
-            None => acting,
-        };
-        match acting.await {
+        match acting.because_if(reason(matches)).await {
             Ok(state) => println!("{}", said(verb, *id, state)),
             Err(error) => {
                 refused += 1;

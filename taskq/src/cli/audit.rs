@@ -12,14 +12,14 @@ use crate::worker::WorkerBuilder;
 
 pub(crate) fn command() -> Command {
     Command::new("audit")
-        .about("Tells what operators did to tasks, the newest first")
+        .about("Tells who did what, when and why, the newest first")
         .arg(
             Arg::new("most")
                 .long("most")
                 .value_name("NUMBER")
                 .value_parser(clap::value_parser!(u16).range(1..=1_000))
                 .default_value("50")
-                .help("Tells so many at the most, up to 1000"),
+                .help("How many at the most, up to 1000"),
         )
         .arg(
             Arg::new("before")
@@ -63,7 +63,11 @@ fn text(page: &AuditPage) -> Result<String, BoxError> {
 /// `2026-03-01T07:30:00Z ada: retry of task 42 (send_card), which was discarded: SMTP works again`
 fn line(entry: &Audited) -> String {
     let mut line = format!("{} {}: {}", seconds(&entry.at), entry.by, entry.verb);
+    if let (Some(scope), Some(name)) = (&entry.scope, &entry.name) {
+        line.push_str(&format!(" of {} {name}", scope.replace('_', " ")));
+    }
     match (entry.task_id, entry.bulk_id) {
+        (Some(task_id), _) if entry.scope.is_some() => line.push_str(&format!(", task {task_id}")),
         (Some(task_id), _) => line.push_str(&format!(" of task {task_id}")),
         (None, Some(bulk_id)) => line.push_str(&format!(" of all of operation {bulk_id}")),
         (None, None) => {}
@@ -74,8 +78,10 @@ fn line(entry: &Audited) -> String {
     if let Some(task_type) = &entry.task_type {
         line.push_str(&format!(" ({task_type})"));
     }
-    if let Some(state) = &entry.state {
-        line.push_str(&format!(", which was {state}"));
+    match (&entry.state, &entry.scope) {
+        (Some(state), None) => line.push_str(&format!(", which was {state}")),
+        (Some(state), Some(_)) => line.push_str(&format!(", {state}")),
+        (None, _) => {}
     }
     if let Some(reason) = &entry.reason {
         line.push_str(&format!(": {reason}"));

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::said::{json, operator};
+use super::said::{json, operator, reason, speaking, who, who_and_why};
 use super::text::printable;
 use crate::error::BoxError;
 use crate::operate::bulk::{Bulk, Freezing};
@@ -57,7 +57,7 @@ pub(crate) fn command() -> Command {
             .help("The id of the operation, as `bulk list` shows it")
     };
     Command::new("bulk")
-        .about("What was done to all that matched a filter: lists it, stops it, goes on with it")
+        .about("Lists what was done to all that matched a filter, stops it, and goes on with it")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(
@@ -69,13 +69,14 @@ pub(crate) fn command() -> Command {
             Command::new("resume")
                 .about("Goes on with one that was stopped or interrupted")
                 .arg(id())
+                .arg(who())
                 .arg(json()),
         )
-        .subcommand(
+        .subcommand(who_and_why(
             Command::new("stop")
-                .about("Has one rest, whoever runs it")
+                .about("Stops one after the part that is being done, whoever runs it")
                 .arg(id()),
-        )
+        ))
         .subcommand(
             Command::new("failures")
                 .about("Lists the tasks that failed, and why")
@@ -257,10 +258,12 @@ pub(crate) async fn execute(
                 let says = "nobody has said yes to it: say it again";
                 return Err(format!("operation {} has not begun; {says}", bulk.bulk_id).into());
             }
+            let operator = speaking(builder, matches);
             return run(&operator, &bulk, matches.get_flag("json")).await;
         }
         Some(("stop", matches)) => {
-            let bulk = operator.stop_bulk(id(matches)).await?;
+            let stopping = speaking(builder, matches).stop_bulk(id(matches));
+            let bulk = stopping.because_if(reason(matches)).await?;
             println!("{}", bulk.ok_or_else(|| none(id(matches)))?);
         }
         Some(("failures", matches)) => {

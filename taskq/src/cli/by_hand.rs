@@ -4,8 +4,7 @@ use chrono::{DateTime, Utc};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::value::RawValue;
 
-use super::act::who_and_why;
-use super::said::{speaking, time};
+use super::said::{speaking, time, who_and_why};
 use super::text::printable;
 use crate::error::{BoxError, error_text};
 use crate::operate::filter::Age;
@@ -16,7 +15,7 @@ use crate::worker::WorkerBuilder;
 
 pub(crate) fn edit() -> Command {
     let command = Command::new("edit")
-        .about("Gives a dead task another payload, and has it run again")
+        .about("Gives a dead task another payload, and lets it run again")
         .arg(
             Arg::new("id")
                 .value_name("ID")
@@ -42,7 +41,7 @@ pub(crate) fn enqueue() -> Command {
         .arg(
             text("delay", "AGE")
                 .value_parser(age)
-                .help("Has it start after a time such as 90s, 30m, 1h or 2d"),
+                .help("Starts it after a time such as 90s, 30m, 1h or 2d"),
         )
         .arg(text("queue", "NAME").help("The queue, if not that of its type"))
         .arg(
@@ -76,7 +75,7 @@ fn at() -> Arg {
         .long("at")
         .value_name("TIME")
         .value_parser(time)
-        .help("Has it run at a time such as 2026-03-01T07:30:00Z, and not now")
+        .help("Runs it at a time such as 2026-03-01T07:30:00Z, and not now")
 }
 
 fn age(text: &str) -> Result<u64, String> {

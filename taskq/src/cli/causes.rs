@@ -13,7 +13,7 @@ use crate::worker::WorkerBuilder;
 
 pub(crate) fn command() -> Command {
     Command::new("causes")
-        .about("Tells of what dead tasks have died, the most frequent cause first")
+        .about("Groups dead tasks by what they died of, the most frequent cause first")
         .arg(filter())
         .arg(
             Arg::new("most")
@@ -21,7 +21,7 @@ pub(crate) fn command() -> Command {
                 .value_name("NUMBER")
                 .value_parser(clap::value_parser!(u16).range(1..=1_000))
                 .default_value("50")
-                .help("Tells so many at the most, up to 1000"),
+                .help("How many at the most, up to 1000"),
         )
         .arg(looks("Counts so many dead tasks, or reads a tenth as many"))
         .arg(json())

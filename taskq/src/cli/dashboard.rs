@@ -5,21 +5,21 @@ use std::net::SocketAddr;
 
 use clap::{Arg, ArgMatches, Command};
 
-use super::said::operator;
+use super::said::{operator, patience, patient};
 use crate::dashboard::{Access, server_of};
 use crate::error::BoxError;
 use crate::worker::{WorkerBuilder, shutdown_signal};
 
 pub(crate) fn command() -> Command {
     Command::new("dashboard")
-        .about("Serves the pages that show all of it, until SIGINT or SIGTERM")
+        .about("Serves the dashboard until SIGINT or SIGTERM: pages that show all of this, and mend it")
         .arg(
             Arg::new("listen")
                 .long("listen")
                 .value_name("ADDRESS")
                 .value_parser(clap::value_parser!(SocketAddr))
                 .default_value("127.0.0.1:3001")
-                .help("Where to listen; on another address than a loopback one with a password only"),
+                .help("Where to listen; an address that is not a loopback one needs a password"),
         )
         .arg(
             Arg::new("password-env")
@@ -35,11 +35,15 @@ pub(crate) fn command() -> Command {
                 .requires("password-env")
                 .help("The name that goes with the password, and in the audit"),
         )
+        .arg(patience())
 }
 
 pub(crate) async fn execute(builder: &WorkerBuilder, matches: &ArgMatches) -> Result<(), BoxError> {
     let text = |id| matches.get_one::<String>(id);
-    let mut server = server_of(operator(builder), builder.chosen_handlers());
+    let mut server = server_of(
+        patient(operator(builder), matches),
+        builder.chosen_handlers(),
+    );
     if let Some(name) = text("password-env") {
         let password = env::var(name).unwrap_or_default();
         if password.is_empty() {

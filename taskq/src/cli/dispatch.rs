@@ -9,7 +9,7 @@ use super::face::Face;
 use super::schedules;
 use super::{
     act, audit, bench, bulk, by_hand, causes, change, check, completions, doctor, limits, list,
-    migrate, pause, prune, run, sequences, show, stats, tasks, weights, workers,
+    mend, migrate, pause, prune, run, sequences, show, stats, tasks, weights, workers,
 };
 use crate::error::BoxError;
 use crate::worker::WorkerBuilder;
@@ -37,6 +37,8 @@ pub(super) fn commands(face: Face) -> Command {
         .subcommand(stats::load())
         .subcommand(workers::workers())
         .subcommand(workers::stop_worker())
+        .subcommand(workers::forget_worker())
+        .subcommand(mend::end_session())
         .subcommand(list::command())
         .subcommand(show::command())
         .subcommand(causes::command())
@@ -45,6 +47,7 @@ pub(super) fn commands(face: Face) -> Command {
         .subcommand(act::retry())
         .subcommand(act::discard())
         .subcommand(act::reschedule())
+        .subcommand(mend::take_back())
         .subcommand(by_hand::edit())
         .subcommand(by_hand::enqueue())
         .subcommand(bulk::command())
@@ -102,6 +105,11 @@ pub(super) async fn execute(
         Some(("load", matches)) => stats::execute_load(&builder, matches).await?,
         Some(("workers", matches)) => workers::execute_workers(&builder, matches).await?,
         Some(("stop-worker", matches)) => workers::execute_stop_worker(&builder, matches).await?,
+        Some(("forget-worker", matches)) => {
+            workers::execute_forget_worker(&builder, matches).await?;
+        }
+        Some(("end-session", matches)) => mend::execute_end_session(&builder, matches).await?,
+        Some(("take-back", matches)) => mend::execute_take_back(&builder, matches).await?,
         Some(("list", matches)) => list::execute(&builder, matches).await?,
         Some(("show", matches)) => show::execute(&builder, matches).await?,
         Some(("causes", matches)) => causes::execute(&builder, matches).await?,

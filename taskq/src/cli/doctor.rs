@@ -1,16 +1,14 @@
 //! `doctor`: what is wrong, and what to do.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 
-use super::said::{json, operator};
+use super::said::{json, operator, patience, patient};
 use super::table::{PLAIN, has_colours};
 use super::text::{WIDTH, advised};
 use crate::error::BoxError;
 use crate::operate::doctor::{Ailment, Severity};
-use crate::operate::filter::Age;
 use crate::worker::WorkerBuilder;
 
 const RED: &str = "\x1b[1;31m";
@@ -21,16 +19,7 @@ pub(crate) fn command() -> Command {
         .about(
             "Says in plain words what is wrong and what to do; exits with 1 if there is an error",
         )
-        .arg(
-            Arg::new("patience")
-                .long("patience")
-                .value_name("AGE")
-                .value_parser(|text: &str| {
-                    Age::read(text).ok_or("write a number with s, m or h, as in 30s or 5m")
-                })
-                .default_value("5m")
-                .help("For how long a transaction may be open before it is told"),
-        )
+        .arg(patience())
         .arg(json())
 }
 
@@ -38,9 +27,7 @@ pub(crate) async fn execute(
     builder: &WorkerBuilder,
     matches: &ArgMatches,
 ) -> Result<ExitCode, BoxError> {
-    let patience: &Age = matches.get_one("patience").ok_or("clap has a default")?;
-    let patience = Duration::from_secs(patience.seconds());
-    let ailments = operator(builder).doctor_with_patience(patience).await?;
+    let ailments = patient(operator(builder), matches).doctor().await?;
     if matches.get_flag("json") {
         println!("{}", serde_json::to_string_pretty(&ailments)?);
     } else if ailments.is_empty() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::said::{json, named, operator, seconds, speaking, time};
+use super::said::{json, named, operator, reason, seconds, speaking, time, who_and_why};
 use super::table::{self, Table};
 use crate::error::BoxError;
 use crate::operate::limit::{EachKey, Limit, LimitScope};
@@ -17,7 +17,7 @@ pub(crate) fn limit() -> Command {
             .about("Limits how many tasks run at once, or how fast they start, over all workers"),
         |command| {
             let text = |id, name| Arg::new(id).long(id).value_name(name);
-            command
+            who_and_why(command)
                 .arg(
                     text("concurrency", "NUMBER")
                         .value_parser(clap::value_parser!(u32))
@@ -41,23 +41,20 @@ pub(crate) fn limit() -> Command {
                         .conflicts_with_all(["concurrency", "rate"])
                         .help("Lifts what the program of the type declares"),
                 )
-                .arg(text("because", "WHY").help("Says why; lists show it"))
                 .arg(
                     text("until", "TIME")
                         .value_parser(time)
                         .help("Has what is declared hold again at a time such as 2026-03-01T07:30:00Z"),
                 )
-                .arg(text("as-user", "WHO").help(
-                    "Says who does it; otherwise that is the role that logs in to the database",
-                ))
         },
     )
 }
 
 pub(crate) fn reset() -> Command {
     of_what(
-        Command::new("reset-limits").about("Has what programs declare hold again"),
-        |command| command,
+        Command::new("reset-limits")
+            .about("Undoes what was said of limits by hand: what programs declare holds again"),
+        who_and_why,
     )
 }
 
@@ -107,7 +104,6 @@ pub(crate) async fn execute_limit(
     matches: &ArgMatches,
 ) -> Result<(), BoxError> {
     let (scope, matches) = scope_of(matches);
-    let text = |id| matches.get_one::<String>(id);
     let operator = speaking(builder, matches);
     let mut limiting = operator.limit(scope);
     if let Some(most) = matches.get_one("concurrency") {
@@ -122,7 +118,7 @@ pub(crate) async fn execute_limit(
     if matches.get_flag("unlimited") {
         limiting = limiting.unlimited();
     }
-    if let Some(reason) = text("because") {
+    if let Some(reason) = reason(matches) {
         limiting = limiting.because(reason);
     }
     if let Some(until) = matches.get_one("until") {
@@ -140,10 +136,13 @@ pub(crate) async fn execute_reset(
     builder: &WorkerBuilder,
     matches: &ArgMatches,
 ) -> Result<(), BoxError> {
-    let (scope, _) = scope_of(matches);
-    let former = operator(builder).reset_limits(scope.clone()).await?;
+    let (scope, matches) = scope_of(matches);
+    let resetting = speaking(builder, matches).reset_limits(scope.clone());
+    let former = resetting.because_if(reason(matches)).await?;
     if former.is_empty() {
         println!("{scope}: nobody has overridden its limits");
+    } else {
+        println!("{scope} is limited as programs declare");
     }
     for former in former {
         println!("before: {former}");

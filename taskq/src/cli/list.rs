@@ -36,7 +36,7 @@ pub(crate) fn command() -> Command {
                 .value_name("NUMBER")
                 .value_parser(clap::value_parser!(u16).range(1..=1_000))
                 .default_value("50")
-                .help("Lists so many at the most, up to 1000"),
+                .help("How many at the most, up to 1000"),
         )
         .arg(
             Arg::new("after")

@@ -35,6 +35,7 @@
 //! | `cancel ID…` | cancels tasks that wait or run: [`Operator::cancel`](crate::operate::Operator::cancel); `--because WHY`, `--as-user WHO` |
 //! | `retry ID…` | has dead tasks run again, and waiting ones now: [`Operator::retry`](crate::operate::Operator::retry); `--at TIME`, `--because WHY`, `--as-user WHO` |
 //! | `discard ID…` | deletes dead tasks: [`Operator::discard`](crate::operate::Operator::discard); `--because WHY`, `--as-user WHO` |
+//! | `take-back ID…`, `take-back --all` | has Postgres take refused tasks back: [`Operator::take_back`](crate::operate::Operator::take_back); `--because WHY`, `--as-user WHO` |
 //! | `cancel --all FILTER`, and `retry`, `discard` | does it to all tasks that match a [`Filter`](crate::operate::Filter), once somebody has said yes; `--yes`, `--dry-run`, `--json` |
 //! | `reschedule --all FILTER --at TIME` | has all that match and wait be due at another time; `--yes`, `--dry-run`, `--json` |
 //! | `prune --history AGE`, `prune --dead AGE` | deletes completed or dead tasks that finished longer ago: `discard --all`; `--yes`, `--dry-run`, `--json`, `--because WHY`, `--as-user WHO` |
@@ -45,25 +46,27 @@
 //! | `show ID` | shows all that is stored of a task: [`Operator::show`](crate::operate::Operator::show); `--json` |
 //! | `causes FILTER` | tells of what dead tasks have died: [`Operator::causes`](crate::operate::Operator::causes); `--most NUMBER`, `--looks NUMBER`, `--json` |
 //! | `doctor` | says in plain words what is wrong and what to do: [`Operator::doctor`](crate::operate::Operator::doctor); `--patience AGE`, `--json` |
-//! | `top` | shows in the terminal what goes on, as it happens; with the feature `top`; `--as-user WHO` |
+//! | `top` | shows in the terminal what goes on, as it happens; with the feature `top`; `--patience AGE`, `--as-user WHO` |
 //! | `stats` | tells how much of each kind is due, is due later, runs and is dead: [`Operator::stats`](crate::operate::Operator::stats); `--json` |
 //! | `minutes` | tells what workers have done of each kind, and how long it took: [`Operator::minutes`](crate::operate::Operator::minutes); `--since AGE`, `--json` for each minute |
 //! | `load QUEUE` | prints how many tasks could run now: [`Operator::load`](crate::operate::Operator::load) |
 //! | `workers` | lists the workers: [`Operator::workers`](crate::operate::Operator::workers); `--json` |
 //! | `stop-worker WORKER` | asks one to stop: [`Operator::stop_worker`](crate::operate::Operator::stop_worker); `--because WHY`, `--as-user WHO` |
-//! | `dashboard` | serves the pages of [`dashboard`](crate::dashboard), with the feature of that name; `--listen ADDRESS`, `--password-env NAME`, `--user NAME` |
-//! | `audit` | tells what operators did to tasks, the newest first: [`Operator::audit`](crate::operate::Operator::audit); `--most NUMBER`, `--before NEXT`, `--json` |
+//! | `forget-worker WORKER` | forgets one that vanished: [`Operator::forget_worker`](crate::operate::Operator::forget_worker); `--because WHY`, `--as-user WHO` |
+//! | `end-session PID` | ends a session that has a transaction open: [`Operator::end_session`](crate::operate::Operator::end_session); `--because WHY`, `--as-user WHO` |
+//! | `dashboard` | serves the pages of [`dashboard`](crate::dashboard), with the feature of that name; `--listen ADDRESS`, `--password-env NAME`, `--user NAME`, `--patience AGE` |
+//! | `audit` | tells what operators did, the newest first: [`Operator::audit`](crate::operate::Operator::audit); `--most NUMBER`, `--before NEXT`, `--json` |
 //! | `pause queue NAME`, `pause type NAME` | has nothing more start of a queue or a task type: [`Operator::pause`](crate::operate::Operator::pause); `--because WHY`, `--until TIME`, `--as-user WHO` |
-//! | `resume queue NAME`, `resume type NAME` | has their tasks start again |
+//! | `resume queue NAME`, `resume type NAME` | has their tasks start again: [`Operator::resume`](crate::operate::Operator::resume); `--because WHY`, `--as-user WHO` |
 //! | `pauses` | lists what is paused; `--json` for machines |
 //! | `schedules` | lists the schedules, when they tick, and what is wrong with them; `--json` for machines; with the feature `cron` |
-//! | `schedules pause NAME`, `resume NAME`, `run NAME`, `backfill NAME FROM TO`, `remove NAME` | an operator's word about one: [`Schedules`](crate::operate::Schedules) |
+//! | `schedules pause NAME`, `resume NAME`, `run NAME`, `backfill NAME FROM TO`, `remove NAME` | an operator's word about one: [`Schedules`](crate::operate::Schedules); `--because WHY`, `--as-user WHO` |
 //! | `cron next EXPR -n 5 --timezone Europe/Zurich` | tells when an expression ticks next |
 //! | `limit queue NAME`, `limit type NAME`, `limit key NAME` | limits how many tasks of a queue, of a task type or of each key of one run at once, or how fast they start: [`Operator::limit`](crate::operate::Operator::limit); `--concurrency NUMBER`, `--rate 100/min`, `--burst NUMBER`, `--unlimited`, `--because WHY`, `--until TIME`, `--as-user WHO` |
-//! | `reset-limits queue NAME`, and `type`, `key` | has what programs declare hold again |
+//! | `reset-limits queue NAME`, and `type`, `key` | has what programs declare hold again: [`Operator::reset_limits`](crate::operate::Operator::reset_limits); `--because WHY`, `--as-user WHO` |
 //! | `limits` | lists the limits: declared, overridden, and in force; `--json` for machines |
 //! | `blocked` | lists the dead tasks at which sequences wait; `--json` for machines |
-//! | `skip-dead TASK_ID --frees NUMBER` | has the sequence go on without it: [`Operator::skip_dead`](crate::operate::Operator::skip_dead) |
+//! | `skip-dead TASK_ID --frees NUMBER` | has the sequence go on without it: [`Operator::skip_dead`](crate::operate::Operator::skip_dead); `--because WHY`, `--as-user WHO` |
 //! | `weight TASK_TYPE KEY --set NUMBER`, or `--reset` | says how many tasks a turn of a key is: [`Operator::weight`](crate::operate::Operator::weight); `--because WHY`, `--as-user WHO` |
 //! | `weights` | lists the weights that somebody has said; `--json` for machines |
 //! | `bench` | measures this database with plain tasks of its own, and removes them; `--tasks NUMBER`, `--yes`, `--json` |
@@ -146,6 +149,7 @@ mod limits;
 mod list;
 #[cfg(feature = "schemars")]
 mod lock;
+mod mend;
 mod migrate;
 #[cfg(feature = "cron")]
 mod missing;

@@ -4,7 +4,7 @@ use clap::{Arg, ArgMatches, Command};
 
 #[cfg(feature = "cron")]
 use super::missing;
-use super::said::{json, named, operator, seconds, speaking, time};
+use super::said::{json, named, operator, reason, seconds, speaking, time, who_and_why};
 use super::table::{self, Table};
 use crate::error::BoxError;
 use crate::operate::pause::{Pause, Queue, Schedule, Scope, TaskType};
@@ -13,32 +13,26 @@ use crate::operate::schedules::schedules;
 use crate::worker::WorkerBuilder;
 
 pub(crate) fn pause() -> Command {
-    let command =
-        |command: Command| {
-            let text = |id, name| Arg::new(id).long(id).value_name(name);
-            command
-                .arg(named())
-                .arg(text("because", "WHY").help("Says why; logs and lists show it"))
-                .arg(
-                    text("until", "TIME")
-                        .value_parser(time)
-                        .help("Ends the pause by itself at a time such as 2026-03-01T07:30:00Z"),
-                )
-                .arg(text("as-user", "WHO").help(
-                    "Says who does it; otherwise that is the role that logs in to the database",
-                ))
-        };
+    let command = |command: Command| {
+        who_and_why(command.arg(named())).arg(
+            Arg::new("until")
+                .long("until")
+                .value_name("TIME")
+                .value_parser(time)
+                .help("Ends the pause by itself at a time such as 2026-03-01T07:30:00Z"),
+        )
+    };
     of_what(
         Command::new("pause")
-            .about("Has nothing more start of a queue or a task type; what runs goes on"),
+            .about("Pauses a queue, a task type or a schedule: nothing more of it starts, and what runs goes on"),
         command,
     )
 }
 
 pub(crate) fn resume() -> Command {
     of_what(
-        Command::new("resume").about("Has the tasks of a queue or a task type start again"),
-        |command| command.arg(named()),
+        Command::new("resume").about("Ends the pause of a queue, a task type or a schedule"),
+        |command| who_and_why(command.arg(named())),
     )
 }
 
@@ -68,10 +62,9 @@ pub(crate) async fn execute_pause(
     matches: &ArgMatches,
 ) -> Result<(), BoxError> {
     let (scope, matches) = scope_of(matches);
-    let text = |id| matches.get_one::<String>(id);
     let operator = speaking(builder, matches);
     let mut pausing = operator.pause(scope.clone());
-    if let Some(reason) = text("because") {
+    if let Some(reason) = reason(matches) {
         pausing = pausing.because(reason);
     }
     if let Some(until) = matches.get_one("until") {
@@ -118,8 +111,9 @@ pub(crate) async fn execute_resume(
     builder: &WorkerBuilder,
     matches: &ArgMatches,
 ) -> Result<(), BoxError> {
-    let (scope, _) = scope_of(matches);
-    match operator(builder).resume(scope.clone()).await? {
+    let (scope, matches) = scope_of(matches);
+    let resuming = speaking(builder, matches).resume(scope.clone());
+    match resuming.because_if(reason(matches)).await? {
         Some(former) => println!("{scope} is resumed\nbefore: {former}"),
         None => println!("{scope} was not paused"),
     }

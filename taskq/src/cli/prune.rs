@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 
-use super::act::who_and_why;
 use super::bulk;
+use super::said::who_and_why;
 use super::said::{json, speaking};
 use crate::error::BoxError;
 use crate::operate::filter::{Age, Filter};
@@ -21,7 +21,7 @@ pub(crate) fn command() -> Command {
             .help(help)
     };
     let command = Command::new("prune")
-        .about("Deletes now what is kept of tasks that ended long ago, and counts it before")
+        .about("Deletes what is kept of tasks that ended long ago; counts them first, and asks")
         .arg(age(
             "history",
             "Completed tasks that finished longer ago: 90s, 30m, 1h, 2d, 8w",

@@ -81,6 +81,7 @@ mod tests {
             ticks: 0,
             skipped_missed: 0,
             skipped_overlap: 0,
+            skips: Vec::new(),
             error: None,
         }
     }
@@ -94,6 +95,8 @@ mod tests {
         let mut said = schedule("weekly", "0 6 * * MON", "report");
         (said.made_by, said.ticks, said.skipped_missed) = (Some("ada".to_owned()), 31, 2);
         said.last_tick = said.next_tick;
+        let skip = r#"{"why": "missed", "number": 2, "from": "2026-03-01T05:00:00Z", "to": "2026-03-02T04:00:00Z", "task_id": null}"#;
+        said.skips = vec![serde_json::from_str(skip).expect("a skip")];
         let table = of(&[
             broken,
             schedule("nightly", "0 2 * * *", "nightly"),
@@ -112,6 +115,7 @@ the_report_of_a_customer_with_a_long_name
          2026-03-02T05:00:00Z  0 6 1 */3 * Europe/Zurich
 weekly   2026-03-02T05:00:00Z  0 6 * * MON Europe/Zurich
   enqueues report; 31 ticks, 2 missed, last 2026-03-02T05:00:00Z; said by ada
+  2 ticks left out until 2026-03-02T04:00:00Z: no worker was there
 "
         );
         assert!(

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::said::{named, time};
+use super::said::{named, reason, time, who_and_why};
 use super::{missing, schedule_table};
 use crate::calendar::Calendar;
 use crate::error::BoxError;
@@ -13,11 +13,12 @@ use crate::worker::WorkerBuilder;
 
 pub(crate) fn command() -> Command {
     let of_one = |verb: &'static str, about: &'static str| {
-        let name = named();
-        Command::new(verb).about(about).arg(name)
+        who_and_why(Command::new(verb).about(about).arg(named()))
     };
     Command::new("schedules")
-        .about("Lists the schedules: when they tick, how far they have come, what is wrong with them")
+        .about(
+            "Lists the schedules: when they tick, how far they have come, what is wrong with them",
+        )
         .args_conflicts_with_subcommands(true)
         .arg(
             Arg::new("json")
@@ -25,17 +26,37 @@ pub(crate) fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Prints the list as JSON"),
         )
-        .subcommand(of_one("pause", "Has a schedule tick no more, until it is resumed"))
-        .subcommand(of_one("resume", "Has a schedule tick again; what came meanwhile is not owed"))
-        .subcommand(of_one("run", "Enqueues a task of a schedule now, even if it is paused"))
+        .subcommand(of_one(
+            "pause",
+            "Stops a schedule from ticking, until it is resumed",
+        ))
+        .subcommand(of_one(
+            "resume",
+            "Lets a schedule tick again; ticks that came meanwhile are not made up",
+        ))
+        .subcommand(of_one(
+            "run",
+            "Enqueues a task of a schedule now, even if it is paused",
+        ))
         .subcommand(
-            of_one("backfill", "Enqueues the tasks of all ticks in a span of time that is over")
-                .arg(a_time("from", "FROM").required(true).help("The beginning of the span"))
-                .arg(a_time("to", "TO").required(true).help("Its end, which is excluded")),
+            of_one(
+                "backfill",
+                "Enqueues the tasks of all ticks in a span of time that is over",
+            )
+            .arg(
+                a_time("from", "FROM")
+                    .required(true)
+                    .help("The beginning of the span"),
+            )
+            .arg(
+                a_time("to", "TO")
+                    .required(true)
+                    .help("Its end, which is excluded"),
+            ),
         )
         .subcommand(of_one(
             "remove",
-            "Takes back what was said of a schedule at run time; what a program declares holds again",
+            "Undoes what was said of a schedule by hand: what a program declares holds again",
         ))
 }
 
@@ -69,9 +90,9 @@ pub(crate) fn cron() -> Command {
                         .help("On whose clocks, such as Europe/Zurich"),
                 )
                 .arg(
-                    a_time("from", "TIME")
-                        .long("from")
-                        .help("After which time; unless given now, by the clock of the database"),
+                    a_time("from", "TIME").long("from").help(
+                        "After which time; otherwise that is now, by the clock of the database",
+                    ),
                 ),
         )
 }
@@ -86,6 +107,12 @@ pub(crate) async fn execute(builder: &WorkerBuilder, matches: &ArgMatches) -> Re
     let Some((verb, matches)) = matches.subcommand() else {
         return list(&mut schedules, matches.get_flag("json")).await;
     };
+    if let Some(user) = matches.get_one::<String>("as-user") {
+        schedules = schedules.as_user(user);
+    }
+    if let Some(reason) = reason(matches) {
+        schedules = schedules.because(reason);
+    }
     let name: &String = matches.get_one("name").expect("clap requires it");
     match verb {
         "pause" => {

@@ -2,7 +2,7 @@
 
 use clap::{Arg, ArgMatches, Command};
 
-use super::said::{json, operator, seconds};
+use super::said::{json, operator, reason, seconds, speaking, who_and_why};
 use super::table::{self, Table};
 use crate::error::BoxError;
 use crate::operate::sequence::Blocked;
@@ -15,8 +15,8 @@ pub(crate) fn blocked() -> Command {
 }
 
 pub(crate) fn skip_dead() -> Command {
-    Command::new("skip-dead")
-        .about("Has a sequence go on without the dead task at which it waits")
+    let command = Command::new("skip-dead")
+        .about("Lets a sequence go on without the dead task at which it waits")
         .arg(
             Arg::new("task-id")
                 .value_name("TASK_ID")
@@ -29,8 +29,9 @@ pub(crate) fn skip_dead() -> Command {
                 .long("frees")
                 .value_name("NUMBER")
                 .value_parser(clap::value_parser!(i64))
-                .help("So many waiting tasks may go on; without it nothing changes, and this tells how many there are"),
-        )
+                .help("How many waiting tasks may go on; without it nothing changes, and it says how many there are"),
+        );
+    who_and_why(command)
 }
 
 pub(crate) async fn execute_blocked(
@@ -47,7 +48,10 @@ pub(crate) async fn execute_skip_dead(
     matches: &ArgMatches,
 ) -> Result<(), BoxError> {
     let task_id = matches.get_one("task-id").copied().unwrap_or_default();
-    let mut skipping = operator(builder).skip_dead(task_id);
+    let mut skipping = speaking(builder, matches).skip_dead(task_id);
+    if let Some(reason) = reason(matches) {
+        skipping = skipping.because(reason);
+    }
     if let Some(frees) = matches.get_one("frees") {
         skipping = skipping.frees(*frees);
     }

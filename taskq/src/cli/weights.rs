@@ -12,9 +12,7 @@ use crate::worker::WorkerBuilder;
 pub(crate) fn weight() -> Command {
     let text = |id, name| Arg::new(id).long(id).value_name(name);
     Command::new("weight")
-        .about(
-            "Says how many tasks a turn of a key is, where the keys of a task type have fair turns",
-        )
+        .about("Sets how many tasks a key gets in each turn, where a task type has fair turns")
         .arg(
             Arg::new("name")
                 .value_name("TASK_TYPE")
@@ -31,7 +29,7 @@ pub(crate) fn weight() -> Command {
         .arg(
             text("set", "NUMBER")
                 .value_parser(clap::value_parser!(u32))
-                .help("So many tasks, from 1 to 1000, where other keys have one"),
+                .help("How many, from 1 to 1000, where other keys have one"),
         )
         .arg(
             Arg::new("reset")
@@ -49,7 +47,7 @@ pub(crate) fn weight() -> Command {
 
 pub(crate) fn weights() -> Command {
     Command::new("weights")
-        .about("Lists the weights of keys that somebody has said")
+        .about("Lists the weights of keys that somebody has set")
         .arg(json())
 }
 

@@ -3,10 +3,10 @@
 use clap::{Arg, ArgMatches, Command};
 use uuid::Uuid;
 
-use super::act::who_and_why;
-use super::said::{json, operator, seconds, speaking};
+use super::said::{json, operator, reason, seconds, speaking, who_and_why};
 use super::table::{self, Table};
 use crate::error::BoxError;
+use crate::operate::pause::Operator;
 use crate::operate::workers::{Stuck, WorkerStatus};
 use crate::worker::WorkerBuilder;
 
@@ -21,14 +21,22 @@ pub(crate) fn workers() -> Command {
 
 pub(crate) fn stop_worker() -> Command {
     let command = Command::new("stop-worker")
-        .about("Asks a worker to stop as SIGTERM does: it hands back what does not end in time")
-        .arg(
-            Arg::new("id")
-                .value_name("WORKER")
-                .required(true)
-                .help("The id of the worker, or how it begins, as `workers` shows it"),
-        );
-    who_and_why(command)
+        .about("Asks a worker to stop as SIGTERM does: it hands back what does not end in time");
+    who_and_why(command.arg(id()))
+}
+
+pub(crate) fn forget_worker() -> Command {
+    let command = Command::new("forget-worker").about(
+        "Forgets a worker that vanished, once you know why; an hour later it is forgotten anyway",
+    );
+    who_and_why(command.arg(id()))
+}
+
+fn id() -> Arg {
+    Arg::new("id")
+        .value_name("WORKER")
+        .required(true)
+        .help("The id of the worker, or how it begins, as `workers` shows it")
 }
 
 pub(crate) async fn execute_workers(
@@ -108,21 +116,37 @@ pub(crate) async fn execute_stop_worker(
     matches: &ArgMatches,
 ) -> Result<(), BoxError> {
     let operator = speaking(builder, matches);
-    let said: &String = matches.get_one("id").ok_or("clap asks for it")?;
-    let worker_id = match said.parse::<Uuid>() {
-        Ok(id) => id,
-        Err(_) => named(said, &operator.workers().await?)?,
-    };
-    let mut stopping = operator.stop_worker(worker_id);
-    if let Some(reason) = matches.get_one::<String>("because") {
-        stopping = stopping.because(reason);
-    }
-    let since = stopping.await?;
+    let worker_id = said(&operator, matches).await?;
+    let stopping = operator.stop_worker(worker_id);
+    let since = stopping.because_if(reason(matches)).await?;
     println!(
         "worker {worker_id} is asked to stop since {}",
         seconds(&since)
     );
     Ok(())
+}
+
+pub(crate) async fn execute_forget_worker(
+    builder: &WorkerBuilder,
+    matches: &ArgMatches,
+) -> Result<(), BoxError> {
+    let operator = speaking(builder, matches);
+    let worker_id = said(&operator, matches).await?;
+    let forgetting = operator.forget_worker(worker_id);
+    match forgetting.because_if(reason(matches)).await? {
+        true => println!("worker {worker_id} is forgotten"),
+        false => println!("there is no worker {worker_id}"),
+    }
+    Ok(())
+}
+
+/// Returns the worker that was said.
+async fn said(operator: &Operator, matches: &ArgMatches) -> Result<Uuid, BoxError> {
+    let said: &String = matches.get_one("id").ok_or("clap asks for it")?;
+    match said.parse::<Uuid>() {
+        Ok(id) => Ok(id),
+        Err(_) => named(said, &operator.workers().await?),
+    }
 }
 
 /// Returns the one worker whose id begins so.

@@ -84,6 +84,8 @@ pub const ROUTES: &[Route] = &[
     route!("POST" "pause" Act act::pause),
     route!("POST" "resume" Act act::resume),
     route!("POST" "skip-dead" Act act::skip_dead),
+    route!("POST" "take-back" Act act::take_back),
+    route!("POST" "end-session" Act act::end_session),
     route!("POST" "limit" Act limits::limit),
     route!("POST" "reset-limits" Act limits::reset),
     route!("POST" "weight" Act limits::weight),
@@ -92,6 +94,7 @@ pub const ROUTES: &[Route] = &[
     #[cfg(feature = "cron")]
     route!("POST" "remove-schedule" Act schedules::remove),
     route!("POST" "stop-worker" Act workers::stop),
+    route!("POST" "forget-worker" Act workers::forget),
     route!("POST" "freeze" Bulk bulk::freeze),
     route!("POST" "run-bulk" Bulk bulk::run),
     route!("POST" "stop-bulk" Bulk bulk::stop),

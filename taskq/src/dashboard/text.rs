@@ -106,6 +106,15 @@ pub(super) fn line(text: &str, most: usize) -> String {
     }
 }
 
+/// Returns a text with a capital letter at its beginning.
+pub(super) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => String::new(),
+    }
+}
+
 /// Returns JSON in lines, each value as it stands: no number is read.
 pub(super) fn pretty(json: &str) -> String {
     let mut text = String::with_capacity(json.len() * 2);

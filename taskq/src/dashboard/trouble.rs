@@ -1,11 +1,9 @@
 //! What is wrong, each with what mends it.
 
-use super::text::link;
+use super::text::{link, sentence};
 use crate::operate::doctor::{Ailment, Severity};
-use crate::operate::filter::Filter;
-use crate::operate::limit::Limit;
-use crate::operate::pause::Pause;
-use crate::operate::stats::KindStats;
+use crate::operate::pause::Scope;
+use crate::operate::remedy::Remedy;
 
 /// Something that is wrong.
 pub(super) struct Trouble {
@@ -16,181 +14,122 @@ pub(super) struct Trouble {
     pub(super) statement: Option<String>,
     pub(super) deeds: Vec<Deed>,
     /// Where more is to be seen.
-    pub(super) links: Vec<(&'static str, String)>,
+    pub(super) link: Option<(&'static str, String)>,
 }
 
-/// A form of one button, which mends it.
+/// A form that mends it.
 pub(super) struct Deed {
     pub(super) action: &'static str,
     pub(super) label: String,
     pub(super) fields: Vec<(&'static str, String)>,
     pub(super) is_bulk: bool,
     pub(super) is_grave: bool,
-}
-
-/// What is known besides, with which ailments are mended.
-pub(super) struct Known<'a> {
-    pub(super) pauses: &'a [Pause],
-    pub(super) limits: &'a [Limit],
-    pub(super) kinds: &'a [KindStats],
+    /// What comes of it, where somebody is asked before. What is done to all is asked on a page of its own.
+    pub(super) consequence: Option<String>,
 }
 
 impl Trouble {
-    pub(super) fn of(ailment: Ailment, known: &Known<'_>) -> Self {
-        let (deeds, links) = remedy(&ailment, known);
+    pub(super) fn of(ailment: Ailment) -> Self {
+        let remedy = Remedy::of(&ailment);
+        let link = link_of(&ailment, remedy.as_ref());
+        let deeds = remedy.map(deeds).unwrap_or_default();
         Self {
             is_error: ailment.severity == Severity::Error,
-            said: ailment.said,
-            advice: ailment.advice,
+            advice: sentence(&ailment.advice),
+            // The name of a setting is written small.
+            said: match ailment.problem.as_str() {
+                "setting" => ailment.said,
+                _ => sentence(&ailment.said),
+            },
             statement: ailment.statement.filter(|_| deeds.is_empty()),
             deeds,
-            links,
+            link,
         }
     }
 }
 
-type Remedy = (Vec<Deed>, Vec<(&'static str, String)>);
-
-fn remedy(ailment: &Ailment, known: &Known<'_>) -> Remedy {
-    let tasks = |filter: &str| link("tasks", &[("q", filter)]);
-    let command = ailment.command.as_deref().unwrap_or_default();
-    match ailment.problem.as_str() {
-        "paused" => (
-            resume(ailment, known),
-            vec![("Pauses", "queues".to_owned())],
-        ),
-        "dead" => match after(command, "cause:") {
-            Some(cause) => {
-                let filter = format!("cause:{cause}");
-                let deeds = vec![
-                    all("retry", "Retry all…", &filter, false),
-                    all("discard", "Discard all…", &filter, true),
-                ];
-                (deeds, vec![("See them", tasks(&filter))])
-            }
-            None => (Vec::new(), vec![("Causes", "causes".to_owned())]),
-        },
-        "unserved" => unserved(ailment, known),
-        "limit" => (reset(ailment, known), vec![("Limits", "limits".to_owned())]),
-        "blocked" => match after(command, "skip-dead ") {
-            Some(id) => {
-                let deeds = vec![
-                    one(
-                        "retry",
-                        "Retry the dead task",
-                        vec![("id", id.to_owned())],
-                        false,
-                    ),
-                    one(
-                        "skip-dead",
-                        "Go on without it",
-                        vec![("id", id.to_owned())],
-                        true,
-                    ),
-                ];
-                (deeds, vec![("See it", link("task", &[("id", id)]))])
-            }
-            None => Remedy::default(),
-        },
-        "refused" => (Vec::new(), vec![("See them", tasks("state:refused"))]),
-        "perhaps stuck" => match after(command, "cancel ") {
-            Some(id) => {
-                let deed = one("cancel", "Cancel it", vec![("id", id.to_owned())], true);
-                (vec![deed], vec![("See it", link("task", &[("id", id)]))])
-            }
-            None => Remedy::default(),
-        },
-        "schedule" => (Vec::new(), vec![("Schedules", "schedules".to_owned())]),
-        "no worker" | "vanished worker" | "lease" => {
-            (Vec::new(), vec![("Workers", "workers".to_owned())])
+fn link_of(ailment: &Ailment, remedy: Option<&Remedy>) -> Option<(&'static str, String)> {
+    let tasks = |filter: &str| ("See them", link("tasks", &[("q", filter)]));
+    let page = |name, page: &str| (name, page.to_owned());
+    Some(match remedy {
+        Some(Remedy::RetryAll(filter) | Remedy::CancelAll(filter)) => tasks(filter),
+        Some(Remedy::TakeBackAll) => tasks("state:refused"),
+        Some(Remedy::Resume(Scope::Schedule(_))) => page("Schedules", "schedules"),
+        Some(Remedy::Resume(_)) => page("Pauses", "queues"),
+        Some(Remedy::Cancel(task_id) | Remedy::SkipDead { task_id, .. }) => {
+            ("See it", link("task", &[("id", &task_id.to_string())]))
         }
-        _ => Remedy::default(),
-    }
+        _ => match ailment.problem.as_str() {
+            "dead" => page("Causes", "causes"),
+            "unserved" => page("Queues and types", "queues"),
+            "limit" => page("Limits", "limits"),
+            "schedule" => page("Schedules", "schedules"),
+            "no worker" | "vanished worker" | "lease" => page("Workers", "workers"),
+            _ => return None,
+        },
+    })
 }
 
-/// Returns the word that stands behind a text.
-fn after<'a>(text: &'a str, before: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(before)?;
-    let end = rest.find(|c: char| !c.is_ascii_alphanumeric());
-    let word = &rest[..end.unwrap_or(rest.len())];
-    (!word.is_empty()).then_some(word)
-}
-
-fn one(
-    action: &'static str,
-    label: impl Into<String>,
-    fields: Vec<(&'static str, String)>,
-    is_grave: bool,
-) -> Deed {
-    Deed {
+fn deeds(remedy: Remedy) -> Vec<Deed> {
+    let deed = |action, fields| Deed {
         action,
-        label: label.into(),
+        label: remedy.label(),
         fields,
         is_bulk: false,
-        is_grave,
+        is_grave: false,
+        consequence: None,
+    };
+    let asked = |action, fields| Deed {
+        is_grave: true,
+        consequence: Some(remedy.consequence()),
+        ..deed(action, fields)
+    };
+    let named =
+        |(scope, name): (&str, &str)| vec![("scope", scope.to_owned()), ("name", name.to_owned())];
+    let one = |name, value: String| vec![(name, value)];
+    match &remedy {
+        Remedy::Resume(scope) => vec![deed("resume", named(scope.parts()))],
+        Remedy::ResetLimits(scope) => vec![deed("reset-limits", named(scope.parts()))],
+        Remedy::RetryAll(filter) => vec![
+            all("retry", "Retry all…", filter, false),
+            all("discard", "Discard all…", filter, true),
+        ],
+        Remedy::CancelAll(filter) => vec![all("cancel", "Cancel all…", filter, true)],
+        Remedy::Cancel(task_id) => vec![asked("cancel", one("id", task_id.to_string()))],
+        Remedy::SkipDead { task_id, frees } => {
+            let (id, frees) = (task_id.to_string(), frees.to_string());
+            let retry = Deed {
+                label: "Retry the dead task".to_owned(),
+                ..deed("retry", one("id", id.clone()))
+            };
+            vec![
+                retry,
+                asked("skip-dead", vec![("id", id), ("frees", frees)]),
+            ]
+        }
+        Remedy::TakeBackAll => vec![deed("take-back", one("all", "yes".to_owned()))],
+        Remedy::EndSession(process_id) => {
+            vec![asked("end-session", one("process", process_id.to_string()))]
+        }
+        Remedy::ForgetWorker(worker_id) => {
+            vec![deed("forget-worker", one("id", worker_id.to_string()))]
+        }
+        #[cfg(feature = "cron")]
+        Remedy::RunSchedule(name) => vec![deed("run-schedule", one("name", name.clone()))],
+        #[cfg(feature = "cron")]
+        Remedy::RemoveSchedule(name) => vec![asked("remove-schedule", one("name", name.clone()))],
+        #[cfg(not(feature = "cron"))]
+        Remedy::RunSchedule(_) | Remedy::RemoveSchedule(_) => Vec::new(),
     }
 }
 
 fn all(verb: &'static str, label: &str, filter: &str, is_grave: bool) -> Deed {
     Deed {
+        action: "freeze",
+        label: label.to_owned(),
+        fields: vec![("verb", verb.to_owned()), ("q", filter.to_owned())],
         is_bulk: true,
-        ..one(
-            "freeze",
-            label,
-            vec![("verb", verb.to_owned()), ("q", filter.to_owned())],
-            is_grave,
-        )
+        is_grave,
+        consequence: None,
     }
-}
-
-/// A queue and a type may have one name: the doctor says in its advice which is paused.
-fn resume(ailment: &Ailment, known: &Known<'_>) -> Vec<Deed> {
-    let pauses = known.pauses.iter().map(|pause| pause.scope.parts());
-    let meant = pauses.filter(|(scope, name)| {
-        let scope = scope.replace('_', " ");
-        *name == ailment.subject && ailment.advice.starts_with(&format!("resume the {scope} "))
-    });
-    let deed = |(scope, name): (&str, &str)| {
-        let fields = vec![("scope", scope.to_owned()), ("name", name.to_owned())];
-        one(
-            "resume",
-            format!("Resume the {}", scope.replace('_', " ")),
-            fields,
-            false,
-        )
-    };
-    meant.map(deed).collect()
-}
-
-fn reset(ailment: &Ailment, known: &Known<'_>) -> Vec<Deed> {
-    let meant = known.limits.iter().filter(|limit| {
-        let is_nothing = limit
-            .in_force
-            .is_some_and(|it| it.to_string().starts_with("0 "));
-        is_nothing && limit.overridden.is_some() && limit.scope.parts().1 == ailment.subject
-    });
-    let deed = |limit: &Limit| {
-        let (scope, name) = limit.scope.parts();
-        let fields = vec![("scope", scope.to_owned()), ("name", name.to_owned())];
-        one("reset-limits", "Reset the limit", fields, false)
-    };
-    meant.map(deed).collect()
-}
-
-fn unserved(ailment: &Ailment, known: &Known<'_>) -> Remedy {
-    let mut kinds = known.kinds.iter();
-    let meant = kinds.find(|kind| {
-        let place = format!(
-            "of type {} wait in queue {}, and ",
-            kind.task_type, kind.queue
-        );
-        kind.task_type == ailment.subject && ailment.said.contains(&place)
-    });
-    let Some(kind) = meant else {
-        return (Vec::new(), vec![("Queues and types", "queues".to_owned())]);
-    };
-    let filter = Filter::of_names(Some(&kind.queue), Some(&kind.task_type));
-    let filter = format!("state:waiting {filter}");
-    let deeds = vec![all("cancel", "Cancel all…", &filter, true)];
-    (deeds, vec![("See them", link("tasks", &[("q", &filter)]))])
 }

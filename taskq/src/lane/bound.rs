@@ -65,6 +65,14 @@ pub struct Limit {
     pub since: DateTime<Utc>,
 }
 
+#[cfg(feature = "dashboard")]
+impl Limit {
+    /// Tells whether it lets nothing start.
+    pub(crate) fn is_nothing(&self) -> bool {
+        matches!(self.in_force, Some(Bound::Concurrency(0)))
+    }
+}
+
 /// Who has put a limit in the place of another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]

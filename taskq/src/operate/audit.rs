@@ -15,7 +15,7 @@ use crate::store::AuditRow;
 const PAGE: u16 = 50;
 
 impl Operator {
-    /// Tells what operators did to tasks and workers, the newest first, in pages of fifty. What was done to many tasks at once is one
+    /// Tells what operators did, the newest first, in pages of fifty. What was done to many tasks at once is one
     /// entry, which names the operation: [`bulk`](Self::bulk).
     ///
     /// ```no_run
@@ -124,7 +124,7 @@ pub struct Audited {
     pub at: DateTime<Utc>,
     /// Who.
     pub by: String,
-    /// What: `cancel`, `retry`, `discard`, `reschedule`, `edit`, `enqueue`, or `stop` of a worker.
+    /// What: `cancel`, `retry`, `pause`, `reset limits`, `stop` of a worker, and so on.
     pub verb: String,
     /// To which task; absent where it was done to many.
     pub task_id: Option<i64>,
@@ -132,14 +132,18 @@ pub struct Audited {
     pub task_type: Option<String>,
     /// Its queue.
     pub queue: Option<String>,
-    /// In which state it was; of an `enqueue`, what became of it.
+    /// In which state the task was. Of what is no task: what was said, or what became of it.
     pub state: Option<String>,
     /// Why.
     pub reason: Option<String>,
     /// The operation on all that matched, where it was done to many.
     pub bulk_id: Option<i64>,
-    /// The worker that was asked to stop.
+    /// The worker that was asked to stop, or was forgotten.
     pub worker_id: Option<String>,
+    /// What it was done to, where that is no task: `queue`, `task_type`, `key`, `schedule` or `session`.
+    pub scope: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
 }
 
 impl Audited {
@@ -156,6 +160,8 @@ impl Audited {
             reason: row.reason,
             bulk_id: row.bulk_id,
             worker_id: row.worker_id.map(|id| id.to_string()),
+            scope: row.scope,
+            name: row.name,
         }
     }
 }

@@ -3,15 +3,11 @@
 mod ailment;
 mod way;
 
-use std::time::Duration;
-
 pub use self::ailment::{Ailment, Severity};
+use super::act::Act;
 use super::migrate::KNOWN;
 use super::pause::Operator;
 use crate::error::OperateError;
-
-/// For so long a transaction may be open.
-const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 impl Operator {
     /// Says what is wrong, errors first: what an operator would look for at three in the morning.
@@ -45,23 +41,6 @@ impl Operator {
     ///
     /// The tables are only read, so the future may be dropped at any time.
     pub async fn doctor(&self) -> Result<Vec<Ailment>, OperateError> {
-        self.doctor_with_patience(PATIENCE).await
-    }
-
-    /// Says what is wrong as [`doctor`](Self::doctor) does, and of transactions those that have been open for longer than
-    /// this; otherwise that is five minutes.
-    ///
-    /// # Errors
-    ///
-    /// See [`OperateError`].
-    ///
-    /// # Cancel safety
-    ///
-    /// The tables are only read, so the future may be dropped at any time.
-    pub async fn doctor_with_patience(
-        &self,
-        patience: Duration,
-    ) -> Result<Vec<Ailment>, OperateError> {
         let mut store = self.store();
         let version = store.schema_version().await;
         let (version, _) = version.map_err(|error| self.error(error))?;
@@ -69,7 +48,7 @@ impl Operator {
         if version < KNOWN {
             return Ok(vec![of_old_tables(version)]);
         }
-        let found = store.doctor(patience).await;
+        let found = store.doctor(self.patience).await;
         let mut found: Vec<Ailment> = found.map_err(|error| self.error(error))?;
         found.extend(way::ailments(self.pool()).await);
         found.sort_by_key(|ailment| ailment.severity);
@@ -77,12 +56,20 @@ impl Operator {
     }
 }
 
-#[cfg(feature = "top")]
 impl Operator {
-    /// Ends a session of the database, by the id of its process. Returns whether there was one.
-    pub(crate) async fn end_session(&self, process_id: i32) -> Result<bool, OperateError> {
-        let ended = self.store().end_session(process_id).await;
-        ended.map_err(|error| self.error(error))
+    /// Ends a session of the database that has a transaction open, by the id of its process, and returns its last statement.
+    /// Whoever runs it gets an error, and what it has written is rolled back.
+    ///
+    /// Your role must be that of the session, a member of it or of `pg_signal_backend`, or a superuser.
+    ///
+    /// ```no_run
+    /// # async fn f(pool: sqlx::PgPool) -> Result<(), taskq::OperateError> {
+    /// let operator = taskq::operate(&pool).as_user("ada");
+    /// operator.end_session(4242).because("forgotten since yesterday").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn end_session(&self, process_id: i32) -> Act<String> {
+        self.act(async move |mut store, signed| store.end_session(process_id, &signed).await)
     }
 }
 

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use super::act::Act;
 use super::pause::{Operator, Queue, TaskType};
 use crate::error::OperateError;
 pub use crate::lane::{Bound, Limit, LimitScope, Overridden};
@@ -70,20 +71,9 @@ impl Operator {
 
     /// Has what is declared hold again for a queue, a task type or each key of one, and returns what was said in its place.
     /// Where nothing is declared, there is no limit any more.
-    ///
-    /// # Errors
-    ///
-    /// See [`OperateError`].
-    ///
-    /// # Cancel safety
-    ///
-    /// It is one statement: when the future is dropped, it has happened or will not happen.
-    pub async fn reset_limits(
-        &self,
-        scope: impl Into<LimitScope>,
-    ) -> Result<Vec<Limit>, OperateError> {
-        let former = self.store().end_limit(&scope.into()).await;
-        former.map_err(|error| self.error(error))
+    pub fn reset_limits(&self, scope: impl Into<LimitScope>) -> Act<Vec<Limit>> {
+        let scope = scope.into();
+        self.act(async move |mut store, signed| store.end_limit(&scope, &signed).await)
     }
 
     /// Tells all limits: declared, overridden, and in force.

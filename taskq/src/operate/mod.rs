@@ -3,6 +3,7 @@
 //! find, cancel, retry and edit tasks, one or all that match, to watch what goes on, to say what is wrong and why a task
 //! does not run, and to tell who did what.
 
+pub(crate) mod act;
 pub(crate) mod audit;
 pub(crate) mod bulk;
 pub(crate) mod by_hand;
@@ -22,7 +23,11 @@ pub(crate) mod migrate;
 pub(crate) mod migration_status;
 pub(crate) mod minutes;
 pub(crate) mod pause;
+pub(crate) mod refused;
+#[cfg(any(feature = "dashboard", feature = "top"))]
+pub(crate) mod remedy;
 pub(crate) mod result;
+pub(crate) mod resume;
 #[cfg(feature = "cron")]
 pub(crate) mod schedule_status;
 #[cfg(feature = "cron")]
@@ -31,10 +36,13 @@ pub(crate) mod sequence;
 pub(crate) mod show;
 pub(crate) mod stats;
 pub(crate) mod task;
+#[cfg(feature = "cron")]
+pub(crate) mod upsert;
 pub(crate) mod verbs;
 pub(crate) mod weight;
 pub(crate) mod workers;
 
+pub use self::act::Act;
 pub use self::audit::{AuditPage, Audited, ReadAudit};
 pub use self::bulk::{Bulk, BulkFailure, BulkVerb, Freezing};
 pub use self::by_hand::{ByHand, Editing};
@@ -48,6 +56,7 @@ pub use self::migrate::{Migration, migrations};
 pub use self::migration_status::MigrationStatus;
 pub use self::minutes::{Minute, Spread};
 pub use self::pause::{Operator, Pause, Pausing, Queue, Schedule, Scope, TaskType};
+pub use self::refused::TakenBack;
 #[cfg(feature = "cron")]
 pub use self::schedule_status::ScheduleStatus;
 #[cfg(feature = "cron")]
@@ -55,7 +64,7 @@ pub use self::schedules::{Removed, Schedules, Upsert, Upserted};
 pub use self::sequence::{Blocked, SkipDead};
 pub use self::show::{AuditEntry, HeldKey, Reason, RunsAt, TaskDetails, TaskError, TaskEvent};
 pub use self::stats::{KindStats, Stats};
-pub use self::task::{Acting, TaskState};
+pub use self::task::TaskState;
 pub use self::verbs::{VERBS, Verb};
 pub use self::weight::{KeyWeight, Weighing};
-pub use self::workers::{StoppingWorker, Stuck, WorkerStatus};
+pub use self::workers::{Stuck, WorkerStatus};

@@ -1,6 +1,7 @@
 //! Pausing and resuming a queue or a task type while workers run.
 
 use std::future::IntoFuture;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
@@ -70,6 +71,7 @@ pub fn operate(pool: &PgPool) -> Operator {
         pool: pool.clone(),
         schema: Schema::default(),
         user: None,
+        patience: PATIENCE,
     }
 }
 
@@ -79,7 +81,11 @@ pub struct Operator {
     pool: PgPool,
     schema: Schema,
     pub(super) user: Option<String>,
+    pub(super) patience: Duration,
 }
+
+/// For so long a transaction may be open before the doctor tells it.
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 impl Operator {
     /// Operates the tables in this schema.
@@ -93,6 +99,11 @@ impl Operator {
             user: Some(user.into()),
             ..self
         }
+    }
+
+    /// Says for how long a transaction may be open before [`doctor`](Self::doctor) tells it; otherwise that is five minutes.
+    pub fn patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Pauses a queue or a task type, known or not: once awaited, none of its tasks starts.
@@ -110,23 +121,6 @@ impl Operator {
             reason: None,
             until: None,
         }
-    }
-
-    /// Ends the pause of a queue or a task type, and returns it, if it held. Workers that listen start the waiting
-    /// tasks within milliseconds.
-    ///
-    /// A queue and a type are paused apart from each other: a task starts when neither is paused.
-    ///
-    /// # Errors
-    ///
-    /// See [`OperateError`].
-    ///
-    /// # Cancel safety
-    ///
-    /// It is one statement: when the future is dropped, it has happened or will not happen.
-    pub async fn resume(&self, scope: impl Into<Scope>) -> Result<Option<Pause>, OperateError> {
-        let former = self.store().resume(&scope.into()).await;
-        former.map_err(|error| self.error(error))
     }
 
     /// Tells what is paused, the oldest pause first.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::pause::{Pause, Schedule, Scope};
-use crate::calendar::{CatchUp, Overlap};
+use crate::calendar::{CatchUp, Overlap, Skip};
 use crate::lane::HeldPause;
 use crate::store::ScheduleRow;
 
@@ -56,6 +56,8 @@ pub struct ScheduleStatus {
     pub skipped_missed: i64,
     /// How many enqueued nothing because of a task that was still there.
     pub skipped_overlap: i64,
+    /// Which ticks were left out last, and why: five stretches at the most, the newest last.
+    pub skips: Vec<Skip>,
     /// Why it cannot tick, if the last try failed.
     pub error: Option<String>,
 }
@@ -84,6 +86,7 @@ impl ScheduleStatus {
             ticks: row.ticks,
             skipped_missed: row.skipped_missed,
             skipped_overlap: row.skipped_overlap,
+            skips: row.skips,
             error: row.error,
             name: row.name,
         }
@@ -124,10 +127,9 @@ impl ScheduleStatus {
             rests.then(|| "no living worker declares it".to_owned()),
             self.error.clone(),
         ];
-        counts
-            .into_iter()
-            .chain(others.into_iter().flatten())
-            .collect()
+        let skips = self.skips.iter().rev().map(Skip::to_string);
+        let others = others.into_iter().flatten();
+        counts.into_iter().chain(others).chain(skips).collect()
     }
 }
 

@@ -1,26 +1,18 @@
 //! Making, changing and running schedules while workers run.
 
-use std::fmt;
-use std::future::IntoFuture;
 use std::ops::Range;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use serde_json::Value;
-use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
-use super::pause::{Pause, Schedule};
+use super::act::Act;
+use super::pause::{Operator, Pause, Schedule};
 use super::schedule_status::ScheduleStatus;
+pub use super::upsert::{Upsert, Upserted};
 use crate::calendar::Calendar;
-use crate::calendar::{CatchUp, Overlap, Rules};
-use crate::error::{OperateError, error_text};
-use crate::store::{Schema, Store};
-use crate::task::by_name::enqueue_options;
-use crate::task::options::TaskOptions;
-use crate::task::payload::{self, Payload, Unwritable};
+use crate::error::OperateError;
+use crate::store::{Schema, Signed, Store};
+use crate::task::payload::Payload;
 
 /// How many ticks one backfill enqueues at the most. The table's function has the same limit.
 const MOST_BACKFILLED: usize = 1_000;
@@ -53,7 +45,7 @@ pub fn schedules(conn: &mut PgConnection) -> Schedules<'_> {
     Schedules {
         conn,
         schema: Schema::default(),
-        user: None,
+        signed: Signed::default(),
     }
 }
 
@@ -62,19 +54,7 @@ pub fn schedules(conn: &mut PgConnection) -> Schedules<'_> {
 pub struct Schedules<'c> {
     conn: &'c mut PgConnection,
     schema: Schema,
-    user: Option<String>,
-}
-
-/// What an upsert did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Upserted {
-    /// It made the schedule.
-    Created,
-    /// It changed the schedule. If it changed the times, nothing before now is owed.
-    Changed,
-    /// The schedule was the same before.
-    Unchanged,
+    signed: Signed,
 }
 
 /// What a removal did.
@@ -96,9 +76,15 @@ impl<'c> Schedules<'c> {
     }
 
     /// Says who does it. Otherwise that is the role of the connection.
-    pub fn as_user(self, user: impl Into<String>) -> Self {
-        let user = Some(user.into());
-        Self { user, ..self }
+    pub fn as_user(mut self, user: impl Into<String>) -> Self {
+        self.signed.by = Some(user.into());
+        self
+    }
+
+    /// Says why. The audit shows it, and lists of pauses.
+    pub fn because(mut self, reason: impl Into<String>) -> Self {
+        self.signed.reason = Some(reason.into());
+        self
     }
 
     /// Makes a schedule, or changes it, once awaited. Its name is what it is known by: a second call of the same name
@@ -113,19 +99,9 @@ impl<'c> Schedules<'c> {
         timezone: &str,
         payload: P,
     ) -> Upsert<'_> {
-        Upsert {
-            store: Store::on(self.conn, self.schema),
-            user: self.user.clone(),
-            name: name.to_owned(),
-            expression: expression.to_owned(),
-            timezone: timezone.to_owned(),
-            task_type: P::TASK_TYPE,
-            declared: const { &P::OPTIONS },
-            payload: payload::write(&payload).map_err(unwritable),
-            rules: Rules::default(),
-            queue: None,
-            priority: None,
-        }
+        let store = Store::on(self.conn, self.schema);
+        let user = self.signed.by.clone();
+        Upsert::new(store, user, [name, expression, timezone], payload)
     }
 
     /// Takes back what was said by [`upsert`](Self::upsert). What a program declares of the name holds again; without
@@ -140,16 +116,15 @@ impl<'c> Schedules<'c> {
     ///
     /// It is one statement in your transaction: when the future is dropped, it has happened or will not happen.
     pub async fn remove(&mut self, name: &str) -> Result<Removed, OperateError> {
-        let removed = self.store().remove_schedule(name).await;
-        match &*removed.map_err(|error| self.error(error))? {
-            "removed" => Ok(Removed::Gone),
-            "reset" => Ok(Removed::Reset),
-            _ => Ok(Removed::Absent),
-        }
+        let removed = Store::on(self.conn, self.schema)
+            .remove_schedule(name, &self.signed)
+            .await;
+        let removed = removed.map_err(|error| self.error(error))?;
+        Ok(Removed::of(&removed))
     }
 
-    /// Pauses a schedule until somebody resumes it, and returns the pause that held before, if one did. With a reason
-    /// or an end: [`Operator::pause`](crate::operate::Operator::pause) of
+    /// Pauses a schedule until somebody resumes it, and returns the pause that held before, if one did. With
+    /// an end: [`Operator::pause`](crate::operate::Operator::pause) of
     /// [`Schedule`](crate::operate::Schedule).
     ///
     /// # Errors
@@ -160,11 +135,11 @@ impl<'c> Schedules<'c> {
     ///
     /// It is one statement in your transaction: when the future is dropped, it has happened or will not happen.
     pub async fn pause(&mut self, name: &str) -> Result<Option<Pause>, OperateError> {
-        let user = self.user.clone();
-        let pause = self
-            .store()
-            .pause(&Schedule(name).into(), None, None, user.as_deref())
-            .await;
+        let Signed { by, reason } = &self.signed;
+        let mut store = Store::on(self.conn, self.schema);
+        let scope = Schedule(name).into();
+        let pause = store.pause(&scope, reason.as_deref(), None, by.as_deref());
+        let pause = pause.await;
         pause.map_err(|error| self.error(error))
     }
 
@@ -178,7 +153,8 @@ impl<'c> Schedules<'c> {
     ///
     /// It is one statement in your transaction: when the future is dropped, it has happened or will not happen.
     pub async fn resume(&mut self, name: &str) -> Result<Option<Pause>, OperateError> {
-        let pause = self.store().resume(&Schedule(name).into()).await;
+        let mut store = Store::on(self.conn, self.schema);
+        let pause = store.resume(&Schedule(name).into(), &self.signed).await;
         pause.map_err(|error| self.error(error))
     }
 
@@ -193,7 +169,9 @@ impl<'c> Schedules<'c> {
     ///
     /// It is one statement in your transaction: when the future is dropped, it has happened or will not happen.
     pub async fn run_now(&mut self, name: &str) -> Result<i64, OperateError> {
-        let task_id = self.store().run_schedule(name).await;
+        let task_id = Store::on(self.conn, self.schema)
+            .run_schedule(name, &self.signed)
+            .await;
         task_id.map_err(|error| self.error(error))
     }
 
@@ -227,7 +205,9 @@ impl<'c> Schedules<'c> {
             );
             return Err(refuse(message));
         }
-        let task_ids = self.store().backfill_schedule(name, &ticks).await;
+        let task_ids = Store::on(self.conn, self.schema)
+            .backfill_schedule(name, &ticks, &self.signed)
+            .await;
         task_ids.map_err(|error| self.error(error))
     }
 
@@ -258,129 +238,33 @@ impl<'c> Schedules<'c> {
     }
 }
 
-/// A schedule that is about to be made or changed: see [`Schedules::upsert`].
-///
-/// # Errors
-///
-/// [`OperateError::Refused`] if the expression, the zone, the payload or another option cannot be.
-///
-/// # Cancel safety
-///
-/// It is one statement: when the future is dropped, it has happened or will not happen.
-#[must_use = "nothing is said until this is awaited"]
-pub struct Upsert<'c> {
-    store: Store<'c>,
-    user: Option<String>,
-    name: String,
-    expression: String,
-    timezone: String,
-    task_type: &'static str,
-    declared: &'static TaskOptions,
-    payload: Result<Box<RawValue>, OperateError>,
-    rules: Rules,
-    queue: Option<String>,
-    priority: Option<i16>,
-}
-
-impl Upsert<'_> {
-    /// Sets what becomes of ticks that were missed; [`CatchUp::Once`] unless set.
-    pub fn catch_up(mut self, catch_up: CatchUp) -> Self {
-        self.rules.catch_up = catch_up;
-        self
+impl Operator {
+    /// Enqueues a task of a schedule now, and returns its id.
+    pub(crate) fn run_schedule(&self, name: &str) -> Act<i64> {
+        let name = name.to_owned();
+        self.act(async move |mut store, signed| store.run_schedule(&name, &signed).await)
     }
 
-    /// Sets how long ago ticks may have been that are caught up.
-    pub fn catch_up_within(mut self, within: Duration) -> Self {
-        self.rules.catch_up_within = Some(within);
-        self
-    }
-
-    /// Sets what a tick does while the task of the last one is still there; [`Overlap::Allow`] unless set.
-    pub fn overlap(mut self, overlap: Overlap) -> Self {
-        self.rules.overlap = overlap;
-        self
-    }
-
-    /// Has its tasks start up to so much later, each time by the same, which depends on the schedule's name.
-    pub fn jitter(mut self, jitter: Duration) -> Self {
-        self.rules.jitter = jitter;
-        self
-    }
-
-    /// Puts its tasks in this queue, in place of the one that their type declares.
-    pub fn queue(mut self, queue: impl Into<String>) -> Self {
-        self.queue = Some(queue.into());
-        self
-    }
-
-    /// Gives its tasks this priority, in place of the one that their type declares.
-    pub fn priority(mut self, priority: i16) -> Self {
-        self.priority = Some(priority);
-        self
-    }
-
-    async fn say(mut self) -> Result<Upserted, OperateError> {
-        let read = Calendar::parse(&self.expression, &self.timezone).map(drop);
-        let checked = read.and_then(|()| self.rules.check());
-        checked.map_err(|error| refuse(error.to_string()))?;
-        let payload = self.payload?;
-        let mut options = enqueue_options(self.declared);
-        self.rules.add_to(&mut options);
-        if let Some(queue) = self.queue {
-            options.insert("queue".into(), queue.into());
-        }
-        if let Some(priority) = self.priority {
-            options.insert("priority".into(), priority.into());
-        }
-        let schema = self.store.schema().name;
-        let said = self
-            .store
-            .upsert_schedule(
-                &self.name,
-                &self.expression,
-                self.task_type,
-                &payload,
-                &self.timezone,
-                &Value::Object(options),
-                self.user.as_deref(),
-            )
-            .await;
-        match &*said.map_err(|error| OperateError::of(schema, error))? {
-            "created" => Ok(Upserted::Created),
-            "changed" => Ok(Upserted::Changed),
-            _ => Ok(Upserted::Unchanged),
-        }
+    /// Takes back what was said of a schedule by hand.
+    pub(crate) fn remove_schedule(&self, name: &str) -> Act<Removed> {
+        let name = name.to_owned();
+        self.act(async move |mut store, signed| {
+            let removed = store.remove_schedule(&name, &signed).await?;
+            Ok(Removed::of(&removed))
+        })
     }
 }
 
-// Without the payload, which may have secret fields.
-impl fmt::Debug for Upsert<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upsert")
-            .field("name", &self.name)
-            .field("task_type", &self.task_type)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<'c> IntoFuture for Upsert<'c> {
-    type Output = Result<Upserted, OperateError>;
-    type IntoFuture = BoxFuture<'c, Self::Output>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        self.say().boxed()
+impl Removed {
+    fn of(word: &str) -> Self {
+        match word {
+            "removed" => Self::Gone,
+            "reset" => Self::Reset,
+            _ => Self::Absent,
+        }
     }
 }
 
 fn refuse(message: String) -> OperateError {
     OperateError::Refused { message }
-}
-
-fn unwritable(why: Unwritable) -> OperateError {
-    let why = match why {
-        Unwritable::Invalid(invalid) => invalid.to_string(),
-        Unwritable::Encode(error) => error_text(&error),
-        Unwritable::TooLarge { size } => format!("it has {size} bytes of JSON"),
-    };
-    refuse(format!("the payload cannot be enqueued: {why}"))
 }

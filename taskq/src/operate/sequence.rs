@@ -43,6 +43,7 @@ impl Operator {
             operator: self.clone(),
             task_id,
             frees: None,
+            reason: None,
         }
     }
 }
@@ -63,6 +64,7 @@ pub struct SkipDead {
     operator: Operator,
     task_id: i64,
     frees: Option<i64>,
+    reason: Option<String>,
 }
 
 impl SkipDead {
@@ -70,6 +72,14 @@ impl SkipDead {
     pub fn frees(self, number: i64) -> Self {
         Self {
             frees: Some(number),
+            ..self
+        }
+    }
+
+    /// Says why. The audit shows it.
+    pub fn because(self, reason: impl Into<String>) -> Self {
+        Self {
+            reason: Some(reason.into()),
             ..self
         }
     }
@@ -86,9 +96,11 @@ impl IntoFuture for SkipDead {
                 operator,
                 task_id,
                 frees,
+                reason,
             } = self;
-            let skipped = operator.store().skip_dead(task_id, frees).await;
-            skipped.map_err(|error| operator.error(error))
+            let acting = operator
+                .act(async move |mut store, signed| store.skip_dead(task_id, frees, &signed).await);
+            acting.because_if(reason).await
         }
         .boxed()
     }

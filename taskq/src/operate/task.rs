@@ -1,15 +1,12 @@
 //! Cancelling, retrying and discarding a task.
 
 use std::fmt;
-use std::future::IntoFuture;
 
 use chrono::{DateTime, Utc};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::act::Act;
 use super::pause::Operator;
-use crate::error::OperateError;
 
 /// Where a task is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,35 +32,6 @@ pub enum TaskState {
     Refused,
 }
 
-/// What is about to be done to one task: see [`Operator::cancel`], [`Operator::retry`], [`Operator::discard`]. Awaited, it
-/// returns in which state the task was.
-///
-/// It is recorded in `taskq.audit`: who did what to which task, when and why.
-///
-/// # Errors
-///
-/// [`OperateError::Refused`] if there is no such task, or none in a state in which this can be done; otherwise see
-/// [`OperateError`]. Then nothing has changed.
-///
-/// # Cancel safety
-///
-/// It is one statement: when the future is dropped, it has happened or will not happen.
-#[derive(Debug)]
-#[must_use = "nothing happens until this is awaited"]
-pub struct Acting {
-    operator: Operator,
-    verb: Verb,
-    task_id: i64,
-    reason: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Verb {
-    Cancel,
-    Retry { at: Option<DateTime<Utc>> },
-    Discard,
-}
-
 impl Operator {
     /// Cancels a task that waits or runs: it is set aside as `cancelled`, and whatever its handler still does does not
     /// count. To cancel what is cancelled is no error.
@@ -81,8 +49,10 @@ impl Operator {
     /// println!("task 42 was {was}"); // task 42 was running
     /// # Ok(()) }
     /// ```
-    pub fn cancel(&self, task_id: i64) -> Acting {
-        self.act(Verb::Cancel, task_id)
+    pub fn cancel(&self, task_id: i64) -> Act<TaskState> {
+        self.act(async move |mut store, signed| {
+            store.cancel(task_id, &signed).await.map(TaskState::of)
+        })
     }
 
     /// Has a dead task run again now. It gets all its attempts again, and keeps its id, its
@@ -99,14 +69,14 @@ impl Operator {
     /// operator.retry(42).because("the card works again").await?;
     /// # Ok(()) }
     /// ```
-    pub fn retry(&self, task_id: i64) -> Acting {
-        self.act(Verb::Retry { at: None }, task_id)
+    pub fn retry(&self, task_id: i64) -> Act<TaskState> {
+        self.retry_once(task_id, None)
     }
 
     /// Does what [`retry`](Self::retry) does, but the task is due at this time, by the clock of Postgres. So it also puts
     /// a waiting task off.
-    pub fn retry_at(&self, task_id: i64, at: DateTime<Utc>) -> Acting {
-        self.act(Verb::Retry { at: Some(at) }, task_id)
+    pub fn retry_at(&self, task_id: i64, at: DateTime<Utc>) -> Act<TaskState> {
+        self.retry_once(task_id, Some(at))
     }
 
     /// Deletes a dead task, which will never run. The record in `taskq.audit` stays, without its payload.
@@ -116,61 +86,22 @@ impl Operator {
     /// taskq::operate(&pool).discard(42).because("paid by hand").await?;
     /// # Ok(()) }
     /// ```
-    pub fn discard(&self, task_id: i64) -> Acting {
-        self.act(Verb::Discard, task_id)
+    pub fn discard(&self, task_id: i64) -> Act<TaskState> {
+        self.act(async move |mut store, signed| {
+            store.discard(task_id, &signed).await.map(TaskState::of)
+        })
     }
 
-    fn act(&self, verb: Verb, task_id: i64) -> Acting {
-        Acting {
-            operator: self.clone(),
-            verb,
-            task_id,
-            reason: None,
-        }
-    }
-}
-
-impl Acting {
-    /// Says why. The audit shows it, and the errors of a cancelled task.
-    pub fn because(self, reason: impl Into<String>) -> Self {
-        Self {
-            reason: Some(reason.into()),
-            ..self
-        }
-    }
-}
-
-impl IntoFuture for Acting {
-    type Output = Result<TaskState, OperateError>;
-    type IntoFuture = BoxFuture<'static, Self::Output>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        let Self {
-            operator,
-            verb,
-            task_id,
-            reason,
-        } = self;
-        async move {
-            let mut store = operator.store();
-            let (reason, by) = (reason.as_deref(), operator.user.as_deref());
-            let state = match verb {
-                Verb::Cancel => store.cancel(task_id, reason, by).await,
-                Verb::Retry { at } => store.retry(task_id, at, reason, by).await,
-                Verb::Discard => store.discard(task_id, reason, by).await,
-            };
-            match state {
-                Ok(state) => Ok(TaskState::of(&state)),
-                Err(error) => Err(operator.error(error)),
-            }
-        }
-        .boxed()
+    fn retry_once(&self, task_id: i64, at: Option<DateTime<Utc>>) -> Act<TaskState> {
+        self.act(async move |mut store, signed| {
+            store.retry(task_id, at, &signed).await.map(TaskState::of)
+        })
     }
 }
 
 impl TaskState {
-    pub(super) fn of(name: &str) -> Self {
-        match name {
+    pub(super) fn of(name: impl AsRef<str>) -> Self {
+        match name.as_ref() {
             "waiting" => Self::Waiting,
             "running" => Self::Running,
             "completed" => Self::Completed,
@@ -213,6 +144,6 @@ impl Serialize for TaskState {
 
 impl<'de> Deserialize<'de> for TaskState {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|name| Self::of(&name))
+        String::deserialize(deserializer).map(Self::of)
     }
 }

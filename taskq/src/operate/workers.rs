@@ -1,13 +1,10 @@
 //! Which workers there are, and having one of them stop.
 
-use std::future::IntoFuture;
-
 use chrono::{DateTime, Utc};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
+use super::act::Act;
 use super::pause::Operator;
 use crate::error::OperateError;
 use crate::store::WorkerStatusRow;
@@ -61,7 +58,8 @@ impl Operator {
         stuck.map_err(|error| self.error(error))
     }
 
-    /// Asks one worker to stop gracefully, as SIGTERM does: it claims nothing more, lets its handlers end for as long as its
+    /// Asks one worker to stop gracefully, as SIGTERM does, and returns since when it is asked. It claims nothing more, lets
+    /// its handlers end for as long as its
     /// grace period is, hands the rest back, and ends. [`Worker::run_until`](crate::Worker::run_until) returns `Ok` then,
     /// and usually the process ends; if its supervisor starts another, that one works.
     ///
@@ -74,12 +72,14 @@ impl Operator {
     /// operator.stop_worker(worker_id).because("its host is being changed").await?;
     /// # Ok(()) }
     /// ```
-    pub fn stop_worker(&self, worker_id: Uuid) -> StoppingWorker {
-        StoppingWorker {
-            operator: self.clone(),
-            worker_id,
-            reason: None,
-        }
+    pub fn stop_worker(&self, worker_id: Uuid) -> Act<DateTime<Utc>> {
+        self.act(async move |mut store, signed| store.stop_worker(worker_id, &signed).await)
+    }
+
+    /// Forgets a worker that vanished, once somebody knows why: an hour later it is forgotten anyway. Returns whether there was
+    /// one. A worker that lives is refused, and so is one whose tasks no other has rescued yet.
+    pub fn forget_worker(&self, worker_id: Uuid) -> Act<bool> {
+        self.act(async move |mut store, signed| store.forget_worker(worker_id, &signed).await)
     }
 }
 
@@ -169,53 +169,4 @@ impl WorkerStatus {
 
 fn as_text<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(id)
-}
-
-/// A worker that is about to be asked to stop: see [`Operator::stop_worker`].
-///
-/// # Errors
-///
-/// [`OperateError::Refused`] if there is no such worker, or if it is of a version that cannot be asked; otherwise see
-/// [`OperateError`]. Then nothing has changed.
-///
-/// # Cancel safety
-///
-/// It is one statement: when the future is dropped, it has happened or will not happen.
-#[derive(Debug)]
-#[must_use = "nothing happens until this is awaited"]
-pub struct StoppingWorker {
-    operator: Operator,
-    worker_id: Uuid,
-    reason: Option<String>,
-}
-
-impl StoppingWorker {
-    /// Says why. The audit shows it.
-    pub fn because(self, reason: impl Into<String>) -> Self {
-        Self {
-            reason: Some(reason.into()),
-            ..self
-        }
-    }
-}
-
-/// Returns since when the worker is asked.
-impl IntoFuture for StoppingWorker {
-    type Output = Result<DateTime<Utc>, OperateError>;
-    type IntoFuture = BoxFuture<'static, Self::Output>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        let Self {
-            operator,
-            worker_id,
-            reason,
-        } = self;
-        async move {
-            let mut store = operator.store();
-            let (reason, by) = (reason.as_deref(), operator.user.as_deref());
-            let asked = store.stop_worker(worker_id, reason, by).await;
-            asked.map_err(|error| operator.error(error))
-        }
-        .boxed()
-    }
 }

@@ -9,6 +9,14 @@ use uuid::Uuid;
 
 use super::Store;
 
+/// Who does something, and why.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Signed {
+    /// The role of the session, if nobody is named.
+    pub(crate) by: Option<String>,
+    pub(crate) reason: Option<String>,
+}
+
 /// What an operator did, as `audit.sql` tells.
 #[derive(Debug)]
 pub(crate) struct AuditRow {
@@ -23,6 +31,8 @@ pub(crate) struct AuditRow {
     pub(crate) reason: Option<String>,
     pub(crate) bulk_id: Option<i64>,
     pub(crate) worker_id: Option<Uuid>,
+    pub(crate) scope: Option<String>,
+    pub(crate) name: Option<String>,
 }
 
 impl Store<'_> {
@@ -58,6 +68,8 @@ impl<'r> FromRow<'r, PgRow> for AuditRow {
             reason: row.try_get("reason")?,
             bulk_id: row.try_get("bulk_id")?,
             worker_id: row.try_get("worker_id")?,
+            scope: row.try_get("scope")?,
+            name: row.try_get("name")?,
         })
     }
 }

@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{Error, FromRow, Row, query_as, query_scalar};
 
-use super::Store;
+use super::{Signed, Store};
 
 /// What is to be done to which tasks, and who says so.
 #[derive(Debug)]
@@ -65,8 +65,12 @@ impl Store<'_> {
     }
 
     /// Has an operation begin, or go on.
-    pub(crate) async fn begin_bulk(&mut self, bulk_id: i64) -> Result<BulkRow, Error> {
-        let query = query_as(self.schema.sql.begin_bulk).bind(bulk_id);
+    pub(crate) async fn begin_bulk(
+        &mut self,
+        bulk_id: i64,
+        by: Option<&str>,
+    ) -> Result<BulkRow, Error> {
+        let query = query_as(self.schema.sql.begin_bulk).bind(bulk_id).bind(by);
         self.call(async |db| query.fetch_one(db).await).await
     }
 
@@ -77,14 +81,24 @@ impl Store<'_> {
     }
 
     /// Has an operation rest.
-    pub(crate) async fn stop_bulk(&mut self, bulk_id: i64) -> Result<Option<BulkRow>, Error> {
-        let query = query_as(self.schema.sql.stop_bulk).bind(bulk_id);
+    pub(crate) async fn stop_bulk(
+        &mut self,
+        bulk_id: i64,
+        signed: &Signed,
+    ) -> Result<Option<BulkRow>, Error> {
+        let query = query_as(self.schema.sql.stop_bulk)
+            .bind(bulk_id)
+            .bind(&signed.reason)
+            .bind(&signed.by);
         self.call(async |db| query.fetch_optional(db).await).await
     }
 
     /// Forgets an operation that has not begun. Returns whether there was one.
-    pub(crate) async fn drop_bulk(&mut self, bulk_id: i64) -> Result<bool, Error> {
-        let query = query_scalar(self.schema.sql.drop_bulk).bind(bulk_id);
+    pub(crate) async fn drop_bulk(&mut self, bulk_id: i64, signed: &Signed) -> Result<bool, Error> {
+        let query = query_scalar(self.schema.sql.drop_bulk)
+            .bind(bulk_id)
+            .bind(&signed.reason)
+            .bind(&signed.by);
         self.call(async |db| query.fetch_one(db).await).await
     }
 

@@ -40,15 +40,6 @@ impl Store<'_> {
     }
 }
 
-#[cfg(feature = "top")]
-impl Store<'_> {
-    /// Ends a session, by the id of its process. Tells whether there was one.
-    pub(crate) async fn end_session(&mut self, process_id: i32) -> Result<bool, Error> {
-        let query = query_scalar("select pg_terminate_backend($1)").bind(process_id);
-        self.call(async |db| query.fetch_one(db).await).await
-    }
-}
-
 /// What a client sees of the way to the server.
 #[derive(Debug)]
 pub(crate) struct Way {

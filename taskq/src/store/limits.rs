@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{Error, FromRow, Row, query_as};
 
-use super::Store;
+use super::{Signed, Store};
 use crate::lane::{Bound, Limit, LimitScope, Overridden};
 
 impl Store<'_> {
@@ -48,9 +48,17 @@ impl Store<'_> {
     }
 
     /// Has what is declared hold again, and returns what was said in its place.
-    pub(crate) async fn end_limit(&mut self, scope: &LimitScope) -> Result<Vec<Limit>, Error> {
+    pub(crate) async fn end_limit(
+        &mut self,
+        scope: &LimitScope,
+        signed: &Signed,
+    ) -> Result<Vec<Limit>, Error> {
         let (of, name) = scope.parts();
-        let query = query_as(self.schema.sql.end_limit).bind(of).bind(name);
+        let query = query_as(self.schema.sql.end_limit)
+            .bind(of)
+            .bind(name)
+            .bind(&signed.reason)
+            .bind(&signed.by);
         self.call(async |db| query.fetch_all(db).await).await
     }
 

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgExecutor, PgRow};
 use sqlx::types::Json;
 use sqlx::{Error, FromRow, Row, query_as, query_scalar};
 
-use super::{Schema, Store};
+use super::{Schema, Signed, Store};
 use crate::lane::{HeldPause, Pause, Scope};
 
 /// Where a task is, and what its handler returned, as `result.sql` tells.
@@ -45,16 +45,11 @@ impl Store<'_> {
     }
 
     /// Cancels a task that waits or runs, and returns in which state it was.
-    pub(crate) async fn cancel(
-        &mut self,
-        task_id: i64,
-        reason: Option<&str>,
-        by: Option<&str>,
-    ) -> Result<String, Error> {
+    pub(crate) async fn cancel(&mut self, task_id: i64, signed: &Signed) -> Result<String, Error> {
         let query = query_scalar(self.schema.sql.cancel)
             .bind(task_id)
-            .bind(reason)
-            .bind(by);
+            .bind(&signed.reason)
+            .bind(&signed.by);
         self.call(async |db| query.fetch_one(db).await).await
     }
 
@@ -63,28 +58,48 @@ impl Store<'_> {
         &mut self,
         task_id: i64,
         at: Option<DateTime<Utc>>,
-        reason: Option<&str>,
-        by: Option<&str>,
+        signed: &Signed,
     ) -> Result<String, Error> {
         let query = query_scalar(self.schema.sql.retry)
             .bind(task_id)
             .bind(at)
-            .bind(reason)
-            .bind(by);
+            .bind(&signed.reason)
+            .bind(&signed.by);
         self.call(async |db| query.fetch_one(db).await).await
     }
 
     /// Deletes a dead task, and returns in which state it was.
-    pub(crate) async fn discard(
-        &mut self,
-        task_id: i64,
-        reason: Option<&str>,
-        by: Option<&str>,
-    ) -> Result<String, Error> {
+    pub(crate) async fn discard(&mut self, task_id: i64, signed: &Signed) -> Result<String, Error> {
         let query = query_scalar(self.schema.sql.discard)
             .bind(task_id)
-            .bind(reason)
-            .bind(by);
+            .bind(&signed.reason)
+            .bind(&signed.by);
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
+    /// Has Postgres take a refused task back, and returns the id under which it waits.
+    pub(crate) async fn take_back(
+        &mut self,
+        task_id: i64,
+        signed: &Signed,
+    ) -> Result<Option<i64>, Error> {
+        let query = query_scalar(self.schema.sql.take_back)
+            .bind(task_id)
+            .bind(&signed.reason)
+            .bind(&signed.by);
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
+    /// Ends a session that has a transaction open, and returns its last statement.
+    pub(crate) async fn end_session(
+        &mut self,
+        process_id: i32,
+        signed: &Signed,
+    ) -> Result<String, Error> {
+        let query = query_scalar(self.schema.sql.end_session)
+            .bind(process_id)
+            .bind(&signed.reason)
+            .bind(&signed.by);
         self.call(async |db| query.fetch_one(db).await).await
     }
 
@@ -161,9 +176,17 @@ impl Store<'_> {
     }
 
     /// Ends the pause of a queue or a task type, and returns it, if it held.
-    pub(crate) async fn resume(&mut self, scope: &Scope) -> Result<Option<Pause>, Error> {
+    pub(crate) async fn resume(
+        &mut self,
+        scope: &Scope,
+        signed: &Signed,
+    ) -> Result<Option<Pause>, Error> {
         let (of, name) = scope.parts();
-        let query = query_as(self.schema.sql.resume).bind(of).bind(name);
+        let query = query_as(self.schema.sql.resume)
+            .bind(of)
+            .bind(name)
+            .bind(&signed.reason)
+            .bind(&signed.by);
         let former: Option<HeldPause> =
             self.call(async |db| query.fetch_optional(db).await).await?;
         Ok(former.map(|former| former.pause))

@@ -10,7 +10,8 @@ use sqlx::types::Json;
 use sqlx::{Error, FromRow, Row, query_as, query_scalar};
 
 use super::claim::version_of;
-use super::{Store, column, saturating_i64};
+use super::{Signed, Store, column, saturating_i64};
+use crate::calendar::Skip;
 
 /// A schedule that ticks now or soon, or of which somebody has to find out when.
 #[derive(Debug)]
@@ -67,6 +68,7 @@ pub(crate) struct ScheduleRow {
     pub(crate) ticks: i64,
     pub(crate) skipped_missed: i64,
     pub(crate) skipped_overlap: i64,
+    pub(crate) skips: Vec<Skip>,
     pub(crate) error: Option<String>,
 }
 
@@ -177,14 +179,24 @@ impl Store<'_> {
     }
 
     /// Takes back what was said by hand, and returns the word for what became of the schedule.
-    pub(crate) async fn remove_schedule(&mut self, name: &str) -> Result<String, Error> {
-        let query = query_scalar(self.schema.sql.remove_schedule).bind(name);
+    pub(crate) async fn remove_schedule(
+        &mut self,
+        name: &str,
+        signed: &Signed,
+    ) -> Result<String, Error> {
+        let query = query_scalar(self.schema.sql.remove_schedule)
+            .bind(name)
+            .bind(&signed.reason)
+            .bind(&signed.by);
         self.call(async |db| query.fetch_one(db).await).await
     }
 
     /// Enqueues a task of a schedule now, and returns its id.
-    pub(crate) async fn run_schedule(&mut self, name: &str) -> Result<i64, Error> {
-        let query = query_scalar(self.schema.sql.run_schedule).bind(name);
+    pub(crate) async fn run_schedule(&mut self, name: &str, signed: &Signed) -> Result<i64, Error> {
+        let query = query_scalar(self.schema.sql.run_schedule)
+            .bind(name)
+            .bind(&signed.reason)
+            .bind(&signed.by);
         self.call(async |db| query.fetch_one(db).await).await
     }
 
@@ -193,10 +205,13 @@ impl Store<'_> {
         &mut self,
         name: &str,
         ticks: &[DateTime<Utc>],
+        signed: &Signed,
     ) -> Result<Vec<i64>, Error> {
         let query = query_scalar(self.schema.sql.backfill_schedule)
             .bind(name)
-            .bind(ticks);
+            .bind(ticks)
+            .bind(&signed.reason)
+            .bind(&signed.by);
         self.call(async |db| query.fetch_one(db).await).await
     }
 }
@@ -222,6 +237,7 @@ impl<'r> FromRow<'r, PgRow> for ScheduleRow {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
         let Json(payload) = row.try_get("payload")?;
         let Json(shown) = row.try_get("shown")?;
+        let Json(skips) = row.try_get("skips")?;
         let version: Option<i16> = row.try_get("payload_version")?;
         Ok(Self {
             name: row.try_get("name")?,
@@ -244,6 +260,7 @@ impl<'r> FromRow<'r, PgRow> for ScheduleRow {
             ticks: row.try_get("ticks")?,
             skipped_missed: row.try_get("skipped_missed")?,
             skipped_overlap: row.try_get("skipped_overlap")?,
+            skips,
             error: row.try_get("error")?,
         })
     }

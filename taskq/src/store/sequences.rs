@@ -3,7 +3,7 @@
 use sqlx::postgres::PgRow;
 use sqlx::{Error, FromRow, Row, query_as};
 
-use super::Store;
+use super::{Signed, Store};
 use crate::lane::Blocked;
 
 impl Store<'_> {
@@ -18,10 +18,13 @@ impl Store<'_> {
         &mut self,
         task_id: i64,
         frees: Option<i64>,
+        signed: &Signed,
     ) -> Result<Blocked, Error> {
         let query = query_as(self.schema.sql.skip_dead)
             .bind(task_id)
-            .bind(frees);
+            .bind(frees)
+            .bind(&signed.reason)
+            .bind(&signed.by);
         self.call(async |db| query.fetch_one(db).await).await
     }
 }

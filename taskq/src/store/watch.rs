@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Error, FromRow, Row, query_as, query_scalar};
 use uuid::Uuid;
 
-use super::{Store, column};
+use super::{Signed, Store, column};
 use crate::attempt::spread::Spread;
 
 /// What was counted of one kind of attempts, as `count_minutes.sql` writes it.
@@ -133,13 +133,25 @@ impl Store<'_> {
     pub(crate) async fn stop_worker(
         &mut self,
         worker_id: Uuid,
-        reason: Option<&str>,
-        by: Option<&str>,
+        signed: &Signed,
     ) -> Result<DateTime<Utc>, Error> {
         let query = query_scalar(self.schema.sql.stop_worker)
             .bind(worker_id)
-            .bind(reason)
-            .bind(by);
+            .bind(&signed.reason)
+            .bind(&signed.by);
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
+    /// Forgets a worker that vanished. Returns whether there was one.
+    pub(crate) async fn forget_worker(
+        &mut self,
+        worker_id: Uuid,
+        signed: &Signed,
+    ) -> Result<bool, Error> {
+        let query = query_scalar(self.schema.sql.forget_worker)
+            .bind(worker_id)
+            .bind(&signed.reason)
+            .bind(&signed.by);
         self.call(async |db| query.fetch_one(db).await).await
     }
 }

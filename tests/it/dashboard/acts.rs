@@ -1,7 +1,7 @@
 //! What the buttons do.
 
 use reqwest::StatusCode;
-use sqlx::{PgPool, query_scalar};
+use sqlx::{PgPool, query, query_scalar};
 
 use super::{enqueue, kill, site};
 use crate::support::{database, task};
@@ -311,4 +311,35 @@ async fn a_worker_is_asked_to_stop() {
     assert!(site.page("audit").await.contains("its host is changed"));
     let (status, _) = site.refused("stop-worker", &[("id", "x")]).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn refused_tasks_are_taken_back_and_the_page_says_what_is_still_in_the_way() {
+    let (_database, pool) = database().await;
+    query(
+        "insert into taskq.refused (task_id, task_type, payload_version, payload, queue, priority, run_at, created_at, attempts, crashes)
+         select n, 'a', 1, jsonb_build_object('n', n), 'default', 0, now(), now(), 0, 0 from generate_series(1, 2) as n",
+    )
+    .execute(&pool)
+    .await
+    .expect("refused");
+    query("alter table taskq.task add constraint mine check (payload <> '{\"n\": 2}')")
+        .execute(&pool)
+        .await
+        .expect("in the way");
+    let site = site(&pool).await;
+    assert!(site.page("overview").await.contains("action=\"take-back\""));
+    let (status, page) = site.refused("take-back", &[("all", "yes")]).await;
+    assert!(status.is_client_error(), "{status}");
+    assert!(
+        page.contains("1 task waits again, 1 does not: Postgres still refuses task 2"),
+        "{page}"
+    );
+    query("alter table taskq.task drop constraint mine")
+        .execute(&pool)
+        .await
+        .expect("gone");
+    let page = site.send("take-back", &[("id", "2")]).await;
+    assert_eq!(page, "task?id=2&did=back");
+    assert!(!site.page("overview").await.contains("take-back"));
 }

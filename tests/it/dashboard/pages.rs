@@ -264,7 +264,7 @@ async fn the_overview_shows_each_trouble_with_what_mends_it() {
     .await;
     let page = site.page("overview").await;
     for text in [
-        "no worker is alive",
+        "No worker is alive",
         "3 tasks of type mail have died",
         "SMTP is down",
         "limited to nothing",

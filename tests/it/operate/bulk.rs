@@ -260,8 +260,15 @@ async fn one_that_was_stopped_or_whose_process_died_goes_on_where_it_was() {
     assert_eq!((first.done, second.done), (10_000, 10_000));
     let rows: i64 = one(&pool, "select count(*) from taskq.bulk_part").await;
     assert_eq!(rows, 0);
-    let audit: i64 = one(&pool, "select count(*) from taskq.audit").await;
-    assert_eq!(audit, 1, "it began once");
+    let audit: String = one(
+        &pool,
+        "select string_agg(concat_ws(' ', verb, state), ', ' order by audit_id) from taskq.audit",
+    )
+    .await;
+    assert_eq!(
+        audit, "cancel, stop bulk, cancel stopped",
+        "it began once, and went on once"
+    );
 }
 
 /// Stops it, and makes sure that nothing is taken then.

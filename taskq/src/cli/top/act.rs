@@ -8,6 +8,7 @@ use crate::error::{OperateError, error_text};
 use crate::operate::bulk::{Bulk, BulkVerb};
 use crate::operate::filter::Filter;
 use crate::operate::pause::Operator;
+use crate::operate::remedy::Remedy;
 
 /// What has come of an effect.
 #[derive(Debug)]
@@ -59,39 +60,80 @@ async fn done(
             };
             format!("{scope} is paused")
         }
-        Effect::Resume(scope) => match operator.resume(scope.clone()).await? {
-            Some(_) => format!("{scope} is resumed"),
-            None => format!("{scope} was not paused; tab chooses the other"),
-        },
+        Effect::Mend(remedy, reason) => mended(operator, remedy, reason).await?,
         Effect::Cancel(task_id, reason) => {
-            let acting = operator.cancel(task_id);
-            let was = match reason {
-                Some(reason) => acting.because(reason).await?,
-                None => acting.await?,
-            };
+            let was = operator.cancel(task_id).because_if(reason).await?;
             format!("task {task_id} is cancelled: it was {was}")
         }
-        Effect::ResetLimits(scope) => {
-            let former = operator.reset_limits(scope.clone()).await?;
+        Effect::Stop(worker_id, reason) => {
+            operator.stop_worker(worker_id).because_if(reason).await?;
+            format!("worker {} is asked to stop", short(worker_id))
+        }
+    };
+    Ok(Outcome::Done(said))
+}
+
+/// Does what mends a trouble. What counts tasks first is asked before: it does not come here.
+async fn mended(
+    operator: &Operator,
+    remedy: Remedy,
+    reason: Option<String>,
+) -> Result<String, OperateError> {
+    Ok(match remedy {
+        Remedy::Resume(scope) => {
+            let resuming = operator.resume(scope.clone());
+            match resuming.because_if(reason).await? {
+                Some(_) => format!("{scope} is resumed"),
+                None => format!("{scope} was not paused; tab chooses the other"),
+            }
+        }
+        Remedy::ResetLimits(scope) => {
+            let resetting = operator.reset_limits(scope.clone());
+            let former = resetting.because_if(reason).await?;
             match former.is_empty() {
                 true => format!("{scope}: nobody has overridden its limits"),
                 false => format!("{scope} is limited as programs declare"),
             }
         }
-        Effect::EndSession(process_id) => match operator.end_session(process_id).await? {
-            true => format!("session {process_id} is ended"),
-            false => format!("session {process_id} has ended by itself"),
-        },
-        Effect::Stop(worker_id, reason) => {
-            let stopping = operator.stop_worker(worker_id);
-            match reason {
-                Some(reason) => stopping.because(reason).await?,
-                None => stopping.await?,
-            };
-            format!("worker {} is asked to stop", short(worker_id))
+        Remedy::Cancel(task_id) => {
+            let was = operator.cancel(task_id).because_if(reason).await?;
+            format!("task {task_id} is cancelled: it was {was}")
         }
-    };
-    Ok(Outcome::Done(said))
+        Remedy::SkipDead { task_id, frees } => {
+            let skipping = operator.skip_dead(task_id).frees(frees);
+            let skipped = match reason {
+                Some(reason) => skipping.because(reason).await?,
+                None => skipping.await?,
+            };
+            format!("goes on: {skipped}")
+        }
+        Remedy::TakeBackAll => operator.take_back_all(reason.as_deref()).await?.to_string(),
+        Remedy::EndSession(process_id) => {
+            let ending = operator.end_session(process_id);
+            ending.because_if(reason).await?;
+            format!("session {process_id} is ended")
+        }
+        Remedy::ForgetWorker(worker_id) => {
+            operator.forget_worker(worker_id).because_if(reason).await?;
+            format!("worker {} is forgotten", short(worker_id))
+        }
+        #[cfg(feature = "cron")]
+        Remedy::RunSchedule(name) => {
+            let task_id = operator.run_schedule(&name).because_if(reason).await?;
+            format!("task {task_id} of schedule {name} is enqueued")
+        }
+        #[cfg(feature = "cron")]
+        Remedy::RemoveSchedule(name) => {
+            operator.remove_schedule(&name).because_if(reason).await?;
+            format!("the change to schedule {name} is undone")
+        }
+        #[cfg(not(feature = "cron"))]
+        Remedy::RunSchedule(_) | Remedy::RemoveSchedule(_) => {
+            let message = "this program has not the feature cron".to_owned();
+            return Err(OperateError::Refused { message });
+        }
+        Remedy::RetryAll(_) | Remedy::CancelAll(_) => String::new(),
+    })
 }
 
 async fn shown(operator: &Operator, task_id: i64) -> Result<Outcome, OperateError> {

@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use crate::cli::text::printable;
 use crate::operate::bulk::BulkVerb;
-use crate::operate::limit::LimitScope;
 use crate::operate::pause::{Queue, Scope, TaskType};
+use crate::operate::remedy::Remedy;
 
 /// What is to be done outside of the screen.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,12 +22,10 @@ pub(super) enum Effect {
     /// Forgets it.
     Drop(i64),
     Pause(Scope, Option<String>),
-    Resume(Scope),
     Cancel(i64, Option<String>),
     Stop(Uuid, Option<String>),
-    ResetLimits(LimitScope),
-    /// Ends a session of the database, by the id of its process.
-    EndSession(i32),
+    /// Does what mends a trouble.
+    Mend(Remedy, Option<String>),
 }
 
 /// Returns the start of an id, which names a worker well enough.
@@ -59,10 +57,10 @@ pub(super) enum Asked {
         frozen: u64,
         filter: String,
     },
-    /// Something that the doctor said.
+    /// What mends something that the doctor said.
     Mend {
-        question: String,
-        effect: Effect,
+        remedy: Remedy,
+        said: String,
     },
 }
 
@@ -94,15 +92,16 @@ impl Ask {
 
     /// Tells whether a reason can be written.
     pub(super) fn takes_reason(&self) -> bool {
-        !matches!(
-            self.asked,
-            Asked::Bulk { .. }
-                | Asked::Mend { .. }
-                | Asked::Pause {
-                    is_paused: true,
-                    ..
-                }
-        )
+        !matches!(self.asked, Asked::Bulk { .. })
+    }
+
+    /// Returns what is told below the question: what is wrong, or which tasks are meant.
+    pub(super) fn about(&self) -> Option<&str> {
+        match &self.asked {
+            Asked::Bulk { filter, .. } => Some(filter),
+            Asked::Mend { said, .. } => Some(said),
+            _ => None,
+        }
     }
 
     pub(super) fn takes_other(&self) -> bool {
@@ -137,7 +136,9 @@ impl Ask {
                 short(*worker_id),
                 printable(place)
             ),
-            Asked::Mend { question, .. } => question.clone(),
+            Asked::Mend { remedy, .. } => {
+                format!("{}? {}", printable(&remedy.label()), remedy.consequence())
+            }
             Asked::Bulk { verb, frozen, .. } => {
                 let does = match verb {
                     BulkVerb::Retry => "Retry",
@@ -192,14 +193,14 @@ impl Ask {
                     false => Queue(queue).into(),
                 };
                 match is_paused {
-                    true => Effect::Resume(scope),
+                    true => Effect::Mend(Remedy::Resume(scope), reason),
                     false => Effect::Pause(scope, reason),
                 }
             }
             Asked::Cancel { task_id, .. } => Effect::Cancel(*task_id, reason),
             Asked::Stop { worker_id, .. } => Effect::Stop(*worker_id, reason),
             Asked::Bulk { bulk_id, .. } => Effect::Run(*bulk_id),
-            Asked::Mend { effect, .. } => effect.clone(),
+            Asked::Mend { remedy, .. } => Effect::Mend(remedy.clone(), reason),
         }
     }
 }

@@ -1,10 +1,9 @@
 //! What a key that changes something asks for, by the row that is chosen.
 
 use super::ask::{Ask, Asked, Effect};
-use super::mend;
 use super::view::{Mode, Tab, View};
-use crate::cli::text::printable;
 use crate::operate::bulk::BulkVerb;
+use crate::operate::remedy::Remedy;
 
 impl View {
     /// Asks before it changes something.
@@ -62,18 +61,28 @@ impl View {
                 let filter = format!("state:{} cause:{}", cause.state, cause.cause);
                 return Effect::Freeze(verb, filter);
             }
-            (Tab::Trouble, 'm') => {
+            (Tab::Trouble, 'm' | 'd') => {
                 let trouble = self.trouble();
                 let Some(ailment) = trouble.get(row) else {
                     return Effect::Nothing;
                 };
-                let mends = ailment.command.as_ref().or(ailment.statement.as_ref());
-                match (mend::effect_of(ailment), mends) {
-                    // It counts, and asks then.
-                    (Some(effect @ Effect::Freeze(..)), _) => return effect,
-                    (Some(effect), Some(mends)) => {
-                        let question = format!("Do what the doctor says? {}", printable(mends));
-                        self.ask(Some(Asked::Mend { question, effect }));
+                match (key, Remedy::of(ailment)) {
+                    // These count first, and ask then.
+                    ('m', Some(Remedy::RetryAll(filter))) => {
+                        return Effect::Freeze(BulkVerb::Retry, filter);
+                    }
+                    ('d', Some(Remedy::RetryAll(filter))) => {
+                        return Effect::Freeze(BulkVerb::Discard, filter);
+                    }
+                    ('m', Some(Remedy::CancelAll(filter))) => {
+                        return Effect::Freeze(BulkVerb::Cancel, filter);
+                    }
+                    ('m', Some(remedy)) => {
+                        let said = ailment.said.clone();
+                        self.ask(Some(Asked::Mend { remedy, said }));
+                    }
+                    ('d', _) => {
+                        self.said = Some(Err("there is nothing dead to discard".to_owned()))
                     }
                     _ => self.said = Some(Err(ailment.advice.clone())),
                 }

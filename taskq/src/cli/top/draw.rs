@@ -9,15 +9,22 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Borders, Paragraph};
+use ratatui::widgets::{Block, Borders, Paragraph, Wrap};
 
 use self::look::Look;
 use super::view::{Mode, TABS, Tab, View};
 use crate::cli::text::{cut, printable};
 use crate::operate::doctor::Severity;
+use crate::operate::remedy::Remedy;
 
 /// From this height on there is room for what runs and for causes below the queues.
 const TALL: u16 = 32;
+
+/// From this height on there is room for all that is said of a trouble.
+const MIDDLING: u16 = 16;
+
+/// How high that is, with the line above it.
+const DETAIL: u16 = 8;
 
 /// How high these are at the least, with their titles.
 const PANELS: u16 = 16;
@@ -142,6 +149,10 @@ fn draw_tabs(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
 
 fn draw_body(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
     let area = indented(area);
+    if view.tab == Tab::Trouble && area.height >= MIDDLING {
+        draw_trouble(frame, area, view, look);
+        return;
+    }
     if view.tab != Tab::Queues || area.height < TALL - 5 {
         tables::draw(frame, area, view, view.tab, look);
         return;
@@ -166,6 +177,33 @@ fn draw_body(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
         frame.render_widget(block, area);
         tables::draw_beside(frame, inner, view, tab, look);
     }
+}
+
+/// Draws what is wrong, and below it all that is said of the chosen line, with what `m` does.
+fn draw_trouble(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
+    let parts = [Constraint::Min(6), Constraint::Length(DETAIL)];
+    let [list, below] = Layout::vertical(parts).areas(area);
+    tables::draw(frame, list, view, Tab::Trouble, look);
+    let trouble = view.trouble();
+    let Some(it) = trouble.get(view.row()) else {
+        return;
+    };
+    let mut lines = vec![
+        Line::raw(printable(&it.said)),
+        Line::styled(printable(&it.advice), look.faint()),
+    ];
+    if let Some(remedy) = Remedy::of(it).filter(|_| !view.is_read_only) {
+        lines.push(Line::from(vec![
+            Span::styled("m ", look.key()),
+            Span::raw(printable(&remedy.label())),
+            Span::styled(format!(": {}", remedy.consequence()), look.faint()),
+        ]));
+    }
+    let block = Block::new()
+        .borders(Borders::TOP)
+        .border_style(look.faint());
+    let text = Paragraph::new(lines).block(block).wrap(Wrap { trim: true });
+    frame.render_widget(text, below);
 }
 
 fn draw_said(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
@@ -238,6 +276,7 @@ fn keys_of(view: &View) -> &'static [(&'static str, &'static str)] {
             ("tab", "next"),
             ("enter", "closer"),
             ("m", "mend"),
+            ("d", "discard the dead"),
             ("/", "filter"),
             ("?", "help"),
             ("q", "quit"),

@@ -9,7 +9,6 @@ mod ask;
 mod change;
 mod closer;
 mod draw;
-mod mend;
 mod rates;
 mod seen;
 #[cfg(test)]
@@ -21,7 +20,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event};
 use tokio::sync::mpsc::{Sender, channel};
@@ -31,7 +30,7 @@ use self::ask::Effect;
 use self::view::View;
 use super::bulk::target;
 use super::change::is_read_only;
-use super::said::speaking;
+use super::said::{patience, patient, speaking, who};
 use super::table::has_colours;
 use crate::error::BoxError;
 use crate::operate::pause::Operator;
@@ -45,13 +44,9 @@ const ASK: Duration = Duration::from_millis(100);
 
 pub(crate) fn command() -> Command {
     Command::new("top")
-        .about("Shows in the terminal what goes on: queues, running tasks, causes, workers; ? lists the keys")
-        .arg(
-            Arg::new("as-user")
-                .long("as-user")
-                .value_name("WHO")
-                .help("Says who does it; otherwise that is the role that logs in to the database"),
-        )
+        .about("Shows what goes on as it happens, and mends it by keys; ? lists them")
+        .arg(patience())
+        .arg(who())
 }
 
 pub(crate) async fn execute(
@@ -62,7 +57,7 @@ pub(crate) async fn execute(
         eprintln!("error: `top` needs a terminal; scripts read `stats --json` and `doctor --json`");
         return Ok(ExitCode::from(NO_TERMINAL));
     }
-    let operator = speaking(builder, matches);
+    let operator = patient(speaking(builder, matches), matches);
     let view = View::new(target(builder), is_read_only(matches), has_colours());
     let terminal = ratatui::try_init()?;
     let ended = run(terminal, operator, view).await;

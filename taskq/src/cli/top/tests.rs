@@ -17,6 +17,7 @@ use crate::operate::doctor::{Ailment, Severity};
 use crate::operate::list::FoundTask;
 use crate::operate::minutes::{Minute, Spread};
 use crate::operate::pause::{Queue, TaskType};
+use crate::operate::remedy::Remedy;
 use crate::operate::stats::{KindStats, Stats};
 use crate::operate::task::TaskState;
 use crate::operate::workers::WorkerStatus;
@@ -114,6 +115,7 @@ fn morning() -> View {
         task_type: "send_card".to_owned(),
         state: TaskState::Discarded,
         total,
+        and_more: false,
         first_at: ago(9_000),
         last_at: ago(last),
         last_task_id: 1_000 + last,
@@ -279,8 +281,8 @@ fn a_queue_or_its_type_is_paused_with_a_reason_once_somebody_was_asked() {
     press(&mut view, KeyCode::Up);
     press(&mut view, KeyCode::Char('p'));
     assert_eq!(
-        press(&mut view, KeyCode::Char('y')),
-        Effect::Resume(Queue("mail").into())
+        press(&mut view, KeyCode::Enter),
+        Effect::Mend(Remedy::Resume(Queue("mail").into()), None)
     );
 }
 
@@ -375,6 +377,12 @@ fn a_database_that_is_away_is_said_and_the_last_look_stays() {
 fn what_is_wrong_is_told_with_what_mends_it() {
     let mut view = morning();
     press(&mut view, KeyCode::Char('w'));
+    let text = screen(&view, 80, 24).join("\n");
+    assert!(text.contains("\n 400 s ago"), "all of it: {text}");
+    assert!(
+        text.contains("m Retry all: They are counted first."),
+        "{text}"
+    );
     press(&mut view, KeyCode::Enter);
     let text = screen(&view, 100, 30).join("\n");
     assert!(
@@ -393,7 +401,7 @@ fn what_is_wrong_is_told_with_what_mends_it() {
 }
 
 #[test]
-fn one_key_does_what_the_doctor_says() {
+fn one_key_mends_what_the_doctor_says() {
     let mut view = morning();
     view.tab = Tab::Trouble;
     let freeze = Effect::Freeze(BulkVerb::Retry, "cause:00000000000000aa".to_owned());
@@ -408,26 +416,59 @@ fn one_key_does_what_the_doctor_says() {
         command: command.map(str::to_owned),
         statement: statement.map(str::to_owned),
     };
-    let reset = "select taskq.reset_limits('queue', 'mail')";
-    for (ailment, effect) in [
+    for (command, question, remedy) in [
         (
-            of(Some("resume type 'a b'"), None),
-            Effect::Resume(TaskType("a b").into()),
+            "resume type 'a b'",
+            "Resume task type a b? Its tasks start again",
+            Remedy::Resume(TaskType("a b").into()),
         ),
         (
-            of(Some("reset-limits queue mail"), Some(reset)),
-            Effect::ResetLimits(Queue("mail").into()),
+            "reset-limits queue mail",
+            "Reset the limit of queue mail?",
+            Remedy::ResetLimits(Queue("mail").into()),
         ),
         (
-            of(None, Some("select pg_terminate_backend(4711)")),
-            Effect::EndSession(4711),
+            "end-session 4711",
+            "End session 4711? What it has not committed is rolled back",
+            Remedy::EndSession(4711),
+        ),
+        (
+            "skip-dead 41 --frees 12",
+            "Go on without task 41? 12 tasks behind it may run",
+            Remedy::SkipDead {
+                task_id: 41,
+                frees: 12,
+            },
+        ),
+        (
+            "take-back --all",
+            "Have Postgres take them back?",
+            Remedy::TakeBackAll,
+        ),
+        (
+            "schedules run nightly",
+            "Run nightly now?",
+            Remedy::RunSchedule("nightly".to_owned()),
+        ),
+        (
+            "schedules remove nightly",
+            "Undo the change to nightly?",
+            Remedy::RemoveSchedule("nightly".to_owned()),
+        ),
+        (
+            "forget-worker 00000000-0000-0000-0000-000000000000",
+            "Forget the worker?",
+            Remedy::ForgetWorker(Uuid::nil()),
         ),
     ] {
-        view.learn(News::Slowest(vec![ailment]));
+        view.learn(News::Slowest(vec![of(Some(command), None)]));
         assert_eq!(press(&mut view, KeyCode::Char('m')), Effect::Nothing);
         let text = screen(&view, 80, 24).join("\n");
-        assert!(text.contains("Do what the doctor says?"), "{text}");
-        assert_eq!(press(&mut view, KeyCode::Char('y')), effect);
+        assert!(text.contains(question), "{text}");
+        assert!(text.contains("it is wrong"), "{text}");
+        type_in(&mut view, "y");
+        let why = Some("y".to_owned());
+        assert_eq!(press(&mut view, KeyCode::Enter), Effect::Mend(remedy, why));
     }
     // A statement is no text to be run.
     for (command, statement) in [

@@ -4,7 +4,6 @@ use crate::dashboard::access::May;
 use crate::dashboard::board::{Answer, Asked};
 use crate::dashboard::failure::Failure;
 use crate::operate::pause::{Queue, Schedule, Scope, TaskType};
-use crate::operate::task::Acting;
 
 /// Returns the page from which a form was sent, if it says so; otherwise another.
 ///
@@ -27,15 +26,8 @@ pub(super) fn done(asked: &Asked, otherwise: &str, word: &str) -> Result<Answer,
     Ok(Answer::See(format!("{page}{sign}did={word}")))
 }
 
-fn page_of(task_id: i64) -> String {
+pub(super) fn page_of(task_id: i64) -> String {
     format!("task?id={task_id}")
-}
-
-fn because(acting: Acting, asked: &Asked) -> Acting {
-    match asked.reason() {
-        Some(reason) => acting.because(reason),
-        None => acting,
-    }
 }
 
 /// Has a task run again, now or at a time.
@@ -47,7 +39,7 @@ pub(in crate::dashboard) async fn retry(asked: Asked) -> Result<Answer, Failure>
         Some(at) => operator.retry_at(task_id, at),
         None => operator.retry(task_id),
     };
-    because(acting, &asked).await?;
+    acting.because_if(asked.reason()).await?;
     done(&asked, &page_of(task_id), "retry")
 }
 
@@ -55,7 +47,7 @@ pub(in crate::dashboard) async fn retry(asked: Asked) -> Result<Answer, Failure>
 pub(in crate::dashboard) async fn cancel(asked: Asked) -> Result<Answer, Failure> {
     let operator = asked.operator(May::Act)?;
     let task_id = asked.said.id("id")?;
-    because(operator.cancel(task_id), &asked).await?;
+    operator.cancel(task_id).because_if(asked.reason()).await?;
     done(&asked, &page_of(task_id), "cancel")
 }
 
@@ -63,7 +55,7 @@ pub(in crate::dashboard) async fn cancel(asked: Asked) -> Result<Answer, Failure
 pub(in crate::dashboard) async fn discard(asked: Asked) -> Result<Answer, Failure> {
     let operator = asked.operator(May::Act)?;
     let task_id = asked.said.id("id")?;
-    because(operator.discard(task_id), &asked).await?;
+    operator.discard(task_id).because_if(asked.reason()).await?;
     Ok(Answer::See("tasks?q=state%3Adead&did=discard".to_owned()))
 }
 
@@ -71,12 +63,44 @@ pub(in crate::dashboard) async fn discard(asked: Asked) -> Result<Answer, Failur
 pub(in crate::dashboard) async fn skip_dead(asked: Asked) -> Result<Answer, Failure> {
     let operator = asked.operator(May::Act)?;
     let task_id = asked.said.id("id")?;
-    let skip = operator.skip_dead(task_id);
+    let mut skip = operator.skip_dead(task_id);
+    if let Some(reason) = asked.reason() {
+        skip = skip.because(reason);
+    }
     match asked.said.number("frees")? {
         Some(frees) => skip.frees(frees).await?,
         None => skip.await?,
     };
     done(&asked, "overview", "skip")
+}
+
+/// Has Postgres take back a refused task, or all of them.
+pub(in crate::dashboard) async fn take_back(asked: Asked) -> Result<Answer, Failure> {
+    if asked.said.has("all") {
+        let operator = asked.operator(May::Bulk)?;
+        let ended = operator.take_back_all(asked.reason()).await?;
+        return match ended.still_refused.is_empty() {
+            true => done(&asked, "overview", "back"),
+            false => Err(Failure::Refused(ended.to_string())),
+        };
+    }
+    let operator = asked.operator(May::Act)?;
+    let task_id = asked.said.id("id")?;
+    let taking = operator.take_back(task_id);
+    match taking.because_if(asked.reason()).await? {
+        Some(task_id) => done(&asked, &page_of(task_id), "back"),
+        None => Err(Failure::Missing(format!("task {task_id} is not refused"))),
+    }
+}
+
+/// Ends a session of the database that has a transaction open.
+pub(in crate::dashboard) async fn end_session(asked: Asked) -> Result<Answer, Failure> {
+    let operator = asked.operator(May::Act)?;
+    let process_id: Option<i32> = asked.said.number("process")?;
+    let missing = || Failure::Senseless("say which `process`".to_owned());
+    let ending = operator.end_session(process_id.ok_or_else(missing)?);
+    ending.because_if(asked.reason()).await?;
+    done(&asked, "overview", "ended")
 }
 
 fn scope(asked: &Asked) -> Result<Scope, Failure> {
@@ -109,7 +133,8 @@ pub(in crate::dashboard) async fn pause(asked: Asked) -> Result<Answer, Failure>
 /// Ends a pause.
 pub(in crate::dashboard) async fn resume(asked: Asked) -> Result<Answer, Failure> {
     let operator = asked.operator(May::Act)?;
-    let former = operator.resume(scope(&asked)?).await?;
+    let resuming = operator.resume(scope(&asked)?);
+    let former = resuming.because_if(asked.reason()).await?;
     let word = if former.is_some() { "resume" } else { "awake" };
     done(&asked, "queues", word)
 }

@@ -60,6 +60,14 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
 /// Returns what it was done to, and where that is shown.
 fn target(entry: &Audited) -> (String, Option<String>) {
     let of = |page: &str, id: i64| Some(link(page, &[("id", &id.to_string())]));
+    if let (Some(scope), Some(name)) = (&entry.scope, &entry.name) {
+        let page = match (scope.as_str(), entry.task_id) {
+            (_, Some(task_id)) => of("task", task_id),
+            ("schedule", _) => Some("schedules".to_owned()),
+            _ => None,
+        };
+        return (format!("{} {name}", scope.replace('_', " ")), page);
+    }
     match (entry.task_id, entry.bulk_id, &entry.worker_id) {
         (Some(task_id), _, _) => (format!("task {task_id}"), of("task", task_id)),
         (_, Some(bulk_id), _) => (format!("all of operation {bulk_id}"), of("bulk", bulk_id)),

@@ -264,7 +264,8 @@ pub(in crate::dashboard) async fn run(asked: Asked) -> Result<Answer, Failure> {
 pub(in crate::dashboard) async fn stop(asked: Asked) -> Result<Answer, Failure> {
     let operator = asked.operator(May::Bulk)?;
     let id = asked.said.id("id")?;
-    operator.stop_bulk(id).await?.ok_or_else(|| missing(id))?;
+    let stopping = operator.stop_bulk(id).because_if(asked.reason());
+    stopping.await?.ok_or_else(|| missing(id))?;
     done(&asked, &format!("bulk?id={id}"), "stop")
 }
 

@@ -104,7 +104,7 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
                 .as_ref()
                 .map(|it| it.join(", "))
                 .unwrap_or_default(),
-            is_nothing: in_force.starts_with("0 "),
+            is_nothing: limit.is_nothing(),
             in_force,
             declared: limit
                 .declared
@@ -192,7 +192,8 @@ pub(in crate::dashboard) async fn limit(asked: Asked) -> Result<Answer, Failure>
 /// Has what is declared hold again.
 pub(in crate::dashboard) async fn reset(asked: Asked) -> Result<Answer, Failure> {
     let operator = asked.operator(May::Act)?;
-    operator.reset_limits(scope(&asked)?).await?;
+    let resetting = operator.reset_limits(scope(&asked)?);
+    resetting.because_if(asked.reason()).await?;
     done(&asked, "limits", "reset")
 }
 

@@ -11,7 +11,7 @@ use crate::dashboard::chart::{Chart, charts};
 use crate::dashboard::failure::Failure;
 use crate::dashboard::frame::{Frame, page};
 use crate::dashboard::text::{When, age, number, when};
-use crate::dashboard::trouble::{Known, Trouble};
+use crate::dashboard::trouble::Trouble;
 use crate::operate::minutes::Minute;
 use crate::operate::stats::KindStats;
 use crate::operate::workers::WorkerStatus;
@@ -65,22 +65,14 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
     let time = Duration::from_secs(hours * 3_600);
     // Beside each other: the first two take as long as all others.
     let (ailments, stats, others) = tokio::try_join!(reader.doctor(), reader.stats(), async {
-        let (pauses, limits) = (reader.pauses().await?, reader.limits().await?);
+        let limits = reader.limits().await?;
         let minutes = reader.minutes(time, MINUTES).await?;
-        Ok((pauses, limits, minutes, reader.workers().await?))
+        Ok((limits, minutes, reader.workers().await?))
     })?;
-    let (pauses, limits, mut minutes, workers) = others;
+    let (limits, mut minutes, workers) = others;
     let charted_since = cut_short(&mut minutes);
     let now = stats.at;
-    let known = Known {
-        pauses: &pauses,
-        limits: &limits,
-        kinds: &stats.kinds,
-    };
-    let troubles: Vec<Trouble> = ailments
-        .into_iter()
-        .map(|it| Trouble::of(it, &known))
-        .collect();
+    let troubles: Vec<Trouble> = ailments.into_iter().map(Trouble::of).collect();
     let figures = figures(&stats.kinds, &workers, now);
     let kinds = by_trouble(stats.kinds);
     let times = TIMES.iter().map(|(it, text, name)| TimeLink {
@@ -96,7 +88,7 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
         kinds: kinds
             .iter()
             .take(KINDS)
-            .map(|kind| KindLine::of(kind, now))
+            .map(|kind| KindLine::of(kind, &limits, now))
             .collect(),
         charts: charts(&minutes, &releases(&workers), now, time),
         charted_since: charted_since.map(|at| when(at, now)),

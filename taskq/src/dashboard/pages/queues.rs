@@ -10,6 +10,7 @@ use crate::dashboard::failure::Failure;
 use crate::dashboard::frame::{Frame, page};
 use crate::dashboard::text::{When, age, counted, link, number, when};
 use crate::operate::filter::Filter;
+use crate::operate::limit::{Limit, LimitScope};
 use crate::operate::pause::{Pause, Scope};
 use crate::operate::stats::KindStats;
 use crate::task::registry::Registry;
@@ -27,6 +28,8 @@ pub(super) struct KindLine {
     pub(super) dead: String,
     pub(super) has_dead: bool,
     pub(super) is_paused: bool,
+    /// Whether a limit lets nothing of it start.
+    pub(super) is_closed: bool,
     pub(super) is_unserved: bool,
     /// Whether something is due that nobody takes.
     pub(super) is_late: bool,
@@ -36,7 +39,7 @@ pub(super) struct KindLine {
 const LATE: i64 = 60;
 
 impl KindLine {
-    pub(super) fn of(kind: &KindStats, now: DateTime<Utc>) -> Self {
+    pub(super) fn of(kind: &KindStats, limits: &[Limit], now: DateTime<Utc>) -> Self {
         let filter = Filter::of_names(Some(&kind.queue), Some(&kind.task_type)).to_string();
         let dead = format!("{filter} state:dead");
         let waits = kind
@@ -55,12 +58,22 @@ impl KindLine {
             dead: counted(kind.dead, kind.counted_to),
             has_dead: kind.dead > 0,
             is_paused: kind.is_paused,
+            is_closed: limits.iter().any(|limit| closes(limit, kind)),
             is_unserved: !kind.is_served && kind.due + kind.scheduled > 0,
             is_late: waits.is_some_and(|seconds| seconds > LATE),
             queue: kind.queue.clone(),
             task_type: kind.task_type.clone(),
         }
     }
+}
+
+/// Tells whether a limit lets nothing of a kind start.
+fn closes(limit: &Limit, kind: &KindStats) -> bool {
+    limit.is_nothing()
+        && match &limit.scope {
+            LimitScope::Queue(name) => *name == kind.queue,
+            LimitScope::TaskType(name) | LimitScope::Key(name) => *name == kind.task_type,
+        }
 }
 
 /// Returns kinds by trouble: by the age of the oldest due task, then by what is dead.
@@ -121,13 +134,16 @@ struct Queues {
 pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> {
     let reader = asked.reader()?;
     let stats = reader.stats().await?;
-    let pauses = reader.pauses().await?;
+    let (pauses, limits) = (reader.pauses().await?, reader.limits().await?);
     let now = stats.at;
     let registry = asked.board.registry.as_ref();
     let names = Names::of(&stats.kinds, &pauses, registry.ok());
     let kinds = by_trouble(stats.kinds);
     page(&Queues {
-        kinds: kinds.iter().map(|kind| KindLine::of(kind, now)).collect(),
+        kinds: kinds
+            .iter()
+            .map(|kind| KindLine::of(kind, &limits, now))
+            .collect(),
         has_stopped: stats.stopped,
         queues: names.queues(&pauses, now),
         types: names.types(&pauses, now),

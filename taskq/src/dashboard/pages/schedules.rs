@@ -4,17 +4,17 @@ use askama::Template;
 use chrono::{DateTime, Utc};
 
 use super::queues::PauseLine;
-use crate::calendar::{CatchUp, Overlap};
+use crate::calendar::{CatchUp, Overlap, Skip};
 use crate::dashboard::access::May;
 use crate::dashboard::board::{Answer, Asked};
 use crate::dashboard::calendar_words;
 use crate::dashboard::failure::Failure;
 use crate::dashboard::frame::{Frame, page};
-use crate::dashboard::pages::act::done;
+use crate::dashboard::pages::act::{done, page_of};
 use crate::dashboard::text::{When, link, number, span, when};
 use crate::operate::filter::Filter;
 use crate::operate::schedule_status::ScheduleStatus;
-use crate::operate::schedules::{Removed, schedules};
+use crate::operate::schedules::Removed;
 
 struct ScheduleLine {
     name: String,
@@ -36,6 +36,15 @@ struct ScheduleLine {
     made_by: Option<String>,
     declares: Option<String>,
     error: Option<String>,
+    /// Which ticks were left out last, how many, and why.
+    skips: Vec<SkipLine>,
+}
+
+struct SkipLine {
+    ticks: String,
+    at: When,
+    why: String,
+    link: Option<String>,
 }
 
 /// After how many seconds a tick is late.
@@ -55,10 +64,7 @@ impl ScheduleLine {
             words: words(schedule),
             next: schedule.next_tick.map(|at| when(at, now)),
             last: schedule.last_tick.map(|at| when(at, now)),
-            last_task: schedule.last_task_ids.last().map(|id| {
-                let page = link("task", &[("id", &id.to_string())]);
-                (*id, page)
-            }),
+            last_task: schedule.last_task_ids.last().map(|id| (*id, page_of(*id))),
             ticks: number(schedule.ticks),
             missed: number(schedule.skipped_missed),
             overlapping: number(schedule.skipped_overlap),
@@ -72,6 +78,23 @@ impl ScheduleLine {
             made_by: schedule.made_by.clone(),
             declares: schedule.declares.clone(),
             error: schedule.error.clone(),
+            skips: schedule
+                .skips
+                .iter()
+                .rev()
+                .map(|it| SkipLine::of(it, now))
+                .collect(),
+        }
+    }
+}
+
+impl SkipLine {
+    fn of(skip: &Skip, now: DateTime<Utc>) -> Self {
+        Self {
+            ticks: skip.ticks(),
+            at: when(skip.to, now),
+            why: skip.because(),
+            link: skip.task_id.map(page_of),
         }
     }
 }
@@ -120,23 +143,19 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
     })
 }
 
-/// Enqueues the task of a schedule now.
+/// Enqueues a task of a schedule now.
 pub(in crate::dashboard) async fn run(asked: Asked) -> Result<Answer, Failure> {
     let operator = asked.operator(May::Act)?;
-    let name = asked.said.required("name")?;
-    let mut connection = operator.connection().await?;
-    let mut schedules = schedules(&mut connection).schema(operator.tables());
-    let task_id = schedules.run_now(name).await?;
-    Ok(Answer::See(format!("task?id={task_id}&did=run")))
+    let running = operator.run_schedule(asked.said.required("name")?);
+    let task_id = running.because_if(asked.reason()).await?;
+    done(&asked, &page_of(task_id), "run")
 }
 
 /// Takes back what somebody has said of a schedule.
 pub(in crate::dashboard) async fn remove(asked: Asked) -> Result<Answer, Failure> {
     let operator = asked.operator(May::Act)?;
-    let name = asked.said.required("name")?;
-    let mut connection = operator.connection().await?;
-    let mut schedules = schedules(&mut connection).schema(operator.tables());
-    let word = match schedules.remove(name).await? {
+    let removing = operator.remove_schedule(asked.said.required("name")?);
+    let word = match removing.because_if(asked.reason()).await? {
         Removed::Gone => "removed",
         Removed::Reset => "declared",
         Removed::Absent => "absent",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use crate::dashboard::access::May;
 use crate::dashboard::board::{Answer, Asked};
@@ -188,14 +189,21 @@ fn side_by_side(workers: &[WorkerStatus]) -> (Vec<String>, Vec<Known>) {
 /// Asks a worker to stop.
 pub(in crate::dashboard) async fn stop(asked: Asked) -> Result<Answer, Failure> {
     let operator = asked.operator(May::Act)?;
-    let id = asked.said.required("id")?;
-    let id = id
-        .parse()
-        .map_err(|_| Failure::Senseless(format!("`{id}` is no worker's id")))?;
-    let stopping = operator.stop_worker(id);
-    match asked.reason() {
-        Some(reason) => stopping.because(reason).await?,
-        None => stopping.await?,
-    };
+    let stopping = operator.stop_worker(id(&asked)?);
+    stopping.because_if(asked.reason()).await?;
     done(&asked, "workers", "stopping")
+}
+
+/// Forgets a worker that vanished.
+pub(in crate::dashboard) async fn forget(asked: Asked) -> Result<Answer, Failure> {
+    let operator = asked.operator(May::Act)?;
+    let forgetting = operator.forget_worker(id(&asked)?);
+    forgetting.because_if(asked.reason()).await?;
+    done(&asked, "workers", "forgotten")
+}
+
+fn id(asked: &Asked) -> Result<Uuid, Failure> {
+    let id = asked.said.required("id")?;
+    let no_id = |_| Failure::Senseless(format!("`{id}` is no worker's id"));
+    id.parse().map_err(no_id)
 }

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
 pub use self::progress::{Bulk, BulkFailure, BulkVerb};
+use super::act::Act;
 use super::filter::Filter;
 use super::pause::Operator;
 use crate::error::OperateError;
@@ -113,7 +114,7 @@ impl Operator {
         mut progress: impl FnMut(&Bulk),
     ) -> Result<Bulk, OperateError> {
         let mut store = self.store();
-        let begun = store.begin_bulk(bulk_id).await;
+        let begun = store.begin_bulk(bulk_id, self.user.as_deref()).await;
         let mut bulk = Bulk::of(begun.map_err(|error| self.error(error))?);
         while !bulk.rests() {
             let step = store.step_bulk(bulk_id).await;
@@ -130,32 +131,16 @@ impl Operator {
 
     /// Has an operation rest after the part that is being taken, whoever runs it, and returns it, if there is one.
     /// [`run_bulk`](Self::run_bulk) has it go on.
-    ///
-    /// # Errors
-    ///
-    /// See [`OperateError`].
-    ///
-    /// # Cancel safety
-    ///
-    /// It is one statement: when the future is dropped, it has happened or will not happen.
-    pub async fn stop_bulk(&self, bulk_id: i64) -> Result<Option<Bulk>, OperateError> {
-        let stopped = self.store().stop_bulk(bulk_id).await;
-        let stopped = stopped.map_err(|error| self.error(error))?;
-        Ok(stopped.map(Bulk::of))
+    pub fn stop_bulk(&self, bulk_id: i64) -> Act<Option<Bulk>> {
+        self.act(async move |mut store, signed| {
+            let stopped = store.stop_bulk(bulk_id, &signed).await?;
+            Ok(stopped.map(Bulk::of))
+        })
     }
 
     /// Forgets what was frozen and has not begun. Returns whether there was such an operation.
-    ///
-    /// # Errors
-    ///
-    /// See [`OperateError`].
-    ///
-    /// # Cancel safety
-    ///
-    /// It is one statement: when the future is dropped, it has happened or will not happen.
-    pub async fn drop_bulk(&self, bulk_id: i64) -> Result<bool, OperateError> {
-        let dropped = self.store().drop_bulk(bulk_id).await;
-        dropped.map_err(|error| self.error(error))
+    pub fn drop_bulk(&self, bulk_id: i64) -> Act<bool> {
+        self.act(async move |mut store, signed| store.drop_bulk(bulk_id, &signed).await)
     }
 
     /// Tells of the newest hundred operations, the newest first.

@@ -80,6 +80,13 @@ impl Filter {
         filter.into()
     }
 
+    /// Returns the filter of one state.
+    pub(crate) fn of_state(state: &str) -> Self {
+        Self {
+            terms: vec![Term::State(vec![state.to_owned()])],
+        }
+    }
+
     /// Returns the filter of one queue, one task type, or both, whatever characters their names have.
     #[cfg(feature = "dashboard")]
     pub(crate) fn of_names(queue: Option<&str>, task_type: Option<&str>) -> Self {

@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, BorderType, Clear, Padding, Paragraph, Wrap};
 
 use super::look::Look;
 use crate::cli::text::printable;
-use crate::cli::top::ask::{Ask, Asked};
+use crate::cli::top::ask::Ask;
 use crate::cli::top::view::{Mode, View};
 
 const HELP: &[(&str, &str)] = &[
@@ -18,7 +18,10 @@ const HELP: &[(&str, &str)] = &[
         "queues, running tasks, causes, workers, trouble",
     ),
     ("enter", "look closer at what is chosen"),
-    ("w", "trouble: what is wrong, in plain words"),
+    (
+        "w",
+        "trouble: what is wrong, in plain words, and what mends it",
+    ),
     ("/", "show only what has a text in it; esc shows all again"),
     ("q", "quit"),
 ];
@@ -32,7 +35,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("d", "delete all dead tasks of the row for good"),
     ("c", "cancel the running task, or all that wait of the row"),
     ("s", "ask the worker to stop"),
-    ("m", "do what the doctor says mends the trouble"),
+    ("m", "mend the trouble: it says how, and asks first"),
 ];
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
@@ -125,8 +128,8 @@ fn question(frame: &mut Frame<'_>, area: Rect, ask: &Ask, look: Look) {
         ]
     };
     let mut lines = vec![Line::raw(ask.question())];
-    if let Asked::Bulk { filter, .. } = &ask.asked {
-        lines.push(Line::styled(printable(filter), look.faint()));
+    if let Some(about) = ask.about() {
+        lines.push(Line::styled(printable(about), look.faint()));
     }
     lines.push(Line::default());
     if ask.takes_reason() {
@@ -148,9 +151,15 @@ fn question(frame: &mut Frame<'_>, area: Rect, ask: &Ask, look: Look) {
     keys.extend(key("esc", "leave it"));
     lines.push(Line::from(keys));
     let widest = lines.iter().map(Line::width).max().unwrap_or_default();
-    let width = u16::try_from(widest).unwrap_or(u16::MAX).max(48) + 4;
-    // A line that is longer than the screen is wrapped.
-    let height = u16::try_from(lines.len()).unwrap_or(u16::MAX) + 2 + u16::from(width > area.width);
+    let width = u16::try_from(widest).unwrap_or(u16::MAX).clamp(48, 76) + 4;
+    // A line that is longer is wrapped, by words: so it may need one line more than its width says.
+    let room_for = usize::from(width.min(area.width).saturating_sub(4)).max(1);
+    let high = |line: &Line<'_>| match line.width() {
+        width if width <= room_for => 1,
+        width => width.div_ceil(room_for) + 1,
+    };
+    let high: usize = lines.iter().map(high).sum();
+    let height = u16::try_from(high).unwrap_or(u16::MAX).saturating_add(2);
     let inner = room(frame, area, (width, height), "Is that meant?", look);
     let text = Paragraph::new(Text::from(lines)).wrap(Wrap { trim: false });
     frame.render_widget(text, inner);

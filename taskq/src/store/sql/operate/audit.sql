@@ -13,7 +13,9 @@ select
     audit.state,
     audit.reason,
     audit.bulk_id,
-    audit.worker_id
+    audit.worker_id,
+    audit.scope,
+    audit.name
 from taskq.audit
 where audit.audit_id < coalesce($1::bigint, 9223372036854775807)
 order by audit.audit_id desc

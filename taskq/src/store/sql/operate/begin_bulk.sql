@@ -1,5 +1,5 @@
 -- Has an operation begin that is frozen, or go on that was stopped.
--- $1 bulk_id
+-- $1 bulk_id, $2 by whom; null for who froze it
 -- Index bulk_pkey. Locks: its row.
 select *
-from taskq.begin_bulk($1)
+from taskq.begin_bulk($1, $2)

@@ -1,6 +1,6 @@
 -- Ends the pause of a queue or a task type, and returns it, if it held.
--- $1 queue or task_type, $2 its name
--- Index pause_pkey. Locks: the row of the pause.
+-- $1 queue, task_type or schedule, $2 its name, $3 reason, $4 by whom; null for the role of the session
+-- Index pause_pkey. Locks: the row of the pause; a new row of the audit.
 select
     former.scope,
     former.name,
@@ -9,4 +9,4 @@ select
     former.reason,
     former.until,
     null::float8 as ends_in
-from taskq.end_pause($1, $2) as former
+from taskq.end_pause($1, $2, $3, $4) as former

@@ -35,6 +35,7 @@ select
     schedule.ticks,
     schedule.skipped_missed,
     schedule.skipped_overlap,
+    schedule.skips,
     schedule.error
 from taskq.schedule
 join taskq.schedule_definition as definition using (definition_id)

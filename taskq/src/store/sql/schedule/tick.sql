@@ -64,6 +64,11 @@ summed as materialized (
         max(enqueued.nominal) filter (where enqueued.outcome <> 'existing') as last_tick,
         array_agg(enqueued.task_id order by enqueued.place) as task_ids
     from enqueued
+),
+left_out as materialized (
+    select count(*) as number, min(tick.nominal) as from_at, max(tick.nominal) as to_at
+    from unnest($3::timestamptz[]) as tick (nominal)
+    where tick.nominal not in (select enqueued.nominal from enqueued where enqueued.outcome <> 'existing')
 )
 update taskq.schedule
 set owed_after = $5,
@@ -80,10 +85,19 @@ set owed_after = $5,
     end,
     ticks = schedule.ticks + summed.ticks,
     skipped_missed = schedule.skipped_missed + $7,
-    skipped_overlap = schedule.skipped_overlap + cardinality($3::timestamptz[]) - summed.ticks,
+    skipped_overlap = schedule.skipped_overlap + left_out.number,
+    skips = taskq.with_skip(
+        taskq.with_skip(schedule.skips, 'missed', $7, schedule.owed_after, $5),
+        'overlap',
+        left_out.number,
+        left_out.from_at,
+        left_out.to_at,
+        coalesce((select min(living.task_id) from living), summed.task_ids[1])
+    ),
     error = null,
     error_at = null
 from taken
 cross join summed
+cross join left_out
 where schedule.name = taken.name
 returning summed.ticks

@@ -1,0 +1,178 @@
+//! A schedule that is made or changed while workers run.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::calendar::{Calendar, CatchUp, Overlap, Rules};
+use crate::error::{OperateError, error_text};
+use crate::store::Store;
+use crate::task::by_name::enqueue_options;
+use crate::task::options::TaskOptions;
+use crate::task::payload::{self, Payload, Unwritable};
+
+/// What an upsert did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Upserted {
+    /// It made the schedule.
+    Created,
+    /// It changed the schedule. If it changed the times, nothing before now is owed.
+    Changed,
+    /// The schedule was the same before.
+    Unchanged,
+}
+
+/// A schedule that is about to be made or changed: see [`Schedules::upsert`](super::Schedules::upsert).
+///
+/// # Errors
+///
+/// [`OperateError::Refused`] if the expression, the zone, the payload or another option cannot be.
+///
+/// # Cancel safety
+///
+/// It is one statement: when the future is dropped, it has happened or will not happen.
+#[must_use = "nothing is said until this is awaited"]
+pub struct Upsert<'c> {
+    store: Store<'c>,
+    user: Option<String>,
+    name: String,
+    expression: String,
+    timezone: String,
+    task_type: &'static str,
+    declared: &'static TaskOptions,
+    payload: Result<Box<RawValue>, OperateError>,
+    rules: Rules,
+    queue: Option<String>,
+    priority: Option<i16>,
+}
+
+impl<'c> Upsert<'c> {
+    /// The texts are the name, the expression and the time zone.
+    pub(super) fn new<P: Payload>(
+        store: Store<'c>,
+        user: Option<String>,
+        [name, expression, timezone]: [&str; 3],
+        payload: P,
+    ) -> Self {
+        Self {
+            store,
+            user,
+            name: name.to_owned(),
+            expression: expression.to_owned(),
+            timezone: timezone.to_owned(),
+            task_type: P::TASK_TYPE,
+            declared: const { &P::OPTIONS },
+            payload: payload::write(&payload).map_err(unwritable),
+            rules: Rules::default(),
+            queue: None,
+            priority: None,
+        }
+    }
+
+    /// Sets what becomes of ticks that were missed; [`CatchUp::Once`] unless set.
+    pub fn catch_up(mut self, catch_up: CatchUp) -> Self {
+        self.rules.catch_up = catch_up;
+        self
+    }
+
+    /// Sets how long ago ticks may have been that are caught up.
+    pub fn catch_up_within(mut self, within: Duration) -> Self {
+        self.rules.catch_up_within = Some(within);
+        self
+    }
+
+    /// Sets what a tick does while the task of the last one is still there; [`Overlap::Allow`] unless set.
+    pub fn overlap(mut self, overlap: Overlap) -> Self {
+        self.rules.overlap = overlap;
+        self
+    }
+
+    /// Has its tasks start up to so much later, each time by the same, which depends on the schedule's name.
+    pub fn jitter(mut self, jitter: Duration) -> Self {
+        self.rules.jitter = jitter;
+        self
+    }
+
+    /// Puts its tasks in this queue, in place of the one that their type declares.
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.queue = Some(queue.into());
+        self
+    }
+
+    /// Gives its tasks this priority, in place of the one that their type declares.
+    pub fn priority(mut self, priority: i16) -> Self {
+        self.priority = Some(priority);
+        self
+    }
+
+    async fn say(mut self) -> Result<Upserted, OperateError> {
+        let read = Calendar::parse(&self.expression, &self.timezone).map(drop);
+        let checked = read.and_then(|()| self.rules.check());
+        checked.map_err(|error| refuse(error.to_string()))?;
+        let payload = self.payload?;
+        let mut options = enqueue_options(self.declared);
+        self.rules.add_to(&mut options);
+        if let Some(queue) = self.queue {
+            options.insert("queue".into(), queue.into());
+        }
+        if let Some(priority) = self.priority {
+            options.insert("priority".into(), priority.into());
+        }
+        let schema = self.store.schema().name;
+        let said = self
+            .store
+            .upsert_schedule(
+                &self.name,
+                &self.expression,
+                self.task_type,
+                &payload,
+                &self.timezone,
+                &Value::Object(options),
+                self.user.as_deref(),
+            )
+            .await;
+        match &*said.map_err(|error| OperateError::of(schema, error))? {
+            "created" => Ok(Upserted::Created),
+            "changed" => Ok(Upserted::Changed),
+            _ => Ok(Upserted::Unchanged),
+        }
+    }
+}
+
+// Without the payload, which may have secret fields.
+impl fmt::Debug for Upsert<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upsert")
+            .field("name", &self.name)
+            .field("task_type", &self.task_type)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'c> IntoFuture for Upsert<'c> {
+    type Output = Result<Upserted, OperateError>;
+    type IntoFuture = BoxFuture<'c, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        self.say().boxed()
+    }
+}
+
+fn refuse(message: String) -> OperateError {
+    OperateError::Refused { message }
+}
+
+fn unwritable(why: Unwritable) -> OperateError {
+    let why = match why {
+        Unwritable::Invalid(invalid) => invalid.to_string(),
+        Unwritable::Encode(error) => error_text(&error),
+        Unwritable::TooLarge { size } => format!("it has {size} bytes of JSON"),
+    };
+    refuse(format!("the payload cannot be enqueued: {why}"))
+}
