@@ -65,8 +65,8 @@ pub async fn measure(server: &Server, effort: &Effort, json: bool) -> Result<Str
     let places = places::all(&db.pool).await?;
     let pages = pages(server, &db, &places).await?;
     let watched = watched(&db, &places).await?;
-    let scraped = scraped(&db).await?;
     server.drop_database(db).await?;
+    let scraped = scraped(server).await?;
     match json {
         true => lines(&pages, &watched, scraped),
         false => Ok(table(&pages, &watched, scraped, effort)),
@@ -213,7 +213,10 @@ async fn is_scraped() -> Result<()> {
 }
 
 /// Returns how often the tables were asked for metrics, while many workers were scraped each second.
-async fn scraped(db: &Database) -> Result<i64> {
+async fn scraped(server: &Server) -> Result<i64> {
+    let db = server.database().await?;
+    taskq::migrate(&db.pool).await?;
+    db.execute("create extension pg_stat_statements").await?;
     let pool = pool_of(&db.url, 40).await?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut running = Vec::new();
@@ -235,7 +238,7 @@ async fn scraped(db: &Database) -> Result<i64> {
     sleep(Duration::from_secs(20)).await;
     let asked = || {
         counted(
-            db,
+            &db,
             "query like '%schedule_late%' and not query like '%pg_stat_statements%'",
         )
     };
@@ -252,6 +255,7 @@ async fn scraped(db: &Database) -> Result<i64> {
         worker.await??;
     }
     pool.close().await;
+    server.drop_database(db).await?;
     Ok(queries)
 }
 
