@@ -592,6 +592,21 @@ as $ail_tasks$
         ) as next
         where kind.position < 1000
     ),
+    served as materialized (
+        select distinct kind.queue, kind.task_type
+        from kind
+        join (
+            -- Workers of one program are alike.
+            select declared.queues, unnest(declared.task_types) as task_type
+            from (
+                select distinct worker.queues, worker.task_types
+                from taskq.worker
+                where worker.expires_at > now()
+            ) as declared
+        ) as known
+          on known.task_type = kind.task_type
+         and kind.queue = any (known.queues)
+    ),
     -- What is served and not paused need not be counted.
     counted as not materialized (
         select
@@ -648,6 +663,7 @@ as $ail_tasks$
     from counted
     cross join lateral taskq.unserved(counted.queue, counted.task_type) as lack
     where exists (select from taskq.worker where worker.expires_at > now())
+      and (counted.queue, counted.task_type) not in (select served.queue, served.task_type from served)
     union all
     select
         'paused',
@@ -721,16 +737,22 @@ as $ail_limits$
         cross join lateral unnest(lease.task_ids, lease.task_types) as held (task_id, task_type)
         where held.task_id <> all (lease.done)
     ),
+    -- Those that are alike for all limits.
+    crowd as materialized (
+        select running.queue, running.task_type, running.limited_type, running.limited_key, count(*) as number
+        from running
+        group by running.queue, running.task_type, running.limited_type, running.limited_key
+    ),
     excess as (
         select limits.scope, limits.name, limits.most, used.key, used.number
         from taskq.limits
         cross join lateral (
-            select case when limits.scope = 'key' then running.limited_key end as key, count(*) as number
-            from running
+            select case when limits.scope = 'key' then crowd.limited_key end as key, sum(crowd.number) as number
+            from crowd
             where case limits.scope
-                when 'queue' then running.queue = limits.name
-                when 'task_type' then running.task_type = any (limits.name || limits.aliases)
-                else running.limited_type = limits.name and running.limited_key is not null
+                when 'queue' then crowd.queue = limits.name
+                when 'task_type' then crowd.task_type = any (limits.name || limits.aliases)
+                else crowd.limited_type = limits.name and crowd.limited_key is not null
             end
             group by 1
         ) as used
@@ -794,7 +816,7 @@ $about_due$;
 
 -- Returns which queues do not get done what is due: how much comes, how much ends, and how long all of it takes at this rate.
 -- Looks at queues whose oldest due task is older than `patience`, and at what was counted since. Counts no more than so many
--- of a lane.
+-- tasks, or a hundred of each lane.
 create function taskq.ail_pace(patience interval, most bigint) returns setof taskq.ailment
 language sql
 as $ail_pace$
@@ -818,11 +840,26 @@ as $ail_pace$
         ) as next
         where lane.position < 1000
     ),
+    served as materialized (
+        select distinct lane.queue, lane.task_type
+        from lane
+        join (
+            -- Workers of one program are alike.
+            select declared.queues, unnest(declared.task_types) as task_type
+            from (
+                select distinct worker.queues, worker.task_types
+                from taskq.worker
+                where worker.expires_at > now()
+            ) as declared
+        ) as known
+          on known.task_type = lane.task_type
+         and lane.queue = any (known.queues)
+    ),
     startable as (
         select lane.*
         from lane
         where lane.run_at <= now()
-          and not exists (select from taskq.unserved(lane.queue, lane.task_type))
+          and (lane.queue, lane.task_type) in (select served.queue, served.task_type from served)
           and not exists (
               select
               from taskq.pause
@@ -839,6 +876,10 @@ as $ail_pace$
                 end
           )
     ),
+    reach as (
+        select greatest(most / greatest(count(*), 1), 100) as each
+        from startable
+    ),
     counted as (
         select
             startable.queue,
@@ -854,11 +895,11 @@ as $ail_pace$
                       and task.crashes = startable.crashes
                       and task.priority = startable.priority
                       and task.run_at <= now()
-                    limit most
+                    limit (select reach.each from reach)
                 ) as due
             ) as due,
             recent.number / greatest(
-                extract(epoch from case when recent.number < most then patience else now() - recent.since end),
+                extract(epoch from case when recent.number < (select reach.each from reach) then patience else now() - recent.since end),
                 1
             ) as comes
         from startable
@@ -881,7 +922,7 @@ as $ail_pace$
                   and task.run_at > now() - patience
                   and task.run_at <= now()
                 order by task.run_at desc
-                limit most
+                limit (select reach.each from reach)
             ) as newest
         ) as recent
     ),
@@ -890,10 +931,10 @@ as $ail_pace$
         select
             counted.queue,
             case
-                when max(counted.due) < most then sum(counted.due)::bigint
+                when max(counted.due) < (select reach.each from reach) then sum(counted.due)::bigint
                 else greatest(sum(counted.due)::bigint, taskq.about_due(counted.queue))
             end as due,
-            max(counted.due) < most as is_exact,
+            max(counted.due) < (select reach.each from reach) as is_exact,
             now() - min(counted.run_at) as age,
             sum(counted.comes) as comes,
             (
