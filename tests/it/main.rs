@@ -55,6 +55,7 @@ mod schedule_cli;
 mod schedule_operate;
 mod schedule_versions;
 mod schedules;
+mod secret_errors;
 mod secrets;
 mod sequences;
 mod session;

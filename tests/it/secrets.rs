@@ -14,13 +14,13 @@ use crate::cli::said;
 use crate::support::{database, drain, execute, one, task, worker};
 
 /// Is in each secret field of these tests, and nowhere else.
-const CANARY: &str = "cAnAry-7f3a\"x";
+pub(crate) const CANARY: &str = "cAnAry-7f3a\"x";
 
 /// What is left of it where quotes are escaped, or where it was cut.
-const MARK: &str = "cAnAry";
+pub(crate) const MARK: &str = "cAnAry";
 
 #[task(alias = "old_connect", derive(Debug, Clone), max_attempts = 1)]
-async fn connect(
+pub(crate) async fn connect(
     attempt: &taskq::Attempt,
     usr_id: i64,
     #[secret]
@@ -42,13 +42,13 @@ async fn connect(
 }
 
 #[derive(serde::Serialize, serde::Deserialize, taskq::Payload)]
-struct Charge {
-    usr_id: i64,
+pub(crate) struct Charge {
+    pub(crate) usr_id: i64,
     #[taskq(secret)]
-    card: Value,
+    pub(crate) card: Value,
 }
 
-fn connecting(how: &str) -> Connect {
+pub(crate) fn connecting(how: &str) -> Connect {
     Connect {
         usr_id: 42,
         token: CANARY.to_owned(),
@@ -56,7 +56,7 @@ fn connecting(how: &str) -> Connect {
     }
 }
 
-fn charge() -> Charge {
+pub(crate) fn charge() -> Charge {
     Charge {
         usr_id: 42,
         card: json!({"number": CANARY, "year": 2031}),
@@ -65,7 +65,7 @@ fn charge() -> Charge {
 
 /// What is logged on this thread, at every level.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -79,7 +79,7 @@ impl io::Write for Lines {
 }
 
 impl Lines {
-    fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+    pub(crate) fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
         let lines = Self::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -90,17 +90,17 @@ impl Lines {
         (lines, tracing::subscriber::set_default(subscriber))
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().expect("whole")).into_owned()
     }
 }
 
-fn assert_clean(what: &str, text: &str) {
+pub(crate) fn assert_clean(what: &str, text: &str) {
     assert!(!text.contains(MARK), "{what} tells the secret: {text}");
 }
 
 /// Everything in the tables but the payloads themselves.
-async fn beside_the_payloads(pool: &PgPool) -> String {
+pub(crate) async fn beside_the_payloads(pool: &PgPool) -> String {
     one(
         pool,
         "select concat_ws(

@@ -197,7 +197,7 @@ async fn insert_chunks(
             }
         };
         let inserted = inserted.map_err(|error| {
-            refused_by_table(&task_type, error, || largest(enqueued.len(), chunk))
+            refused_by_table(task_type.name, error, || largest(enqueued.len(), chunk))
         })?;
         enqueued.extend(inserted);
     }
@@ -234,7 +234,7 @@ async fn copy_in(
     let refused = |error| {
         let row = refused_row(&error);
         // Its payload is gone by now.
-        refused_by_table(&task_type, error, || (row, MAX_STORED_SIZE + 1))
+        refused_by_table(task_type.name, error, || (row, MAX_STORED_SIZE + 1))
     };
     let mut copy = Copy::begin(conn, schema, options).await?;
     for payload in payloads {

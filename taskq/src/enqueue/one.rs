@@ -328,7 +328,7 @@ async fn insert_checked(
     };
     match enqueued {
         Ok((task_id, outcome)) => Ok((task_id, outcome, schema)),
-        Err(error) => Err(refused_by_table(&task_type, error, || {
+        Err(error) => Err(refused_by_table(task_type.name, error, || {
             (None, json::stored_size(&payload[0]))
         })),
     }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use crate::error::{EnqueueError, error_text, quotes_row};
+use crate::error::EnqueueError;
 use crate::json::MAX_STORED_SIZE;
 use crate::store::{holder_of_key, is_busy, is_too_large, is_unserializable};
-use crate::task::payload::{Payload, TaskType, Unwritable, write};
+use crate::task::payload::{Payload, Unwritable, write};
 
 /// Writes a payload, or says of which of many payloads what is wrong with it.
 pub(super) fn encode<P: Payload>(
@@ -54,21 +54,15 @@ pub(super) fn refused_key(
 /// Says what Postgres refused. The table measures payloads too, and may have found one too large that is not: a
 /// trigger may have changed it. Then `which` tells its index and its size.
 pub(super) fn refused_by_table(
-    task_type: &TaskType,
+    task_type: &'static str,
     error: sqlx::Error,
     which: impl FnOnce() -> (Option<usize>, usize),
 ) -> EnqueueError {
-    let has_secrets = !task_type.options.secret.is_empty();
-    let task_type = task_type.name;
     if let Some(task_id) = holder_of_key(&error) {
         return EnqueueError::Duplicate { task_type, task_id };
     }
     if !is_too_large(&error) {
-        // Its `Debug` would have the whole row.
-        return match has_secrets && quotes_row(&error) {
-            true => sqlx::Error::Protocol(error_text(&error)).into(),
-            false => error.into(),
-        };
+        return error.into();
     }
     let (index, size) = which();
     EnqueueError::TooLarge {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::text::Said;
-use super::{EncodeError, InvalidPayload, missing_table};
+use super::{EncodeError, InvalidPayload, missing_table, veiled};
 
 /// A task could not be enqueued. The caller's transaction decides what becomes of the rest.
 ///
@@ -72,7 +72,7 @@ pub enum EnqueueError {
         /// The task type.
         task_type: &'static str,
     },
-    /// Postgres refused the insert, or could not be reached.
+    /// Postgres refused the insert, or could not be reached. What it said of the row, which has the payload, is left out.
     Database(sqlx::Error),
 }
 
@@ -176,7 +176,7 @@ impl Error for EnqueueError {}
 
 impl From<sqlx::Error> for EnqueueError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
+        Self::Database(veiled(error))
     }
 }
 

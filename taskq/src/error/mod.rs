@@ -13,6 +13,7 @@ mod schedule;
 mod schema;
 mod secrets;
 mod text;
+mod veiled;
 mod worker;
 
 use std::error::Error;
@@ -32,7 +33,8 @@ pub use self::schedule::ScheduleError;
 pub use self::schema::InvalidSchemaName;
 pub(crate) use self::secrets::{MASK, Secrets};
 use self::text::{advice, cause};
-pub(crate) use self::text::{chain, error_text, quotes_row, tells_payload};
+pub(crate) use self::text::{chain, error_text};
+pub(crate) use self::veiled::{message_without_values, quotes_values, unveiled, veiled};
 pub use self::worker::{MissingState, WorkerError};
 
 /// Any error, as a handler returns it.

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use super::text::Said;
-use super::{advice, missing_table};
+use super::{advice, missing_table, veiled};
 
 /// What an operator asked for was not done.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ impl OperateError {
     pub(crate) fn of(schema: &'static str, error: sqlx::Error) -> Self {
         const INVALID_PARAMETER_VALUE: &str = "22023";
         const UNDEFINED_FUNCTION: &str = "42883";
+        let error = veiled(error);
         let refusal = error.as_database_error();
         let code = refusal.and_then(|refusal| refusal.code());
         match (code.as_deref(), refusal) {

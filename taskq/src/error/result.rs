@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use super::text::Said;
-use super::{BoxError, DecodeError};
+use super::{BoxError, DecodeError, veiled};
 
 /// A task's result could not be read.
 #[derive(Debug)]
@@ -58,6 +58,6 @@ impl Error for ResultError {
 
 impl From<sqlx::Error> for ResultError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
+        Self::Database(veiled(error))
     }
 }

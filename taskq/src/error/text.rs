@@ -6,6 +6,8 @@ use std::fmt;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
+use super::veiled::{Veiled, quotes_values};
+
 /// Writes an error and its sources in one line, each level once.
 ///
 /// Of an error of Postgres it gives the detail, the constraint and the hint too, and not the line of its own
@@ -70,36 +72,34 @@ impl fmt::Display for Said<'_> {
 fn of_database(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sqlx::Error>() {
         return match error {
-            sqlx::Error::Database(error) => error.try_downcast_ref().map(of_postgres),
+            sqlx::Error::Database(error) => of_driver(&**error),
             sqlx::Error::PoolTimedOut => Some(NO_CONNECTION.to_owned()),
             _ => None,
         };
     }
     if let Some(error) = error.downcast_ref::<Box<dyn DatabaseError>>() {
-        return error.try_downcast_ref().map(of_postgres);
+        return of_driver(&**error);
     }
     error.downcast_ref().map(of_postgres)
 }
 
-/// Tells whether an error of Postgres quotes the row of a task: in its detail, or as the line of a `COPY`.
-pub(crate) fn quotes_row(error: &sqlx::Error) -> bool {
-    let error = error.as_database_error();
-    let error = error.and_then(|error| error.try_downcast_ref());
-    let copies = |error: &PgDatabaseError| error.r#where().is_some_and(|it| it.contains("COPY "));
-    error.is_some_and(|error| tells_payload(error) || copies(error))
+fn of_driver(error: &dyn DatabaseError) -> Option<String> {
+    match error.try_downcast_ref::<Veiled>() {
+        Some(veiled) => Some(veiled.to_string()),
+        None => error.try_downcast_ref().map(of_postgres),
+    }
 }
 
-/// Tells whether the detail of an error is the row of a task, with its payload, which may have secret fields: that of a null
-/// and of a check is.
-pub(crate) fn tells_payload(error: &PgDatabaseError) -> bool {
+/// Tells whether the detail of an error is the row of a task, with its payload, which may have secret fields.
+fn tells_task(error: &PgDatabaseError) -> bool {
     const TASKS: [&str; 5] = ["task", "lease", "dead", "history", "refused"];
-    let is_whole_row = ["23502", "23514"].contains(&error.code());
-    is_whole_row && error.table().is_some_and(|table| TASKS.contains(&table))
+    quotes_values(error) && error.table().is_some_and(|table| TASKS.contains(&table))
 }
 
+/// What Postgres said of a statement of a handler's own.
 fn of_postgres(error: &PgDatabaseError) -> String {
     let mut text = error.message().to_owned();
-    if let Some(detail) = error.detail().filter(|_| !tells_payload(error)) {
+    if let Some(detail) = error.detail().filter(|_| !tells_task(error)) {
         text = format!("{text}: {detail}");
     }
     if let Some(constraint) = error.constraint()

@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Connection, Error, PgConnection, PgPool, query, raw_sql};
 
-use crate::error::{MigrateError, SchemaTooNew, WorkerError, missing_table};
+use crate::error::{MigrateError, SchemaTooNew, WorkerError, missing_table, veiled};
 use crate::store::{Schema, Store, in_schema};
 
 /// One step in the life of the tables.
@@ -153,7 +153,10 @@ impl Schema {
         match applied.await {
             Ok(None) => Ok(()),
             Ok(Some(too_new)) => Err(MigrateError::TooNew(too_new)),
-            Err(source) => Err(MigrateError::Database { migration, source }),
+            Err(source) => Err(MigrateError::Database {
+                migration,
+                source: veiled(source),
+            }),
         }
     }
 }

@@ -4,11 +4,12 @@ use std::fmt::Write;
 
 use serde_json::value::RawValue;
 use sqlx::error::DatabaseError;
-use sqlx::postgres::{PgCopyIn, PgDatabaseError};
+use sqlx::postgres::PgCopyIn;
 use sqlx::types::Json;
 use sqlx::{Error, PgConnection, query_as, query_scalar, query_scalar_with};
 
 use super::{Schema, Store, arguments, saturating_i16};
+use crate::error::unveiled;
 use crate::task::options::EnqueueOptions;
 use crate::task::payload::TaskType;
 use crate::task::start::Start;
@@ -196,7 +197,7 @@ pub(crate) fn is_too_large(error: &Error) -> bool {
 
 /// Returns the task that has the key, where an enqueue was to fail for that.
 pub(crate) fn holder_of_key(error: &Error) -> Option<i64> {
-    let error: &PgDatabaseError = error.as_database_error()?.try_downcast_ref()?;
+    let error = unveiled(error.as_database_error()?)?;
     if error.constraint() != Some("unique_key") {
         return None;
     }
@@ -223,7 +224,7 @@ fn has_code(error: &Error, expected: &str) -> bool {
 
 /// Returns the row of a `COPY` that was refused, counted from zero, where Postgres says it in English.
 pub(crate) fn refused_row(error: &Error) -> Option<usize> {
-    let error: &PgDatabaseError = error.as_database_error()?.try_downcast_ref()?;
+    let error = unveiled(error.as_database_error()?)?;
     let (_, line) = error.r#where()?.split_once(", line ")?;
     let end = line.find(|it: char| !it.is_ascii_digit());
     let line: usize = line[..end.unwrap_or(line.len())].parse().ok()?;

@@ -2,7 +2,9 @@
 
 use sqlx::Error;
 use sqlx::error::DatabaseError;
-use sqlx::postgres::{PgDatabaseError, PgSeverity};
+use sqlx::postgres::PgSeverity;
+
+use crate::error::unveiled;
 
 /// Tells whether a statement failed because the connection or the server did, or because others were in the
 /// way. What was asked makes no difference then.
@@ -24,8 +26,8 @@ pub(crate) fn is_lost(error: &Error) -> bool {
 }
 
 fn ends_session(refusal: &dyn DatabaseError) -> bool {
-    let refusal = refusal.try_downcast_ref::<PgDatabaseError>();
-    refusal.is_some_and(|it| matches!(it.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+    unveiled(refusal)
+        .is_some_and(|it| matches!(it.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }
 
 /// Tells whether a statement failed because of what somebody else has prepared on its session, or deallocated.

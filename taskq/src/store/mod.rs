@@ -68,6 +68,7 @@ pub(crate) use self::transaction::{
     Committed, Completion, CompletionError, OwnStatements, is_lease_gone, undo_attempt,
 };
 pub(crate) use self::watch::{Counted, KindRow, MinuteRow, StatsRow, WorkerStatusRow};
+use crate::error::veiled;
 
 /// A connection, and the schema whose tables are spoken to. Its methods are the verbs.
 #[derive(Debug)]
@@ -110,7 +111,7 @@ impl Store<'_> {
         self.schema
     }
 
-    /// Makes one call.
+    /// Makes one call. An error says nothing of rows: it is a veiled one.
     ///
     /// # Cancel safety
     ///
@@ -119,10 +120,11 @@ impl Store<'_> {
         &mut self,
         call: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        match &mut self.connection {
+        let answer = match &mut self.connection {
             Connection::Lent(connection) => call(connection).await,
             Connection::Kept(link) => link.call(call).await,
-        }
+        };
+        answer.map_err(veiled)
     }
 
     async fn execute(&mut self, query: Query<'_, Postgres, PgArguments>) -> Result<(), Error> {

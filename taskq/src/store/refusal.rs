@@ -5,10 +5,9 @@ use std::fmt;
 use serde::Serialize;
 use sqlx::Error;
 use sqlx::error::DatabaseError;
-use sqlx::postgres::PgDatabaseError;
 
 use crate::attempt::verdict::in_ascii;
-use crate::error::tells_payload;
+use crate::error::{message_without_values, quotes_values, unveiled};
 
 /// A refusal: the same statement would be refused again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,6 +16,9 @@ pub(crate) struct Refusal {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+    /// Whether values of the row are in the detail, which is stored beside the row, and shown to nobody else.
+    #[serde(skip)]
+    quotes_values: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     constraint: Option<String>,
 }
@@ -29,14 +31,12 @@ impl Refusal {
         if is_passing(&code) {
             return None;
         }
-        let error: &PgDatabaseError = error.try_downcast_ref()?;
+        let error = unveiled(error)?;
         Some(Self {
             code,
-            message: own_message(error.message()).to_owned(),
-            detail: error
-                .detail()
-                .filter(|_| !tells_payload(error))
-                .map(str::to_owned),
+            message: message_without_values(error).into_owned(),
+            quotes_values: quotes_values(error),
+            detail: error.detail().map(str::to_owned),
             constraint: error.constraint().map(str::to_owned),
         })
     }
@@ -71,19 +71,13 @@ impl Refusal {
     }
 }
 
-/// Takes a message of our own statements out of the one in which Postgres wraps it: they fail by a cast.
-fn own_message(message: &str) -> &str {
-    const OWN: &str = "a trigger has kept a task from where it goes";
-    if message.contains(OWN) { OWN } else { message }
-}
-
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        if let Some(detail) = &self.detail {
-            write!(f, ": {detail}")?;
+        match &self.detail {
+            Some(detail) if !self.quotes_values => write!(f, ": {detail}"),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -119,6 +113,7 @@ mod tests {
             code: "23505".to_owned(),
             message: "duplicate key \u{2192} \"x\"".to_owned(),
             detail: None,
+            quotes_values: true,
             constraint: Some("one_welcome".to_owned()),
         };
         assert_eq!(

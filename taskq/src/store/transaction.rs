@@ -14,7 +14,7 @@ use super::session::{
 };
 use super::{Refusal, Schema};
 use crate::attempt::verdict::Verdict;
-use crate::error::of_database;
+use crate::error::{of_database, veiled};
 use crate::faults::{self, crash_point};
 
 /// What a session has prepared, and what it knows of its handlers' habits.
@@ -161,10 +161,9 @@ impl OwnStatements {
                     break;
                 }
                 Err(error) => {
-                    let was_accepted = answered >= ACCEPT_STATEMENTS;
-                    return Err(CompletionError {
-                        was_accepted,
-                        ..CompletionError::unanswered(error)
+                    return Err(match answered >= ACCEPT_STATEMENTS {
+                        true => CompletionError::ours(error),
+                        false => CompletionError::unanswered(error),
                     });
                 }
             }
@@ -265,7 +264,7 @@ impl CompletionError {
     pub(crate) fn ours(error: Error) -> Self {
         Self {
             was_accepted: true,
-            ..Self::unanswered(error)
+            ..Self::unanswered(veiled(error))
         }
     }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, query_as, query_scalar};
 
+use crate::error::veiled;
+
 /// Moves time on by `duration`, for everything that taskq has stored in the schema `taskq`: when tasks are due, and their
 /// backoff; leases; how long keys live; when tasks expire and pauses end; ticks of schedules; the history. Idle workers
 /// look at once what is due now.
@@ -141,6 +143,6 @@ impl Error for AdvanceError {
 
 impl From<sqlx::Error> for AdvanceError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
+        Self::Database(veiled(error))
     }
 }

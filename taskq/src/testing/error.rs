@@ -4,6 +4,8 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::{fmt, io};
 
+use crate::error::veiled;
+
 /// Why there is no Postgres server, or none that can be used.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -101,7 +103,7 @@ impl Error for ClusterError {
 
 impl From<sqlx::Error> for ClusterError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
+        Self::Database(veiled(error))
     }
 }
 
