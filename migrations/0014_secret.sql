@@ -47,6 +47,17 @@ return case
     )
 end;
 
+-- Returns what is shown of a task's payload, so that a filter can look at nothing else. `known` are the fields that the asker
+-- knows to be secret: {"send_card": ["pin"]}.
+create function taskq.shown_payload(payload jsonb, task_type text, metadata jsonb, known jsonb) returns jsonb
+language sql
+stable
+return taskq.masked(
+    payload,
+    taskq.secret_fields(task_type, metadata)
+        || array(select jsonb_array_elements_text(known -> shown_payload.task_type))
+);
+
 -- Returns a key, or what Postgres said of a row, without what is secret: neither at all if it tells that.
 create function taskq.masked_key(key jsonb, payload jsonb, fields text[]) returns jsonb
 language sql

@@ -61,6 +61,7 @@ create index refused_at on taskq.refused (refused_at, task_id);
 --   error      parts of the last error, in any case
 --   older, newer           so many seconds
 --   cause, id
+--   secret     {"send_card": ["pin"]}: fields of types that the asker knows to be secret, and the tables perhaps not
 -- A task matches if it matches each. Where there are several values, one of them is enough.
 
 -- Fails, and says what is wrong with a filter. A secret field cannot be looked for: that would tell its value.
@@ -99,7 +100,8 @@ begin
             ('older', 'number'),
             ('newer', 'number'),
             ('cause', 'array'),
-            ('id', 'array')
+            ('id', 'array'),
+            ('secret', 'object')
     ) as known (name, kind) on known.name = given.name
     where known.kind is distinct from jsonb_typeof(given.value)
     order by given.name
@@ -152,7 +154,13 @@ begin
         )
         into problem
         from jsonb_array_elements(filter -> 'payload') as said
-        join taskq.secret_field on secret_field.field = said -> 'path' ->> 0
+        join (
+            select secret_field.task_type, secret_field.field
+            from taskq.secret_field
+            union
+            select known.task_type, jsonb_array_elements_text(known.fields)
+            from jsonb_each(filter -> 'secret') as known (task_type, fields)
+        ) as secret_field on secret_field.field = said -> 'path' ->> 0
         where not filter ?| array['type', 'type_like']
            or secret_field.task_type = any (array(select jsonb_array_elements_text(filter -> 'type')))
            or secret_field.task_type like any (array(select jsonb_array_elements_text(filter -> 'type_like')))
@@ -211,7 +219,7 @@ return (
         -- The newest leases first, so that a list need not open the others.
         when 'running' then format(
             'select held.task_id, held.task_type, ''running'' as state, lease.queue, held.priority, held.payload,
-                 held.attempts, held.max_attempts, held.crashes, held.errors, newest.claimed_at as at, held.run_at,
+                 held.attempts, held.max_attempts, held.crashes, held.errors, held.metadata, newest.claimed_at as at, held.run_at,
                  lease.worker_id, null::text as cause
              from (select lease_id, claimed_at from taskq.lease%s order by claimed_at desc offset 0) as newest
              join taskq.lease on lease.lease_id = newest.lease_id
@@ -221,19 +229,19 @@ return (
         )
         when 'waiting' then
             'select task_id, task_type, ''waiting'' as state, queue, priority, payload, attempts, max_attempts, crashes,
-                 errors, created_at as at, run_at, null::uuid as worker_id, null::text as cause
+                 errors, metadata, created_at as at, run_at, null::uuid as worker_id, null::text as cause
              from taskq.task'
         when 'dead' then
-            'select task_id, task_type, state, queue, priority, payload, attempts, max_attempts, crashes, errors,
+            'select task_id, task_type, state, queue, priority, payload, attempts, max_attempts, crashes, errors, metadata,
                  finished_at as at, null::timestamptz as run_at, null::uuid as worker_id, cause
              from taskq.dead'
         when 'refused' then
             'select task_id, task_type, ''refused'' as state, queue, priority, payload, attempts, max_attempts, crashes,
-                 errors, refused_at as at, run_at, null::uuid as worker_id, null::text as cause
+                 errors, metadata, refused_at as at, run_at, null::uuid as worker_id, null::text as cause
              from taskq.refused'
         when 'completed' then
             'select task_id, task_type, ''completed'' as state, queue, priority, payload, attempts,
-                 null::integer as max_attempts, 0 as crashes, errors, finished_at as at, null::timestamptz as run_at,
+                 null::integer as max_attempts, 0 as crashes, errors, metadata, finished_at as at, null::timestamptz as run_at,
                  null::uuid as worker_id, null::text as cause
              from taskq.history'
     end || case when place <> 'running' then coalesce(' where task_id = any (' || said.ids || ') offset 0', '') else '' end
@@ -293,9 +301,15 @@ begin
         select position - 1 as index
         from jsonb_array_elements(filter -> 'payload') with ordinality as said (value, position)
     loop
+        -- First what costs little; of what is left, what is shown has to match.
         conditions := conditions || format(
             ' and coalesce(found.payload #>> array(select jsonb_array_elements_text($1 -> ''payload'' -> %1$s -> ''path'')), ''null'')
-                = any (array(select jsonb_array_elements_text($1 -> ''payload'' -> %1$s -> ''values'')))',
+                = any (array(select jsonb_array_elements_text($1 -> ''payload'' -> %1$s -> ''values'')))
+             and coalesce(
+                 taskq.shown_payload(found.payload, found.task_type, found.metadata, $1 -> ''secret'')
+                     #>> array(select jsonb_array_elements_text($1 -> ''payload'' -> %1$s -> ''path'')),
+                 ''null''
+             ) = any (array(select jsonb_array_elements_text($1 -> ''payload'' -> %1$s -> ''values'')))',
             part.index
         );
     end loop;

@@ -56,6 +56,7 @@ mod schedule_operate;
 mod schedule_versions;
 mod schedules;
 mod secret_errors;
+mod secret_filters;
 mod secrets;
 mod sequences;
 mod session;

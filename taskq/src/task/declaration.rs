@@ -1,5 +1,6 @@
 //! What a worker needs to know of a task type: how to decode a row and run its handler.
 
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::time::Duration;
 
@@ -234,6 +235,17 @@ pub(crate) fn linked_secrets(task_type: &str) -> Vec<&'static str> {
     let of_type = linked
         .filter(|it| it.task_type == task_type || it.declaration.aliases.contains(&task_type));
     of_type.flat_map(|it| it.options.secret).copied().collect()
+}
+
+/// Returns the secret fields of all task types, and of their aliases, whose handlers this program links.
+pub(crate) fn all_linked_secrets() -> BTreeMap<&'static str, Vec<&'static str>> {
+    let linked = inventory::iter::<Registration>.into_iter();
+    let names = linked.flat_map(|it| {
+        let aliases = it.declaration.aliases.iter().copied();
+        aliases.chain([it.task_type])
+    });
+    let fields = names.map(|name| (name, linked_secrets(name)));
+    fields.filter(|(_, fields)| !fields.is_empty()).collect()
 }
 
 // As for a run, and then it is let go.

@@ -19,6 +19,7 @@ pub(crate) use self::age::Age;
 pub use self::error::FilterError;
 use self::pattern::Pattern;
 use self::term::Term;
+use crate::task::declaration::all_linked_secrets;
 
 /// Which tasks are meant: `state:dead type:send_* error:"timed out" older:1h`.
 ///
@@ -76,6 +77,10 @@ impl Filter {
         }
         if !payload.is_empty() {
             filter.insert("payload".into(), payload.into());
+            let secret = all_linked_secrets();
+            if !secret.is_empty() {
+                filter.insert("secret".into(), json!(secret));
+            }
         }
         filter.into()
     }
