@@ -12,6 +12,7 @@ mod cli_change;
 mod cli_find;
 mod cli_migrate;
 mod cli_operate;
+mod cli_pipes;
 mod cli_top;
 mod cli_watch;
 mod cluster;

@@ -1,6 +1,6 @@
 //! All that match: `retry --all 'FILTER'` and its like, and `bulk`, which goes on with what was left.
 
-use std::io::{IsTerminal, Write, stderr, stdin};
+use std::io::{IsTerminal, stderr, stdin};
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
@@ -155,7 +155,6 @@ fn quoted(word: &str) -> String {
 
 fn says_yes() -> Result<bool, BoxError> {
     eprint!("go on? [y/N] ");
-    stderr().flush()?;
     let mut answer = String::new();
     stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
@@ -200,7 +199,7 @@ async fn run(operator: &Operator, bulk: &Bulk, as_json: bool) -> Result<ExitCode
         }
     };
     if shows {
-        eprintln!();
+        eprintln!("");
     }
     let ended = ended?;
     if as_json {

@@ -1,7 +1,6 @@
 //! `completions`: what has a shell complete the commands.
 
 use std::env;
-use std::io::{Write, stdout};
 use std::path::Path;
 
 use clap::{Arg, ArgMatches, Command};
@@ -34,9 +33,9 @@ pub(crate) fn execute(mut whole: Command, matches: &ArgMatches) -> Result<(), Bo
     let called = env::args_os().next().unwrap_or_default();
     let name = Path::new(&called).file_name();
     let name = name.map_or_else(|| "taskq".into(), |name| name.to_string_lossy());
-    // Into memory first: a pipe that somebody closes is no bug of ours.
+    // Into memory first: it panics where nobody reads.
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut whole, name, &mut text);
-    stdout().write_all(&text)?;
+    print!("{}", String::from_utf8_lossy(&text));
     Ok(())
 }

@@ -106,11 +106,7 @@ fn table(page: &Page) -> Result<String, BoxError> {
         let [first, state, at, name, last] = cells;
         let (name, last) = (cut(name, task_type), cut(last, queue));
         let line = format!("{first:>id$}  {state:STATE$}  {at:TIME$}  {name:task_type$}  {last}");
-        format!(
-            "{}
-",
-            line.trim_end()
-        )
+        format!("{}\n", line.trim_end())
     };
     if !page.tasks.is_empty() {
         text.push_str(&line(["ID", "STATE", "SINCE", "TYPE", "QUEUE"]));

@@ -129,6 +129,9 @@
 //! it would not run some, and with 2 if it could not read the tables. [`WorkerBuilder::check`] says what
 //! it reads, and what it does not.
 
+#[macro_use]
+mod out;
+
 mod act;
 #[doc(hidden)]
 pub mod alone;
@@ -185,7 +188,8 @@ use crate::worker::WorkerBuilder;
 ///
 /// Writes errors to standard error. The exit code is
 ///
-/// - 1 if the command failed, `check`, `migrate check` or `tasks --check` found something, or `doctor` found an error;
+/// - 1 if the command failed, what it printed cannot be written, `check`, `migrate check` or `tasks --check` found
+///   something, or `doctor` found an error; that nobody reads what is printed any more, as in `list | head`, is no failure;
 /// - 2 if the arguments make no sense, `check` or `migrate check` could not read the tables, a change of all that match
 ///   needs `--yes` because there is nobody to ask, so does `bench` where workers live, or nothing may change
 ///   (`--read-only`);
@@ -233,11 +237,18 @@ fn parsed(command: Command) -> Result<ArgMatches, ExitCode> {
 }
 
 async fn execute_as(whole: Command, builder: WorkerBuilder, matches: &ArgMatches) -> ExitCode {
-    match dispatch::execute(whole, builder, matches).await {
+    let code = match dispatch::execute(whole, builder, matches).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", error_text(&*error));
             ExitCode::FAILURE
         }
+    };
+    match out::lost() {
+        Some(error) => {
+            eprintln!("error: cannot write to standard output: {error}");
+            ExitCode::FAILURE
+        }
+        None => code,
     }
 }

@@ -80,7 +80,7 @@ pub(super) fn up_to(number: i64, counted_to: i64) -> String {
 }
 
 /// Tells whether a character changes the direction of those around it.
-fn is_direction(c: char) -> bool {
+pub(super) fn is_direction(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
