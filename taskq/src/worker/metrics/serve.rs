@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::Metrics;
+use crate::error::NotReady;
 
 /// How many are answered at once. Others wait.
 const AT_ONCE: usize = 32;
@@ -89,7 +90,7 @@ impl Metrics {
             },
             Some("/ready") => match self.health.ready().await {
                 Ok(()) => ("200 OK", TEXT, "ready\n".to_owned()),
-                Err(why) => ("503 Service Unavailable", TEXT, format!("{why}\n")),
+                Err(why) => ("503 Service Unavailable", TEXT, reason(&why)),
             },
             Some(_) => (
                 "404 Not Found",
@@ -103,6 +104,14 @@ impl Metrics {
         );
         stream.write_all(answer.as_bytes()).await?;
         stream.shutdown().await
+    }
+}
+
+/// Returns why the worker is not ready, for whoever asks: what Postgres says may name hosts and roles.
+fn reason(why: &NotReady) -> String {
+    match why {
+        NotReady::Database { .. } => "cannot reach the database\n".to_owned(),
+        why => format!("{why}\n"),
     }
 }
 
@@ -129,6 +138,16 @@ fn path(head: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strangers_are_not_told_what_the_database_says() {
+        let error = "password authentication failed for user \"taskq\"".to_owned();
+        assert_eq!(
+            reason(&NotReady::Database { error }),
+            "cannot reach the database\n"
+        );
+        assert_eq!(reason(&NotReady::Stopping), "the worker is stopping\n");
+    }
 
     #[test]
     fn a_path_is_what_is_got() {
