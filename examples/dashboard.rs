@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! $ cargo run --example dashboard
-//! http://127.0.0.1:3001/overview
+//! http://127.0.0.1:3001/?token=61c8…
 //! ```
 //!
 //! `ADDR` is another address to listen on.
@@ -53,7 +53,7 @@ async fn main() -> anyhow::Result<()> {
     let server = dashboard::server(taskq::operate(&pool))
         .bind(address)
         .await?;
-    println!("http://{}/overview", server.address());
+    println!("{}", server.link());
 
     let worker = Worker::builder(database.pool())
         .queue("mail", 20)

@@ -52,25 +52,48 @@
     news.firstElementChild.textContent = `${count}${count === most && here ? " or more" : ""} new`;
   }
 
+  function update(html) {
+    const page = new DOMParser().parseFromString(html, "text/html");
+    for (const region of document.querySelectorAll("[data-live]")) {
+      const next = page.getElementById(region.id);
+      if (next && !isInUse(region)) morph(region, next);
+    }
+    countNew(page);
+  }
+  function light(text) {
+    if (!lamp) return;
+    lamp.hidden = !text;
+    lamp.textContent = text;
+  }
+
   let source = null;
+  let turn = 0;
   function follow() {
     if (source || document.hidden || !body.dataset.events) return;
     source = new EventSource(body.dataset.events);
-    source.addEventListener("open", () => { if (lamp) lamp.hidden = false; });
-    source.addEventListener("error", () => { if (lamp) lamp.hidden = true; });
-    source.addEventListener("page", (event) => {
-      const page = new DOMParser().parseFromString(event.data, "text/html");
-      for (const region of document.querySelectorAll("[data-live]")) {
-        const next = page.getElementById(region.id);
-        if (next && !isInUse(region)) morph(region, next);
-      }
-      countNew(page);
+    source.addEventListener("open", () => light("Live"));
+    source.addEventListener("page", (event) => update(event.data));
+    source.addEventListener("error", () => {
+      // Otherwise the browser asks again by itself.
+      if (source.readyState === EventSource.CLOSED) reload();
+      else light("");
     });
   }
+  // There is no place: the page is loaded now and then, until there is one.
+  function reload() {
+    rest();
+    light("Every 10 s");
+    turn = setTimeout(async () => {
+      const answer = await fetch(location.href).catch(() => null);
+      if (answer && answer.ok) update(await answer.text());
+      follow();
+    }, 10000);
+  }
   function rest() {
+    clearTimeout(turn);
     if (source) source.close();
     source = null;
-    if (lamp) lamp.hidden = true;
+    light("");
   }
   document.addEventListener("visibilitychange", () => (document.hidden ? rest() : follow()));
   addEventListener("pagehide", rest);

@@ -25,7 +25,7 @@ pub(crate) fn command() -> Command {
             Arg::new("password-env")
                 .long("password-env")
                 .value_name("NAME")
-                .help("The environment variable that has the password; without one, this machine is let in"),
+                .help("The environment variable that has the password; without one, the link that is printed lets in"),
         )
         .arg(
             Arg::new("user")
@@ -57,7 +57,7 @@ pub(crate) async fn execute(builder: &WorkerBuilder, matches: &ArgMatches) -> Re
     }
     let address = matches.get_one::<SocketAddr>("listen").copied();
     let bound = server.bind(address.ok_or("clap has a default")?).await?;
-    println!("http://{}/overview", bound.address());
+    println!("{}", bound.link());
     bound.run_until(shutdown_signal()).await?;
     Ok(())
 }

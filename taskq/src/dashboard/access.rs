@@ -1,14 +1,15 @@
 //! Who may see the pages, and who may act there.
 
 use std::fmt;
-use std::hint::black_box;
 use std::sync::Arc;
 
-use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::HeaderValue;
 use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+
+use super::request::{authorization, is_for_this_machine, is_same};
+use super::token::Token;
 
 /// What somebody may do. Each includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,7 +44,7 @@ impl Visitor {
         Self { may, ..self }
     }
 
-    /// Somebody at this machine, for whom the audit has the name of the database role.
+    /// Somebody who has the link of the server, for whom the audit has the name of the database role.
     pub(super) fn local() -> Self {
         Self {
             name: None,
@@ -101,7 +102,7 @@ enum Way {
         most: May,
     },
     Checked(Visitor),
-    Local,
+    Linked(Token),
 }
 
 impl Access {
@@ -131,14 +132,16 @@ impl Access {
         })
     }
 
-    /// Lets in whoever comes, since the application lets nobody come who may not: it has checked already.
+    /// Lets in whoever comes, since the application lets nobody come who may not: it has checked already. That it listens
+    /// on a loopback address alone is no check: a proxy comes from there too, and so does the page of a foreign host whose
+    /// name leads there.
     pub fn checked_already(visitor: Visitor) -> Self {
         Self::of(Way::Checked(visitor))
     }
 
-    /// Lets in who is at this machine: on a loopback listener alone.
-    pub(super) fn local() -> Self {
-        Self::of(Way::Local)
+    /// Lets in who has the link of a server that only this machine reaches.
+    pub(super) fn linked(token: Token) -> Self {
+        Self::of(Way::Linked(token))
     }
 
     /// Lets in those, too, whom the other lets in.
@@ -157,7 +160,7 @@ impl Access {
                     visitor.may = visitor.may.min(may);
                 }
                 Way::By { most, .. } => *most = may.min(*most),
-                Way::Local => {}
+                Way::Linked(_) => {}
             }
         }
         self
@@ -170,23 +173,32 @@ impl Access {
     /// Returns who asks, or how to ask again.
     pub(super) fn admit(&self, request: &Parts) -> Result<Visitor, Challenge> {
         let admitted = self.ways.iter().find_map(|way| way.admit(request));
-        admitted.ok_or_else(|| self.challenge(&request.headers))
+        admitted.ok_or_else(|| self.challenge(request))
     }
 
-    fn challenge(&self, headers: &HeaderMap) -> Challenge {
+    fn challenge(&self, request: &Parts) -> Challenge {
         let has = |is: fn(&Way) -> bool| self.ways.iter().any(is);
         if has(|way| matches!(way, Way::Basic { .. })) {
             Challenge::Basic
         } else if has(|way| matches!(way, Way::Bearer { .. })) {
             Challenge::Bearer
-        } else if has(|way| matches!(way, Way::Local)) {
-            Challenge::NotLocal(match comes_through_proxy(headers) {
-                true => "the request came through a proxy",
-                false => "the request names another host than this machine",
-            })
+        } else if has(|way| matches!(way, Way::Linked(_))) {
+            match is_for_this_machine(request) {
+                true => Challenge::Link,
+                false => Challenge::OtherHost,
+            }
         } else {
             Challenge::Nothing
         }
+    }
+
+    /// Returns the cookie for a request that has the token of a link.
+    pub(super) fn cookie(&self, request: &Parts) -> Option<HeaderValue> {
+        let mut ways = self.ways.iter();
+        ways.find_map(|way| match way {
+            Way::Linked(token) if is_for_this_machine(request) => token.exchanged(request),
+            _ => None,
+        })
     }
 }
 
@@ -195,8 +207,10 @@ impl Access {
 pub(super) enum Challenge {
     Basic,
     Bearer,
-    /// Only requests from this machine are let in, and why this is none.
-    NotLocal(&'static str),
+    /// With the link of the server.
+    Link,
+    /// By a name of this machine.
+    OtherHost,
     Nothing,
 }
 
@@ -225,58 +239,11 @@ impl Way {
                 visitor.may(may)
             }),
             Self::Checked(visitor) => Some(visitor.clone()),
-            Self::Local => is_local(&request.headers).then(Visitor::local),
+            Self::Linked(token) => {
+                (is_for_this_machine(request) && token.is_in(request)).then(Visitor::local)
+            }
         }
     }
-}
-
-/// Returns what comes after the scheme in the header `Authorization`.
-fn authorization<'r>(request: &'r Parts, scheme: &str) -> Option<&'r str> {
-    let header = request.headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (said, rest) = header.split_once(' ')?;
-    said.eq_ignore_ascii_case(scheme).then(|| rest.trim())
-}
-
-/// Compares without telling by its time where the first difference is.
-fn is_same(given: &[u8], known: &[u8]) -> bool {
-    let mut difference = given.len() ^ known.len();
-    for (index, byte) in given.iter().enumerate() {
-        // What is longer than the known one differs already, and takes as long as it is.
-        let known = known.get(index % known.len().max(1)).copied().unwrap_or(0);
-        difference |= usize::from(black_box(byte ^ known));
-    }
-    black_box(difference) == 0
-}
-
-/// Headers that a proxy adds.
-const OF_PROXIES: [&str; 6] = [
-    "forwarded",
-    "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-real-ip",
-];
-
-fn comes_through_proxy(headers: &HeaderMap) -> bool {
-    OF_PROXIES.iter().any(|name| headers.contains_key(*name))
-}
-
-/// Tells whether a request that came to a loopback listener was made for it: not handed on by a proxy, and not by a
-/// page of another host whose name leads here.
-fn is_local(headers: &HeaderMap) -> bool {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    host.is_some_and(is_loopback_name) && !comes_through_proxy(headers)
-}
-
-fn is_loopback_name(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    let address = name.parse::<std::net::IpAddr>();
-    name.eq_ignore_ascii_case("localhost")
-        || address.is_ok_and(|it| it.to_canonical().is_loopback())
 }
 
 /// Without passwords and tokens.
@@ -287,46 +254,8 @@ impl fmt::Debug for Access {
             Way::Bearer { visitor, .. } => format!("bearer {}", visitor.name().unwrap_or_default()),
             Way::By { .. } => "by the application".to_owned(),
             Way::Checked(_) => "checked already".to_owned(),
-            Way::Local => "local".to_owned(),
+            Way::Linked(_) => "by a link".to_owned(),
         });
         f.debug_list().entries(ways).finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_are_the_same_if_all_their_bytes_are() {
-        assert!(is_same(b"secret", b"secret"));
-        for other in ["secre", "secrets", "Secret", "", "secretsecret"] {
-            assert!(!is_same(other.as_bytes(), b"secret"), "{other}");
-            assert!(!is_same(b"secret", other.as_bytes()), "{other}");
-        }
-    }
-
-    #[test]
-    fn a_loopback_name_is_one_that_leads_nowhere_else() {
-        for host in [
-            "localhost",
-            "LOCALHOST:80",
-            "127.0.0.1:3001",
-            "127.1.2.3",
-            "[::1]:3001",
-        ] {
-            assert!(is_loopback_name(host), "{host}");
-        }
-        for host in [
-            "",
-            "example.com",
-            "localhost.example.com",
-            "127.0.0.1.nip.io",
-            "10.0.0.1",
-            "[::2]",
-            "0.0.0.0",
-        ] {
-            assert!(!is_loopback_name(host), "{host}");
-        }
     }
 }

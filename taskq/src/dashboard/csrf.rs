@@ -1,16 +1,23 @@
 //! Whether a change was asked for by one of our own pages: another site's page can send a form here, with the
 //! browser's password.
 
-use axum::http::HeaderMap;
-use axum::http::header::{HOST, ORIGIN};
+use axum::http::header::ORIGIN;
+use axum::http::request::Parts;
 
-/// Tells why a change that was asked for with these headers is refused; `None` if it is not.
+use super::request::host;
+
+/// Tells why a change is refused that was asked for so; `None` if it is not.
 ///
 /// A browser says in `Sec-Fetch-Site` from where it comes, on `https` and on localhost. Elsewhere, and where the browser is
 /// old, the `Origin` must be the host that was asked. Nothing is kept from one request to the next, so any number of
 /// processes may serve the pages together.
-pub(super) fn refusal(headers: &HeaderMap) -> Option<&'static str> {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+pub(super) fn refusal(request: &Parts) -> Option<&'static str> {
+    let text = |name: &str| {
+        request
+            .headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or(""))
+    };
     if let Some(site) = text("sec-fetch-site") {
         return (site != "same-origin").then_some("it was asked for by a page of another site");
     }
@@ -19,7 +26,7 @@ pub(super) fn refusal(headers: &HeaderMap) -> Option<&'static str> {
             "the browser does not say which page asks for it: neither Sec-Fetch-Site nor Origin is there",
         );
     };
-    let host = text(HOST.as_str()).unwrap_or_default();
+    let host = host(request).unwrap_or_default();
     let of_origin = origin.split_once("://").map(|(_, host)| host);
     match of_origin.is_some_and(|it| !it.is_empty() && it.eq_ignore_ascii_case(host)) {
         true => None,
@@ -31,14 +38,19 @@ pub(super) fn refusal(headers: &HeaderMap) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::Request;
+
     use super::*;
 
     fn refused(headers: &[(&'static str, &'static str)]) -> bool {
-        let headers = headers.iter().map(|(name, value)| {
-            let name = name.parse().expect("a header");
-            (name, value.parse().expect("a value"))
-        });
-        refusal(&headers.collect()).is_some()
+        let request = headers
+            .iter()
+            .fold(Request::new(()), |mut request, (name, value)| {
+                let value = value.parse().expect("a value");
+                request.headers_mut().insert(*name, value);
+                request
+            });
+        refusal(&request.into_parts().0).is_some()
     }
 
     #[test]
@@ -51,6 +63,16 @@ mod tests {
                 "{site}"
             );
         }
+    }
+
+    #[test]
+    fn from_http_2_on_the_host_is_in_the_address() {
+        let request = |uri: &str| {
+            let request = Request::post(uri).header("origin", "https://a.example");
+            request.body(()).expect("a request").into_parts().0
+        };
+        assert_eq!(refusal(&request("https://a.example/cancel")), None);
+        assert!(refusal(&request("https://b.example/cancel")).is_some());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 
 use super::access::May;
 use crate::error::{OperateError, WorkerError, error_text};
+use crate::store::Refusal;
 
 /// Why a request is not answered as it wished. Each is a page that says so.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(super) enum Failure {
     Foreign(&'static str),
     /// There is no such thing.
     Missing(String),
+    /// There is such a page, and it is not asked for so.
+    Method,
     /// Too much is watched already.
     Full,
     /// Postgres could not be asked.
@@ -31,6 +34,7 @@ impl Failure {
             Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Forbidden(_) | Self::Foreign(_) => StatusCode::FORBIDDEN,
             Self::Missing(_) => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Full | Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -42,6 +46,7 @@ impl Failure {
             Self::Forbidden(_) => "You may not do that",
             Self::Foreign(_) => "That was not asked for here",
             Self::Missing(_) => "There is no such thing",
+            Self::Method => "That makes no sense",
             Self::Full => "Too many pages are watched",
             Self::Database(_) => "Postgres does not answer",
         }
@@ -59,6 +64,7 @@ impl Failure {
                 May::Bulk => "you may not change many tasks at once".to_owned(),
             },
             Self::Foreign(why) => (*why).to_owned(),
+            Self::Method => "pages are read, and deeds are sent by their forms".to_owned(),
             Self::Full => "reload the page now and then".to_owned(),
         }
     }
@@ -69,6 +75,7 @@ impl From<OperateError> for Failure {
         let text = error_text(&error);
         match error {
             OperateError::Refused { .. } => Self::Refused(text),
+            OperateError::Database(error) if Refusal::of(&error).is_some() => Self::Refused(text),
             _ => Self::Database(text),
         }
     }

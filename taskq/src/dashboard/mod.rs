@@ -13,14 +13,14 @@
 //! # }
 //! ```
 //!
-//! Or it is served alone. On a loopback address it asks nobody who they are, and on another it refuses to without
-//! [`Access`]:
+//! Or it is served alone. On a loopback address it lets in whoever has its link, which has a token that is new with each
+//! start, and on another it refuses to without [`Access`]:
 //!
 //! ```no_run
 //! # async fn f(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
 //! let server = taskq::dashboard::server(taskq::operate(&pool));
 //! let bound = server.bind("127.0.0.1:3001".parse()?).await?;
-//! println!("http://{}", bound.address());
+//! println!("{}", bound.link());
 //! bound.run_until(taskq::shutdown_signal()).await?;
 //! # Ok(()) }
 //! ```
@@ -43,10 +43,12 @@ mod live;
 mod pages;
 mod parameters;
 mod reader;
+mod request;
 mod routes;
 mod said;
 mod serve;
 mod text;
+mod token;
 mod trouble;
 
 use axum::Router;

@@ -31,12 +31,15 @@ impl Parameters {
     fn read_most(text: &[u8], most: usize) -> Result<Self, Failure> {
         let pairs = form_urlencoded::parse(text).into_owned();
         let pairs: Vec<(String, String)> = pairs.take(most + 1).collect();
-        match pairs.len() > most {
-            true => Err(Failure::Senseless(format!(
-                "it has more than {most} parameters"
-            ))),
-            false => Ok(Self { pairs }),
+        if pairs.len() > most {
+            let problem = format!("it has more than {most} parameters");
+            return Err(Failure::Senseless(problem));
         }
+        if pairs.iter().any(|(_, value)| value.contains('\0')) {
+            let problem = "Postgres has no text with a zero character".to_owned();
+            return Err(Failure::Senseless(problem));
+        }
+        Ok(Self { pairs })
     }
 
     /// Returns a text as it was given, without spaces around it; `None` if it is empty.
@@ -142,9 +145,10 @@ mod tests {
     }
 
     #[test]
-    fn too_many_parameters_are_refused() {
+    fn too_many_parameters_and_zeros_are_refused() {
         assert!(Parameters::read("a=1&".repeat(MOST).as_bytes()).is_ok());
         assert!(Parameters::read("a=1&".repeat(MOST + 1).as_bytes()).is_err());
+        assert!(Parameters::read(b"a=x%00").is_err());
         let read = Parameters::read(b"a=%20&b=+x+&c=%ff").expect("few");
         assert_eq!(
             (read.text("a"), read.text("b"), read.text("d")),

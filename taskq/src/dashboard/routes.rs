@@ -1,15 +1,17 @@
 //! What can be asked: one table of pages and deeds, and how a request finds its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{OriginalUri, Request};
-use axum::http::header::{CONTENT_TYPE, COOKIE, LOCATION, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, COOKIE, LOCATION, REFRESH, SET_COOKIE, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use axum::middleware::map_response;
 use axum::routing::{MethodFilter, get, on};
+use tokio::time::timeout;
 
 use super::access::{Challenge, May, Visitor};
 use super::assets;
@@ -32,6 +34,9 @@ const LONGEST_QUERY: usize = 8_000;
 /// The largest form, in bytes: a payload of the largest size, in which each third character is encoded.
 const LARGEST_FORM: usize = 8 << 20;
 
+/// How long it may take to come.
+const LONGEST_FORM: Duration = Duration::from_secs(60);
+
 /// A page or a deed of the dashboard.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -46,14 +51,33 @@ pub struct Route {
     is_live: bool,
 }
 
-macro_rules! route {
-    ($method:literal $path:literal $may:ident $handler:path $(, $live:ident)?) => {
+macro_rules! page {
+    ($path:literal $handler:path) => {
         Route {
-            method: $method,
+            method: "GET",
             path: $path,
-            may: May::$may,
+            may: May::Look,
             handler: |asked| Box::pin($handler(asked)),
-            is_live: false $(|| stringify!($live).len() == 4)?,
+            is_live: false,
+        }
+    };
+}
+
+macro_rules! live_page {
+    ($path:literal $handler:path) => {
+        Route {
+            is_live: true,
+            ..page!($path $handler)
+        }
+    };
+}
+
+macro_rules! deed {
+    ($path:literal $may:ident $handler:path) => {
+        Route {
+            method: "POST",
+            may: May::$may,
+            ..page!($path $handler)
         }
     };
 }
@@ -61,44 +85,44 @@ macro_rules! route {
 /// All pages and deeds of the dashboard, and what each demands. The assets and the redirection to the overview demand that
 /// a visitor may look.
 pub const ROUTES: &[Route] = &[
-    route!("GET" "overview" Look overview::show, live),
-    route!("GET" "tasks" Look tasks::show, live),
-    route!("GET" "task" Look task::show, live),
-    route!("GET" "causes" Look causes::show, live),
-    route!("GET" "queues" Look queues::show, live),
-    route!("GET" "limits" Look limits::show),
+    live_page!("overview" overview::show),
+    live_page!("tasks" tasks::show),
+    live_page!("task" task::show),
+    live_page!("causes" causes::show),
+    live_page!("queues" queues::show),
+    page!("limits" limits::show),
     #[cfg(feature = "cron")]
-    route!("GET" "schedules" Look schedules::show, live),
-    route!("GET" "workers" Look workers::show, live),
-    route!("GET" "bulks" Look bulk::list, live),
-    route!("GET" "bulk" Look bulk::show, live),
-    route!("GET" "enqueue" Look enqueue::show),
-    route!("GET" "audit" Look audit::show),
-    route!("GET" "events" Look events::stream),
-    route!("GET" "theme" Look theme::choose),
-    route!("POST" "retry" Act act::retry),
-    route!("POST" "cancel" Act act::cancel),
-    route!("POST" "discard" Act act::discard),
-    route!("POST" "edit" Act enqueue::edit),
-    route!("POST" "enqueue" Act enqueue::enqueue),
-    route!("POST" "pause" Act act::pause),
-    route!("POST" "resume" Act act::resume),
-    route!("POST" "skip-dead" Act act::skip_dead),
-    route!("POST" "take-back" Act act::take_back),
-    route!("POST" "end-session" Act act::end_session),
-    route!("POST" "limit" Act limits::limit),
-    route!("POST" "reset-limits" Act limits::reset),
-    route!("POST" "weight" Act limits::weight),
+    live_page!("schedules" schedules::show),
+    live_page!("workers" workers::show),
+    live_page!("bulks" bulk::list),
+    live_page!("bulk" bulk::show),
+    page!("enqueue" enqueue::show),
+    page!("audit" audit::show),
+    page!("events" events::stream),
+    page!("theme" theme::choose),
+    deed!("retry" Act act::retry),
+    deed!("cancel" Act act::cancel),
+    deed!("discard" Act act::discard),
+    deed!("edit" Act enqueue::edit),
+    deed!("enqueue" Act enqueue::enqueue),
+    deed!("pause" Act act::pause),
+    deed!("resume" Act act::resume),
+    deed!("skip-dead" Act act::skip_dead),
+    deed!("take-back" Act act::take_back),
+    deed!("end-session" Act act::end_session),
+    deed!("limit" Act limits::limit),
+    deed!("reset-limits" Act limits::reset),
+    deed!("weight" Act limits::weight),
     #[cfg(feature = "cron")]
-    route!("POST" "run-schedule" Act schedules::run),
+    deed!("run-schedule" Act schedules::run),
     #[cfg(feature = "cron")]
-    route!("POST" "remove-schedule" Act schedules::remove),
-    route!("POST" "stop-worker" Act workers::stop),
-    route!("POST" "forget-worker" Act workers::forget),
-    route!("POST" "freeze" Bulk bulk::freeze),
-    route!("POST" "run-bulk" Bulk bulk::run),
-    route!("POST" "stop-bulk" Bulk bulk::stop),
-    route!("POST" "drop-bulk" Bulk bulk::forget),
+    deed!("remove-schedule" Act schedules::remove),
+    deed!("stop-worker" Act workers::stop),
+    deed!("forget-worker" Act workers::forget),
+    deed!("freeze" Bulk bulk::freeze),
+    deed!("run-bulk" Bulk bulk::run),
+    deed!("stop-bulk" Bulk bulk::stop),
+    deed!("drop-bulk" Bulk bulk::forget),
 ];
 
 /// Returns a page of which viewers are told what changes.
@@ -130,19 +154,28 @@ pub(super) fn router(board: &Arc<Board>) -> Router {
         };
         router = router.route(&format!("/{}", asset.name()), get(file));
     }
-    let (rooted, lost) = (board.clone(), board.clone());
+    let (rooted, lost, misused) = (board.clone(), board.clone(), board.clone());
     router
         .route(
             "/",
             get(async move |request: Request| to_overview(&rooted, request)),
         )
-        .fallback(async move |request: Request| missing(&lost, request))
+        .fallback(async move |request: Request| {
+            let missing = Failure::Missing("there is no such page".to_owned());
+            nowhere(&lost, request, &missing)
+        })
+        .method_not_allowed_fallback(async move |request: Request| {
+            nowhere(&misused, request, &Failure::Method)
+        })
         .layer(map_response(guarded))
 }
 
 /// Leads from the prefix itself to the overview, by a relative link, whatever stands in front of the prefix.
 fn to_overview(board: &Board, request: Request) -> Response<Body> {
     let (parts, _) = request.into_parts();
+    if let Some(cookie) = board.access.cookie(&parts) {
+        return begun(cookie);
+    }
     if let Err(challenge) = board.access.admit(&parts) {
         return challenged(challenge);
     }
@@ -157,16 +190,25 @@ fn to_overview(board: &Board, request: Request) -> Response<Body> {
     see(&format!("{folder}overview"))
 }
 
-fn missing(board: &Arc<Board>, request: Request) -> Response<Body> {
+/// Takes the token out of the address. A redirection would not do: where a page of another site has the link, the browser
+/// sends a strict cookie only once a page of ours leads on.
+fn begun(cookie: HeaderValue) -> Response<Body> {
+    let icon = assets::ICON.name();
+    let html = format!(
+        r#"<!doctype html><html lang="en"><title>taskq</title><link rel="icon" href="{icon}"><a href="overview">Overview</a>"#
+    );
+    let mut response = html_response(StatusCode::OK, html);
+    let headers = response.headers_mut();
+    headers.insert(SET_COOKIE, cookie);
+    headers.insert(REFRESH, HeaderValue::from_static("0; url=overview"));
+    response
+}
+
+/// Says why there is no answer, to whoever is let in.
+fn nowhere(board: &Arc<Board>, request: Request, failure: &Failure) -> Response<Body> {
     let (parts, _) = request.into_parts();
     match board.access.admit(&parts) {
-        Ok(visitor) => {
-            let asked = asked(board, visitor, &parts, "");
-            failed(
-                &asked,
-                &Failure::Missing("there is no such page".to_owned()),
-            )
-        }
+        Ok(visitor) => failed(&asked(board, visitor, &parts, ""), failure),
         Err(challenge) => challenged(challenge),
     }
 }
@@ -219,7 +261,7 @@ async fn read(asked: &mut Asked, route: &Route, parts: &Parts, body: Body) -> Re
         asked.query = kept.collect::<Vec<_>>().join("&");
         return Ok(());
     }
-    if let Some(why) = csrf::refusal(&parts.headers) {
+    if let Some(why) = csrf::refusal(parts) {
         return Err(Failure::Foreign(why));
     }
     let content_type = parts
@@ -229,7 +271,8 @@ async fn read(asked: &mut Asked, route: &Route, parts: &Parts, body: Body) -> Re
     if !content_type.is_some_and(|it| it.starts_with("application/x-www-form-urlencoded")) {
         return Err(Failure::Senseless("what is sent is no form".to_owned()));
     }
-    let form = to_bytes(body, LARGEST_FORM).await;
+    let form = timeout(LONGEST_FORM, to_bytes(body, LARGEST_FORM)).await;
+    let form = form.map_err(|_| Failure::Senseless("the form does not come".to_owned()))?;
     let form =
         form.map_err(|error| Failure::Senseless(format!("the form cannot be read: {error}")))?;
     asked.said = Parameters::read_form(&form)?;
@@ -269,15 +312,19 @@ fn challenged(challenge: Challenge) -> Response<Body> {
             "say who you are",
         ),
         Challenge::Bearer => (StatusCode::UNAUTHORIZED, Some("Bearer"), "say who you are"),
-        Challenge::NotLocal(why) => (StatusCode::FORBIDDEN, None, why),
+        Challenge::Link => (
+            StatusCode::FORBIDDEN,
+            None,
+            "open the link that the server gave when it was started: it has a token, and each start another",
+        ),
+        Challenge::OtherHost => (
+            StatusCode::FORBIDDEN,
+            None,
+            "the request names another host than this machine: ask for localhost, or start the server with a password",
+        ),
         Challenge::Nothing => (StatusCode::FORBIDDEN, None, "you are not let in"),
     };
-    let text = match challenge {
-        Challenge::NotLocal(_) => format!(
-            "{text}: without `.access(...)` this page is for this machine alone, asked as localhost\n"
-        ),
-        _ => format!("{text}\n"),
-    };
+    let text = format!("{text}\n");
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     if let Some(header) = header {

@@ -8,18 +8,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
-use tokio::time::timeout;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::access::Access;
 use super::board::{Board, Shown};
 use super::live::Live;
 use super::routes;
+use super::token::Token;
 use crate::task::declaration::TaskSet;
 
 /// How long requests may take that are under way when the server is stopped.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long the head of a request may take, and how long a connection may wait for one.
+const HEAD: Duration = Duration::from_secs(20);
+
+/// How long to wait where no connection can be taken, as where there are no files left, and how often: for a minute.
+const PAUSE: Duration = Duration::from_millis(200);
+const MOST_FAILED: u32 = 300;
 
 /// A server of the dashboard alone: see [`server`](super::server).
 #[derive(Debug)]
@@ -37,6 +49,7 @@ pub struct Bound {
     address: SocketAddr,
     router: Router,
     live: Arc<Live>,
+    token: Option<Token>,
 }
 
 impl Server {
@@ -54,7 +67,7 @@ impl Server {
         self
     }
 
-    /// Says who is let in. Without it everybody on this machine is, and nobody else.
+    /// Says who is let in. Without it whoever has the [link](Bound::link) is, on this machine alone.
     pub fn access(self, access: Access) -> Self {
         Self {
             access: Some(access),
@@ -73,9 +86,12 @@ impl Server {
     ///
     /// When the future is dropped, the address is free again.
     pub async fn bind(self, address: SocketAddr) -> Result<Bound, ServeError> {
-        let access = match self.access {
-            Some(access) => access,
-            None if address.ip().to_canonical().is_loopback() => Access::local(),
+        let (access, token) = match self.access {
+            Some(access) => (access, None),
+            None if address.ip().to_canonical().is_loopback() => {
+                let token = Token::random();
+                (Access::linked(token.clone()), Some(token))
+            }
             None => return Err(ServeError::Open { address }),
         };
         let listen = |source| ServeError::Listen { address, source };
@@ -87,6 +103,7 @@ impl Server {
             address,
             router: routes::router(&board),
             live: board.live.clone(),
+            token,
         })
     }
 }
@@ -97,36 +114,72 @@ impl Bound {
         self.address
     }
 
+    /// Returns the link to the pages, for whoever is to be let in: it has the token, where nobody has said who is.
+    pub fn link(&self) -> String {
+        let address = self.address;
+        match &self.token {
+            Some(token) => format!("http://{address}/{}", token.query()),
+            None => format!("http://{address}/overview"),
+        }
+    }
+
     /// Serves until `stop` ends, and then lets requests end for five seconds at the most.
     ///
     /// # Errors
     ///
-    /// [`ServeError::Listen`] if the address is lost.
+    /// [`ServeError::Listen`] if no connection could be taken for a minute.
     ///
     /// # Cancel safety
     ///
     /// When the future is dropped, nobody is let in any more, and requests that are under way end by themselves.
     pub async fn run_until(self, stop: impl Future) -> Result<(), ServeError> {
-        let address = self.address;
         let stopped = CancellationToken::new();
-        let told = stopped.clone();
-        let serving = axum::serve(self.listener, self.router)
-            .with_graceful_shutdown(async move { told.cancelled().await });
-        let serving = serving.into_future();
-        tokio::pin!(serving, stop);
+        let connections = TaskTracker::new();
         let ended = tokio::select! {
-            ended = &mut serving => Some(ended),
-            _ = &mut stop => None,
+            source = self.accept(&connections, &stopped) => Err(ServeError::Listen { address: self.address, source }),
+            _ = stop => Ok(()),
         };
         // Streams of open pages have no end of their own.
         self.live.end();
         stopped.cancel();
-        let ended = match ended {
-            Some(ended) => ended,
-            None => timeout(GRACE, serving).await.unwrap_or(Ok(())),
-        };
-        ended.map_err(|source| ServeError::Listen { address, source })
+        connections.close();
+        // Those that take longer are of clients that do not read.
+        let _ = timeout(GRACE, connections.wait()).await;
+        ended
     }
+
+    /// Takes connections until none can be taken, and returns why.
+    async fn accept(&self, connections: &TaskTracker, stopped: &CancellationToken) -> io::Error {
+        let mut failed = 0;
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    failed = 0;
+                    connections.spawn(converse(stream, self.router.clone(), stopped.clone()));
+                }
+                Err(error) if failed >= MOST_FAILED => return error,
+                Err(_) => {
+                    failed += 1;
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Answers what is asked on one connection.
+async fn converse(stream: TcpStream, router: Router, stopped: CancellationToken) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    let service = TowerToHyperService::new(router);
+    let connection = http.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    // However it ends, the client knows it.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stopped.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
 }
 
 /// The dashboard is not served.

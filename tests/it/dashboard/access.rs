@@ -4,13 +4,12 @@ use axum::http::request::Parts;
 use reqwest::{Method, StatusCode};
 use sqlx::{PgPool, query_scalar};
 use taskq::dashboard::{self, Access, May, ROUTES, ServeError, Visitor};
-use tokio::sync::oneshot;
 
 use super::{Site, enqueue, header, kill, site, three};
 use crate::support::database;
 
 /// Everything that somebody could have changed.
-async fn traces(pool: &PgPool) -> Vec<Option<String>> {
+pub(super) async fn traces(pool: &PgPool) -> Vec<Option<String>> {
     let mut all = Vec::new();
     for table in [
         "tasks",
@@ -234,54 +233,6 @@ async fn off_loopback_nothing_is_served_without_access() {
         .await
         .expect("it asks");
     assert!(!bound.address().ip().is_loopback());
-}
-
-#[tokio::test]
-async fn on_loopback_a_proxy_and_a_foreign_name_are_not_this_machine() {
-    let (_database, pool) = database().await;
-    let server = dashboard::server(taskq::operate(&pool));
-    let bound = server
-        .bind("127.0.0.1:0".parse().expect("an address"))
-        .await
-        .expect("bound");
-    let url = format!("http://{}/overview", bound.address());
-    let (stop, stopped) = oneshot::channel::<()>();
-    let client = reqwest::Client::new();
-    let test = async {
-        let status = async |headers: &[(&str, &str)]| {
-            let request = headers.iter().fold(client.get(&url), |it, (name, value)| {
-                it.header(*name, *value)
-            });
-            request.send().await.expect("an answer").status()
-        };
-        assert_eq!(status(&[]).await, StatusCode::OK);
-        assert_eq!(status(&[("host", "localhost:3001")]).await, StatusCode::OK);
-        for (name, value) in [
-            ("x-forwarded-for", "127.0.0.1"),
-            ("forwarded", "for=127.0.0.1"),
-            ("via", "1.1 proxy"),
-            ("x-real-ip", "127.0.0.1"),
-            ("host", "rebound.example"),
-        ] {
-            assert_eq!(
-                status(&[(name, value)]).await,
-                StatusCode::FORBIDDEN,
-                "{name}"
-            );
-        }
-        // An open page does not hold the server up.
-        let open = client
-            .get(format!("{url}/../events?page=overview"))
-            .send()
-            .await;
-        assert_eq!(open.expect("an answer").status(), StatusCode::OK);
-        drop(stop);
-    };
-    let run = bound.run_until(async {
-        stopped.await.ok();
-    });
-    let (ended, ()) = tokio::join!(run, test);
-    ended.expect("it ends in order");
 }
 
 #[tokio::test]

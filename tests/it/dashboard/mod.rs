@@ -3,8 +3,10 @@
 mod access;
 mod acts;
 mod alone;
+mod attacks;
 mod bulk;
 mod forms;
+mod linked;
 mod live;
 mod mount;
 mod pages;

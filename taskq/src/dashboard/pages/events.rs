@@ -23,6 +23,7 @@ pub(in crate::dashboard) async fn stream(asked: Asked) -> Result<Answer, Failure
     // Who may do the same sees the same.
     let key = format!("{:?} {page}?{query}", asked.visitor.right());
     let live = asked.board.live.clone();
+    let visitor = asked.visitor.name().unwrap_or_default().to_owned();
     let watched = Asked {
         said: Parameters::read(query.as_bytes())?,
         page,
@@ -39,8 +40,8 @@ pub(in crate::dashboard) async fn stream(asked: Asked) -> Result<Answer, Failure
         }
         .boxed()
     });
-    let receiver = live.watch(&key, render).ok_or(Failure::Full)?;
-    let stream = Sse::new(live.events(receiver)).keep_alive(KeepAlive::default());
+    let viewer = live.watch(&visitor, &key, render).ok_or(Failure::Full)?;
+    let stream = Sse::new(viewer.events()).keep_alive(KeepAlive::default());
     let mut response = stream.into_response();
     let headers = response.headers_mut();
     headers.insert("cache-control", HeaderValue::from_static("no-store"));
