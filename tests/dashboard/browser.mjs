@@ -1,21 +1,26 @@
-// Drives the dashboard in a real browser: every page and the main deeds, at the root and behind a proxy that strips a
-// prefix, in both colour schemes, on a desk's width and on a phone's.
+// Drives the dashboard in a real browser: every page and every deed, at the root and behind a proxy that strips a prefix,
+// in both colour schemes, on a desk's width and on a phone's.
 //
-//     cargo build --example dashboard
-//     npm ci && node browser.mjs [the built example] [a folder for pictures]
+//     cargo build -p taskq-tests --bin browsed
+//     npm ci && node browser.mjs [the built program] [a folder for pictures]
 //
-// It fails on an error in the console, a request to another host, a page that is wider than its window, and on what
-// axe finds.
+// It fails on an error in the console, a request to another host, a page that is wider than its window, what axe finds, and
+// a route of `routes.txt` that it has not asked for.
 import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
 import http from "node:http";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
-const example = process.argv[2] ?? "../../target/debug/examples/dashboard";
+const program = process.argv[2] ?? "../../target/debug/browsed";
 const pictures = process.argv[3] ?? "../../target/dashboard-pictures";
 const browserPath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const routes = readFileSync(new URL("routes.txt", import.meta.url), "utf8").trim().split("\n");
+const DESK = { width: 1280, height: 900 };
+const PHONE = { width: 375, height: 740 };
+// A part alone, for whoever works on it.
+const only = process.env.ONLY;
 mkdirSync(pictures, { recursive: true });
 
 const faults = [];
@@ -29,20 +34,19 @@ function expect(condition, what) {
 }
 
 async function serve() {
-  const child = spawn(example, { env: { ...process.env, ADDR: "127.0.0.1:0" }, stdio: ["ignore", "pipe", "inherit"] });
-  const url = await new Promise((resolve, reject) => {
-    child.on("exit", () => reject(new Error("the example ended")));
+  const child = spawn(program, { stdio: ["ignore", "pipe", "inherit"] });
+  const link = await new Promise((resolve, reject) => {
+    child.on("exit", () => reject(new Error("the program ended")));
     child.stdout.on("data", (data) => {
-      const found = /http:\/\/[^\s/]+/.exec(String(data));
-      if (found) resolve(found[0]);
+      const found = /http:\/\/\S+/.exec(String(data));
+      if (found) resolve(new URL(found[0]));
     });
   });
-  return { child, url };
+  return { child, link };
 }
 
 // Hands on what is asked below the prefix, without the prefix.
-async function proxy(url, prefix) {
-  const target = new URL(url);
+async function proxy(target, prefix) {
   const server = http.createServer((request, response) => {
     if (!request.url.startsWith(`${prefix}/`)) {
       response.writeHead(404).end();
@@ -58,24 +62,51 @@ async function proxy(url, prefix) {
     request.pipe(asked);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return { server, url: `http://127.0.0.1:${server.address().port}${prefix}` };
+  return { server, base: `http://127.0.0.1:${server.address().port}${prefix}` };
 }
 
-function watch(page, base) {
-  page.on("console", (message) => {
-    // The browser says so of each answer that refuses something, and one of them is meant to.
-    const isRefusal = message.text().includes("status of 422");
-    expect(message.type() !== "error" || isRefusal, `${page.url()}: console: ${message.text()}`);
-  });
-  page.on("pageerror", (error) => expect(false, `${page.url()}: ${error}`));
-  page.on("request", (request) => {
-    expect(request.url().startsWith(`${new URL(base).origin}/`), `a request elsewhere: ${request.url()}`);
-  });
+// One server and one browser, and what was asked of it.
+class Site {
+  constructor(browser, base, token, place) {
+    Object.assign(this, { browser, base, token, place, asked: new Set() });
+  }
+
+  // A visitor who has opened the link.
+  async visitor(options = {}, refused = []) {
+    const context = await this.browser.newContext({ viewport: DESK, ...options });
+    const page = await context.newPage();
+    this.watch(page, refused);
+    await page.goto(`${this.base}/${this.token}`);
+    await page.waitForURL(/overview$/);
+    return { context, page };
+  }
+
+  watch(page, refused = []) {
+    page.on("console", (message) => {
+      // The browser says so of each answer that refuses something.
+      const isRefusal = refused.some((status) => message.text().includes(`status of ${status}`));
+      // Other tests on this machine make networks, and the browser asks again.
+      if (message.text().includes("ERR_NETWORK_CHANGED")) return;
+      expect(message.type() !== "error" || isRefusal, `${page.url()}: console: ${message.text()}`);
+    });
+    page.on("pageerror", (error) => expect(false, `${page.url()}: ${error}`));
+    page.on("dialog", (dialog) => {
+      expect(false, `${page.url()}: a script ran: ${dialog.message()}`);
+      return dialog.dismiss();
+    });
+    page.on("request", (request) => {
+      const { origin, pathname } = new URL(request.url());
+      const { origin: own, pathname: prefix } = new URL(this.base);
+      expect(origin === own, `a request elsewhere: ${request.url()}`);
+      this.asked.add(`${request.method()} ${pathname.slice(prefix === "/" ? 1 : prefix.length + 1)}`);
+    });
+  }
 }
 
 // A picture is for people to look at, and no check: a busy machine may refuse to take one.
-async function picture(page, options) {
-  await page.screenshot(options).catch((error) => console.error(`no picture ${options.path}: ${error.message.split("\n")[0]}`));
+async function picture(page, name, options = {}) {
+  const path = `${pictures}/${name}.png`;
+  await page.screenshot({ path, ...options }).catch((error) => console.error(`no picture ${path}: ${error.message.split("\n")[0]}`));
 }
 
 async function check(page, what) {
@@ -89,23 +120,74 @@ async function check(page, what) {
   count += found.passes.length;
 }
 
-const first = async (page, selector) => page.locator(selector).first();
+// Sends a form of the page as a person does: opens what it is folded into, fills it in, and presses its button. `of` are
+// hidden fields by which it is known among others, as it is by those that are filled in.
+async function send(page, action, { of = {}, fill = {}, value } = {}) {
+  const hidden = Object.entries(of).map(([name, value]) => `:has(input[name="${name}"][value=${JSON.stringify(String(value))}])`);
+  const fields = Object.keys(fill).map((name) => `:has([name="${name}"]:not([type=hidden]))`);
+  const known = [...hidden, ...fields].join("");
+  const form = page.locator(`main form[action="${action}"]${known}, main form:has([formaction="${action}"])${known}`).first();
+  const own = form.locator(`button[formaction="${action}"]`);
+  const button = value ? form.locator(`button[value="${value}"]`) : (await own.count()) ? own : form.locator("button:not([formaction])").first();
+  await button.evaluate((it) => {
+    for (let fold = it.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  });
+  for (const [name, text] of Object.entries(fill)) {
+    const field = form.locator(`[name="${name}"]`);
+    if (await field.evaluate((it) => it.tagName === "SELECT")) await field.selectOption(text);
+    else await field.fill(text);
+  }
+  const answered = page.waitForResponse((it) => it.request().method() === "POST");
+  await button.click();
+  const answer = await answered;
+  await page.waitForLoadState();
+  return answer.status();
+}
+
+// Does it, and sees that the page says so.
+async function done(page, action, options) {
+  const status = await send(page, action, options);
+  expect(status === 303, `${action}: ${status} ${await page.textContent("main")}`);
+  const said = await page.locator("[role=status]").textContent({ timeout: 5000 }).catch(() => "");
+  expect(said.includes("✓"), `after ${action} the page says what was done`);
+}
+
+// Confirms what was frozen, however many they are.
+async function confirm(page) {
+  await page.waitForURL(/bulk\?id=/);
+  const typed = page.locator("#typed");
+  const number = /Type (\d+)/.exec(await page.textContent("main"));
+  if (number) await typed.fill(number[1]);
+  await page.locator('form[action="run-bulk"] button').first().click();
+  await page.getByText("It has ended.").waitFor({ timeout: 60000 });
+}
+
+async function deadTask(page, site) {
+  await page.goto(`${site.base}/tasks?q=state%3Adead+type%3Asend_card`);
+  return page.locator("[data-id] a").first().getAttribute("href");
+}
 
 // Each page as it is, in each look.
-async function looks(browser, base, place) {
-  const dead = await deadTask(browser, base);
-  const pages = ["overview", "tasks", "tasks?q=state%3Adead", "tasks?q=stat", "causes", "queues", "limits", "schedules", "workers", "bulks", "enqueue?type=send_card", "audit", dead, "nothing"];
+async function looks(site) {
+  const { context: first, page: start } = await site.visitor();
+  const dead = await deadTask(start, site);
+  await start.goto(`${site.base}/bulks`);
+  const bulk = await start.locator('main a[href^="bulk?id="]').first().getAttribute("href");
+  const state = await first.storageState();
+  await first.close();
+  const pages = ["overview", "overview?hours=6", "tasks", "tasks?q=state%3Adead", "tasks?q=stat", dead, "causes", "queues", "limits", "schedules", "workers", "bulks", bulk, "enqueue?type=charge_card", "audit", "nothing"];
   for (const colorScheme of ["light", "dark"]) {
-    for (const [name, viewport] of [["desk", { width: 1280, height: 900 }], ["phone", { width: 375, height: 740 }]]) {
-      const context = await browser.newContext({ colorScheme, viewport });
+    for (const [name, viewport] of [["desk", DESK], ["phone", PHONE]]) {
+      const context = await site.browser.newContext({ colorScheme, viewport, storageState: state });
       for (const path of pages) {
         const page = await context.newPage();
-        if (path !== "nothing") watch(page, base);
-        const answer = await page.goto(`${base}/${path}`);
-        expect(answer.status() === (path === "nothing" ? 404 : 200), `${path}: ${answer.status()}`);
-        await check(page, `${place} ${colorScheme} ${name} ${path}`);
+        const expected = path === "nothing" ? 404 : 200;
+        site.watch(page, [404]);
+        const answer = await page.goto(`${site.base}/${path}`);
+        expect(answer.status() === expected, `${path}: ${answer.status()}`);
         const file = path.replace(/\W+/g, "-");
-        await picture(page, { path: `${pictures}/${place}-${colorScheme}-${name}-${file}.png`, fullPage: name === "phone" });
+        await picture(page, `${site.place}-${colorScheme}-${name}-${file}`, { fullPage: true });
+        await check(page, `${site.place} ${colorScheme} ${name} ${path}`);
         await page.close();
       }
       await context.close();
@@ -113,130 +195,159 @@ async function looks(browser, base, place) {
   }
 }
 
-async function deadTask(browser, base) {
-  const page = await browser.newPage();
-  await page.goto(`${base}/tasks?q=state%3Adead`);
-  const link = await page.locator("[data-id] a").first().getAttribute("href");
-  await page.close();
-  return link;
+// Turns to the form in which a payload is written as a whole.
+async function asJson(page) {
+  const link = page.locator("main form a", { hasText: "Write it as JSON" }).first();
+  if (await link.count()) await page.goto(new URL(await link.getAttribute("href"), page.url()).href);
 }
 
-async function said(page, text) {
-  const status = await page.locator("[role=status]").textContent();
-  expect(status.includes(text), `after a deed: ${status}, and not ${text}`);
-}
-
-// What somebody does on a bad morning, with the page alone.
-async function deeds(browser, base, place) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
-  const page = await context.newPage();
-  watch(page, base);
-  await page.goto(`${base}/overview`);
-  await page.getByRole("button", { name: "Resume the queue" }).click();
-  await said(page, "It is resumed.");
-  await page.getByRole("button", { name: "Reset the limit" }).click();
-  await said(page, "What programs declare holds again.");
-  expect((await page.getByRole("button", { name: "Resume the queue" }).count()) === 0, "the pause is gone");
-
-  // All of a cause.
-  await page.goto(`${base}/causes`);
-  const total = (await (await first(page, ".causes .count")).textContent()).trim();
-  await page.getByRole("button", { name: "Retry all…" }).first().click();
-  await page.waitForURL(/bulk\?id=/);
-  const button = page.getByRole("button", { name: /^Retry [\d,]+ tasks$/ });
-  expect((await button.count()) === 1, `the button has the number, about ${total}`);
-  const typed = page.locator("#typed");
-  if (await typed.count()) await typed.fill(/Type (\d+)/.exec(await page.textContent("main"))[1]);
-  await button.click();
-  await page.getByText("It has ended.").waitFor({ timeout: 20000 });
-
-  // One task: its payload is edited, it is put off, run, and cancelled.
-  await page.goto(`${base}/tasks?q=state%3Adead`);
-  await page.locator("[data-id] a").first().click();
-  await page.getByText("Edit the payload, and retry").click();
-  await page.getByLabel("usr_id").fill("7");
-  await page.getByLabel("locale").fill("de");
-  await page.locator("#edit-at").fill("2h");
-  await page.locator("#edit-why").fill("it had no locale");
-  await page.getByRole("button", { name: "Save and retry" }).click();
-  await said(page, "with its new payload");
-  await page.locator("#at").fill("3h");
-  await page.getByRole("button", { name: "Run then" }).click();
-  await said(page, "The task waits to run.");
-  await page.getByRole("button", { name: "Cancel" }).click();
-  await said(page, "The task is cancelled.");
-  await page.getByRole("button", { name: "Discard" }).click();
-  await said(page, "The task is deleted.");
-
-  // Pause with a reason, by name; limit; enqueue.
-  await page.goto(`${base}/queues`);
-  await page.getByText("Pause by name").click();
-  await page.locator("#name").fill("a/b?c#d %<script>");
-  await page.locator("#why").fill("to see it");
-  await page.getByRole("button", { name: "Pause", exact: true }).click();
-  await said(page, "It is paused");
-  await page.getByRole("button", { name: "Resume" }).first().click();
-  await said(page, "It is resumed.");
-  await page.goto(`${base}/limits`);
-  const summary = page.getByText("Limit something now");
-  if (!(await page.locator("#concurrency").isVisible())) await summary.click();
-  await page.locator("#name").fill("media");
-  await page.locator("#concurrency").fill("2");
-  await page.getByRole("button", { name: "Limit", exact: true }).click();
-  await said(page, "The limit holds.");
-  await page.getByRole("button", { name: "Reset" }).first().click();
-  await said(page, "What programs declare holds again.");
-  await page.goto(`${base}/enqueue?type=send_card`);
+// What somebody does with one task: its payload is edited, it is put off, run, cancelled and deleted.
+async function oneTask(page, site) {
+  await page.goto(`${site.base}/${await deadTask(page, site)}`);
+  await asJson(page);
+  await done(page, "edit", { fill: { payload: '{"usr_id": 7, "locale": "de"}', at: "2h", reason: "it had no locale" } });
+  await done(page, "retry", { fill: { at: "3h" } });
+  await done(page, "cancel", { fill: { reason: "the user is gone" } });
+  await done(page, "discard");
+  await page.goto(`${site.base}/enqueue?type=send_card`);
   await page.getByLabel("usr_id").fill("9007199254740993");
   await page.getByLabel("locale").fill(' de "at" <b>');
-  await page.getByRole("button", { name: "Enqueue" }).click();
+  expect((await send(page, "enqueue")) === 422, "a payload that does not fit is refused");
   expect((await page.textContent(".hint strong")).includes("expected u32"), "what is wrong stands at its field");
   expect((await page.getByLabel("locale").inputValue()) === ' de "at" <b>', "what was typed is there again");
-  await check(page, `${place} enqueue refused`);
-  await picture(page, { path: `${pictures}/${place}-enqueue-refused.png` });
+  await picture(page, `${site.place}-enqueue-refused`);
+  await check(page, `${site.place} enqueue refused`);
   await page.getByLabel("usr_id").fill("3");
-  await page.locator("#at").fill("1h");
-  await page.getByRole("button", { name: "Enqueue" }).click();
-  await said(page, "The task is enqueued.");
-  await page.goto(`${base}/schedules`);
-  await page.getByRole("button", { name: "Run now" }).first().click();
-  await said(page, "The task of the schedule is enqueued.");
-  await page.goto(`${base}/audit`);
-  expect((await page.textContent("main")).includes("it had no locale"), "the audit has the reason");
-  await check(page, `${place} audit with entries`);
-  await page.goto(`${base}/bulks`);
-  await check(page, `${place} bulks with entries`);
-  await picture(page, { path: `${pictures}/${place}-bulks-after.png` });
-  await context.close();
+  await done(page, "enqueue", { fill: { at: "1h" } });
 }
 
-// What moves: a list says how much is new, a form in use stands still, a hidden page asks nothing.
-async function live(browser, base, place) {
-  const context = await browser.newContext();
-  const page = await context.newPage();
-  watch(page, base);
-  await page.goto(`${base}/tasks?q=type%3Asend_card`);
-  await page.locator(".live:not([hidden])").waitFor({ timeout: 10000 });
+// What somebody says to queues, types, keys, schedules and workers.
+async function words(page, site) {
+  const go = (path) => page.goto(`${site.base}/${path}`);
+  await go("overview");
+  await done(page, "resume", { of: { name: "billing" } });
+  await done(page, "reset-limits", { of: { name: "exports" } });
+  await go("queues");
+  await done(page, "pause", { of: { name: "render_video" }, fill: { reason: "the disk is slow", until: "2h" } });
+  await done(page, "resume", { of: { name: "render_video" } });
+  await go("limits");
+  await done(page, "limit", { fill: { name: "media", concurrency: "2", reason: "the disk is slow" } });
+  await done(page, "reset-limits", { of: { name: "media" } });
+  await done(page, "weight", { fill: { type: "draw_report", key: '{"tenant_id": 2}', weight: "5" } });
+  await done(page, "weight", { of: { type: "draw_report" } });
+  await done(page, "skip-dead");
+  await go("schedules");
+  await done(page, "run-schedule", { of: { name: "weekly_digest" } });
+  await go("schedules");
+  await done(page, "pause", { of: { name: "nightly" } });
+  await done(page, "resume", { of: { name: "nightly" } });
+  await done(page, "remove-schedule", { of: { name: "weekly_digest" } });
+  await go("workers");
+  await done(page, "stop-worker", { fill: { reason: "its host is changed" } });
+}
+
+// What somebody does to all that match.
+async function all(page, site) {
+  // The one that somebody else began.
+  await page.goto(`${site.base}/bulk?id=1`);
+  await done(page, "stop-bulk");
+  await picture(page, `${site.place}-bulk-stopped`);
+  await check(page, `${site.place} a stopped operation`);
+  await send(page, "run-bulk");
+  await page.getByText("It has ended.").waitFor({ timeout: 60000 });
+  await page.goto(`${site.base}/causes`);
+  await send(page, "freeze", { value: "discard" });
+  await picture(page, `${site.place}-bulk-frozen`);
+  await check(page, `${site.place} a frozen operation`);
+  await done(page, "drop-bulk");
+  await page.goto(`${site.base}/causes`);
+  await send(page, "freeze", { value: "retry" });
+  await confirm(page);
+  await picture(page, `${site.place}-bulk-ended`);
+  await page.goto(`${site.base}/tasks?q=type%3Asend_letter`);
+  await send(page, "freeze", { fill: { reason: "by hand" }, value: "cancel" });
+  await confirm(page);
+  for (const path of ["audit", "bulks"]) {
+    await page.goto(`${site.base}/${path}`);
+    await picture(page, `${site.place}-${path}-after`);
+    await check(page, `${site.place} ${path} with entries`);
+  }
+}
+
+// Script in whatever somebody can write.
+async function script(page, site) {
+  const text = `"'><img src=x onerror=alert(1)><script>alert(2)</script>{{ 7 * 7 }}`;
+  const name = `a/b?c#d % ${text}`;
+  await page.goto(`${site.base}/enqueue`);
+  await page.locator('[name="unchecked"]').check();
+  await done(page, "enqueue", { fill: { type: name, queue: name, payload: JSON.stringify({ [text]: text }), reason: text, at: "2h" } });
+  const task = page.url();
+  await page.goto(`${site.base}/queues`);
+  await done(page, "pause", { fill: { scope: "queue", name, reason: text } });
+  await page.goto(`${site.base}/limits`);
+  await done(page, "limit", { fill: { name, concurrency: "1", reason: text } });
+  await page.goto(task);
+  await done(page, "cancel", { fill: { reason: text } });
+  const filter = encodeURIComponent(`type:"${name.replace(/["\\]/g, "\\$&")}"`);
+  for (const path of ["overview", "tasks", `tasks?q=${filter}`, "causes", "queues", "limits", "audit", "bulks", new URL(task).pathname.split("/").pop() + new URL(task).search]) {
+    await page.goto(`${site.base}/${path}`);
+    await page.waitForTimeout(300);
+    await check(page, `${site.place} ${path} with script in its texts`);
+    expect((await page.locator("main img, main script").count()) === 0, `${path}: markup of others`);
+  }
+  await page.goto(`${site.base}/queues`);
+  await picture(page, `${site.place}-script`, { fullPage: true });
+}
+
+// What moves: a list says how much is new, a form in use stands still, and whoever finds no place loads now and then.
+async function live(site) {
+  const { context, page } = await site.visitor();
+  await page.goto(`${site.base}/tasks?q=type%3Asend_card`);
+  await page.getByText("Live", { exact: true }).waitFor({ timeout: 10000 });
   await page.locator(".news:not([hidden])").waitFor({ timeout: 15000 });
   expect(/\d+.* new/.test(await page.textContent(".news")), "a list says how much is new");
-  await page.goto(`${base}/overview`);
+  await page.goto(`${site.base}/overview`);
   const before = await page.textContent("#figures");
-  await page.waitForFunction((text) => document.querySelector("#figures").textContent !== text, before, { timeout: 15000 }).catch(() => {});
-  await page.goto(`${base}/queues`);
-  await page.getByText("Pause…").first().click();
-  const field = page.locator(".pop[open] input[name=reason]");
+  await page.waitForFunction((text) => document.querySelector("#figures").textContent !== text, before, { timeout: 15000 }).catch(() => expect(false, "the overview moves"));
+  await page.goto(`${site.base}/queues`);
+  const field = page.locator('form[action="pause"] input[name=reason]').first();
+  await field.evaluate((it) => { it.closest("details").open = true; });
   await field.fill("half a sen");
   await page.waitForTimeout(5000);
   expect((await field.inputValue()) === "half a sen", "what somebody types stays");
+
+  const crowded = await context.newPage();
+  site.watch(crowded, [503]);
+  await page.goto(`${site.base}/audit`);
+  // Not by the page: a browser makes six connections.
+  const cookie = (await context.cookies()).map(({ name, value }) => `${name}=${value}`).join("; ");
+  const streams = [];
+  const crowd = () => Promise.all([...Array(32).keys()].map((number) => new Promise((resolve) => {
+    const stream = http.get(`${site.base}/events?page=task&id=${streams.length + number}`, { headers: { cookie }, agent: false }, (answer) => {
+      answer.resume();
+      resolve(stream);
+    });
+    stream.on("error", resolve);
+  }))).then((more) => streams.push(...more));
+  await crowd();
+  // What the pages before had is free by now, and taken too.
+  await page.waitForTimeout(6000);
+  await crowd();
+  await crowded.goto(`${site.base}/overview`);
+  await crowded.getByText("Every 10 s").waitFor({ timeout: 10000 });
+  const then = await crowded.textContent("#figures");
+  await crowded.waitForFunction((text) => document.querySelector("#figures").textContent !== text, then, { timeout: 30000 }).catch(() => expect(false, "without a place the page is loaded now and then"));
+  streams.forEach((stream) => stream.destroy?.());
+  await crowded.getByText("Live", { exact: true }).waitFor({ timeout: 30000 });
+  // Until all places are forgotten.
+  await page.waitForTimeout(12000);
   await context.close();
 }
 
 // By keys alone, and without a script.
-async function otherwise(browser, base) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
-  const page = await context.newPage();
-  watch(page, base);
-  await page.goto(`${base}/overview`);
+async function otherwise(site) {
+  const { context, page } = await site.visitor();
+  await page.goto(`${site.base}/overview`);
   await page.keyboard.press("Tab");
   const stop = await page.evaluate(() => document.activeElement.outerHTML.slice(0, 200));
   expect(stop.includes("Skip to the page"), `the first stop skips the navigation, and is not ${stop}`);
@@ -249,35 +360,53 @@ async function otherwise(browser, base) {
   await page.waitForURL(/q=state%3Adead/);
   await page.getByRole("button", { name: "Dark" }).click();
   expect((await page.getAttribute("html", "data-theme")) === "dark" && page.url().includes("q=state"), "dark is remembered, here");
-  await page.goto(`${base}/overview`);
+  await page.goto(`${site.base}/overview`);
   expect((await page.getAttribute("html", "data-theme")) === "dark", "dark is remembered elsewhere");
   await context.close();
-  const bare = await browser.newContext({ javaScriptEnabled: false });
-  const plain = await bare.newPage();
-  watch(plain, base);
-  await plain.goto(`${base}/causes`);
-  await plain.getByRole("button", { name: "Retry all…" }).first().click();
-  const typed = plain.locator("#typed");
-  if (await typed.count()) await typed.fill(/Type (\d+)/.exec(await plain.textContent("main"))[1]);
-  await plain.getByRole("button", { name: /^Retry [\d,]+ tasks$/ }).click();
-  await plain.getByText("It has ended.").waitFor({ timeout: 20000 });
+  const { context: bare, page: plain } = await site.visitor({ javaScriptEnabled: false });
+  await plain.goto(`${site.base}/causes`);
+  await plain.locator('form[action="freeze"] button[value="retry"]').first().click();
+  await confirm(plain);
   await bare.close();
+}
+
+// Nobody gets in without the link, and the cookie is out of a script's reach.
+async function strangers(site) {
+  const context = await site.browser.newContext();
+  const page = await context.newPage();
+  // Of its own accord the browser asks for an icon beside the prefix.
+  site.watch(page, [403, 404]);
+  const answer = await page.goto(`${site.base}/overview`);
+  expect(answer.status() === 403 && (await answer.text()).includes("open the link"), `a stranger: ${answer.status()}`);
+  await page.goto(`${site.base}/${site.token}`);
+  await page.waitForURL(/overview$/);
+  expect((await page.evaluate(() => document.cookie)) === "", "no script reads the cookie");
+  expect(!page.url().includes("token"), "the token is out of the address");
+  await context.close();
 }
 
 const browser = await chromium.launch({ executablePath: browserPath, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"] });
 for (const [place, prefix] of [["root", ""], ["prefix", "/a/b"]]) {
-  const { child, url } = await serve();
-  const front = prefix ? await proxy(url, prefix) : { url };
-  // Until something has died.
-  await new Promise((resolve) => setTimeout(resolve, 15000));
-  try {
-    await looks(browser, front.url, place);
-    await live(browser, front.url, place);
-    await otherwise(browser, front.url);
-    await deeds(browser, front.url, place);
-  } catch (error) {
-    expect(false, `${place}: ${error}`);
+  const { child, link } = await serve();
+  const front = prefix ? await proxy(link, prefix) : { base: link.origin };
+  const site = new Site(browser, front.base, link.search, place);
+  const parts = {
+    strangers,
+    looks,
+    live,
+    otherwise,
+    deeds: async () => {
+      const { context, page } = await site.visitor({}, [422]);
+      for (const part of [oneTask, all, words, script]) await part(page, site);
+      await context.close();
+    },
+  };
+  for (const [name, part] of Object.entries(parts)) {
+    if (only && !only.split(",").includes(name)) continue;
+    await part(site).catch((error) => expect(false, `${place} ${name}: ${error.stack ?? error}`));
+    for (const context of browser.contexts()) await context.close();
   }
+  if (!only) for (const route of routes) expect(site.asked.has(route), `${place}: nothing asks for ${route}`);
   front.server?.closeAllConnections();
   front.server?.close();
   child.removeAllListeners("exit");

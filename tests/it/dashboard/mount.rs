@@ -104,3 +104,15 @@ async fn colours_are_remembered_below_the_prefix() {
     assert!(page.contains("data-theme=\"dark\""), "{page}");
     assert!(!site.page("overview").await.contains("data-theme"));
 }
+
+#[test]
+fn the_browser_asks_for_every_route() {
+    // It fails where it has not asked for one of these.
+    let asked = include_str!("../../dashboard/routes.txt");
+    let asked: BTreeSet<String> = asked.lines().map(str::to_owned).collect();
+    let routes = dashboard::ROUTES.iter();
+    let routes: BTreeSet<String> = routes
+        .map(|it| format!("{} {}", it.method, it.path))
+        .collect();
+    assert_eq!(asked, routes);
+}

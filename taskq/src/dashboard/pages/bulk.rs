@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use askama::Template;
 use chrono::{DateTime, Utc};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::dashboard::access::May;
 use crate::dashboard::board::{Answer, Asked};
@@ -16,6 +18,9 @@ use crate::operate::bulk::{Bulk, BulkVerb};
 
 /// Above so many tasks the number is to be typed.
 const TYPED_ABOVE: u64 = 1_000;
+
+/// How long the page of an operation waits for its first part to be done.
+const FIRST_PART: Duration = Duration::from_secs(2);
 
 /// Where an operation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,9 +251,11 @@ pub(in crate::dashboard) async fn run(asked: Asked) -> Result<Answer, Failure> {
             )));
         }
     }
+    let (begins, has_begun) = oneshot::channel::<()>();
     // Not awaited at the end of the server: each part is done whole or not at all, and the rest is left in the table.
     tokio::spawn(async move {
-        if let Err(error) = operator.run_bulk(id, |_| ()).await {
+        let mut begins = Some(begins);
+        if let Err(error) = operator.run_bulk(id, |_| drop(begins.take())).await {
             let error = error_text(&error);
             tracing::warn!(
                 bulk_id = id,
@@ -257,6 +264,8 @@ pub(in crate::dashboard) async fn run(asked: Asked) -> Result<Answer, Failure> {
             );
         }
     });
+    // So that the next page shows it under way, and loads itself again where no script does.
+    let _ = timeout(FIRST_PART, has_begun).await;
     Ok(Answer::See(link("bulk", &[("id", &id.to_string())])))
 }
 
