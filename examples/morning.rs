@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! $ cargo run --example morning -- page
-//! http://127.0.0.1:3001/overview
+//! http://127.0.0.1:3001/?token=…
 //! ```
 //!
 //! Or from the shell, with a database of yours in `DATABASE_URL`, best an empty one. It stays until Ctrl-C too, since one
@@ -115,7 +115,7 @@ async fn on_a_page() -> anyhow::Result<()> {
     let server = dashboard::server(operator).bind(address).await?;
     // Another machine has gone on.
     let worker = worker(database.pool()).release("1.4.2").build().await?;
-    println!("http://{}/overview", server.address());
+    println!("{}", server.link());
     let (worked, served) = tokio::join!(
         worker.run_until(taskq::shutdown_signal()),
         server.run_until(taskq::shutdown_signal())

@@ -87,7 +87,7 @@ class Site {
       const isRefusal = refused.some((status) => message.text().includes(`status of ${status}`));
       // Other tests on this machine make networks, and the browser asks again.
       if (message.text().includes("ERR_NETWORK_CHANGED")) return;
-      expect(message.type() !== "error" || isRefusal, `${page.url()}: console: ${message.text()}`);
+      expect(message.type() !== "error" || isRefusal, `${page.url()}: console: ${message.text()} ${message.location().url}`);
     });
     page.on("pageerror", (error) => expect(false, `${page.url()}: ${error}`));
     page.on("dialog", (dialog) => {
@@ -227,6 +227,10 @@ async function words(page, site) {
   await go("overview");
   await done(page, "resume", { of: { name: "billing" } });
   await done(page, "reset-limits", { of: { name: "exports" } });
+  await go("overview");
+  await done(page, "take-back");
+  await go("overview");
+  await done(page, "end-session");
   await go("queues");
   await done(page, "pause", { of: { name: "render_video" }, fill: { reason: "the disk is slow", until: "2h" } });
   await done(page, "resume", { of: { name: "render_video" } });
@@ -243,6 +247,7 @@ async function words(page, site) {
   await done(page, "resume", { of: { name: "nightly" } });
   await done(page, "remove-schedule", { of: { name: "weekly_digest" } });
   await go("workers");
+  await done(page, "forget-worker");
   await done(page, "stop-worker", { fill: { reason: "its host is changed" } });
 }
 

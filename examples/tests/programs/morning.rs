@@ -309,13 +309,14 @@ fn forms(html: &str) -> Vec<Form> {
 
 struct Site {
     base: String,
+    token: String,
     client: reqwest::Client,
 }
 
 impl Site {
     async fn page(&self, page: &str) -> String {
-        let response = self.client.get(format!("{}{page}", self.base)).send().await;
-        let response = response.unwrap();
+        let request = self.client.get(format!("{}{page}", self.base));
+        let response = request.bearer_auth(&self.token).send().await.unwrap();
         assert!(response.status().is_success(), "{page}");
         response.text().await.unwrap()
     }
@@ -323,6 +324,7 @@ impl Site {
     /// Sends a form, and returns the page to which it leads.
     async fn send(&self, form: &Form) -> String {
         let request = self.client.post(format!("{}{}", self.base, form.action));
+        let request = request.bearer_auth(&self.token);
         let request = request.header("sec-fetch-site", "same-origin");
         let response = request.form(&form.fields).send().await.unwrap();
         let location = response.headers().get("location").cloned();
@@ -356,10 +358,12 @@ fn troubles(html: &str) -> Vec<(String, Vec<Form>)> {
 #[tokio::test]
 async fn each_trouble_is_mended_from_the_page_by_what_the_overview_offers() {
     let mut program = Program::start("morning", &["page"], "");
-    let line = program.line_with("http://").await;
+    let link = program.line_with("http://").await;
+    let (base, token) = link.trim().split_once("?token=").unwrap();
     let client = reqwest::Client::builder().redirect(Policy::none()).build();
     let site = Site {
-        base: line.trim().strip_suffix("overview").unwrap().to_owned(),
+        base: base.to_owned(),
+        token: token.to_owned(),
         client: client.unwrap(),
     };
     let staged = [

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sqlx::{PgPool, raw_sql};
+use sqlx::{Connection, PgConnection, PgPool, raw_sql};
 use taskq::operate::{Queue, TaskType};
 use taskq::testing::Database;
 use taskq::{Worker, dashboard};
@@ -74,6 +74,13 @@ const PAST: &str = r#"
 
     select taskq.upsert_schedule('weekly_digest', '0 7 * * 1', 'send_letter', '{"usr_id": 1}', by => 'ada');
 
+    insert into taskq.refused (task_id, task_type, payload_version, payload, queue, priority, run_at, created_at, attempts, crashes, refusal)
+    values (nextval(pg_get_serial_sequence('taskq.task', 'task_id')), 'send_card', 1, '{"usr_id": 5, "locale": "de"}', 'mail', 0, now(), now() - interval '1 hour', 1, 0,
+            '{"code": "23514", "message": "new row for relation \"task\" violates check constraint \"only_adults\""}');
+
+    insert into taskq.worker (worker_id, host, process_id, queues, task_types, started_at, seen_at, expires_at)
+    values (gen_random_uuid(), 'web7', 4242, '{mail}', '{send_card}', now() - interval '9 hours', now() - interval '3 minutes', now() - interval '2 minutes');
+
     -- Somebody began it, and their process has ended.
     select taskq.begin_bulk(bulk_id)
     from taskq.freeze_bulk('retry', '{"state": ["dead"], "type": ["send_card"], "newer": 60}', 'newer:1m', by => 'grace', reason => 'after the fix', size => 10);
@@ -83,7 +90,13 @@ const PAST: &str = r#"
 async fn main() -> anyhow::Result<()> {
     let database = Database::fresh().await?;
     let pool = database.pool();
-    let server = dashboard::server(taskq::operate(&pool));
+    let mut forgotten = PgConnection::connect(&database.url()).await?;
+    raw_sql("begin; select txid_current()")
+        .execute(&mut forgotten)
+        .await?;
+    // Nobody waits five minutes for that to be old.
+    let operator = taskq::operate(&pool).patience(Duration::from_secs(5));
+    let server = dashboard::server(operator);
     let server = server.bind("127.0.0.1:0".parse()?).await?;
     let worker = Worker::builder(database.pool()).release("1.4.2");
     let worker = worker
