@@ -15,6 +15,7 @@ use super::live::Live;
 use super::parameters::Parameters;
 use super::reader::Reader;
 use crate::error::WorkerError;
+use crate::operate::doctor::LastLook;
 use crate::operate::pause::Operator;
 use crate::task::declaration::Registration;
 use crate::task::registry::Registry;
@@ -36,6 +37,7 @@ pub(super) struct Board {
     pub(super) registry: Result<Registry, WorkerError>,
     pub(super) live: Arc<Live>,
     pub(super) live_page: FindPage,
+    way: Arc<LastLook>,
 }
 
 /// Finds a page of which viewers are told what changes.
@@ -48,6 +50,7 @@ impl Board {
             access,
             registry: Registry::new(shown.only.unwrap_or_else(linked_registrations)),
             live: Arc::default(),
+            way: Arc::default(),
             live_page,
         })
     }
@@ -67,6 +70,16 @@ pub(super) enum Answer {
     See(String),
     /// Something that is no page.
     Raw(Response<Body>),
+}
+
+impl Answer {
+    /// Says that nothing was done: the page has why, and what was typed.
+    pub(super) fn again(self, status: StatusCode) -> Self {
+        match self {
+            Self::Html(html) => Self::Again(status, html),
+            other => other,
+        }
+    }
 }
 
 /// In which colours somebody wants the pages, where they said so.
@@ -93,7 +106,8 @@ impl Asked {
     /// Returns who reads, if the visitor may look.
     pub(super) fn reader(&self) -> Result<Reader, Failure> {
         self.require(May::Look)?;
-        Ok(Reader::of(self.board.operator.clone()))
+        let way = self.board.way.clone();
+        Ok(Reader::of(self.board.operator.clone(), way))
     }
 
     /// Returns who acts in the visitor's name, if they may do such a thing.

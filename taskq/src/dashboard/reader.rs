@@ -1,5 +1,6 @@
 //! An operator that changes nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -8,7 +9,7 @@ use crate::error::OperateError;
 use crate::operate::audit::AuditPage;
 use crate::operate::bulk::{Bulk, BulkFailure};
 use crate::operate::cause::Causes;
-use crate::operate::doctor::Ailment;
+use crate::operate::doctor::{Ailment, LastLook};
 use crate::operate::filter::Filter;
 use crate::operate::limit::Limit;
 use crate::operate::list::{Cursor, Page};
@@ -26,13 +27,14 @@ use crate::operate::workers::{Stuck, WorkerStatus};
 #[derive(Debug)]
 pub(super) struct Reader {
     operator: Operator,
+    way: Arc<LastLook>,
 }
 
 type Read<T> = Result<T, OperateError>;
 
 impl Reader {
-    pub(super) fn of(operator: Operator) -> Self {
-        Self { operator }
+    pub(super) fn of(operator: Operator, way: Arc<LastLook>) -> Self {
+        Self { operator, way }
     }
 
     pub(super) async fn now(&self) -> Read<DateTime<Utc>> {
@@ -62,7 +64,7 @@ impl Reader {
     }
 
     pub(super) async fn doctor(&self) -> Read<Vec<Ailment>> {
-        self.operator.doctor().await
+        self.operator.doctor_again(&self.way).await
     }
 
     pub(super) async fn bulks(&self) -> Read<Vec<Bulk>> {

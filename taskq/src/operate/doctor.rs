@@ -1,9 +1,13 @@
 //! What is wrong, in plain words.
 
 mod ailment;
+#[cfg(any(feature = "dashboard", feature = "top"))]
+mod last_look;
 mod way;
 
 pub use self::ailment::{Ailment, Severity};
+#[cfg(any(feature = "dashboard", feature = "top"))]
+pub(crate) use self::last_look::LastLook;
 use super::act::Act;
 use super::migrate::KNOWN;
 use super::pause::Operator;
@@ -41,6 +45,19 @@ impl Operator {
     ///
     /// The tables are only read, so the future may be dropped at any time.
     pub async fn doctor(&self) -> Result<Vec<Ailment>, OperateError> {
+        self.doctor_with(way::ailments(self.pool())).await
+    }
+
+    /// Does what [`doctor`](Self::doctor) does, for somebody who asks again and again.
+    #[cfg(any(feature = "dashboard", feature = "top"))]
+    pub(crate) async fn doctor_again(&self, last: &LastLook) -> Result<Vec<Ailment>, OperateError> {
+        self.doctor_with(last.ailments(self.pool())).await
+    }
+
+    async fn doctor_with(
+        &self,
+        way: impl Future<Output = Vec<Ailment>>,
+    ) -> Result<Vec<Ailment>, OperateError> {
         let mut store = self.store();
         let version = store.schema_version().await;
         let (version, _) = version.map_err(|error| self.error(error))?;
@@ -50,7 +67,7 @@ impl Operator {
         }
         let found = store.doctor(self.patience).await;
         let mut found: Vec<Ailment> = found.map_err(|error| self.error(error))?;
-        found.extend(way::ailments(self.pool()).await);
+        found.extend(way.await);
         found.sort_by_key(|ailment| ailment.severity);
         Ok(found)
     }

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::error::{OperateError, error_text};
 use crate::operate::cause::Cause;
-use crate::operate::doctor::Ailment;
+use crate::operate::doctor::{Ailment, LastLook};
 use crate::operate::filter::Filter;
 use crate::operate::list::FoundTask;
 use crate::operate::minutes::Minute;
@@ -84,8 +84,9 @@ impl Seen {
 pub(super) async fn watch(operator: Operator, listener: Sender<News>) {
     let mut round = 0;
     let mut wait = BETWEEN;
+    let way = LastLook::default();
     loop {
-        match look(&operator, &listener, round).await {
+        match look(&operator, &way, &listener, round).await {
             Ok(()) => (round, wait) = (round + 1, BETWEEN),
             Err(why) => {
                 if listener.send(News::Away(why)).await.is_err() {
@@ -102,7 +103,12 @@ pub(super) async fn watch(operator: Operator, listener: Sender<News>) {
     }
 }
 
-async fn look(operator: &Operator, listener: &Sender<News>, round: u64) -> Result<(), String> {
+async fn look(
+    operator: &Operator,
+    way: &LastLook,
+    listener: &Sender<News>,
+    round: u64,
+) -> Result<(), String> {
     // If nobody listens any more, the next look is the last.
     let tell = async |news| _ = listener.send(news).await;
     let running = "state:running".parse::<Filter>().unwrap_or_default();
@@ -124,7 +130,7 @@ async fn look(operator: &Operator, listener: &Sender<News>, round: u64) -> Resul
         tell(News::Slow(minutes, workers, causes)).await;
     }
     if round.is_multiple_of(SLOWEST) {
-        tell(News::Slowest(in_time(operator.doctor()).await?)).await;
+        tell(News::Slowest(in_time(operator.doctor_again(way)).await?)).await;
     }
     Ok(())
 }
