@@ -111,7 +111,7 @@ async fn a_sequence_that_a_retry_lets_pass_is_found() {
             "do $planted$
              declare
                  held text := pg_get_functiondef('taskq.sequence_head'::regproc);
-                 planted text := replace(held, 'order by task.key, task.task_id', 'order by task.key, task.run_at');
+                 planted text := replace(held, 'task.key, task.task_id\n', 'task.key, task.run_at\n');
              begin
                  if planted = held then
                      raise exception 'change what is planted';

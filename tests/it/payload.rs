@@ -419,7 +419,7 @@ async fn json_written_by_hand_is_looked_at_too() {
 }
 
 #[tokio::test]
-async fn what_postgres_says_is_said_once_and_in_full() {
+async fn what_postgres_says_is_said_once_and_without_the_row() {
     let (_database, pool) = database().await;
     let mut db = pool.acquire().await.expect("a connection");
     execute(
@@ -435,6 +435,6 @@ async fn what_postgres_says_is_said_once_and_in_full() {
     let error = taskq::enqueue(&mut db, card()).await.expect_err("a twin");
     assert_eq!(
         format!("{:#}", anyhow::Error::from(error)),
-        "cannot insert the task: duplicate key value violates unique constraint \"one_card\": Key ((payload ->> 'to'::text))=(Ada) already exists."
+        "cannot insert the task: duplicate key value violates unique constraint \"one_card\""
     );
 }

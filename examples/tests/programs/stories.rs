@@ -124,8 +124,10 @@ async fn an_example_refuses_a_database_that_another_program_uses() {
 async fn dashboard_serves_the_pages_of_a_bad_morning_until_it_is_interrupted() {
     let database = Database::fresh().await.unwrap();
     let mut program = Program::start("dashboard", &[], &database.url());
-    let url = program.line_with("http://").await;
-    let page = reqwest::get(url.trim()).await.unwrap();
+    let link = program.line_with("http://").await;
+    let (base, token) = link.trim().split_once("?token=").unwrap();
+    let page = reqwest::Client::new().get(format!("{base}overview"));
+    let page = page.bearer_auth(token).send().await.unwrap();
     assert!(page.status().is_success(), "{page:?}");
     let page = page.text().await.unwrap();
     for trouble in ["the bank is closed", "send_letter", "limited to nothing"] {
