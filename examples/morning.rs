@@ -111,7 +111,7 @@ async fn on_a_page() -> anyhow::Result<()> {
     let address = std::env::var("ADDR").unwrap_or_else(|_| "127.0.0.1:3001".to_owned());
     let address: SocketAddr = address.parse()?;
     // Nobody waits five minutes for the transaction to be old.
-    let operator = taskq::operate(&pool).patience(Duration::from_secs(5));
+    let operator = taskq::operate(&pool).patience(Duration::from_secs(20));
     let server = dashboard::server(operator).bind(address).await?;
     // Another machine has gone on.
     let worker = worker(database.pool()).release("1.4.2").build().await?;

@@ -667,7 +667,18 @@ as $ail_tasks$
     union all
     select
         'paused',
-        'warning',
+        -- Nobody has said until when, and something should have run an hour ago.
+        case
+            when pause.until is null
+             and pause.scope <> 'schedule'
+             and exists (
+                 select
+                 from counted
+                 where case pause.scope when 'queue' then counted.queue else counted.task_type end = pause.name
+                   and counted.oldest_at < now() - interval '1 hour'
+             ) then 'error'
+            else 'warning'
+        end,
         pause.name,
         format(
             '%s %s has been paused for %s by %s%s: nothing more of it starts%s',
@@ -1510,7 +1521,7 @@ as $doctor$
             'error',
             cause.task_type,
             format(
-                '%s tasks of type %s have died in the last day (%s), the first %s ago and the last %s ago: %s',
+                '%s tasks of type %s have died in the last day (%s), the first %s ago and the last %s ago, such as: %s',
                 taskq.up_to(cause.total, cause.counted_to),
                 cause.task_type,
                 cause.state,
@@ -1646,7 +1657,8 @@ as $doctor$
         union all
         select * from taskq.ail_rights()
     ) as found
-    order by found.severity, found.problem, found.subject
+    -- What holds tasks back stands before what came of it. No two change places from one look to the next.
+    order by found.severity, found.problem = 'dead', found.problem, found.subject, found.statement
 $doctor$;
 
 insert into taskq.migration (version, name, oldest_binary)

@@ -156,7 +156,7 @@ async function done(page, action, options) {
 async function confirm(page) {
   await page.waitForURL(/bulk\?id=/);
   const typed = page.locator("#typed");
-  const number = /Type (\d+)/.exec(await page.textContent("main"));
+  const number = /Type ([\d,]+)/.exec(await page.textContent("main"));
   if (number) await typed.fill(number[1]);
   await page.locator('form[action="run-bulk"] button').first().click();
   await page.getByText("It has ended.").waitFor({ timeout: 60000 });

@@ -22,7 +22,9 @@ pub(super) fn done(word: &str) -> Option<String> {
         "skip" => "The sequence goes on without the task.",
         "run" => "The task of the schedule is enqueued.",
         "removed" => "The schedule is gone.",
-        "declared" => "The change is undone. What a program declares of the schedule holds again.",
+        "declared" => {
+            "The change is undone. What a program declares of the schedule holds again, from its next tick on: run what was missed now, if it is still wanted."
+        }
         "absent" => "There was no such schedule.",
         "stop" => "The operation rests after the part that is under way.",
         "drop" => "What was frozen is forgotten. Nothing has happened to the tasks.",

@@ -51,7 +51,7 @@ async fn all_that_match_are_frozen_counted_confirmed_and_done() {
     let link = site.send("freeze", &fields).await;
     let page = site.page(&link).await;
     assert!(
-        page.contains("Retry 1,500 tasks</button>") && page.contains("Type 1500"),
+        page.contains("Retry 1,500 tasks</button>") && page.contains("Type 1,500"),
         "{page}"
     );
     // What dies meanwhile is not among them.
@@ -62,7 +62,9 @@ async fn all_that_match_are_frozen_counted_confirmed_and_done() {
             .refused("run-bulk", &[("id", id(&link)), ("typed", typed)])
             .await;
         assert!(
-            status == StatusCode::UNPROCESSABLE_ENTITY && text.contains("type the number"),
+            status == StatusCode::UNPROCESSABLE_ENTITY
+                && text.contains("type that number")
+                && text.contains("action=\"run-bulk\""),
             "{text}"
         );
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use askama::Template;
+use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -12,9 +13,11 @@ use crate::dashboard::board::{Answer, Asked};
 use crate::dashboard::failure::Failure;
 use crate::dashboard::frame::{Frame, page};
 use crate::dashboard::pages::act::done;
+use crate::dashboard::reader::Reader;
 use crate::dashboard::text::{When, link, number, span, when};
 use crate::error::error_text;
 use crate::operate::bulk::{Bulk, BulkVerb};
+use crate::operate::filter::Filter;
 
 /// Above so many tasks the number is to be typed.
 const TYPED_ABOVE: u64 = 1_000;
@@ -125,8 +128,12 @@ struct BulkPage {
     is_ended: bool,
     is_empty: bool,
     is_grave: bool,
+    /// What they have died of.
+    cause: Option<String>,
+    /// What is wrong with what was typed.
+    wrong: Option<String>,
     /// The number to be typed, if it is.
-    typed: Option<u64>,
+    typed: Option<String>,
     left: u64,
     gone: u64,
     total: u64,
@@ -149,6 +156,11 @@ pub(in crate::dashboard) async fn list(asked: Asked) -> Result<Answer, Failure> 
 }
 
 pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> {
+    shown(&asked, None).await
+}
+
+/// Shows an operation, and what was wrong with its confirmation.
+async fn shown(asked: &Asked, wrong: Option<String>) -> Result<Answer, Failure> {
     let reader = asked.reader()?;
     let id = asked.said.id("id")?;
     let now = reader.now().await?;
@@ -166,24 +178,30 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
             .to_std()
             .unwrap_or(Duration::ZERO)
     });
+    let cause = match stage {
+        Stage::Frozen => cause_of(&reader, &bulk).await?,
+        _ => None,
+    };
     let failure = |it: &crate::operate::BulkFailure| {
         let link = link("task", &[("id", &it.task_id.to_string())]);
         (it.task_id, link, it.error.clone())
     };
-    let mut frame = Frame::new(&asked, format!("{} all", title(bulk.verb)), Some(now));
-    if stage != Stage::Ended {
-        frame = frame.live(&asked);
+    let mut frame = Frame::new(asked, format!("{} all", title(bulk.verb)), Some(now));
+    if stage != Stage::Ended && wrong.is_none() {
+        frame = frame.live(asked);
         frame.is_moving = stage == Stage::Running;
     }
     page(&BulkPage {
         frame,
+        cause,
+        wrong,
         is_frozen: stage == Stage::Frozen,
         is_running: stage == Stage::Running,
         is_stopped: stage == Stage::Stopped,
         is_ended: stage == Stage::Ended,
         is_empty: bulk.frozen == 0,
         is_grave: matches!(bulk.verb, BulkVerb::Discard | BulkVerb::Cancel),
-        typed: (bulk.frozen > TYPED_ABOVE).then_some(bulk.frozen),
+        typed: (bulk.frozen > TYPED_ABOVE).then(|| number(bulk.frozen)),
         left: bulk.left(),
         gone,
         total: bulk.frozen,
@@ -193,6 +211,24 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
         failures: failures.iter().map(failure).collect(),
         list: link("tasks", &[("q", &bulk.filter)]),
         bulk: BulkLine::of(&bulk, now),
+    })
+}
+
+/// Returns what the tasks have died of, if an operation is about those of one cause.
+async fn cause_of(reader: &Reader, bulk: &Bulk) -> Result<Option<String>, Failure> {
+    let Ok(filter) = bulk.filter.parse::<Filter>() else {
+        return Ok(None);
+    };
+    if !bulk.filter.contains("cause:") {
+        return Ok(None);
+    }
+    let found = reader.causes(&filter, 2).await?.causes;
+    Ok(match found.as_slice() {
+        [cause] => {
+            let error = cause.error.as_deref().unwrap_or("no error");
+            Some(format!("{}, such as: {error}", cause.task_type))
+        }
+        _ => None,
     })
 }
 
@@ -245,10 +281,9 @@ pub(in crate::dashboard) async fn run(asked: Asked) -> Result<Answer, Failure> {
         let typed = asked.said.text("typed").unwrap_or_default();
         let typed = typed.replace([',', '.', ' ', '\''], "");
         if typed.parse() != Ok(bulk.frozen) {
-            return Err(Failure::Refused(format!(
-                "type the number of tasks, {}, to say that you mean all of them",
-                bulk.frozen
-            )));
+            let wrong = format!("They are {} tasks: type that number.", number(bulk.frozen));
+            let page = shown(&asked, Some(wrong)).await?;
+            return Ok(page.again(StatusCode::UNPROCESSABLE_ENTITY));
         }
     }
     let (begins, has_begun) = oneshot::channel::<()>();

@@ -86,7 +86,7 @@ pub(in crate::dashboard) async fn enqueue(asked: Asked) -> Result<Answer, Failur
         Ok(answer) => Ok(answer),
         Err(failure) => {
             draft.problem = Some(failure.text());
-            again(&failure, page(&Enqueue::of(&asked, handler, draft))?)
+            Ok(page(&Enqueue::of(&asked, handler, draft))?.again(failure.status()))
         }
     }
 }
@@ -122,14 +122,6 @@ async fn try_enqueue(asked: &Asked, draft: &mut Draft) -> Result<Answer, Failure
     Ok(Answer::See(format!("task?id={task_id}&did={word}")))
 }
 
-/// Answers with a page that says what is wrong, in place of one that has nothing of what was typed.
-fn again(failure: &Failure, page: Answer) -> Result<Answer, Failure> {
-    match page {
-        Answer::Html(html) => Ok(Answer::Again(failure.status(), html)),
-        other => Ok(other),
-    }
-}
-
 #[derive(Template)]
 #[template(path = "dashboard/edit.html")]
 struct Edit {
@@ -156,7 +148,7 @@ pub(in crate::dashboard) async fn edit(asked: Asked) -> Result<Answer, Failure> 
                 task_type: task.task_type,
                 draft,
             };
-            again(&failure, page(&edit)?)
+            Ok(page(&edit)?.again(failure.status()))
         }
     }
 }
