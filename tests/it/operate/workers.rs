@@ -253,6 +253,7 @@ async fn a_second_signal_cuts_the_grace_period_short_that_an_operator_began() {
     let log = Log::capture();
     let test = async {
         until("started", async || started.load(Ordering::SeqCst) == 1).await;
+        once_there(&pool, 1).await;
         ask(&pool, worker_id).await;
         until("stopping", async || log.has("asked this worker to stop")).await;
         drop(first);
