@@ -14,6 +14,9 @@ const COLUMNS: usize = 60;
 pub(super) const WIDTH: f64 = 360.0;
 pub(super) const HEIGHT: f64 = 132.0;
 
+/// How wide the room beside a chart is, in which its lines across are named.
+pub(super) const GUTTER: f64 = 56.0;
+
 /// What was counted in the time of one column.
 #[derive(Debug, Clone, Default)]
 struct Column {
@@ -42,6 +45,8 @@ pub(super) struct Spot {
 pub(super) struct Line {
     pub(super) class: &'static str,
     pub(super) points: String,
+    /// Where a column has no neighbour to be joined with.
+    pub(super) dots: Vec<(String, String)>,
 }
 
 /// A line across the chart, with what it means.
@@ -185,7 +190,11 @@ fn rates(columns: &[Column], times: &Times, marks: Vec<Mark>) -> Chart {
         summary,
         bars,
         lines: Vec::new(),
-        grid: vec![grid(0.0, number(top)), grid(HEIGHT / 2.0, half(top))],
+        grid: vec![
+            grid(0.0, number(top)),
+            grid(HEIGHT / 2.0, half(top)),
+            grid(HEIGHT, number(0)),
+        ],
         marks,
         heads,
         classes: heads,
@@ -213,8 +222,88 @@ fn grid(y: f64, label: String) -> Grid {
     Grid { y: place(y), label }
 }
 
-/// From how many milliseconds on the scale of times goes.
-const SHORTEST: f64 = 1.0;
+/// What a scale of times can begin and end with, in milliseconds: each about ten times the one before.
+const TICKS: [(u32, &str); 10] = [
+    (1, "1 ms"),
+    (10, "10 ms"),
+    (100, "100 ms"),
+    (1_000, "1 s"),
+    (10_000, "10 s"),
+    (60_000, "1 min"),
+    (600_000, "10 min"),
+    (3_600_000, "1 h"),
+    (36_000_000, "10 h"),
+    (360_000_000, "100 h"),
+];
+
+/// A scale of powers, from a tick to a tick.
+struct Scale {
+    ticks: &'static [(u32, &'static str)],
+}
+
+impl Scale {
+    /// Returns the smallest that has room for all times between two.
+    fn of(shortest: Duration, longest: Duration) -> Self {
+        let is_above = |time: Duration| {
+            let milliseconds = time.as_secs_f64() * 1e3;
+            move |tick: &(u32, &str)| f64::from(tick.0) > milliseconds
+        };
+        let is_below = |tick: &(u32, &str)| !is_above(shortest)(tick);
+        let first = TICKS.iter().rposition(is_below).unwrap_or_default();
+        let end = TICKS.iter().position(is_above(longest));
+        let first = first.min(TICKS.len() - 2);
+        let last = end.unwrap_or(TICKS.len() - 1).max(first + 1);
+        Self {
+            ticks: &TICKS[first..=last],
+        }
+    }
+
+    /// Returns where a time stands. What is beyond an end stands at it.
+    fn y(&self, milliseconds: f64) -> f64 {
+        let log = |tick: Option<&(u32, &str)>| tick.map_or(0.0, |it| f64::from(it.0).log10());
+        let (first, last) = (log(self.ticks.first()), log(self.ticks.last()));
+        let part = (milliseconds.max(f64::MIN_POSITIVE).log10() - first) / (last - first);
+        HEIGHT * (1.0 - part.clamp(0.0, 1.0))
+    }
+
+    fn grid(&self) -> Vec<Grid> {
+        let line = |(milliseconds, label): &(u32, &str)| {
+            grid(self.y(f64::from(*milliseconds)), (*label).to_owned())
+        };
+        self.ticks.iter().map(line).collect()
+    }
+}
+
+/// Joins what stands in columns side by side.
+fn line(class: &'static str, heights: impl Iterator<Item = Option<f64>>) -> Line {
+    let mut points = String::new();
+    let mut dots = Vec::new();
+    let mut of_stretch: Vec<(f64, f64)> = Vec::new();
+    let middle = |column| x(column) + WIDTH / COLUMNS as f64 / 2.0;
+    // The end of the chart ends a stretch too.
+    for (column, height) in heights.chain([None]).enumerate() {
+        if let Some(height) = height {
+            of_stretch.push((middle(column), height));
+            continue;
+        }
+        match of_stretch.as_slice() {
+            [] => {}
+            [(x, y)] => dots.push((place(*x), place(*y))),
+            stretch => {
+                for (index, (x, y)) in stretch.iter().enumerate() {
+                    let command = if index == 0 { 'M' } else { 'L' };
+                    let _ = write!(points, "{command}{x:.1} {y:.1}");
+                }
+            }
+        }
+        of_stretch.clear();
+    }
+    Line {
+        class,
+        points,
+        dots,
+    }
+}
 
 fn spreads(
     title: &'static str,
@@ -225,31 +314,14 @@ fn spreads(
     marks: Vec<Mark>,
 ) -> Chart {
     const PARTS: [(f64, &str); 3] = [(0.5, "p50"), (0.95, "p95"), (0.99, "p99")];
+    let shortest = columns.iter().filter_map(|it| of(it).quantile(0.5)).min();
     let longest = columns.iter().filter_map(|it| of(it).quantile(0.99)).max();
-    let decades = decades(longest.unwrap_or_default());
-    let height = |time: Duration| {
-        let milliseconds = (time.as_secs_f64() * 1e3).max(SHORTEST);
-        HEIGHT - milliseconds.log10() / f64::from(decades) * (HEIGHT - 4.0)
-    };
+    let scale = Scale::of(shortest.unwrap_or_default(), longest.unwrap_or_default());
     let line = |(part, class): (f64, &'static str)| {
-        let mut points = String::new();
-        let mut is_joined = false;
-        for (index, column) in columns.iter().enumerate() {
-            let Some(time) = of(column).quantile(part) else {
-                is_joined = false;
-                continue;
-            };
-            let command = if is_joined { 'L' } else { 'M' };
-            let middle = x(index) + WIDTH / COLUMNS as f64 / 2.0;
-            let _ = write!(points, "{command}{middle:.1} {:.1}h.1", height(time));
-            is_joined = true;
-        }
-        Line { class, points }
+        let height = |time: Duration| scale.y(time.as_secs_f64() * 1e3);
+        let heights = columns.iter().map(|it| of(it).quantile(part).map(height));
+        line(class, heights)
     };
-    let grid = (1..=decades).map(|decade| {
-        let time = Duration::from_millis(10_u64.saturating_pow(decade));
-        grid(height(time), span(time))
-    });
     let mut all = Spread::default();
     columns.iter().for_each(|it| all.merge(of(it)));
     let heads = ["p50", "p95", "p99"];
@@ -272,21 +344,12 @@ fn spreads(
         summary,
         bars: Vec::new(),
         lines: PARTS.into_iter().map(line).collect(),
-        grid: grid.collect(),
+        grid: scale.grid(),
         marks,
         heads,
         classes: heads,
         ..table(columns, times, heads, |it| shown(of(it)))
     }
-}
-
-/// How many powers of ten milliseconds a scale needs: to ten at the least.
-fn decades(longest: Duration) -> u32 {
-    let mut decades = 1;
-    while decades < 9 && Duration::from_millis(10_u64.saturating_pow(decades)) < longest {
-        decades += 1;
-    }
-    decades
 }
 
 /// Returns a chart that has its table, and nothing that is drawn but what can be pointed at.
@@ -349,9 +412,45 @@ mod tests {
         ] {
             assert_eq!(round_up(number), top, "{number}");
         }
-        for (milliseconds, powers) in [(0, 1), (10, 1), (11, 2), (1_000, 3), (3_600_000, 7)] {
-            assert_eq!(decades(Duration::from_millis(milliseconds)), powers);
+    }
+
+    #[test]
+    fn a_scale_of_times_begins_and_ends_beside_what_it_shows() {
+        let second = 1_000;
+        for (shortest, longest, ends) in [
+            (0, 0, ["1 ms", "10 ms"]),
+            (4, 91, ["1 ms", "100 ms"]),
+            (10, 10, ["10 ms", "100 ms"]),
+            (48, 17 * 60 * second, ["10 ms", "1 h"]),
+            (300_000 * second, 900_000 * second, ["10 h", "100 h"]),
+            (900_000 * second, 900_000 * second, ["10 h", "100 h"]),
+        ] {
+            let [from, to] = [shortest, longest].map(Duration::from_millis);
+            let scale = Scale::of(from, to);
+            let labels = scale.grid().into_iter().map(|it| it.label);
+            let labels: Vec<_> = labels.collect();
+            assert_eq!(
+                [labels[0].as_str(), labels[labels.len() - 1].as_str()],
+                ends
+            );
+            for time in [from, to] {
+                let y = scale.y(time.as_secs_f64() * 1e3);
+                assert!((0.0..=HEIGHT).contains(&y), "{time:?} stands at {y}");
+            }
         }
+    }
+
+    #[test]
+    fn what_has_no_neighbour_is_a_dot() {
+        let heights = [Some(1.0), None, Some(2.0), Some(3.0), None, Some(4.0)];
+        let line = line("p50", heights.into_iter());
+        let places = |it: &[(&str, &str)]| -> Vec<(String, String)> {
+            it.iter()
+                .map(|(x, y)| ((*x).to_owned(), (*y).to_owned()))
+                .collect()
+        };
+        assert_eq!(line.points, "M15.0 2.0L21.0 3.0");
+        assert_eq!(line.dots, places(&[("3.0", "1.0"), ("33.0", "4.0")]));
     }
 
     #[test]
@@ -362,7 +461,7 @@ mod tests {
             wait.lines
                 .iter()
                 .chain(&run.lines)
-                .all(|line| line.points.is_empty())
+                .all(|line| line.points.is_empty() && line.dots.is_empty())
         );
         assert_eq!(wait.summary, "nothing has started");
     }

@@ -54,6 +54,7 @@ struct Overview {
     times: Vec<TimeLink>,
     width: f64,
     height: f64,
+    gutter: f64,
 }
 
 pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> {
@@ -95,6 +96,7 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
         times: times.collect(),
         width: crate::dashboard::chart::WIDTH,
         height: crate::dashboard::chart::HEIGHT,
+        gutter: crate::dashboard::chart::GUTTER,
         frame: Frame::new(&asked, "Overview", Some(now)).live(&asked),
     })
 }
