@@ -73,7 +73,7 @@ async fn all_that_match_are_frozen_counted_confirmed_and_done() {
         .await;
     let page = ends(&site, &link).await;
     assert!(
-        page.contains("1500 of 1500") && page.contains("it works again"),
+        page.contains("1,500 of 1,500") && page.contains("it works again"),
         "{page}"
     );
     assert_eq!(waiting(&pool).await, 1_500);
@@ -129,7 +129,7 @@ async fn an_operation_is_stopped_and_goes_on() {
         format!("{link}&did=stop")
     );
     let page = site.page(&link).await;
-    assert!(page.contains("Go on with 3000"), "{page}");
+    assert!(page.contains("Go on with 3,000"), "{page}");
     site.send("run-bulk", &[("id", id(&link))]).await;
     ends(&site, &link).await;
     assert_eq!(waiting(&pool).await, 3_000);

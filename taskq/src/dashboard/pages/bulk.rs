@@ -134,7 +134,7 @@ struct BulkPage {
     wrong: Option<String>,
     /// The number to be typed, if it is.
     typed: Option<String>,
-    left: u64,
+    left: String,
     gone: u64,
     total: u64,
     percent: u64,
@@ -202,7 +202,7 @@ async fn shown(asked: &Asked, wrong: Option<String>) -> Result<Answer, Failure> 
         is_empty: bulk.frozen == 0,
         is_grave: matches!(bulk.verb, BulkVerb::Discard | BulkVerb::Cancel),
         typed: (bulk.frozen > TYPED_ABOVE).then(|| number(bulk.frozen)),
-        left: bulk.left(),
+        left: number(bulk.left()),
         gone,
         total: bulk.frozen,
         percent: (gone * 100).checked_div(bulk.frozen).unwrap_or(100),

@@ -39,7 +39,7 @@ struct SaidLine {
 struct WeightLine {
     task_type: String,
     key: String,
-    weight: u32,
+    weight: String,
     at: When,
     by: String,
     reason: String,
@@ -120,7 +120,7 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
     let weight = |it: &KeyWeight| WeightLine {
         task_type: it.task_type.clone(),
         key: it.key.to_string(),
-        weight: it.weight,
+        weight: number(it.weight),
         at: when(it.said_at, now),
         by: it.by.clone(),
         reason: it.reason.clone().unwrap_or_default(),
