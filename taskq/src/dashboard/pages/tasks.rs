@@ -133,7 +133,6 @@ struct Verb {
     name: &'static str,
     label: &'static str,
     hint: &'static str,
-    is_grave: bool,
 }
 
 pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> {
@@ -228,7 +227,6 @@ fn verbs(filter: &str) -> Vec<Verb> {
                 name: "retry",
                 label: "Retry all…",
                 hint: "the dead ones that match run again",
-                is_grave: false,
             },
             is_any_of(&[DEAD, WAITING].concat()),
         ),
@@ -237,7 +235,6 @@ fn verbs(filter: &str) -> Vec<Verb> {
                 name: "reschedule",
                 label: "Reschedule all…",
                 hint: "those that match and wait are due at the time that is said",
-                is_grave: false,
             },
             is_any_of(WAITING),
         ),
@@ -246,7 +243,6 @@ fn verbs(filter: &str) -> Vec<Verb> {
                 name: "cancel",
                 label: "Cancel all…",
                 hint: "those that match and wait or run are set aside",
-                is_grave: true,
             },
             is_any_of(&alive),
         ),
@@ -255,7 +251,6 @@ fn verbs(filter: &str) -> Vec<Verb> {
                 name: "discard",
                 label: "Discard all…",
                 hint: "the dead ones that match are deleted",
-                is_grave: true,
             },
             is_any_of(DEAD),
         ),
