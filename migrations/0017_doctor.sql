@@ -1475,8 +1475,7 @@ as $doctor$
             'warning',
             worker.worker_id::text,
             format(
-                'worker %s, process %s on %s, was last seen %s ago and has not said that it stopped',
-                worker.worker_id,
+                'the worker in process %s on %s was last seen %s ago and has not said that it stopped',
                 worker.process_id,
                 worker.host,
                 taskq.in_words(now() - worker.seen_at)

@@ -106,7 +106,7 @@ async fn workers_that_vanished_and_what_they_left_are_told() {
     let found = ailments(&pool).await;
     let vanished = of("vanished worker", &found).concat();
     assert!(
-        vanished.contains("process 7 on there, was last seen 10 minutes ago"),
+        vanished.contains("process 7 on there was last seen 10 minutes ago"),
         "{vanished}"
     );
     let lease = of("lease", &found).concat();
