@@ -28,6 +28,8 @@ pub(crate) mod refused;
 pub(crate) mod remedy;
 pub(crate) mod result;
 pub(crate) mod resume;
+#[cfg(all(feature = "cron", any(feature = "dashboard", feature = "top")))]
+mod schedule_acts;
 #[cfg(feature = "cron")]
 pub(crate) mod schedule_status;
 #[cfg(feature = "cron")]

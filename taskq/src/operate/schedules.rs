@@ -5,8 +5,7 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::act::Act;
-use super::pause::{Operator, Pause, Schedule};
+use super::pause::{Pause, Schedule};
 use super::schedule_status::ScheduleStatus;
 pub use super::upsert::{Upsert, Upserted};
 use crate::calendar::Calendar;
@@ -238,25 +237,8 @@ impl<'c> Schedules<'c> {
     }
 }
 
-impl Operator {
-    /// Enqueues a task of a schedule now, and returns its id.
-    pub(crate) fn run_schedule(&self, name: &str) -> Act<i64> {
-        let name = name.to_owned();
-        self.act(async move |mut store, signed| store.run_schedule(&name, &signed).await)
-    }
-
-    /// Takes back what was said of a schedule by hand.
-    pub(crate) fn remove_schedule(&self, name: &str) -> Act<Removed> {
-        let name = name.to_owned();
-        self.act(async move |mut store, signed| {
-            let removed = store.remove_schedule(&name, &signed).await?;
-            Ok(Removed::of(&removed))
-        })
-    }
-}
-
 impl Removed {
-    fn of(word: &str) -> Self {
+    pub(super) fn of(word: &str) -> Self {
         match word {
             "removed" => Self::Gone,
             "reset" => Self::Reset,
