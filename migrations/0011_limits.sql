@@ -162,7 +162,9 @@ alter table taskq.lease
     add column limited_key text collate "C";
 
 create index lease_limited_type on taskq.lease (limited_type, limited_key) where limited_type is not null;
-create index lease_limited_queue on taskq.lease (queue) where limited_type is not null;
+-- With a condition that follows from no type: otherwise Postgres may take it for the leases of a key, and read those of all
+-- keys.
+create index lease_limited_queue on taskq.lease (queue) where limited_type <> '';
 
 -- Returns the key of a task by fields of its payload. Fields that are absent, or null, make a key as others do. Whoever
 -- enqueues calls it, so every name is qualified.
@@ -472,7 +474,7 @@ begin
         into runs
         from taskq.lease
         where lease.queue = of_name
-          and lease.limited_type is not null;
+          and lease.limited_type <> '';
     elsif rule.most is not null then
         select coalesce(sum(cardinality(lease.task_ids) - cardinality(lease.done)), 0)
         into runs
