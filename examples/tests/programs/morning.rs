@@ -81,15 +81,15 @@ async fn the_doctor_names_each_trouble_of_a_broken_morning_and_what_mends_it() {
     let (found, code) = doctor(&url).await;
     assert_eq!(code, Some(1), "there are errors");
     let expected = [
-        "dead",
-        "dead",
-        "dead",
         "lease",
+        "paused",
         "schedule",
         "unserved",
+        "dead",
+        "dead",
+        "dead",
         "limit",
         "open transaction",
-        "paused",
         "vanished worker",
     ];
     assert_eq!(problems(&found), expected, "{found:#?}");
