@@ -75,33 +75,98 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 12,
-        name: "operate",
-        sql: include_str!("../../migrations/0012_operate.sql"),
+        name: "rules",
+        sql: include_str!("../../migrations/0012_rules.sql"),
     },
     Migration {
         version: 13,
-        name: "fair",
-        sql: include_str!("../../migrations/0013_fair.sql"),
+        name: "keys",
+        sql: include_str!("../../migrations/0013_keys.sql"),
     },
     Migration {
         version: 14,
-        name: "secret",
-        sql: include_str!("../../migrations/0014_secret.sql"),
+        name: "gates",
+        sql: include_str!("../../migrations/0014_gates.sql"),
     },
     Migration {
         version: 15,
-        name: "find",
-        sql: include_str!("../../migrations/0015_find.sql"),
+        name: "claim",
+        sql: include_str!("../../migrations/0015_claim.sql"),
     },
     Migration {
         version: 16,
-        name: "watch",
-        sql: include_str!("../../migrations/0016_watch.sql"),
+        name: "sequences",
+        sql: include_str!("../../migrations/0016_sequences.sql"),
     },
     Migration {
         version: 17,
+        name: "operate",
+        sql: include_str!("../../migrations/0017_operate.sql"),
+    },
+    Migration {
+        version: 18,
+        name: "fair",
+        sql: include_str!("../../migrations/0018_fair.sql"),
+    },
+    Migration {
+        version: 19,
+        name: "secret",
+        sql: include_str!("../../migrations/0019_secret.sql"),
+    },
+    Migration {
+        version: 20,
+        name: "find",
+        sql: include_str!("../../migrations/0020_find.sql"),
+    },
+    Migration {
+        version: 21,
+        name: "causes",
+        sql: include_str!("../../migrations/0021_causes.sql"),
+    },
+    Migration {
+        version: 22,
+        name: "show",
+        sql: include_str!("../../migrations/0022_show.sql"),
+    },
+    Migration {
+        version: 23,
+        name: "bulk",
+        sql: include_str!("../../migrations/0023_bulk.sql"),
+    },
+    Migration {
+        version: 24,
+        name: "parts",
+        sql: include_str!("../../migrations/0024_parts.sql"),
+    },
+    Migration {
+        version: 25,
+        name: "edit",
+        sql: include_str!("../../migrations/0025_edit.sql"),
+    },
+    Migration {
+        version: 26,
+        name: "watch",
+        sql: include_str!("../../migrations/0026_watch.sql"),
+    },
+    Migration {
+        version: 27,
+        name: "why",
+        sql: include_str!("../../migrations/0027_why.sql"),
+    },
+    Migration {
+        version: 28,
+        name: "ailments",
+        sql: include_str!("../../migrations/0028_ailments.sql"),
+    },
+    Migration {
+        version: 29,
+        name: "server",
+        sql: include_str!("../../migrations/0029_server.sql"),
+    },
+    Migration {
+        version: 30,
         name: "doctor",
-        sql: include_str!("../../migrations/0017_doctor.sql"),
+        sql: include_str!("../../migrations/0030_doctor.sql"),
     },
 ];
 

@@ -325,7 +325,7 @@ async fn who_cannot_be_asked_is_refused_and_to_ask_again_is_no_error() {
     assert_eq!(workers(&pool).await[0].stop_asked_at, Some(first));
 }
 
-/// A worker that knows migration 15 only.
+/// A worker whose row says neither its slots nor its release.
 #[tokio::test]
 async fn an_older_worker_is_told_and_cannot_be_asked() {
     let (_database, pool) = database().await;

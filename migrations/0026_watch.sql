@@ -588,4 +588,4 @@ $forget_worker$;
 revoke execute on function taskq.forget_worker from public;
 
 insert into taskq.migration (version, name, oldest_binary)
-select 16, 'watch', max(oldest_binary) from taskq.migration;
+select 26, 'watch', max(oldest_binary) from taskq.migration;

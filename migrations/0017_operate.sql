@@ -894,4 +894,4 @@ revoke execute on function taskq.retry(bigint, timestamptz, text, text) from pub
 revoke execute on function taskq.discard(bigint, text, text) from public;
 
 insert into taskq.migration (version, name, oldest_binary)
-values (12, 'operate', 2);
+values (17, 'operate', 2);

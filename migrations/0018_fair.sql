@@ -691,4 +691,4 @@ end
 $claim_fair$;
 
 insert into taskq.migration (version, name, oldest_binary)
-values (13, 'fair', 2);
+values (18, 'fair', 2);

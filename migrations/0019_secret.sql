@@ -128,4 +128,4 @@ return (
 );
 
 insert into taskq.migration (version, name, oldest_binary)
-select 14, 'secret', max(oldest_binary) from taskq.migration;
+select 19, 'secret', max(oldest_binary) from taskq.migration;

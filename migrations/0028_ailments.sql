@@ -1,0 +1,436 @@
+-- Says what is wrong with tasks, attempts and limits.
+
+-- Something that is wrong.
+create type taskq.ailment as (
+    -- Of which kind it is, and how bad: error or warning.
+    problem   text,
+    severity  text,
+    -- What it is about: a task type, a queue, a session.
+    subject   text,
+    said      text,
+    advice    text,
+    command   text,
+    statement text
+);
+
+-- Returns what is wrong with waiting tasks, by queue and task type: nobody runs them, or an operator stopped them. Counts no
+-- more than so many of each.
+create function taskq.ail_tasks(most bigint) returns setof taskq.ailment
+language sql
+stable
+as $ail_tasks$
+    with recursive kind as (
+        (
+            select task.queue, task.task_type, 1 as position
+            from taskq.task
+            order by task.queue, task.task_type
+            limit 1
+        )
+        union all
+        select next.queue, next.task_type, kind.position + 1
+        from kind
+        cross join lateral (
+            select task.queue, task.task_type
+            from taskq.task
+            where (task.queue, task.task_type) > (kind.queue, kind.task_type)
+            order by task.queue, task.task_type
+            limit 1
+        ) as next
+        where kind.position < 1000
+    ),
+    served as materialized (
+        select distinct kind.queue, kind.task_type
+        from kind
+        join (
+            -- Workers of one program are alike.
+            select declared.queues, unnest(declared.task_types) as task_type
+            from (
+                select distinct worker.queues, worker.task_types
+                from taskq.worker
+                where worker.expires_at > now()
+            ) as declared
+        ) as known
+          on known.task_type = kind.task_type
+         and kind.queue = any (known.queues)
+    ),
+    -- What is served and not paused need not be counted.
+    counted as not materialized (
+        select
+            kind.*,
+            (
+                select count(*)
+                from (
+                    select
+                    from taskq.task
+                    where task.queue = kind.queue
+                      and task.task_type = kind.task_type
+                    limit most
+                ) as head
+            ) as waiting,
+            (
+                select min(head.run_at)
+                from (
+                    select task.run_at
+                    from taskq.task
+                    where task.queue = kind.queue
+                      and task.task_type = kind.task_type
+                    limit most
+                ) as head
+            ) as oldest_at
+        from kind
+    )
+    select
+        'unserved',
+        'error',
+        counted.task_type,
+        format(
+            '%s tasks of type %s wait in queue %s, and %s%s',
+            taskq.up_to(counted.waiting, most),
+            counted.task_type,
+            counted.queue,
+            lack.because,
+            '; the oldest has been due for ' || case
+                when counted.oldest_at < now() - interval '1 minute' then taskq.in_words(now() - counted.oldest_at)
+            end
+        ),
+        lack.advice,
+        case
+            when lack.is_unknown then 'cancel --all ' || taskq.as_word(
+                format('state:waiting queue:%s type:%s', taskq.as_value(counted.queue), taskq.as_value(counted.task_type))
+            )
+        end,
+        case
+            when lack.is_unknown then format(
+                'select taskq.cancel(task_id) from taskq.task where queue = %L and task_type = %L',
+                counted.queue,
+                counted.task_type
+            )
+        end
+    from counted
+    cross join lateral taskq.unserved(counted.queue, counted.task_type) as lack
+    where exists (select from taskq.worker where worker.expires_at > now())
+      and (counted.queue, counted.task_type) not in (select served.queue, served.task_type from served)
+    union all
+    select
+        'paused',
+        -- Nobody has said until when, and something should have run an hour ago.
+        case
+            when pause.until is null
+             and pause.scope <> 'schedule'
+             and exists (
+                 select
+                 from counted
+                 where case pause.scope when 'queue' then counted.queue else counted.task_type end = pause.name
+                   and counted.oldest_at < now() - interval '1 hour'
+             ) then 'error'
+            else 'warning'
+        end,
+        pause.name,
+        format(
+            '%s %s has been paused for %s by %s%s: nothing more of it starts%s',
+            replace(pause.scope, '_', ' '),
+            pause.name,
+            taskq.in_words(now() - pause.since),
+            pause.by,
+            ' (' || pause.reason || ')',
+            case
+                when pause.scope = 'schedule' then ''
+                else format(
+                    ', and %s tasks wait',
+                    (
+                        select taskq.up_to(least(coalesce(sum(counted.waiting), 0)::bigint, most), most)
+                        from counted
+                        where case pause.scope when 'queue' then counted.queue else counted.task_type end = pause.name
+                    )
+                )
+            end
+        ),
+        format('resume the %s once the reason is gone', replace(pause.scope, '_', ' ')),
+        format('resume %s %s', replace(pause.scope, 'task_', ''), taskq.as_word(pause.name)),
+        format('select taskq.resume_%s(%L)', pause.scope, pause.name)
+    from taskq.pause
+    where pause.until is null or pause.until > now()
+$ail_tasks$;
+
+-- Returns what is wrong with what runs: attempts that are perhaps stuck.
+create function taskq.ail_attempts() returns setof taskq.ailment
+language sql
+stable
+as $ail_attempts$
+    select
+        'perhaps stuck',
+        'warning',
+        stuck.task_type,
+        format(
+            'task %s of type %s has run for %s in process %s on %s: 99 of 100 of its type take less than %s',
+            stuck.task_id,
+            stuck.task_type,
+            taskq.in_words(now() - stuck.claimed_at),
+            stuck.process_id,
+            stuck.host,
+            taskq.in_words(stuck.usual)
+        ) || coalesce('; ' || stuck.doing, '') || case when stuck.place = 5 and stuck.number > 5 then format(', and so have %s others', stuck.number - 5) else '' end,
+        'see in the log of that process, or in pg_stat_activity, what its handler waits for; then cancel it',
+        'cancel ' || stuck.task_id,
+        format('select taskq.cancel(%s)', stuck.task_id)
+    from (
+        select
+            long.*,
+            row_number() over (order by long.claimed_at, long.task_id) as place,
+            count(*) over () as number
+        from taskq.stuck() as long
+    ) as stuck
+    where stuck.place <= 5
+$ail_attempts$;
+
+-- Returns which limits and keys say something else than the leases.
+create function taskq.ail_limits() returns setof taskq.ailment
+language sql
+stable
+as $ail_limits$
+    with running as materialized (
+        select lease.queue, lease.limited_type, lease.limited_key, held.task_id, held.task_type
+        from taskq.lease
+        cross join lateral unnest(lease.task_ids, lease.task_types) as held (task_id, task_type)
+        where held.task_id <> all (lease.done)
+    ),
+    -- Those that are alike for all limits.
+    crowd as materialized (
+        select running.queue, running.task_type, running.limited_type, running.limited_key, count(*) as number
+        from running
+        group by running.queue, running.task_type, running.limited_type, running.limited_key
+    ),
+    excess as (
+        select limits.scope, limits.name, limits.most, used.key, used.number
+        from taskq.limits
+        cross join lateral (
+            select case when limits.scope = 'key' then crowd.limited_key end as key, sum(crowd.number) as number
+            from crowd
+            where case limits.scope
+                when 'queue' then crowd.queue = limits.name
+                when 'task_type' then crowd.task_type = any (limits.name || limits.aliases)
+                else crowd.limited_type = limits.name and crowd.limited_key is not null
+            end
+            group by 1
+        ) as used
+        where limits.kind in ('concurrency', 'sequence')
+          and used.number > limits.most
+        order by limits.scope, limits.name, used.key
+        limit 20
+    ),
+    forgotten as (
+        select count(*) as number
+        from (
+            select unique_key.task_id
+            from taskq.unique_key
+            where unique_key.until <> 'within'
+            limit 10000
+        ) as held
+        where not exists (select from taskq.task where task.task_id = held.task_id)
+          and held.task_id not in (select running.task_id from running)
+    )
+    select
+        'over limit',
+        'warning',
+        excess.name,
+        format(
+            '%s tasks of %s %s%s run, and %s may',
+            excess.number,
+            replace(case excess.scope when 'key' then 'task_type' else excess.scope end, '_', ' '),
+            excess.name,
+            case when excess.key is not null then ' with one key' else '' end,
+            excess.most
+        ),
+        'nothing, if the limit has just been lowered: no more start until fewer run; otherwise see that all workers are of a release that knows limits',
+        null,
+        null
+    from excess
+    union all
+    select
+        'keys',
+        'warning',
+        'unique_key',
+        format('%s keys are held by tasks that have ended', taskq.up_to(forgotten.number, 10000)),
+        'a worker deletes them once a minute: start one, or see in its log why it does not',
+        null,
+        null
+    from forgotten
+    where forgotten.number >= 1000
+$ail_limits$;
+
+-- Returns about how many tasks of a queue are due, as Postgres expects when it plans.
+create function taskq.about_due(of_queue text) returns bigint
+language plpgsql
+as $about_due$
+declare
+    plan json;
+begin
+    execute format('explain (format json) select from taskq.task where task.queue = %L and task.run_at <= now()', of_queue)
+    into plan;
+    return (plan #>> '{0,Plan,Plan Rows}')::numeric;
+end
+$about_due$;
+
+-- Returns which queues do not get done what is due: how much comes, how much ends, and how long all of it takes at this rate.
+-- Looks at queues whose oldest due task is older than `patience`, and at what was counted since. Counts no more than so many
+-- tasks, or a hundred of each lane.
+create function taskq.ail_pace(patience interval, most bigint) returns setof taskq.ailment
+language sql
+as $ail_pace$
+    with recursive lane as (
+        (
+            select task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at, 1 as position
+            from taskq.task
+            order by task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at
+            limit 1
+        )
+        union all
+        select next.*, lane.position + 1
+        from lane
+        cross join lateral (
+            select task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at
+            from taskq.task
+            where (task.queue, task.task_type, task.payload_version, task.crashes, task.priority)
+                > (lane.queue, lane.task_type, lane.payload_version, lane.crashes, lane.priority)
+            order by task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at
+            limit 1
+        ) as next
+        where lane.position < 1000
+    ),
+    served as materialized (
+        select distinct lane.queue, lane.task_type
+        from lane
+        join (
+            -- Workers of one program are alike.
+            select declared.queues, unnest(declared.task_types) as task_type
+            from (
+                select distinct worker.queues, worker.task_types
+                from taskq.worker
+                where worker.expires_at > now()
+            ) as declared
+        ) as known
+          on known.task_type = lane.task_type
+         and lane.queue = any (known.queues)
+    ),
+    startable as (
+        select lane.*
+        from lane
+        where lane.run_at <= now()
+          and (lane.queue, lane.task_type) in (select served.queue, served.task_type from served)
+          and not exists (
+              select
+              from taskq.pause
+              where (pause.until is null or pause.until > now())
+                and pause.name = case pause.scope when 'queue' then lane.queue when 'task_type' then lane.task_type end
+          )
+          and not exists (
+              select
+              from taskq.limits
+              where limits.most = 0
+                and case limits.scope
+                    when 'queue' then limits.name = lane.queue
+                    else lane.task_type = any (limits.name || limits.aliases)
+                end
+          )
+    ),
+    reach as (
+        select greatest(most / greatest(count(*), 1), 100) as each
+        from startable
+    ),
+    counted as (
+        select
+            startable.queue,
+            startable.run_at,
+            (
+                select count(*)
+                from (
+                    select
+                    from taskq.task
+                    where task.queue = startable.queue
+                      and task.task_type = startable.task_type
+                      and task.payload_version = startable.payload_version
+                      and task.crashes = startable.crashes
+                      and task.priority = startable.priority
+                      and task.run_at <= now()
+                    limit (select reach.each from reach)
+                ) as due
+            ) as due,
+            recent.number / greatest(
+                extract(epoch from case when recent.number < (select reach.each from reach) then patience else now() - recent.since end),
+                1
+            ) as comes
+        from startable
+        join (
+            select startable.queue
+            from startable
+            group by startable.queue
+            having min(startable.run_at) < now() - patience
+        ) as behind on behind.queue = startable.queue
+        cross join lateral (
+            select count(*) as number, min(newest.run_at) as since
+            from (
+                select task.run_at
+                from taskq.task
+                where task.queue = startable.queue
+                  and task.task_type = startable.task_type
+                  and task.payload_version = startable.payload_version
+                  and task.crashes = startable.crashes
+                  and task.priority = startable.priority
+                  and task.run_at > now() - patience
+                  and task.run_at <= now()
+                order by task.run_at desc
+                limit (select reach.each from reach)
+            ) as newest
+        ) as recent
+    ),
+    -- What came since then waits still, as the oldest is older.
+    late as (
+        select
+            counted.queue,
+            case
+                when max(counted.due) < (select reach.each from reach) then sum(counted.due)::bigint
+                else greatest(sum(counted.due)::bigint, taskq.about_due(counted.queue))
+            end as due,
+            max(counted.due) < (select reach.each from reach) as is_exact,
+            now() - min(counted.run_at) as age,
+            sum(counted.comes) as comes,
+            (
+                select coalesce(sum(minute.completed + minute.failed + minute.died), 0)
+                from taskq.minute
+                where minute.minute >= date_trunc('minute', now() - patience)
+                  and minute.queue = counted.queue
+            ) / greatest(extract(epoch from now() - date_trunc('minute', now() - patience)), 1) as ends
+        from counted
+        group by counted.queue
+    )
+    select
+        'pace',
+        case when late.ends > late.comes then 'warning' else 'error' end,
+        late.queue,
+        format(
+            '%s tasks of queue %s are due, the oldest for %s. In the last %s %s came in a minute and %s ended: ',
+            case when late.is_exact then '' else 'about ' end || late.due,
+            late.queue,
+            taskq.in_words(late.age),
+            taskq.in_words(patience),
+            round(late.comes * 60, 1),
+            round(late.ends * 60, 1)
+        ) || case
+            when late.ends = 0 then 'nothing goes on'
+            when late.ends <= late.comes then 'at this rate it is never done'
+            else format(
+                'at this rate it is done in %s',
+                taskq.in_words(late.due / (late.ends - late.comes) * interval '1 second')
+            )
+        end,
+        case
+            when late.ends = 0 then 'ask of one of its tasks why it does not run: show tells it'
+            else 'if that is too slow, start more workers, give them more slots, or see which type takes long'
+        end,
+        null,
+        null
+    from late
+$ail_pace$;
+
+insert into taskq.migration (version, name, oldest_binary)
+select 28, 'ailments', max(oldest_binary) from taskq.migration;
