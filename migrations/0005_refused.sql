@@ -91,61 +91,6 @@ begin
 end
 $put_off$;
 
--- Lets a refused task wait again, when what was in its way is gone. Returns the id under which it waits:
--- a new one if another task has taken its own. Null: there is no such task.
-create function taskq.take_back(task_id bigint) returns bigint
-language sql
-as $take_back$
-    with gone as (
-        delete from taskq.refused
-        where refused.ctid = (
-            select refused.ctid
-            from taskq.refused
-            where refused.task_id = take_back.task_id
-            order by refused.refused_at
-            limit 1
-            for update skip locked
-        )
-        returning *
-    )
-    insert into taskq.task (
-        task_id,
-        task_type,
-        payload_version,
-        payload,
-        queue,
-        priority,
-        run_at,
-        created_at,
-        max_attempts,
-        attempts,
-        crashes,
-        errors,
-        metadata
-    )
-    overriding system value
-    select
-        case
-            when exists (select from taskq.task where task.task_id = gone.task_id)
-                then nextval(pg_get_serial_sequence('taskq.task', 'task_id'))
-            else gone.task_id
-        end,
-        gone.task_type,
-        gone.payload_version,
-        gone.payload,
-        gone.queue,
-        gone.priority,
-        gone.run_at,
-        gone.created_at,
-        gone.max_attempts,
-        gone.attempts,
-        gone.crashes,
-        gone.errors,
-        gone.metadata
-    from gone
-    returning task.task_id
-$take_back$;
-
 -- Moves the sequence of ids past every id that a task has. It stands before one of them after a restore, on a
 -- promoted subscriber, or after `truncate ... restart identity`. Returns the last id that is taken, or null if
 -- the sequence was past it.
@@ -245,7 +190,6 @@ $prune_day$;
 
 -- Granted to workers only: see roles.sql.
 revoke execute on function taskq.prune_history_day(interval) from public;
-revoke execute on function taskq.take_back(bigint) from public;
 revoke execute on function taskq.advance_ids() from public;
 
 create or replace view taskq.tasks as

@@ -1,4 +1,5 @@
--- Makes a place for pauses: queues and task types of which nothing starts, because an operator said so.
+-- Makes a place for pauses: queues and task types of which nothing starts, because an operator said so. taskq.write_down
+-- records what operators say: see 0017_operate.sql.
 
 -- One row for each queue or task type that is paused, also for one that nobody has seen yet. No program writes here
 -- unless an operator tells it to.
@@ -98,7 +99,12 @@ end
 $put$;
 
 -- Ends the pause of a queue or a task type, and returns it, if it held.
-create function taskq.end_pause(scope text, name text) returns setof taskq.pause
+create function taskq.end_pause(
+    scope text,
+    name text,
+    reason text default null,
+    by text default session_user
+) returns setof taskq.pause
 language plpgsql
 rows 1
 as $end$
@@ -114,6 +120,9 @@ begin
     from ended
     where ended.until is null
        or ended.until > now();
+    if found then
+        perform taskq.write_down('resume', end_pause.scope, end_pause.name, null, end_pause.reason, end_pause.by);
+    end if;
 end
 $end$;
 
@@ -142,18 +151,26 @@ as $pause$
 select * from taskq.put_pause('task_type', task_type, reason, until, by)
 $pause$;
 
-create function taskq.resume_queue(queue text) returns setof taskq.pause
+create function taskq.resume_queue(
+    queue text,
+    reason text default null,
+    by text default session_user
+) returns setof taskq.pause
 language sql
 rows 1
 as $resume$
-select * from taskq.end_pause('queue', queue)
+select * from taskq.end_pause('queue', queue, reason, by)
 $resume$;
 
-create function taskq.resume_task_type(task_type text) returns setof taskq.pause
+create function taskq.resume_task_type(
+    task_type text,
+    reason text default null,
+    by text default session_user
+) returns setof taskq.pause
 language sql
 rows 1
 as $resume$
-select * from taskq.end_pause('task_type', task_type)
+select * from taskq.end_pause('task_type', task_type, reason, by)
 $resume$;
 
 insert into taskq.migration (version, name, oldest_binary)

@@ -68,7 +68,10 @@ create table taskq.schedule (
     -- Why the last try failed.
     error           text,
     error_at        timestamptz,
-    constraint schedule_pkey primary key (name)
+    -- Which ticks were left out last, and why: five stretches at the most, the newest last.
+    skips           jsonb       not null default '[]',
+    constraint schedule_pkey primary key (name),
+    constraint schedule_skips check (jsonb_typeof(skips) = 'array')
 );
 
 -- Each worker asks when the next tick is.
@@ -116,6 +119,40 @@ begin
 end
 $pause$;
 
+-- Returns `skips` with one more stretch, if it has ticks. Ticks that were left out because of one task are one stretch.
+-- `number` is null where nobody has counted them.
+create function taskq.with_skip(
+    skips jsonb,
+    why text,
+    number bigint,
+    from_at timestamptz,
+    to_at timestamptz,
+    task_id bigint default null
+) returns jsonb
+language sql
+stable
+as $with_skip$
+select case
+    when number = 0 then skips
+    when (skips -> -1 ->> 'task_id')::bigint = task_id then jsonb_set(
+        skips,
+        '{-1}',
+        skips -> -1 || jsonb_build_object('number', (skips -> -1 ->> 'number')::bigint + number, 'to', to_at)
+    )
+    else (
+        select jsonb_agg(kept.skip order by kept.place)
+        from (
+            select skip, place
+            from jsonb_array_elements(
+                skips || jsonb_build_object('why', why, 'number', number, 'from', from_at, 'to', to_at, 'task_id', task_id)
+            ) with ordinality as all_of_them (skip, place)
+            order by place desc
+            limit 5
+        ) as kept
+    )
+end
+$with_skip$;
+
 -- What came while a schedule was paused is not owed.
 create function taskq.resume_schedule_row() returns trigger
 language plpgsql
@@ -126,7 +163,12 @@ begin
     update taskq.schedule
     set owed_after = greatest(schedule.owed_after, least(now(), old.until)),
         next_tick = null,
-        revision = schedule.revision + 1
+        revision = schedule.revision + 1,
+        skips = case
+            when schedule.next_tick < least(now(), old.until)
+                then taskq.with_skip(schedule.skips, 'paused', null, old.since, least(now(), old.until))
+            else schedule.skips
+        end
     where schedule.name = old.name;
     return null;
 end
@@ -154,11 +196,15 @@ as $pause$
 select * from taskq.put_pause('schedule', name, reason, until, by)
 $pause$;
 
-create function taskq.resume_schedule(name text) returns setof taskq.pause
+create function taskq.resume_schedule(
+    name text,
+    reason text default null,
+    by text default session_user
+) returns setof taskq.pause
 language sql
 rows 1
 as $resume$
-select * from taskq.end_pause('schedule', name)
+select * from taskq.end_pause('schedule', name, reason, by)
 $resume$;
 
 -- Enqueues the task of one tick.
@@ -415,7 +461,7 @@ $upsert$;
 
 -- Takes back what was said of a schedule by hand. If a program declares it, that holds again; otherwise the schedule is
 -- gone. Returns 'removed', 'reset', or 'absent'.
-create function taskq.remove_schedule(name text) returns text
+create function taskq.remove_schedule(name text, reason text default null, by text default session_user) returns text
 language plpgsql
 as $remove$
 declare
@@ -441,6 +487,14 @@ begin
             errcode = 'invalid_parameter_value',
             message = format('a program declares the schedule %s: pause it, or remove it there', remove_schedule.name);
     end if;
+    perform taskq.write_down(
+        'remove',
+        'schedule',
+        remove_schedule.name,
+        case when is_declared then 'as declared again' end,
+        remove_schedule.reason,
+        remove_schedule.by
+    );
     if is_declared then
         perform taskq.choose_definitions(array[remove_schedule.name]);
         return 'reset';
@@ -456,7 +510,12 @@ $remove$;
 
 -- Enqueues the tasks of these ticks, whatever has become of them before, paused or not. The schedule itself goes on as if
 -- nothing had been said. Returns the ids of the tasks.
-create function taskq.backfill_schedule(name text, nominals timestamptz[]) returns bigint[]
+create function taskq.backfill_schedule(
+    name text,
+    nominals timestamptz[],
+    reason text default null,
+    by text default session_user
+) returns bigint[]
 language plpgsql
 -- An operator may have a schedule run, and may enqueue nothing else.
 security definer
@@ -502,16 +561,26 @@ begin
             )
         end
     where schedule.name = backfill_schedule.name;
+    perform taskq.write_down(
+        case when nominals = array[now()] then 'run' else 'backfill' end,
+        'schedule',
+        backfill_schedule.name,
+        'ticks: ' || coalesce(cardinality(ids), 0),
+        backfill_schedule.reason,
+        backfill_schedule.by,
+        ids[1],
+        definition.task_type
+    );
     return coalesce(ids, '{}');
 end
 $backfill$;
 
 -- Enqueues a task of a schedule now, paused or not, and returns its id. The schedule itself goes on as if nothing had
 -- been said.
-create function taskq.run_schedule(name text) returns bigint
+create function taskq.run_schedule(name text, reason text default null, by text default session_user) returns bigint
 language sql
 as $run$
-select (taskq.backfill_schedule(name, array[now()]))[1]
+select (taskq.backfill_schedule(name, array[now()], reason, by))[1]
 $run$;
 
 -- For operators and workers: see roles.sql.

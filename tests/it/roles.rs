@@ -1,9 +1,7 @@
 //! The grants of `migrations/roles.sql`: each role can do its part, and no other.
 
 use sqlx::{Executor, PgPool};
-use taskq::operate::migrations;
 use taskq::task;
-use taskq::testing::Database;
 
 use crate::support::{database, drain, execute, states, worker};
 
@@ -339,38 +337,4 @@ async fn an_operator_role_may_mend_what_is_no_task() {
         )
         .await;
     }
-}
-
-#[tokio::test]
-async fn whoever_might_pause_before_there_was_an_audit_still_may() {
-    let database = Database::empty().await.expect("a database");
-    let mut tx = database.pool().begin().await.expect("a transaction");
-    for migration in migrations() {
-        if migration.name == "operate" {
-            let grants = "create role old_operator;
-                 grant usage on schema taskq to old_operator;
-                 grant select, insert, update, delete on taskq.pause, taskq.schedule, taskq.schedule_definition to old_operator;
-                 grant execute on function taskq.backfill_schedule to old_operator";
-            tx.execute(grants).await.expect("granted");
-        }
-        tx.execute(sqlx::raw_sql(migration.sql))
-            .await
-            .expect("migrated");
-    }
-    tx.execute("set local role old_operator")
-        .await
-        .expect("a role");
-    for statement in [
-        "select taskq.pause_queue('mail')",
-        "select taskq.resume_queue('mail')",
-        "select taskq.upsert_schedule('nightly', '0 6 * * *', 'a')",
-        "select taskq.run_schedule('nightly')",
-        "select taskq.remove_schedule('nightly')",
-    ] {
-        tx.execute(statement).await.expect(statement);
-    }
-    tx.execute("reset role").await.expect("itself");
-    let rows = sqlx::query_scalar("select count(*) from taskq.audit");
-    let rows: i64 = rows.fetch_one(&mut *tx).await.expect("readable");
-    assert_eq!(rows, 5);
 }
