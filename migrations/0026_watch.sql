@@ -57,6 +57,43 @@ after insert on taskq.audit
 for each row when (new.verb = 'stop')
 execute function taskq.tell_stopped();
 
+-- Returns the lanes that hold tasks, and when the first task of each is due: so many, in the order of index task_lane.
+create function taskq.lanes(most integer) returns table (
+    queue text,
+    task_type text,
+    payload_version smallint,
+    crashes integer,
+    priority smallint,
+    run_at timestamptz,
+    place integer
+)
+language sql
+stable
+as $lanes$
+    with recursive lane as (
+        (
+            select task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at, 1 as place
+            from taskq.task
+            order by task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at
+            limit 1
+        )
+        union all
+        select next.*, lane.place + 1
+        from lane
+        cross join lateral (
+            select task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at
+            from taskq.task
+            where (task.queue, task.task_type, task.payload_version, task.crashes, task.priority)
+                > (lane.queue, lane.task_type, lane.payload_version, lane.crashes, lane.priority)
+            order by task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at
+            limit 1
+        ) as next
+        where lane.place < most
+    )
+    select *
+    from lane
+$lanes$;
+
 -- Returns a row for each of the first tasks of a lane that are due within a time; of a kind of dead tasks, if `lane` says so.
 -- It is inlined where it is called, so it has no settings of its own.
 create function taskq.head_of_kind(
@@ -98,6 +135,20 @@ as $head_of_kind$
     )
 $head_of_kind$;
 
+-- Returns which task types living workers know, each with the queues that they serve. It is inlined where it is called.
+create function taskq.known_types() returns table (task_type text, queues text[])
+language sql
+stable
+as $known_types$
+    select unnest(declared.task_types), declared.queues
+    from (
+        -- Workers of one program are alike.
+        select distinct worker.queues, worker.task_types
+        from taskq.worker
+        where worker.expires_at > now()
+    ) as declared
+$known_types$;
+
 -- Returns how much of each kind, that is of each queue and task type, is due, is due later, runs (or waits in a worker for a
 -- slot), and is dead, but for what was cancelled. Counts no more than `counted_to` of each, which is at most `most`, and less
 -- where many kinds have much: a number that equals it means "or more". Looks at no more than 1,000 lanes (the priorities of a
@@ -123,42 +174,20 @@ set jit = off
 set enable_bitmapscan = off
 as $stats$
     with recursive lane as (
-        (
-            select task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at, 1 as position
-            from taskq.task
-            order by task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at
-            limit 1
-        )
-        union all
-        select
-            next.queue,
-            next.task_type,
-            next.payload_version,
-            next.crashes,
-            next.priority,
-            next.run_at,
-            lane.position + 1
-        from lane
-        cross join lateral (
-            select task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at
-            from taskq.task
-            where (task.queue, task.task_type, task.payload_version, task.crashes, task.priority)
-                > (lane.queue, lane.task_type, lane.payload_version, lane.crashes, lane.priority)
-            order by task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at
-            limit 1
-        ) as next
-        where lane.position <= 1000
+        -- One more than it looks at.
+        select *
+        from taskq.lanes(1001)
     ),
     grave as (
         (
-            select dead.queue, dead.task_type, 1 as position
+            select dead.queue, dead.task_type, 1 as place
             from taskq.dead
             where dead.state <> 'cancelled'
             order by dead.queue, dead.task_type
             limit 1
         )
         union all
-        select next.queue, next.task_type, grave.position + 1
+        select next.queue, next.task_type, grave.place + 1
         from grave
         cross join lateral (
             select dead.queue, dead.task_type
@@ -168,7 +197,7 @@ as $stats$
             order by dead.queue, dead.task_type
             limit 1
         ) as next
-        where grave.position <= 1000
+        where grave.place <= 1000
     ),
     -- What is counted: of each lane what is due and what is due later, and the dead of each kind.
     heap as (
@@ -186,13 +215,13 @@ as $stats$
         cross join (
             values ('due', '-infinity'::timestamptz, now()), ('scheduled', now(), 'infinity')
         ) as half (name, after, until)
-        where lane.position <= 1000
+        where lane.place <= 1000
           -- The first of the lane is the first to be due.
           and (half.name = 'scheduled' or lane.run_at <= now())
         union all
         select 'dead', grave.queue, grave.task_type, null, null, null, null, null, null
         from grave
-        where grave.position <= 1000
+        where grave.place <= 1000
     ),
     -- Most hold little. What holds more is counted again, if there is time to count fifty of each at least: 50,000 tasks in all,
     -- and less where there are hundreds of lanes.
@@ -267,15 +296,7 @@ as $stats$
     served as materialized (
         select distinct kind.queue, kind.task_type
         from kind
-        join (
-            -- Workers of one program are alike.
-            select declared.queues, unnest(declared.task_types) as task_type
-            from (
-                select distinct worker.queues, worker.task_types
-                from taskq.worker
-                where worker.expires_at > now()
-            ) as declared
-        ) as known
+        join taskq.known_types() as known
           on known.task_type = kind.task_type
          and kind.queue = any (known.queues)
     ),
@@ -297,8 +318,8 @@ as $stats$
         ('queue', kind.queue) in (select paused.scope, paused.name from paused)
             or ('task_type', kind.task_type) in (select paused.scope, paused.name from paused),
         (kind.queue, kind.task_type) in (select served.queue, served.task_type from served),
-        exists (select from lane where lane.position > 1000)
-            or exists (select from grave where grave.position > 1000)
+        exists (select from lane where lane.place > 1000)
+            or exists (select from grave where grave.place > 1000)
             or (select count(*) from held) >= 100000
     from kind
     cross join reach

@@ -41,15 +41,7 @@ as $ail_tasks$
     served as materialized (
         select distinct kind.queue, kind.task_type
         from kind
-        join (
-            -- Workers of one program are alike.
-            select declared.queues, unnest(declared.task_types) as task_type
-            from (
-                select distinct worker.queues, worker.task_types
-                from taskq.worker
-                where worker.expires_at > now()
-            ) as declared
-        ) as known
+        join taskq.known_types() as known
           on known.task_type = kind.task_type
          and kind.queue = any (known.queues)
     ),
@@ -277,38 +269,14 @@ $about_due$;
 create function taskq.ail_pace(patience interval, most bigint) returns setof taskq.ailment
 language sql
 as $ail_pace$
-    with recursive lane as (
-        (
-            select task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at, 1 as position
-            from taskq.task
-            order by task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at
-            limit 1
-        )
-        union all
-        select next.*, lane.position + 1
-        from lane
-        cross join lateral (
-            select task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at
-            from taskq.task
-            where (task.queue, task.task_type, task.payload_version, task.crashes, task.priority)
-                > (lane.queue, lane.task_type, lane.payload_version, lane.crashes, lane.priority)
-            order by task.queue, task.task_type, task.payload_version, task.crashes, task.priority, task.run_at
-            limit 1
-        ) as next
-        where lane.position < 1000
+    with lane as materialized (
+        select *
+        from taskq.lanes(1000)
     ),
     served as materialized (
         select distinct lane.queue, lane.task_type
         from lane
-        join (
-            -- Workers of one program are alike.
-            select declared.queues, unnest(declared.task_types) as task_type
-            from (
-                select distinct worker.queues, worker.task_types
-                from taskq.worker
-                where worker.expires_at > now()
-            ) as declared
-        ) as known
+        join taskq.known_types() as known
           on known.task_type = lane.task_type
          and lane.queue = any (known.queues)
     ),
