@@ -1,6 +1,6 @@
--- Finds tasks by a filter.
+-- Finds tasks by a filter, and lists them.
 
--- As lists have them.
+-- Lists have refused tasks in this order.
 create index refused_at on taskq.refused (refused_at, task_id);
 
 -- The filter: an object of

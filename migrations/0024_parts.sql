@@ -1,4 +1,4 @@
--- Takes those tasks of which an operator has said what becomes of them, in parts.
+-- Takes the members of an operation in parts, and does to them what it says.
 
 -- Does what an operation says to some of its members that are where it looks for them, and returns those. Leaves out what
 -- others have locked.

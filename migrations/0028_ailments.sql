@@ -1,6 +1,8 @@
--- Says what is wrong with tasks, attempts and limits.
+-- Says in plain words what is wrong with tasks, attempts and limits, and what to do about it. The words are true for every
+-- face of taskq.
 
--- Something that is wrong.
+-- Something that is wrong. Where one sentence mends it, `command` is that sentence as the command line takes it, and
+-- `statement` as SQL.
 create type taskq.ailment as (
     -- Of which kind it is, and how bad: error or warning.
     problem   text,
@@ -144,6 +146,46 @@ as $ail_tasks$
     where pause.until is null or pause.until > now()
 $ail_tasks$;
 
+-- Returns of what tasks have died in the last day, and what Postgres refuses to take back.
+create function taskq.ail_dead() returns setof taskq.ailment
+language sql
+stable
+as $ail_dead$
+    select
+        'dead',
+        'error',
+        cause.task_type,
+        format(
+            '%s tasks of type %s have died in the last day (%s), the first %s ago and the last %s ago, such as: %s',
+            taskq.up_to(cause.total, cause.counted_to),
+            cause.task_type,
+            cause.state,
+            taskq.in_words(now() - cause.first_at),
+            taskq.in_words(now() - cause.last_at),
+            left(regexp_replace(coalesce(cause.error, 'no error'), '\s+', ' ', 'g'), 160)
+        ),
+        'mend the cause, then retry them all; discard those that need not run any more',
+        'retry --all cause:' || cause.cause,
+        format('select taskq.retry(task_id) from taskq.dead where cause = %L', cause.cause)
+    from taskq.causes('{"newer": 86400, "state": ["discarded", "invalid", "quarantined"]}', 10) as cause
+    where cause.cause is not null
+    union all
+    select
+        'refused',
+        'error',
+        'refused',
+        format(
+            'Postgres has refused to take %s tasks back; the last: %s',
+            count(*),
+            (array_agg(refused.refusal ->> 'message' order by refused.refused_at desc))[1]
+        ),
+        'mend what it names, then have Postgres take them back',
+        'take-back --all',
+        'select taskq.take_back(task_id) from taskq.refused'
+    from taskq.refused
+    having count(*) > 0
+$ail_dead$;
+
 -- Returns what is wrong with what runs: attempts that are perhaps stuck.
 create function taskq.ail_attempts() returns setof taskq.ailment
 language sql
@@ -174,6 +216,50 @@ as $ail_attempts$
     ) as stuck
     where stuck.place <= 5
 $ail_attempts$;
+
+-- Returns what starts nothing: limits of nothing, and sequences that wait at a dead task.
+create function taskq.ail_stopped() returns setof taskq.ailment
+language sql
+stable
+as $ail_stopped$
+    select
+        'limit',
+        'warning',
+        limits.name,
+        format(
+            'the %s of %s %s is limited to nothing%s%s%s: none of it starts',
+            limits.kind,
+            replace(limits.scope, '_', ' '),
+            limits.name,
+            ' by ' || limits.by,
+            ' for ' || taskq.in_words(now() - limits.overridden_at),
+            ' (' || limits.reason || ')'
+        ),
+        'raise the limit, or reset it: then what programs declare holds again',
+        case
+            when limits.is_overridden then format('reset-limits %s %s', replace(limits.scope, 'task_', ''), taskq.as_word(limits.name))
+        end,
+        case when limits.is_overridden then format('select taskq.reset_limits(%L, %L)', limits.scope, limits.name) end
+    from taskq.limits
+    where limits.most = 0
+    union all
+    select
+        'blocked',
+        'warning',
+        blocked.key,
+        format(
+            '%s tasks of the sequence %s %s wait behind task %s, which is %s',
+            blocked.waiting,
+            blocked.task_type,
+            blocked.key,
+            blocked.task_id,
+            blocked.state
+        ),
+        format('mend and retry task %s, or have the sequence go on without it', blocked.task_id),
+        format('skip-dead %s --frees %s', blocked.task_id, blocked.waiting),
+        format('select taskq.skip_dead(%s, %s)', blocked.task_id, blocked.waiting)
+    from (select * from taskq.blocked limit 100) as blocked
+$ail_stopped$;
 
 -- Returns which limits and keys say something else than the leases.
 create function taskq.ail_limits() returns setof taskq.ailment
