@@ -195,5 +195,38 @@ begin
 end
 $give_missing_keys$;
 
+-- Gives their keys to the first tasks of a lane, where a transaction older than the limit has added some without.
+create function taskq.give_lane_keys(
+    of_queue text,
+    of_type text,
+    of_version smallint,
+    of_crashes integer,
+    of_priority smallint,
+    fields text[],
+    is_sequence boolean
+) returns void
+language plpgsql
+as $give_lane_keys$
+begin
+    update taskq.task
+    set key = taskq.limit_key(payload, fields),
+        in_sequence = case when is_sequence then true end
+    where ctid = any (
+        array(
+            select task.ctid
+            from taskq.task
+            where task.queue = of_queue
+              and task.task_type = of_type
+              and task.payload_version = of_version
+              and task.crashes = of_crashes
+              and task.priority = of_priority
+            order by task.run_at, task.task_id
+            limit 1000
+            for update skip locked
+        )
+    );
+end
+$give_lane_keys$;
+
 insert into taskq.migration (version, name, oldest_binary)
 values (13, 'keys', 2);

@@ -264,22 +264,7 @@ begin
         order by task.run_at, task.task_id
         limit 1
     ) then
-        update taskq.task
-        set key = taskq.limit_key(payload, rule.fields)
-        where ctid = any (
-            array(
-                select task.ctid
-                from taskq.task
-                where task.queue = of_queue
-                  and task.task_type = of_type
-                  and task.payload_version = of_version
-                  and task.crashes = of_crashes
-                  and task.priority = of_priority
-                order by task.run_at, task.task_id
-                limit 1000
-                for update skip locked
-            )
-        );
+        perform taskq.give_lane_keys(of_queue, of_type, of_version, of_crashes, of_priority, rule.fields, false);
     end if;
 
     -- The key at which the last claim ended may have a part of its turn left.
