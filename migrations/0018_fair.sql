@@ -309,20 +309,8 @@ begin
             exit;
         end if;
         with recursive visited as (
-            select
-                next.*,
-                looked + 1 as place,
-                total + case when next.is_due then next.weight else 0 end as total
-            from taskq.next_fair_key(
-                of_queue,
-                of_type,
-                of_version,
-                of_crashes,
-                of_priority,
-                names[1],
-                lap.behind,
-                lap.below
-            ) as next
+            -- The place behind which it looks.
+            select lap.behind as key, false as is_due, 0::bigint as weight, looked as place, total
             union all
             select
                 next.*,
@@ -347,13 +335,13 @@ begin
             array_agg(visited.weight order by visited.place) filter (where visited.is_due) as weights,
             max(visited.place) as looked,
             max(visited.total) as total,
-            (array_agg(visited.key order by visited.place desc))[1] as last_key
+            (array_agg(visited.key order by visited.place desc) filter (where visited.place > looked))[1] as last_key
         into visited
         from visited;
         keys := keys || visited.keys;
         weights := weights || visited.weights;
-        looked := coalesce(visited.looked, looked);
-        total := coalesce(visited.total, total);
+        looked := visited.looked;
+        total := visited.total;
         last_key := coalesce(visited.last_key, last_key);
         is_whole := looked < keys_looked_at and total < most;
         exit when not is_whole;
