@@ -21,6 +21,7 @@ create table taskq.limit_rule (
     scope             text        not null,
     name              text        not null,
     -- 'concurrency': how many run at once. 'rate': how many start in a time. 'sequence': one after the other, the oldest first.
+    -- 'fair': the keys take turns.
     kind              text        not null,
     -- The fields of the payload that make the key of a task, and other names of the type.
     fields            text[],
@@ -51,7 +52,8 @@ create table taskq.limit_rule (
     keyless_to        bigint,
     constraint limit_rule_pkey primary key (scope, name, kind),
     constraint limit_rule_scope check (scope in ('queue', 'task_type', 'key')),
-    constraint limit_rule_kind check (kind in ('concurrency', 'rate', 'sequence')),
+    constraint limit_rule_kind check (kind in ('concurrency', 'rate', 'sequence', 'fair')),
+    constraint limit_rule_fair check (kind <> 'fair' or scope = 'key'),
     constraint limit_rule_sequence check ((kind = 'sequence') = (on_dead is not null) and (kind <> 'sequence' or scope = 'key')),
     constraint limit_rule_on_dead check (on_dead in ('block', 'skip')),
     constraint limit_rule_name_length check (octet_length(name) between 1 and 200),

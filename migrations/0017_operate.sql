@@ -16,6 +16,9 @@ create table taskq.audit (
     -- What it was done to, where that is no task: a queue, task_type, key, schedule or session, and its name.
     scope     text,
     name      text,
+    -- What is done to many tasks is one row: taskq.bulk has the rest.
+    bulk_id   bigint,
+    worker_id uuid,
     constraint audit_pkey primary key (audit_id),
     constraint audit_by_length check (octet_length(by) between 1 and 200),
     constraint audit_reason_length check (octet_length(reason) <= 10000)

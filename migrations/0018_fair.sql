@@ -1,12 +1,8 @@
 -- Has the keys of a task type take turns: of a type that says `fair = tenant_id` a claim takes of each key as many tasks as
 -- its weight is, then of the next one, and so on round the keys that have something due.
 
--- 'fair' stands with the limits by key: what a program declares, which of two versions holds, how tasks get their keys,
--- and how workers hear of it is the same. It bounds nothing.
-alter table taskq.limit_rule
-    drop constraint limit_rule_kind,
-    add constraint limit_rule_kind check (kind in ('concurrency', 'rate', 'sequence', 'fair')),
-    add constraint limit_rule_fair check (kind <> 'fair' or scope = 'key');
+-- 'fair' is a kind of taskq.limit_rule: what a program declares, which of two versions holds, how tasks get their keys, and
+-- how workers hear of it is as with limits by key. It bounds nothing.
 
 -- How many turns a key has where others have one: an operator's word. A key without a row has a weight of 1.
 create table taskq.fair_weight (

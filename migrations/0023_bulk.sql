@@ -48,9 +48,6 @@ create table taskq.bulk_failure (
     constraint bulk_failure_pkey primary key (bulk_id, task_id)
 );
 
--- What is done to many is one row: the operation has the rest.
-alter table taskq.audit add column bulk_id bigint;
-
 -- Returns the filter with the states at which a verb is aimed where it says none. Fails where the verb cannot be done there.
 create function taskq.aim(verb text, filter jsonb) returns jsonb
 language plpgsql

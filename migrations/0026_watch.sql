@@ -39,9 +39,6 @@ create table taskq.minute (
     autovacuum_vacuum_scale_factor = 0.05
 );
 
-alter table taskq.audit
-    add column worker_id uuid;
-
 -- Tells a worker to stop. Should it miss that, its next heartbeat tells it.
 create function taskq.tell_stopped() returns trigger
 language plpgsql
