@@ -252,10 +252,10 @@ pub(crate) const PLACE_OF_ANOTHER: Plant = Plant {
         "claim_limited",
         "names[1],
             door.key
-        from batch",
+        from of_key",
         "names[1],
             'other ' || door.key
-        from batch",
+        from of_key",
     )],
     ..NONE
 };
