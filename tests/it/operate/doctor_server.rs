@@ -21,7 +21,7 @@ async fn name_of(pool: &PgPool) -> String {
     one(pool, "select current_database()::text").await
 }
 
-async fn run(pool: &PgPool, sql: &str) {
+pub(super) async fn run(pool: &PgPool, sql: &str) {
     let done = raw_sql(AssertSqlSafe(sql.to_owned())).execute(pool).await;
     done.expect(sql);
 }
