@@ -10,6 +10,8 @@ create table taskq.schedule_definition (
     declared_until  timestamptz,
     made_at         timestamptz not null default now(),
     made_by         text        not null default session_user,
+    -- Why, if they said so.
+    reason          text,
     -- What makes two declarations the same.
     digest          text        not null,
     expression      text        not null,
@@ -339,6 +341,7 @@ create function taskq.upsert_schedule(
     payload jsonb default '{}',
     timezone text default 'UTC',
     options jsonb default '{}',
+    reason text default null,
     by text default session_user
 ) returns text
 language plpgsql
@@ -357,6 +360,7 @@ declare
     wrong text;
     problem text;
 begin
+    perform taskq.require_said(upsert_schedule.reason, upsert_schedule.by);
     if jsonb_typeof(upsert_schedule.options) <> 'object' then
         raise exception 'the options must be a JSON object, not %', upsert_schedule.options
             using errcode = 'invalid_parameter_value';
@@ -420,6 +424,7 @@ begin
     insert into taskq.schedule_definition (
         name,
         made_by,
+        reason,
         digest,
         expression,
         timezone,
@@ -434,6 +439,7 @@ begin
     values (
         upsert_schedule.name,
         coalesce(upsert_schedule.by, session_user),
+        upsert_schedule.reason,
         md5(definition::text),
         btrim(upsert_schedule.expression),
         upsert_schedule.timezone,

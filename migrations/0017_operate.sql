@@ -588,7 +588,7 @@ begin
         'schedule',
         new.name,
         format('%s %s, %s', new.expression, new.timezone, new.task_type),
-        null,
+        new.reason,
         new.made_by
     );
     return null;

@@ -142,6 +142,15 @@ return case
     )
 end;
 
+-- Returns a filter that says the states of tasks that died where it says none. Nobody mourns what was cancelled.
+create function taskq.of_died(filter jsonb) returns jsonb
+language sql
+immutable
+return case
+    when filter ? 'state' then filter
+    else filter || '{"state": ["discarded", "invalid", "quarantined", "expired"]}'
+end;
+
 -- Returns the places at which tasks may match, in the order in which lists have them.
 create function taskq.filter_places(filter jsonb) returns text[]
 language sql

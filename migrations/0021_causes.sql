@@ -205,7 +205,8 @@ return format(
     taskq.filter_far(filter, 'dead')
 );
 
--- Tells of what dead tasks that match have died: how many, since when, the last of them, and its error. Reads no more than
+-- Tells of what dead tasks that match have died: how many, since when, the last of them, and its error. Where the filter says
+-- no state, these are the ones that taskq.stats counts: not those that were cancelled. Reads no more than
 -- `looks` dead tasks, or entries of the index by causes. Where the filter is about causes, types, states and times alone, it
 -- counts no more than `counted_to` of each cause; a number that equals it means "or more". Where the filter says more, it reads
 -- a tenth as many of the newest tasks. A last row without a cause says that it stopped: there are more than 1,000 causes, or
@@ -232,9 +233,11 @@ set enable_bitmapscan = off
 set enable_seqscan = off
 set jit = off
 as $causes$
+declare
+    aimed constant jsonb := taskq.of_died(causes.filter);
 begin
     perform taskq.check_filter(causes.filter);
-    if not coalesce('dead' = any (taskq.filter_places(causes.filter)), false) then
+    if not coalesce('dead' = any (taskq.filter_places(aimed)), false) then
         raise exception using
             errcode = 'invalid_parameter_value',
             message = 'only dead tasks have causes: leave the state out, or say one of dead, discarded, cancelled, invalid, quarantined, expired';
@@ -242,11 +245,11 @@ begin
     return query execute format(
         'select * from (%s) as told order by told.cause is null, told.total desc, told.last_at desc, told.cause',
         case
-            when causes.filter ?| array['queue', 'queue_like', 'payload', 'error', 'id'] then taskq.read_causes(causes.filter)
-            else taskq.counted_causes(causes.filter)
+            when aimed ?| array['queue', 'queue_like', 'payload', 'error', 'id'] then taskq.read_causes(aimed)
+            else taskq.counted_causes(aimed)
         end
     )
-    using causes.filter, causes.looks, causes.most;
+    using aimed, causes.looks, causes.most;
 end
 $causes$;
 

@@ -48,6 +48,14 @@ create table taskq.bulk_failure (
     constraint bulk_failure_pkey primary key (bulk_id, task_id)
 );
 
+-- Which tasks were retried: about the first ten thousand, for a week. So it can be said what has become of them.
+create table taskq.bulk_retried (
+    bulk_id    bigint   not null,
+    retried_id bigint   not null generated always as identity,
+    task_ids   bigint[] not null,
+    constraint bulk_retried_pkey primary key (bulk_id, retried_id)
+);
+
 -- Returns the filter with the states at which a verb is aimed where it says none. Fails where the verb cannot be done there.
 create function taskq.aim(verb text, filter jsonb) returns jsonb
 language plpgsql
@@ -65,7 +73,7 @@ begin
             aimed := array['waiting', 'running'];
         when 'retry' then
             able := array['discarded', 'cancelled', 'invalid', 'quarantined', 'expired', 'waiting', 'due', 'scheduled'];
-            aimed := array['discarded', 'invalid', 'quarantined', 'expired'];
+            aimed := taskq.filter_states(taskq.of_died('{}'));
         when 'discard' then
             aimed := array['discarded', 'cancelled', 'invalid', 'quarantined', 'expired'];
             able := aimed || 'completed'::text;
@@ -166,6 +174,10 @@ begin
     from taskq.bulk
     where bulk.began_at is null
       and bulk.frozen_at < now() - interval '1 day';
+    delete from taskq.bulk_retried
+    using taskq.bulk
+    where bulk.bulk_id = bulk_retried.bulk_id
+      and bulk.ended_at < now() - interval '7 days';
     insert into taskq.bulk (verb, filter, said, run_at, reason, by)
     values (freeze_bulk.verb, aimed, freeze_bulk.said, freeze_bulk.run_at, freeze_bulk.reason, coalesce(freeze_bulk.by, session_user))
     returning *
@@ -296,6 +308,63 @@ revoke execute on function taskq.freeze_bulk from public;
 revoke execute on function taskq.begin_bulk from public;
 revoke execute on function taskq.stop_bulk from public;
 revoke execute on function taskq.drop_bulk from public;
+
+-- Tells what has become of the tasks that an operation retried, as far as it has written them down: `followed` are so many.
+-- What is nowhere any more has completed, or somebody has discarded it since. Looks each of them up by its id, and reads the
+-- leases.
+create function taskq.follow_bulk(bulk_id bigint) returns table (
+    followed bigint,
+    waiting bigint,
+    -- Those that wait after a failed attempt.
+    failing bigint,
+    running bigint,
+    completed bigint,
+    dead bigint,
+    refused bigint
+)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set jit = off
+as $follow_bulk$
+    with member as materialized (
+        select distinct unnest(bulk_retried.task_ids) as task_id
+        from taskq.bulk_retried
+        where bulk_retried.bulk_id = follow_bulk.bulk_id
+    ),
+    counted as (
+        select
+            (select count(*) from member) as followed,
+            wait.fresh,
+            wait.failing,
+            (
+                select count(*)
+                from taskq.lease
+                cross join lateral unnest(lease.task_ids) as held (task_id)
+                where held.task_id in (select member.task_id from member)
+                  and held.task_id <> all (lease.done)
+            ) as running,
+            (select count(*) from member join taskq.dead using (task_id)) as dead,
+            (select count(*) from member join taskq.refused using (task_id)) as refused
+        from (
+            select
+                count(*) filter (where task.attempts + task.crashes = 0) as fresh,
+                count(*) filter (where task.attempts + task.crashes > 0) as failing
+            from member
+            join taskq.task using (task_id)
+        ) as wait
+    )
+    select
+        counted.followed,
+        counted.fresh,
+        counted.failing,
+        counted.running,
+        counted.followed - counted.fresh - counted.failing - counted.running - counted.dead - counted.refused,
+        counted.dead,
+        counted.refused
+    from counted
+$follow_bulk$;
 
 insert into taskq.migration (version, name, oldest_binary)
 values (23, 'bulk', 2);

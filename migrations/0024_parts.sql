@@ -404,6 +404,11 @@ begin
         where bulk_part.bulk_id = part.bulk_id
           and bulk_part.part_id = part.part_id;
     end if;
+    insert into taskq.bulk_retried (bulk_id, task_ids)
+    select part.bulk_id, taken
+    where doing.verb = 'retry'
+      and taken <> '{}'
+      and doing.done < 10000;
     insert into taskq.bulk_failure (bulk_id, task_id, error)
     select part.bulk_id, one, left(why, 4000)
     from unnest(lost) as one

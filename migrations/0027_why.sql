@@ -1,5 +1,12 @@
 -- Says of one task why it does not run, and which attempts are perhaps stuck.
 
+-- Returns a number with its thousands apart.
+create function taskq.grouped(number numeric) returns text
+language sql
+immutable
+parallel safe
+return regexp_replace(number::text, '(?<=\d)(?=(\d{3})+(\.|$))', ',', 'g');
+
 -- Returns an interval as people say it, in its largest unit.
 create function taskq.in_words(span interval) returns text
 language sql
@@ -10,7 +17,7 @@ return (
         when seconds < 120 then greatest(seconds, 0) || ' s'
         when seconds < 7200 then seconds / 60 || ' minutes'
         when seconds < 172800 then seconds / 3600 || ' hours'
-        else seconds / 86400 || ' days'
+        else taskq.grouped(seconds / 86400) || ' days'
     end
     from (select extract(epoch from in_words.span)::bigint as seconds) as given
 );
@@ -20,7 +27,21 @@ create function taskq.up_to(number bigint, most bigint) returns text
 language sql
 immutable
 parallel safe
-return case when number >= most then 'at least ' || most else number::text end;
+return case when number >= most then 'at least ' else '' end || taskq.grouped(least(number, most));
+
+-- Returns what agrees with a number: a noun or a verb.
+create function taskq.one_or_many(number numeric, one text, many text) returns text
+language sql
+immutable
+parallel safe
+return case number when 1 then one else many end;
+
+-- Returns a number, which was perhaps counted up to a limit only, and its noun.
+create function taskq.counted(number bigint, noun text, most bigint default null) returns text
+language sql
+immutable
+parallel safe
+return taskq.up_to(number, most) || ' ' || taskq.one_or_many(number, noun, noun || 's');
 
 -- Returns a text as one word of a shell.
 create function taskq.as_word(said text) returns text
@@ -333,13 +354,19 @@ as $why_waiting$
             when bound.is_held then format('a handler has said that nothing of %s starts for %s more', scope.words, taskq.in_words(bound.opens_at - now()))
             when bound.kind = 'rate' then format(
                 '%s of %s may start in %s, and the next may in %s',
-                bound.most,
+                taskq.grouped(bound.most),
                 scope.words,
                 taskq.in_words(bound.seconds * interval '1 second'),
                 taskq.in_words(bound.opens_at - now())
             )
             when bound.most = 0 then format('%s is limited to nothing', scope.words)
-            else format('%s of %s of %s run', cardinality(bound.holders), bound.most, scope.words)
+            else format(
+                    '%s of %s of %s %s',
+                    taskq.grouped(cardinality(bound.holders)),
+                    taskq.grouped(bound.most),
+                    scope.words,
+                    taskq.one_or_many(cardinality(bound.holders), 'runs', 'run')
+                )
                 || format(
                     ': %s',
                     (
@@ -475,11 +502,13 @@ begin
         reason := 'next';
         said := (
             select format(
-                'it has been due for %s. Before it stand %s of its type and priority, and of the %s slots of its workers %s are in use',
+                'it has been due for %s. Before it %s %s of its type and priority, and its workers have %s, of which %s %s in use',
                 taskq.in_words(now() - waiting.run_at),
+                taskq.one_or_many(ahead, 'stands', 'stand'),
                 taskq.up_to(ahead, 10000),
-                coalesce(sum(workers.slots), 0),
-                coalesce(sum(workers.running), 0)
+                taskq.counted(coalesce(sum(workers.slots), 0), 'slot'),
+                taskq.grouped(coalesce(sum(workers.running), 0)),
+                taskq.one_or_many(sum(workers.running), 'is', 'are')
             )
             from taskq.workers() as workers
             where workers.is_alive

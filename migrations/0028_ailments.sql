@@ -78,9 +78,10 @@ as $ail_tasks$
         'error',
         counted.task_type,
         format(
-            '%s tasks of type %s wait in queue %s, and %s%s',
-            taskq.up_to(counted.waiting, most),
+            '%s of type %s %s in queue %s, and %s%s',
+            taskq.counted(counted.waiting, 'task', most),
             counted.task_type,
+            taskq.one_or_many(counted.waiting, 'waits', 'wait'),
             counted.queue,
             lack.because,
             '; the oldest has been due for ' || case
@@ -129,13 +130,14 @@ as $ail_tasks$
             ' (' || pause.reason || ')',
             case
                 when pause.scope = 'schedule' then ''
-                else format(
-                    ', and %s tasks wait',
-                    (
-                        select taskq.up_to(least(coalesce(sum(counted.waiting), 0)::bigint, most), most)
-                        from counted
-                        where case pause.scope when 'queue' then counted.queue else counted.task_type end = pause.name
+                else (
+                    select format(
+                        ', and %s %s',
+                        taskq.counted(coalesce(sum(counted.waiting), 0)::bigint, 'task', most),
+                        taskq.one_or_many(sum(counted.waiting), 'waits', 'wait')
                     )
+                    from counted
+                    where case pause.scope when 'queue' then counted.queue else counted.task_type end = pause.name
                 )
             end
         ),
@@ -156,9 +158,10 @@ as $ail_dead$
         'error',
         cause.task_type,
         format(
-            '%s tasks of type %s have died in the last day (%s), the first %s ago and the last %s ago, such as: %s',
-            taskq.up_to(cause.total, cause.counted_to),
+            '%s of type %s %s died in the last day (%s), the first %s ago and the last %s ago, such as: %s',
+            taskq.counted(cause.total, 'task', cause.counted_to),
             cause.task_type,
+            taskq.one_or_many(cause.total, 'has', 'have'),
             cause.state,
             taskq.in_words(now() - cause.first_at),
             taskq.in_words(now() - cause.last_at),
@@ -175,8 +178,8 @@ as $ail_dead$
         'error',
         'refused',
         format(
-            'Postgres has refused to take %s tasks back; the last: %s',
-            count(*),
+            'Postgres has refused to take %s back; the last: %s',
+            taskq.counted(count(*), 'task'),
             (array_agg(refused.refusal ->> 'message' order by refused.refused_at desc))[1]
         ),
         'mend what it names, then have Postgres take them back',
@@ -185,6 +188,17 @@ as $ail_dead$
     from taskq.refused
     having count(*) > 0
 $ail_dead$;
+
+-- Returns the words for those that are left out below the fifth of what is told one by one.
+create function taskq.and_others(place bigint, number bigint) returns text
+language sql
+immutable
+parallel safe
+return case
+    when place = 5 and number > 5
+        then format(', and so %s %s', taskq.one_or_many(number - 5, 'has', 'have'), taskq.counted(number - 5, 'other'))
+    else ''
+end;
 
 -- Returns what is wrong with what runs: attempts that are perhaps stuck.
 create function taskq.ail_attempts() returns setof taskq.ailment
@@ -203,7 +217,7 @@ as $ail_attempts$
             stuck.process_id,
             stuck.host,
             taskq.in_words(stuck.usual)
-        ) || coalesce('; ' || stuck.doing, '') || case when stuck.place = 5 and stuck.number > 5 then format(', and so have %s others', stuck.number - 5) else '' end,
+        ) || coalesce('; ' || stuck.doing, '') || taskq.and_others(stuck.place, stuck.number),
         'see in the log of that process, or in pg_stat_activity, what its handler waits for; then cancel it',
         'cancel ' || stuck.task_id,
         format('select taskq.cancel(%s)', stuck.task_id)
@@ -248,10 +262,11 @@ as $ail_stopped$
         'warning',
         blocked.key,
         format(
-            '%s tasks of the sequence %s %s wait behind task %s, which is %s',
-            blocked.waiting,
+            '%s of the sequence %s %s %s behind task %s, which is %s',
+            taskq.counted(blocked.waiting, 'task'),
             blocked.task_type,
             blocked.key,
+            taskq.one_or_many(blocked.waiting, 'waits', 'wait'),
             blocked.task_id,
             blocked.state
         ),
@@ -312,12 +327,13 @@ as $ail_limits$
         'warning',
         excess.name,
         format(
-            '%s tasks of %s %s%s run, and %s may',
-            excess.number,
+            '%s of %s %s%s %s, and %s may',
+            taskq.counted(excess.number::bigint, 'task'),
             replace(case excess.scope when 'key' then 'task_type' else excess.scope end, '_', ' '),
             excess.name,
             case when excess.key is not null then ' with one key' else '' end,
-            excess.most
+            taskq.one_or_many(excess.number, 'runs', 'run'),
+            taskq.grouped(excess.most)
         ),
         'nothing, if the limit has just been lowered: no more start until fewer run; otherwise see that all workers are of a release that knows limits',
         null,
@@ -328,7 +344,7 @@ as $ail_limits$
         'keys',
         'warning',
         'unique_key',
-        format('%s keys are held by tasks that have ended', taskq.up_to(forgotten.number, 10000)),
+        format('%s are held by tasks that have ended', taskq.counted(forgotten.number, 'key', 10000)),
         'a worker deletes them once a minute: start one, or see in its log why it does not',
         null,
         null
@@ -462,13 +478,14 @@ as $ail_pace$
         case when late.ends > late.comes then 'warning' else 'error' end,
         late.queue,
         format(
-            '%s tasks of queue %s are due, the oldest for %s. In the last %s %s came in a minute and %s ended: ',
-            case when late.is_exact then '' else 'about ' end || late.due,
+            '%s of queue %s %s due, the oldest for %s. In the last %s %s came in a minute and %s ended: ',
+            case when late.is_exact then '' else 'about ' end || taskq.counted(late.due, 'task'),
             late.queue,
+            taskq.one_or_many(late.due, 'is', 'are'),
             taskq.in_words(late.age),
             taskq.in_words(patience),
-            round(late.comes * 60, 1),
-            round(late.ends * 60, 1)
+            taskq.grouped(round(late.comes * 60, 1)),
+            taskq.grouped(round(late.ends * 60, 1))
         ) || case
             when late.ends = 0 then 'nothing goes on'
             when late.ends <= late.comes then 'at this rate it is never done'

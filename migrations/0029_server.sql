@@ -38,7 +38,7 @@ as $ail_horizon$
         select
             'replication slot ' || slot_name,
             null,
-            case when active then 'in use' else 'used by nobody' end || format(', %s transactions behind', age(xmin)),
+            case when active then 'in use' else 'used by nobody' end || format(', %s behind', taskq.counted(age(xmin), 'transaction')),
             'end the long query on its standby, turn hot_standby_feedback off there, or drop the slot if nobody needs it',
             null,
             case when not active then format('select pg_drop_replication_slot(%L)', slot_name) end
@@ -48,7 +48,7 @@ as $ail_horizon$
         select
             format('standby %s', coalesce(nullif(application_name, ''), client_addr::text, pid::text)),
             null,
-            format('%s transactions behind', age(backend_xmin)),
+            format('%s behind', taskq.counted(age(backend_xmin), 'transaction')),
             'end the long query on it, or turn hot_standby_feedback off there',
             null,
             null
@@ -65,7 +65,12 @@ as $ail_horizon$
         'warning',
         held.holder,
         held.holder || coalesce(' has had a transaction open for ' || taskq.in_words(held.age), ' holds old rows')
-            || ', ' || held.what || format('. Vacuum removes nothing newer: %s rows are dead and still there', dead.dead_rows),
+            || ', ' || held.what
+            || format(
+                '. Vacuum removes nothing newer: %s %s dead and still there',
+                taskq.counted(dead.dead_rows, 'row'),
+                taskq.one_or_many(dead.dead_rows, 'is', 'are')
+            ),
         held.advice,
         held.command,
         held.statement
@@ -83,10 +88,10 @@ as $ail_tables$
         'warning',
         stat.relname::text,
         format(
-            'table %s has %s dead rows beside %s living ones, and autovacuum %s',
+            'table %s has %s beside %s, and autovacuum %s',
             stat.relname,
-            stat.n_dead_tup,
-            stat.n_live_tup,
+            taskq.counted(stat.n_dead_tup, 'dead row'),
+            taskq.counted(stat.n_live_tup, 'living one'),
             coalesce('was there ' || taskq.in_words(now() - stat.last_autovacuum) || ' ago', 'has never been there')
         ),
         'see whether autovacuum is on and whether a transaction stays open, then vacuum the table',
@@ -225,7 +230,13 @@ as $ail_connections$
         'connections',
         'warning',
         room.subject,
-        format('%s of the %s connections that %s allows are in use', room.used, room.most, room.whose),
+        format(
+            '%s allows %s, and %s %s in use',
+            room.whose,
+            taskq.counted(room.most, 'connection'),
+            taskq.grouped(room.used),
+            taskq.one_or_many(room.used, 'is', 'are')
+        ),
         format('have pools of fewer connections, or a larger %s; a worker needs 10', room.subject),
         null,
         null

@@ -40,8 +40,15 @@ as $ail_workers$
             worker.process_id,
             worker.host,
             taskq.in_words(now() - worker.seen_at)
-        ) || case when worker.place = 5 and worker.number > 5 then format(', and so have %s others', worker.number - 5) else '' end
-            || coalesce('; ' || held.tasks || ' of its tasks wait to be rescued', ''),
+        ) || taskq.and_others(worker.place, worker.number)
+            || case
+                when held.tasks > 0 then format(
+                    '; %s of its tasks %s to be rescued',
+                    taskq.grouped(held.tasks),
+                    taskq.one_or_many(held.tasks, 'waits', 'wait')
+                )
+                else ''
+            end,
         'see in its log or in that of the system why it ended; what it ran runs again by itself, within a minute, if another '
             || 'worker lives',
         case when held.tasks is null then 'forget-worker ' || worker.worker_id end,
@@ -66,8 +73,14 @@ as $ail_workers$
         'error',
         'lease',
         format(
-            '%s tasks are in leases that ended more than a minute ago, and nobody has rescued them',
-            sum(cardinality(lease.task_ids) - cardinality(lease.done))
+            '%s %s more than a minute ago, and nobody has rescued %s',
+            taskq.counted(sum(cardinality(lease.task_ids) - cardinality(lease.done)), 'task'),
+            taskq.one_or_many(
+                sum(cardinality(lease.task_ids) - cardinality(lease.done)),
+                'is in a lease that ended',
+                'are in leases that ended'
+            ),
+            taskq.one_or_many(sum(cardinality(lease.task_ids) - cardinality(lease.done)), 'it', 'them')
         ),
         'start a worker: within a minute each rescues what others have left; if one lives, its log says why it does not',
         null,

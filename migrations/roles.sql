@@ -34,7 +34,7 @@ grant usage on schema taskq to taskq_read;
 grant select
 on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.migration, taskq.tasks,
     taskq.counter, taskq.refused, taskq.unique_key, taskq.pause, taskq.audit,
-    taskq.bulk, taskq.bulk_failure,
+    taskq.bulk, taskq.bulk_failure, taskq.bulk_retried,
     taskq.schedule, taskq.schedule_definition, taskq.limit_definition, taskq.limit_rule, taskq.limits, taskq.gate,
     taskq.sequence_block, taskq.blocked, taskq.fair_weight, taskq.minute, taskq.secret_field
 to taskq_read;

@@ -346,7 +346,7 @@ fn troubles(html: &str) -> Vec<(String, Vec<Form>)> {
         (text, forms(item))
     };
     let is_staged = |(text, _): &(String, Vec<Form>)| {
-        let is_of_server = ["setting", "connections are in use"].iter();
+        let is_of_server = ["setting", "The server allows"].iter();
         let mut is_of_server = is_of_server.filter(|it| text.contains(**it));
         let is_open = text.contains("transaction open") && !text.contains("as forgotten");
         is_of_server.next().is_none() && !is_open && !text.contains(" is off")

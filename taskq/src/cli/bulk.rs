@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::said::{json, operator, reason, speaking, who, who_and_why};
 use super::text::printable;
 use crate::error::BoxError;
-use crate::operate::bulk::{Bulk, Freezing};
+use crate::operate::bulk::{Bulk, BulkVerb, Freezing};
 use crate::operate::filter::Filter;
 use crate::operate::pause::Operator;
 use crate::worker::WorkerBuilder;
@@ -80,6 +80,12 @@ pub(crate) fn command() -> Command {
         .subcommand(
             Command::new("failures")
                 .about("Lists the tasks that failed, and why")
+                .arg(id())
+                .arg(json()),
+        )
+        .subcommand(
+            Command::new("follow")
+                .about("Tells what has become of the tasks that a retry has had run again")
                 .arg(id())
                 .arg(json()),
         )
@@ -219,6 +225,9 @@ async fn run(operator: &Operator, bulk: &Bulk, as_json: bool) -> Result<ExitCode
     if ended.stopped_at.is_some() {
         eprintln!("to go on: bulk resume {bulk_id}");
     }
+    if ended.verb == BulkVerb::Retry && ended.done > 0 {
+        eprintln!("what becomes of them: bulk follow {bulk_id}");
+    }
     let is_whole = ended.failed == 0 && ended.stopped_at.is_none();
     Ok(if is_whole {
         ExitCode::SUCCESS
@@ -275,7 +284,16 @@ pub(crate) async fn execute(
                 println!("task {}: {}", failure.task_id, printable(&failure.error));
             }
         }
-        _ => unreachable!("clap asks for one of the four"),
+        Some(("follow", matches)) => {
+            let bulk = operator.bulk(id(matches)).await?;
+            let bulk = bulk.ok_or_else(|| none(id(matches)))?;
+            let retried = operator.follow_bulk(bulk.bulk_id).await?;
+            match matches.get_flag("json") {
+                true => println!("{}", serde_json::to_string_pretty(&retried)?),
+                false => println!("{retried}"),
+            }
+        }
+        _ => unreachable!("clap asks for one of the five"),
     }
     Ok(ExitCode::SUCCESS)
 }

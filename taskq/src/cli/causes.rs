@@ -13,7 +13,7 @@ use crate::worker::WorkerBuilder;
 
 pub(crate) fn command() -> Command {
     Command::new("causes")
-        .about("Groups dead tasks by what they died of, the most frequent cause first")
+        .about("Groups dead tasks by what they died of, the most frequent cause first; cancelled ones with state:cancelled")
         .arg(filter())
         .arg(
             Arg::new("most")

@@ -41,7 +41,7 @@
 //! | `prune --history AGE`, `prune --dead AGE` | deletes completed or dead tasks that finished longer ago: `discard --all`; `--yes`, `--dry-run`, `--json`, `--because WHY`, `--as-user WHO` |
 //! | `edit ID JSON` | gives a dead task another payload, and has it run again; `--at TIME`, `--unchecked`, `--because WHY`, `--as-user WHO` |
 //! | `enqueue TYPE JSON` | enqueues a task by the name of its type; `--at TIME`, `--delay AGE`, `--queue NAME`, `--priority NUMBER`, `--unchecked`, `--because WHY`, `--as-user WHO` |
-//! | `bulk list`, `bulk resume ID`, `bulk stop ID`, `bulk failures ID` | lists what was done to all that matched, goes on with it, stops it, and lists which tasks have failed; `--json`, but for `stop` |
+//! | `bulk list`, `bulk resume ID`, `bulk stop ID`, `bulk failures ID`, `bulk follow ID` | lists what was done to all that matched, goes on with it, stops it, lists which tasks have failed, and tells what has become of those that were retried; `--json`, but for `stop` |
 //! | `list FILTER` | lists the tasks that match: [`Operator::list`](crate::operate::Operator::list); `--most NUMBER`, `--after NEXT`, `--looks NUMBER`, `--json` |
 //! | `show ID` | shows all that is stored of a task: [`Operator::show`](crate::operate::Operator::show); `--json` |
 //! | `causes FILTER` | tells of what dead tasks have died: [`Operator::causes`](crate::operate::Operator::causes); `--most NUMBER`, `--looks NUMBER`, `--json` |

@@ -72,6 +72,7 @@ mod tests {
             overlap: Overlap::Allow,
             jitter: std::time::Duration::ZERO,
             made_by: None,
+            reason: None,
             declares: None,
             is_alive: true,
             pause: None,

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::error::OperateError;
 use crate::operate::audit::AuditPage;
-use crate::operate::bulk::{Bulk, BulkFailure};
+use crate::operate::bulk::{Bulk, BulkFailure, Retried};
 use crate::operate::cause::Causes;
 use crate::operate::doctor::{Ailment, LastLook};
 use crate::operate::filter::Filter;
@@ -77,6 +77,10 @@ impl Reader {
 
     pub(super) async fn bulk_failures(&self, bulk_id: i64) -> Read<Vec<BulkFailure>> {
         self.operator.bulk_failures(bulk_id).await
+    }
+
+    pub(super) async fn follow_bulk(&self, bulk_id: i64) -> Read<Retried> {
+        self.operator.follow_bulk(bulk_id).await
     }
 
     pub(super) async fn pauses(&self) -> Read<Vec<Pause>> {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use askama::filters::HtmlSafe;
 use chrono::{DateTime, SecondsFormat, Utc};
 
+pub(super) use crate::operate::number::number;
+
 /// A time, as it is seen from now: `3 min ago`, with the whole of it in its title. It is written as HTML.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct When {
@@ -66,20 +68,6 @@ pub(super) fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
             .max(0)
             .unsigned_abs(),
     )
-}
-
-/// Returns a number with its thousands apart.
-pub(super) fn number(number: impl Into<i128>) -> String {
-    let number: i128 = number.into();
-    let digits = number.unsigned_abs().to_string();
-    let mut text = String::from(if number < 0 { "-" } else { "" });
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Returns a number that was counted up to a limit only.
@@ -202,8 +190,6 @@ mod tests {
 
     #[test]
     fn numbers_and_spans_are_short() {
-        assert_eq!(number(1_234_567_i64), "1,234,567");
-        assert_eq!(number(-999_i64), "-999");
         assert_eq!(counted(10_000, 10_000), "10,000+");
         assert_eq!(span(Duration::from_millis(340)), "340 ms");
         assert_eq!(span(Duration::from_secs(7_300)), "2 h");

@@ -22,6 +22,9 @@ const LOOKS: u32 = 100_000;
 impl Operator {
     /// Tells of what dead tasks that match a filter have died, the most frequent cause first.
     ///
+    /// Those that were cancelled are left out, as [`stats`](Self::stats) leaves them out, unless the filter says a state:
+    /// `state:cancelled` has them alone, `state:dead` all.
+    ///
     /// Tasks have a cause in common if they are of one type and in one state, and the texts of their last errors differ
     /// in numbers, ids and times alone. The file and line of a panic count. Five thousand dead tasks of three causes
     /// are three lines, and each can be retried or discarded as one: `cause:` is a term of a [`Filter`].

@@ -22,6 +22,7 @@ pub(crate) mod lock;
 pub(crate) mod migrate;
 pub(crate) mod migration_status;
 pub(crate) mod minutes;
+pub(crate) mod number;
 pub(crate) mod pause;
 pub(crate) mod refused;
 #[cfg(any(feature = "dashboard", feature = "top"))]
@@ -46,7 +47,7 @@ pub(crate) mod workers;
 
 pub use self::act::Act;
 pub use self::audit::{AuditPage, Audited, ReadAudit};
-pub use self::bulk::{Bulk, BulkFailure, BulkVerb, Freezing};
+pub use self::bulk::{Bulk, BulkFailure, BulkVerb, Freezing, Retried};
 pub use self::by_hand::{ByHand, Editing};
 pub use self::cause::{Cause, Causes, FindCauses};
 pub use self::check::{CheckReport, Finding, Stranded, StrandedSchedule};

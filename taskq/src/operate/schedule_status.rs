@@ -38,6 +38,8 @@ pub struct ScheduleStatus {
     pub jitter: Duration,
     /// Who has said it by hand; absent where a program declares it.
     pub made_by: Option<String>,
+    /// Why, if they said so.
+    pub reason: Option<String>,
     /// What a program declares, where that is not what holds: the expression and the time zone.
     pub declares: Option<String>,
     /// Whether it ticks, if it is not paused: it was said by hand, or a living worker declares it.
@@ -78,6 +80,7 @@ impl ScheduleStatus {
             overlap: Overlap::of_word(&row.overlap),
             jitter: seconds(row.jitter).unwrap_or_default(),
             made_by: row.made_by,
+            reason: row.reason,
             declares: row.declares,
             is_alive: row.is_alive,
             next_tick: row.next_tick,
@@ -114,9 +117,7 @@ impl ScheduleStatus {
             let (counted, last) = (self.counted(), last.unwrap_or_default());
             counts.push(format!("{counted}{last}"));
         }
-        if let Some(made_by) = &self.made_by {
-            counts.push(format!("said by {made_by}"));
-        }
+        counts.extend(self.said_by());
         let counts = (!counts.is_empty()).then(|| counts.join("; "));
         let declares = self.declares.as_ref();
         let pause = self.pause.as_ref();
@@ -134,6 +135,14 @@ impl ScheduleStatus {
 }
 
 impl ScheduleStatus {
+    /// `said by ada (the bank closes earlier)`
+    fn said_by(&self) -> Option<String> {
+        let reason = self.reason.as_ref();
+        let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+        let made_by = self.made_by.as_ref()?;
+        Some(format!("said by {made_by}{reason}"))
+    }
+
     /// `31 ticks, 2 missed`
     fn counted(&self) -> String {
         let mut text = format!("{} ticks", self.ticks);
@@ -172,8 +181,8 @@ impl fmt::Display for ScheduleStatus {
             time(self.last_tick)
         )?;
         write!(f, "; {}", self.counted())?;
-        if let Some(made_by) = &self.made_by {
-            write!(f, "; said by {made_by}")?;
+        if let Some(said) = self.said_by() {
+            write!(f, "; {said}")?;
         }
         if let Some(declares) = &self.declares {
             write!(f, ", a program says {declares}")?;

@@ -80,7 +80,7 @@ impl<'c> Schedules<'c> {
         self
     }
 
-    /// Says why. The audit shows it, and lists of pauses.
+    /// Says why. The audit shows it, and the lists of schedules and pauses.
     pub fn because(mut self, reason: impl Into<String>) -> Self {
         self.signed.reason = Some(reason.into());
         self
@@ -99,8 +99,8 @@ impl<'c> Schedules<'c> {
         payload: P,
     ) -> Upsert<'_> {
         let store = Store::on(self.conn, self.schema);
-        let user = self.signed.by.clone();
-        Upsert::new(store, user, [name, expression, timezone], payload)
+        let signed = self.signed.clone();
+        Upsert::new(store, signed, [name, expression, timezone], payload)
     }
 
     /// Takes back what was said by [`upsert`](Self::upsert). What a program declares of the name holds again; without

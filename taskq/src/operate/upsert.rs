@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::calendar::{Calendar, CatchUp, Overlap, Rules};
 use crate::error::{OperateError, error_text};
-use crate::store::Store;
+use crate::store::{Signed, Store};
 use crate::task::by_name::enqueue_options;
 use crate::task::options::TaskOptions;
 use crate::task::payload::{self, Payload, Unwritable};
@@ -40,7 +40,7 @@ pub enum Upserted {
 #[must_use = "nothing is said until this is awaited"]
 pub struct Upsert<'c> {
     store: Store<'c>,
-    user: Option<String>,
+    signed: Signed,
     name: String,
     expression: String,
     timezone: String,
@@ -56,13 +56,13 @@ impl<'c> Upsert<'c> {
     /// The texts are the name, the expression and the time zone.
     pub(super) fn new<P: Payload>(
         store: Store<'c>,
-        user: Option<String>,
+        signed: Signed,
         [name, expression, timezone]: [&str; 3],
         payload: P,
     ) -> Self {
         Self {
             store,
-            user,
+            signed,
             name: name.to_owned(),
             expression: expression.to_owned(),
             timezone: timezone.to_owned(),
@@ -111,6 +111,13 @@ impl<'c> Upsert<'c> {
         self
     }
 
+    /// Says why. The audit shows it, and the list of schedules. Otherwise that is what
+    /// [`Schedules::because`](super::Schedules::because) says.
+    pub fn because(mut self, reason: impl Into<String>) -> Self {
+        self.signed.reason = Some(reason.into());
+        self
+    }
+
     async fn say(mut self) -> Result<Upserted, OperateError> {
         let read = Calendar::parse(&self.expression, &self.timezone).map(drop);
         let checked = read.and_then(|()| self.rules.check());
@@ -134,7 +141,7 @@ impl<'c> Upsert<'c> {
                 &payload,
                 &self.timezone,
                 &Value::Object(options),
-                self.user.as_deref(),
+                &self.signed,
             )
             .await;
         match &*said.map_err(|error| OperateError::of(schema, error))? {

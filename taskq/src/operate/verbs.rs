@@ -67,9 +67,9 @@ pub const VERBS: &[Verb] = &[
     verb("stop that", &["stop_bulk"], &["stop_bulk"], &["bulk stop"], true),
     verb(
         "tell what was done to all",
-        &["bulk", "bulk_failure"],
-        &["bulks", "bulk", "bulk_failures"],
-        &["bulk list", "bulk failures"],
+        &["bulk", "bulk_failure", "follow_bulk"],
+        &["bulks", "bulk", "bulk_failures", "follow_bulk"],
+        &["bulk list", "bulk failures", "bulk follow"],
         false,
     ),
     verb("pause", &["pause_queue", "pause_task_type", "pause_schedule"], &["pause"], &["pause", "schedules pause"], true),

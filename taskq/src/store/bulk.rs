@@ -112,6 +112,12 @@ impl Store<'_> {
         self.call(async |db| query.fetch_all(db).await).await
     }
 
+    /// Tells what has become of the tasks that an operation retried.
+    pub(crate) async fn follow_bulk(&mut self, bulk_id: i64) -> Result<RetriedRow, Error> {
+        let query = query_as(self.schema.sql.follow_bulk).bind(bulk_id);
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
     /// Tells which members of an operation have failed, and why.
     pub(crate) async fn bulk_failures(
         &mut self,
@@ -119,6 +125,32 @@ impl Store<'_> {
     ) -> Result<Vec<(i64, String)>, Error> {
         let query = query_as(self.schema.sql.bulk_failures).bind(bulk_id);
         self.call(async |db| query.fetch_all(db).await).await
+    }
+}
+
+/// What has become of the tasks that an operation retried: see `follow_bulk.sql`.
+#[derive(Debug)]
+pub(crate) struct RetriedRow {
+    pub(crate) followed: i64,
+    pub(crate) waiting: i64,
+    pub(crate) failing: i64,
+    pub(crate) running: i64,
+    pub(crate) completed: i64,
+    pub(crate) dead: i64,
+    pub(crate) refused: i64,
+}
+
+impl<'r> FromRow<'r, PgRow> for RetriedRow {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        Ok(Self {
+            followed: row.try_get("followed")?,
+            waiting: row.try_get("waiting")?,
+            failing: row.try_get("failing")?,
+            running: row.try_get("running")?,
+            completed: row.try_get("completed")?,
+            dead: row.try_get("dead")?,
+            refused: row.try_get("refused")?,
+        })
     }
 }
 

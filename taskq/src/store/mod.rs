@@ -35,7 +35,7 @@ use sqlx::query::Query;
 use sqlx::{Arguments, Error, PgConnection, PgPool, Postgres};
 
 pub(crate) use self::audit::{AuditRow, Signed};
-pub(crate) use self::bulk::{BulkRequest, BulkRow};
+pub(crate) use self::bulk::{BulkRequest, BulkRow, RetriedRow};
 pub(crate) use self::check::{CheckedRow, ForeignKey, Page};
 pub(crate) use self::claim::{ClaimRequest, ClaimedLease, ClaimedTask, Scarcity, version_of};
 pub(crate) use self::doctor::look_at_way;

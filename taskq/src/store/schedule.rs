@@ -60,6 +60,7 @@ pub(crate) struct ScheduleRow {
     pub(crate) overlap: String,
     pub(crate) jitter: f64,
     pub(crate) made_by: Option<String>,
+    pub(crate) reason: Option<String>,
     pub(crate) declares: Option<String>,
     pub(crate) is_alive: bool,
     pub(crate) next_tick: Option<DateTime<Utc>>,
@@ -165,7 +166,7 @@ impl Store<'_> {
         payload: &RawValue,
         timezone: &str,
         options: &Value,
-        by: Option<&str>,
+        signed: &Signed,
     ) -> Result<String, Error> {
         let query = query_scalar(self.schema.sql.upsert_schedule)
             .bind(name)
@@ -174,7 +175,8 @@ impl Store<'_> {
             .bind(Json(payload))
             .bind(timezone)
             .bind(Json(options))
-            .bind(by);
+            .bind(&signed.reason)
+            .bind(&signed.by);
         self.call(async |db| query.fetch_one(db).await).await
     }
 
@@ -252,6 +254,7 @@ impl<'r> FromRow<'r, PgRow> for ScheduleRow {
             overlap: row.try_get("overlap")?,
             jitter: row.try_get("jitter")?,
             made_by: row.try_get("made_by")?,
+            reason: row.try_get("reason")?,
             declares: row.try_get("declares")?,
             is_alive: row.try_get("is_alive")?,
             next_tick: row.try_get("next_tick")?,

@@ -182,6 +182,7 @@ statements! {
         drop_bulk,
         bulks,
         bulk_failures,
+        follow_bulk,
         edit,
         edited_payload,
         enqueue_by_hand,

@@ -140,12 +140,41 @@ async fn five_thousand_dead_tasks_of_three_causes_are_three_lines() {
 }
 
 #[tokio::test]
+async fn what_was_cancelled_has_no_cause_unless_it_is_asked_for_and_all_faces_count_alike() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.dead (task_id, task_type, payload, queue, priority, created_at, attempts, crashes, state)
+         select row_number() over (), 'a', '{}', 'default', 0, now(), 1, 0, state
+         from unnest(array['discarded', 'cancelled', 'invalid', 'quarantined', 'expired']) as state
+         cross join generate_series(1, 3)",
+    )
+    .await;
+    let states = async |filter| {
+        let told = causes(&pool, filter).await;
+        let mut states: Vec<_> = told.iter().map(|it| (it.state.name(), it.total)).collect();
+        states.sort_unstable();
+        states
+    };
+    let died = ["discarded", "expired", "invalid", "quarantined"].map(|state| (state, 3));
+    for filter in ["", "type:a", "queue:default", "newer:1h"] {
+        assert_eq!(states(filter).await, died, "{filter}");
+    }
+    assert_eq!(states("state:cancelled").await, [("cancelled", 3)]);
+    assert_eq!(states("state:dead").await.len(), 5);
+    let stats = taskq::operate(&pool).stats().await.expect("counted");
+    assert_eq!(stats.kinds[0].dead, 12);
+    let frozen = taskq::operate(&pool).retry_all(&"".parse().expect("a filter"));
+    assert_eq!(frozen.count().await.expect("counted"), 12);
+}
+
+#[tokio::test]
 async fn causes_say_at_how_many_they_have_looked() {
     let (_database, pool) = database().await;
     execute(
         &pool,
         "insert into taskq.dead (task_id, task_type, payload, queue, priority, created_at, attempts, crashes, state)
-         select n, 'a', '{}', 'default', 0, now(), 1, 0, 'cancelled' from generate_series(1, 100) as n",
+         select n, 'a', '{}', 'default', 0, now(), 1, 0, 'discarded' from generate_series(1, 100) as n",
     )
     .await;
     let of = async |filter: &str, looks| {

@@ -73,9 +73,9 @@ async fn tasks_that_nobody_runs_are_told_by_what_is_missing() {
     assert_eq!(
         of("unserved", &found),
         [
-            "error: 1 tasks of type greet wait in queue mail, and no living worker works on that queue \
+            "error: 1 task of type greet waits in queue mail, and no living worker works on that queue \
              -> start a worker with .queue(\"mail\", ...), or see why it has ended",
-            "error: 1 tasks of type unknown wait in queue default, and no living worker knows that type \
+            "error: 1 task of type unknown waits in queue default, and no living worker knows that type \
              -> deploy a worker that has a handler of that name, or says it as an alias; if the name is a mistake, cancel them: \
              cancel --all 'state:waiting queue:default type:unknown'",
         ]
@@ -143,7 +143,7 @@ async fn five_thousand_dead_tasks_of_three_causes_are_three_lines_and_an_invalid
     let refused = dead.iter().find(|it| it.contains("refused")).expect("told");
     assert!(
         refused
-            .starts_with("error: 1667 tasks of type greet have died in the last day (discarded)"),
+            .starts_with("error: 1,667 tasks of type greet have died in the last day (discarded)"),
         "{refused}"
     );
     assert!(refused.contains("retry --all cause:"), "{refused}");
@@ -298,7 +298,7 @@ async fn the_command_line_exits_with_1_if_tasks_do_not_run() {
     .await;
     let (out, err, code) = said(&database, &["doctor"]).await;
     assert_eq!((err.as_str(), code), ("", Some(1)));
-    assert!(out.starts_with("error: 1 tasks of type unknown wait in queue default, and no living worker knows\nthat type\n-> "), "{out}");
+    assert!(out.starts_with("error: 1 task of type unknown waits in queue default, and no living worker knows\nthat type\n-> "), "{out}");
     assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
     let (out, _, code) = said(&database, &["doctor", "--json"]).await;
     assert_eq!(code, Some(1));

@@ -46,7 +46,7 @@ async fn a_standby_that_holds_old_rows_is_told_and_so_is_its_slot_until_it_is_dr
     assert_eq!(standby.subject, "standby follower");
     let said = &standby.said;
     assert!(
-        said.starts_with("standby follower holds old rows, 1")
+        said.starts_with("standby follower holds old rows, 100,")
             && said.contains(" transactions behind. Vacuum removes nothing newer: 0 rows are dead"),
         "{said}"
     );
@@ -67,7 +67,7 @@ async fn a_standby_that_holds_old_rows_is_told_and_so_is_its_slot_until_it_is_dr
         panic!("{found:?}");
     };
     assert_eq!(slot.subject, "replication slot spare");
-    let used = "replication slot spare holds old rows, in use, 1";
+    let used = "replication slot spare holds old rows, in use, 100,";
     assert!(slot.said.starts_with(used), "{slot}");
     assert_eq!(slot.statement, None, "a standby uses it");
     drop(follower);
@@ -76,7 +76,7 @@ async fn a_standby_that_holds_old_rows_is_told_and_so_is_its_slot_until_it_is_dr
     let [slot] = &found[..] else {
         panic!("{found:?}");
     };
-    let unused = "replication slot spare holds old rows, used by nobody, 1";
+    let unused = "replication slot spare holds old rows, used by nobody, 100,";
     assert!(slot.said.starts_with(unused), "{slot}");
     run(&pool, slot.statement.as_deref().expect("a statement")).await;
     assert_eq!(told().await, []);
@@ -139,7 +139,7 @@ async fn a_role_that_has_nearly_all_its_connections_is_told() {
     assert_eq!(
         found,
         [
-            "warning: 1 of the 1 connections that role crowded allows are in use \
+            "warning: role crowded allows 1 connection, and 1 is in use \
              -> have pools of fewer connections, or a larger connection limit; a worker needs 10"
         ]
     );
@@ -185,7 +185,7 @@ async fn dead_rows_to_which_autovacuum_has_not_come_for_long_are_told() {
     until("it is counted", async || !found().await.is_empty()).await;
     assert_eq!(
         found().await,
-        "warning: table task has 100001 dead rows beside 1 living ones, and autovacuum has never been there \
+        "warning: table task has 100,001 dead rows beside 1 living one, and autovacuum has never been there \
          -> see whether autovacuum is on and whether a transaction stays open, then vacuum the table: vacuum taskq.task"
     );
     autovacuum_was(&pool, "now() - interval '3 hours'").await;

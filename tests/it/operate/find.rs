@@ -417,7 +417,7 @@ async fn the_last_task_of_a_cause_is_one_that_matches() {
     execute(
         &pool,
         "insert into taskq.dead (task_id, task_type, payload, queue, priority, created_at, attempts, crashes, state)
-         select n, 'a', '{}', 'queue_' || n, 0, now(), 1, 0, 'cancelled' from generate_series(1, 2) as n",
+         select n, 'a', '{}', 'queue_' || n, 0, now(), 1, 0, 'discarded' from generate_series(1, 2) as n",
     )
     .await;
     let causes = operator(&pool)

@@ -7,6 +7,7 @@ mod cancel;
 mod causes;
 mod doctor;
 mod doctor_alone;
+mod doctor_numbers;
 mod doctor_server;
 mod find;
 mod minutes;

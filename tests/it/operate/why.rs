@@ -47,7 +47,7 @@ async fn a_task_that_nothing_holds_up_is_told_how_many_stand_before_it() {
     assert_eq!(
         reasons(&pool, second).await,
         [
-            "next: it has been due for 0 s. Before it stand 1 of its type and priority, and of the 10 slots of its workers 0 are in use"
+            "next: it has been due for 0 s. Before it stands 1 of its type and priority, and its workers have 10 slots, of which 0 are in use"
         ]
     );
     assert_eq!(why(&pool, second + 1).await, [], "there is no such task");
@@ -147,7 +147,7 @@ async fn a_task_that_a_limit_has_parked_is_told_which_and_by_which_tasks() {
     assert_eq!(
         reasons(&pool, parked).await,
         [format!(
-            "limit: 1 of 1 of type greet with the key {{\"tenant\": 7}} run: task {runs}"
+            "limit: 1 of 1 of type greet with the key {{\"tenant\": 7}} runs: task {runs}"
         )]
     );
     assert!(reasons(&pool, other).await[0].starts_with("next: "));
@@ -168,7 +168,7 @@ async fn a_task_that_a_limit_has_parked_is_told_which_and_by_which_tasks() {
     let told = reasons(&pool, other).await;
     assert_eq!(
         told,
-        [format!("limit: 1 of 1 of queue default run: task {runs}")]
+        [format!("limit: 1 of 1 of queue default runs: task {runs}")]
     );
     execute(&pool, "select taskq.reset_limits('queue', 'default')").await;
 

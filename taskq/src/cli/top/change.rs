@@ -3,6 +3,7 @@
 use super::ask::{Ask, Asked, Effect};
 use super::view::{Mode, Tab, View};
 use crate::operate::bulk::BulkVerb;
+use crate::operate::filter::DIED;
 use crate::operate::remedy::Remedy;
 
 impl View {
@@ -20,19 +21,19 @@ impl View {
                 let waits = kind.due + kind.scheduled;
                 let of_kind = |state: &str| {
                     let (queue, name) = (value(&queue), value(&task_type));
-                    format!("state:{state} queue:{queue} type:{name}")
+                    format!("{state} queue:{queue} type:{name}")
                 };
                 match key {
                     'p' => self.mode = Mode::Ask(Ask::pause(queue, task_type, is_paused)),
                     'r' if dead > 0 => {
-                        return Effect::Freeze(BulkVerb::Retry, of_kind(FAILED));
+                        return Effect::Freeze(BulkVerb::Retry, of_kind(DIED));
                     }
                     'd' if dead > 0 => {
-                        return Effect::Freeze(BulkVerb::Discard, of_kind(FAILED));
+                        return Effect::Freeze(BulkVerb::Discard, of_kind(DIED));
                     }
                     'r' | 'd' => self.said = Some(Err("nothing of it is dead".to_owned())),
                     'c' if waits > 0 => {
-                        return Effect::Freeze(BulkVerb::Cancel, of_kind("waiting"));
+                        return Effect::Freeze(BulkVerb::Cancel, of_kind("state:waiting"));
                     }
                     'c' => self.said = Some(Err("nothing of it waits".to_owned())),
                     _ => {}
@@ -116,9 +117,6 @@ impl View {
         }));
     }
 }
-
-/// Of those that died, but for those that somebody cancelled.
-const FAILED: &str = "discarded,invalid,quarantined,expired";
 
 /// Returns a name as the value of a term of a filter.
 fn value(name: &str) -> String {

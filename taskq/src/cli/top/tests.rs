@@ -136,7 +136,7 @@ fn morning() -> View {
         statement: None,
     };
     view.learn(News::Slowest(vec![
-        ailment(Severity::Error, "4000 tasks of type send_card have died in the last day (discarded), the last 400 s ago"),
+        ailment(Severity::Error, "4,000 tasks of type send_card have died in the last day (discarded), the last 400 s ago"),
         ailment(Severity::Warning, "queue mail has been paused"),
     ]));
     view
@@ -168,7 +168,7 @@ fn the_queues_stand_in_the_order_of_their_trouble() {
     let lines = screen(&morning(), 80, 24);
     let expected = [
         "  taskq  database shop on db1:5432 as ada, schema taskq                07:30:00Z",
-        " 1 error, 1 warning: 4000 tasks of type send_card have died in the la…  w all",
+        " 1 error, 1 warning: 4,000 tasks of type send_card have died in the l…  w all",
         "  Queues 3   Running 2   Causes 2   Workers 1   Trouble 2",
         " QUEUE       TYPE              OLDEST    DUE  RUNS    IN   OUT   DEAD",
         " mail        send_card         16 min   1000     1     -   120   4998 paused",

@@ -16,7 +16,7 @@ use crate::dashboard::pages::act::done;
 use crate::dashboard::reader::Reader;
 use crate::dashboard::text::{When, link, number, span, when};
 use crate::error::error_text;
-use crate::operate::bulk::{Bulk, BulkVerb};
+use crate::operate::bulk::{Bulk, BulkVerb, Retried};
 use crate::operate::filter::Filter;
 
 /// Above so many tasks the number is to be typed.
@@ -142,6 +142,33 @@ struct BulkPage {
     lasted: Option<String>,
     failures: Vec<(i64, String, String)>,
     list: String,
+    /// What has become of those that were retried, and of how many that is told if not of all.
+    retried: Option<(Vec<(&'static str, String, &'static str)>, Option<String>)>,
+}
+
+/// Returns the names, the numbers and the notes of what has become of retried tasks.
+fn figures(retried: &Retried) -> Vec<(&'static str, String, &'static str)> {
+    let figures = [
+        ("Completed", retried.completed, "or discarded since"),
+        ("Running", retried.running, ""),
+        ("Waiting", retried.waiting, "not tried yet"),
+        (
+            "Failed again",
+            retried.failing,
+            "and wait for another attempt",
+        ),
+        ("Dead again", retried.dead, ""),
+        (
+            "Refused",
+            retried.refused,
+            "Postgres does not take them back",
+        ),
+    ];
+    // What is rare is told where it is there.
+    let told = |(name, count, _): &(&str, u64, &str)| *count > 0 || *name != "Refused";
+    let told = figures.into_iter().filter(told);
+    told.map(|(name, count, note)| (name, number(count), note))
+        .collect()
 }
 
 /// Lists the newest operations.
@@ -186,8 +213,15 @@ async fn shown(asked: &Asked, wrong: Option<String>) -> Result<Answer, Failure> 
         let link = link("task", &[("id", &it.task_id.to_string())]);
         (it.task_id, link, it.error.clone())
     };
+    let retried = match bulk.verb {
+        BulkVerb::Retry if bulk.done > 0 => Some(reader.follow_bulk(id).await?),
+        _ => None,
+    };
+    // After a week it is not known any more.
+    let retried = retried.filter(|retried| retried.followed > 0);
+    let goes_on = stage != Stage::Ended || retried.is_some_and(|retried| retried.left() > 0);
     let mut frame = Frame::new(asked, format!("{} all", title(bulk.verb)), Some(now));
-    if stage != Stage::Ended && wrong.is_none() {
+    if goes_on && wrong.is_none() {
         frame = frame.live(asked);
         frame.is_moving = stage == Stage::Running;
     }
@@ -209,6 +243,10 @@ async fn shown(asked: &Asked, wrong: Option<String>) -> Result<Answer, Failure> 
         run_at: bulk.run_at.map(|at| when(at, now)),
         lasted: lasted.map(span),
         failures: failures.iter().map(failure).collect(),
+        retried: retried.map(|retried| {
+            let first = (retried.followed < bulk.done).then(|| number(retried.followed));
+            (figures(&retried), first)
+        }),
         list: link("tasks", &[("q", &bulk.filter)]),
         bulk: BulkLine::of(&bulk, now),
     })

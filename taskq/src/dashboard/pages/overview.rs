@@ -162,7 +162,7 @@ fn figures(kinds: &[KindStats], workers: &[WorkerStatus], now: DateTime<Utc>) ->
         Figure {
             name: "Dead",
             value: sum(|kind| kind.dead),
-            note: "kept until somebody decides".to_owned(),
+            note: "but for cancelled ones".to_owned(),
             link: "causes",
         },
         Figure {

@@ -9,7 +9,7 @@ use crate::dashboard::board::{Answer, Asked};
 use crate::dashboard::failure::Failure;
 use crate::dashboard::frame::{Frame, page};
 use crate::dashboard::text::{When, age, counted, link, number, when};
-use crate::operate::filter::Filter;
+use crate::operate::filter::{DIED, Filter};
 use crate::operate::limit::{Limit, LimitScope};
 use crate::operate::pause::{Pause, Scope};
 use crate::operate::stats::KindStats;
@@ -41,7 +41,7 @@ const LATE: i64 = 60;
 impl KindLine {
     pub(super) fn of(kind: &KindStats, limits: &[Limit], now: DateTime<Utc>) -> Self {
         let filter = Filter::of_names(Some(&kind.queue), Some(&kind.task_type)).to_string();
-        let dead = format!("{filter} state:dead");
+        let dead = format!("{filter} {DIED}");
         let waits = kind
             .oldest_due_at
             .map(|at| now.signed_duration_since(at).num_seconds());

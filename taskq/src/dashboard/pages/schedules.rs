@@ -34,6 +34,7 @@ struct ScheduleLine {
     rests: bool,
     is_late: bool,
     made_by: Option<String>,
+    reason: Option<String>,
     declares: Option<String>,
     error: Option<String>,
     /// Which ticks were left out last, how many, and why.
@@ -76,6 +77,7 @@ impl ScheduleLine {
             is_late: schedule.pause.is_none() && schedule.next_tick.is_some_and(late),
             rests,
             made_by: schedule.made_by.clone(),
+            reason: schedule.reason.clone(),
             declares: schedule.declares.clone(),
             error: schedule.error.clone(),
             skips: schedule

@@ -9,7 +9,7 @@ use crate::dashboard::board::{Answer, Asked};
 use crate::dashboard::failure::Failure;
 use crate::dashboard::frame::{Frame, page};
 use crate::dashboard::text::{When, line, link, number, when};
-use crate::operate::filter::Filter;
+use crate::operate::filter::{DIED, Filter};
 use crate::operate::list::{Cursor, FoundTask, Page};
 use crate::operate::task::TaskState;
 
@@ -22,12 +22,13 @@ const LOOKS: Duration = Duration::from_millis(25);
 const LOOKS_FURTHER: Duration = Duration::from_secs(2);
 
 /// Filters that are asked for often.
-const OFTEN: [(&str, &str); 6] = [
+const OFTEN: [(&str, &str); 7] = [
     ("All", ""),
     ("Running", "state:running"),
     ("Due", "state:due"),
     ("Scheduled", "state:scheduled"),
-    ("Dead", "state:dead"),
+    ("Dead", DIED),
+    ("Cancelled", "state:cancelled"),
     ("Completed", "state:completed"),
 ];
 

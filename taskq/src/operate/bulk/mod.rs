@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
-pub use self::progress::{Bulk, BulkFailure, BulkVerb};
+pub use self::progress::{Bulk, BulkFailure, BulkVerb, Retried};
 use super::act::Act;
 use super::filter::Filter;
 use super::pause::Operator;
@@ -187,6 +187,28 @@ impl Operator {
         let failures = failures.map_err(|error| self.error(error))?;
         let failure = |(task_id, error)| BulkFailure { task_id, error };
         Ok(failures.into_iter().map(failure).collect())
+    }
+
+    /// Tells what has become of the tasks that a retry of all that matched has had run again: whether they really go now.
+    /// It follows about the first ten thousand of them, until a week after the operation has ended.
+    ///
+    /// ```no_run
+    /// # async fn f(pool: sqlx::PgPool, bulk_id: i64) -> Result<(), taskq::OperateError> {
+    /// let now = taskq::operate(&pool).follow_bulk(bulk_id).await?;
+    /// println!("{} of {} have completed, and {} are dead again", now.completed, now.followed, now.dead);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`OperateError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The tables are only read, so the future may be dropped at any time.
+    pub async fn follow_bulk(&self, bulk_id: i64) -> Result<Retried, OperateError> {
+        let retried = self.store().follow_bulk(bulk_id).await;
+        Ok(Retried::of(&retried.map_err(|error| self.error(error))?))
     }
 }
 

@@ -5,7 +5,8 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::store::BulkRow;
+use crate::operate::number::number;
+use crate::store::{BulkRow, RetriedRow};
 
 /// What is done to all tasks that match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -69,6 +70,26 @@ pub struct BulkFailure {
     pub error: String,
 }
 
+/// What has become of the tasks that an operation retried: see [`Operator::follow_bulk`](crate::operate::Operator::follow_bulk).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Retried {
+    /// Of so many it tells: about the first ten thousand, for a week.
+    pub followed: u64,
+    /// How many have not been tried yet.
+    pub waiting: u64,
+    /// How many have failed again, and wait for another attempt.
+    pub failing: u64,
+    /// How many run.
+    pub running: u64,
+    /// How many have completed. A task that somebody has discarded since counts here, too: it is nowhere either.
+    pub completed: u64,
+    /// How many are dead again.
+    pub dead: u64,
+    /// How many Postgres has refused to take back.
+    pub refused: u64,
+}
+
 impl BulkVerb {
     /// Returns its name: `retry`, `discard`, `cancel` or `reschedule`.
     pub fn name(self) -> &'static str {
@@ -122,6 +143,43 @@ impl Bulk {
             skipped: row.skipped.unsigned_abs(),
             failed: row.failed.unsigned_abs(),
         }
+    }
+}
+
+impl Retried {
+    /// Returns how many still wait or run.
+    #[cfg(feature = "dashboard")]
+    pub(crate) fn left(&self) -> u64 {
+        self.waiting + self.failing + self.running
+    }
+
+    pub(super) fn of(row: &RetriedRow) -> Self {
+        Self {
+            followed: row.followed.unsigned_abs(),
+            waiting: row.waiting.unsigned_abs(),
+            failing: row.failing.unsigned_abs(),
+            running: row.running.unsigned_abs(),
+            completed: row.completed.unsigned_abs(),
+            dead: row.dead.unsigned_abs(),
+            refused: row.refused.unsigned_abs(),
+        }
+    }
+}
+
+/// `1,600 completed, 2 run, 60 wait, 5 wait after they failed again, 0 dead again, 0 refused, of 1,667 that are followed`
+impl fmt::Display for Retried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} completed, {} run, {} wait, {} wait after they failed again, {} dead again, {} refused, of {} that are followed",
+            number(self.completed),
+            number(self.running),
+            number(self.waiting),
+            number(self.failing),
+            number(self.dead),
+            number(self.refused),
+            number(self.followed),
+        )
     }
 }
 

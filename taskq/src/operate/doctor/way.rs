@@ -6,6 +6,7 @@ use sqlx::PgPool;
 use tokio::time::timeout;
 
 use super::ailment::{Ailment, Severity};
+use crate::operate::number::number;
 use crate::store::look_at_way;
 
 /// A clock that is further off than this misleads people.
@@ -28,7 +29,11 @@ pub(super) async fn ailments(pool: &PgPool) -> Vec<Ailment> {
 
 fn clock(ahead: f64) -> Option<Ailment> {
     let way = if ahead > 0.0 { "ahead of" } else { "behind" };
-    let off = ahead.abs().round();
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "no clock is off by as much"
+    )]
+    let off = number(ahead.abs().round() as i64);
     (ahead.abs() > TOLERANCE).then(|| Ailment {
         said: format!(
             "the clock of this machine is {off} s {way} that of Postgres: what programs here compute of times, such as when a task is due, is off by as much"
@@ -66,5 +71,6 @@ mod tests {
         let said = |ahead| clock(ahead).map(|it| it.said).unwrap_or_default();
         assert!(said(90.2).starts_with("the clock of this machine is 90 s ahead of that"));
         assert!(said(-90.2).starts_with("the clock of this machine is 90 s behind that"));
+        assert!(said(3_600.0).starts_with("the clock of this machine is 3,600 s ahead of that"));
     }
 }

@@ -55,6 +55,10 @@ pub struct Filter {
     terms: Vec<Term>,
 }
 
+/// The term for the tasks that died, as they are counted: without those that somebody cancelled.
+#[cfg(any(feature = "dashboard", feature = "top"))]
+pub(crate) const DIED: &str = "state:discarded,invalid,quarantined,expired";
+
 impl Filter {
     /// Returns it as the functions in the database take it.
     pub(crate) fn to_json(&self) -> Value {

@@ -17,6 +17,7 @@ select
     definition.overlap,
     definition.jitter,
     case when definition.declared_until is null then definition.made_by end as made_by,
+    definition.reason,
     -- What a program declares where somebody has said something else by hand.
     (
         select format('%s %s', declared.expression, declared.timezone)
