@@ -7,7 +7,7 @@ create type taskq.ailment as (
     -- Of which kind it is, and how bad: error or warning.
     problem   text,
     severity  text,
-    -- What it is about: a task type, a queue, a session.
+    -- What it is about: a task type, a queue, a session. Of one problem no two lines have the same.
     subject   text,
     said      text,
     advice    text,
@@ -76,7 +76,7 @@ as $ail_tasks$
     select
         'unserved',
         'error',
-        counted.task_type,
+        format('%s in queue %s', counted.task_type, counted.queue),
         format(
             '%s of type %s %s in queue %s, and %s%s',
             taskq.counted(counted.waiting, 'task', most),
@@ -120,7 +120,7 @@ as $ail_tasks$
              ) then 'error'
             else 'warning'
         end,
-        pause.name,
+        replace(pause.scope, '_', ' ') || ' ' || pause.name,
         format(
             '%s %s has been paused for %s by %s%s: nothing more of it starts%s',
             replace(pause.scope, '_', ' '),
@@ -156,7 +156,7 @@ as $ail_dead$
     select
         'dead',
         'error',
-        cause.task_type,
+        format('%s cause:%s', cause.task_type, cause.cause),
         format(
             '%s of type %s %s died in the last day (%s), the first %s ago and the last %s ago, such as: %s',
             taskq.counted(cause.total, 'task', cause.counted_to),
@@ -208,7 +208,7 @@ as $ail_attempts$
     select
         'perhaps stuck',
         'warning',
-        stuck.task_type,
+        'task ' || stuck.task_id,
         format(
             'task %s of type %s has run for %s in process %s on %s: 99 of 100 of its type take less than %s',
             stuck.task_id,
@@ -239,7 +239,7 @@ as $ail_stopped$
     select
         'limit',
         'warning',
-        limits.name,
+        format('%s of %s %s', limits.kind, replace(limits.scope, '_', ' '), limits.name),
         format(
             'the %s of %s %s is limited to nothing%s%s%s: none of it starts',
             limits.kind,
@@ -260,7 +260,7 @@ as $ail_stopped$
     select
         'blocked',
         'warning',
-        blocked.key,
+        'task ' || blocked.task_id,
         format(
             '%s of the sequence %s %s %s behind task %s, which is %s',
             taskq.counted(blocked.waiting, 'task'),
@@ -294,7 +294,12 @@ as $ail_limits$
         group by running.queue, running.task_type, running.limited_type, running.limited_key
     ),
     excess as (
-        select limits.scope, limits.name, limits.most, used.key, used.number
+        select
+            limits.most,
+            used.number,
+            whose.words,
+            row_number() over (partition by whose.words order by used.number desc, used.key) as place,
+            count(*) over (partition by whose.words) as alike
         from taskq.limits
         cross join lateral (
             select case when limits.scope = 'key' then crowd.limited_key end as key, sum(crowd.number) as number
@@ -306,10 +311,16 @@ as $ail_limits$
             end
             group by 1
         ) as used
+        cross join lateral (
+            select format(
+                '%s %s%s',
+                replace(case limits.scope when 'key' then 'task_type' else limits.scope end, '_', ' '),
+                limits.name,
+                case when used.key is not null then ' with one key' else '' end
+            ) as words
+        ) as whose
         where limits.kind in ('concurrency', 'sequence')
           and used.number > limits.most
-        order by limits.scope, limits.name, used.key
-        limit 20
     ),
     forgotten as (
         select count(*) as number
@@ -325,20 +336,19 @@ as $ail_limits$
     select
         'over limit',
         'warning',
-        excess.name,
+        excess.words,
         format(
-            '%s of %s %s%s %s, and %s may',
+            '%s of %s %s, and %s may',
             taskq.counted(excess.number::bigint, 'task'),
-            replace(case excess.scope when 'key' then 'task_type' else excess.scope end, '_', ' '),
-            excess.name,
-            case when excess.key is not null then ' with one key' else '' end,
+            excess.words,
             taskq.one_or_many(excess.number, 'runs', 'run'),
             taskq.grouped(excess.most)
-        ),
+        ) || case when excess.alike > 1 then format('; so it is with %s', taskq.counted(excess.alike - 1, 'other key')) else '' end,
         'nothing, if the limit has just been lowered: no more start until fewer run; otherwise see that all workers are of a release that knows limits',
         null,
         null
     from excess
+    where excess.place = 1
     union all
     select
         'keys',

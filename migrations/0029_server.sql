@@ -203,7 +203,7 @@ stable
 as $ail_connections$
     with room as (
         select
-            'max_connections' as subject,
+            'max_connections' as setting,
             'the server' as whose,
             (select count(*) from pg_stat_activity where backend_type = 'client backend') as used,
             current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint as most
@@ -229,7 +229,7 @@ as $ail_connections$
     select
         'connections',
         'warning',
-        room.subject,
+        room.whose,
         format(
             '%s allows %s, and %s %s in use',
             room.whose,
@@ -237,7 +237,7 @@ as $ail_connections$
             taskq.grouped(room.used),
             taskq.one_or_many(room.used, 'is', 'are')
         ),
-        format('have pools of fewer connections, or a larger %s; a worker needs 10', room.subject),
+        format('have pools of fewer connections, or a larger %s; a worker needs 10', room.setting),
         null,
         null
     from room
@@ -374,7 +374,7 @@ as $needed_rights$
         'put_pause', 'end_pause', 'pause_queue', 'pause_task_type', 'resume_queue', 'resume_task_type', 'backfill_schedule',
         'cancel', 'retry', 'discard', 'edit', 'enqueue_by_hand', 'freeze_bulk', 'begin_bulk', 'step_bulk', 'stop_bulk',
         'drop_bulk', 'put_limit', 'end_limit', 'limit_concurrency', 'limit_rate', 'reset_limits', 'skip_dead', 'set_weight',
-        'stop_worker', 'forget_worker', 'run_schedule', 'remove_schedule', 'take_back', 'end_session', 'write_down'
+        'stop_worker', 'forget_worker', 'acknowledge', 'unacknowledge', 'run_schedule', 'remove_schedule', 'take_back', 'end_session', 'write_down'
     ]) as given (name)
 $needed_rights$;
 
@@ -443,7 +443,7 @@ as $ail_rights$
     select
         'rights',
         'error',
-        by_object.grantee::regrole::text,
+        format('%s, to %s', by_object.grantee::regrole, by_object.part),
         format(
             'role %s may %s tasks, and lacks other rights of %s: %s',
             by_object.grantee::regrole,

@@ -147,14 +147,132 @@ as $ail_schedules$
       )
 $ail_schedules$;
 
+-- Trouble that somebody knows of and leaves as it is. It counts again when `until` is over, and where it has become better or
+-- worse.
+create table taskq.acknowledged (
+    problem  text        not null,
+    subject  text        not null,
+    severity text        not null,
+    at       timestamptz not null default now(),
+    by       text        not null,
+    reason   text,
+    until    timestamptz,
+    constraint acknowledged_pkey primary key (problem, subject),
+    constraint acknowledged_severity check (severity in ('error', 'warning')),
+    constraint acknowledged_names check (octet_length(problem) between 1 and 100 and octet_length(subject) between 1 and 1000),
+    constraint acknowledged_until_range check (until >= '0001-01-01 00:00+00' and until < '10000-01-01 00:00+00')
+);
+
+-- Says that somebody knows of a trouble and leaves it as it is, until a time or for good. Its problem, subject and severity are
+-- those that the doctor says; if the severity becomes another, it is trouble again.
+create function taskq.acknowledge(
+    problem text,
+    subject text,
+    severity text,
+    until timestamptz default null,
+    reason text default null,
+    by text default session_user
+) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $acknowledge$
+declare
+    wrong constant text := case
+        when octet_length(acknowledge.problem) between 1 and 100 and octet_length(acknowledge.subject) between 1 and 1000 then null
+        else 'say which problem, and of what: the doctor has both'
+    end;
+begin
+    perform taskq.require_said(acknowledge.reason, acknowledge.by);
+    if wrong is not null or coalesce(acknowledge.severity, '') not in ('error', 'warning') then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = coalesce(wrong, 'the severity is error or warning');
+    end if;
+    if acknowledge.until <= now() or acknowledge.until >= '10000-01-01 00:00+00' then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('%s is over, or never comes: give a time to come, or none', acknowledge.until);
+    end if;
+    delete from taskq.acknowledged where acknowledged.until <= now();
+    insert into taskq.acknowledged (problem, subject, severity, by, reason, until)
+    values (
+        acknowledge.problem,
+        acknowledge.subject,
+        acknowledge.severity,
+        coalesce(acknowledge.by, session_user),
+        acknowledge.reason,
+        acknowledge.until
+    )
+    on conflict on constraint acknowledged_pkey do update
+    set severity = excluded.severity,
+        at = excluded.at,
+        by = excluded.by,
+        reason = excluded.reason,
+        until = excluded.until;
+    perform taskq.write_down(
+        'acknowledge',
+        'trouble',
+        format('%s: %s', acknowledge.problem, acknowledge.subject),
+        acknowledge.severity || coalesce(' until ' || acknowledge.until, ''),
+        acknowledge.reason,
+        acknowledge.by
+    );
+end
+$acknowledge$;
+
+-- Has what was acknowledged count as trouble again. Returns whether it was acknowledged.
+create function taskq.unacknowledge(
+    problem text,
+    subject text,
+    reason text default null,
+    by text default session_user
+) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $unacknowledge$
+begin
+    perform taskq.require_said(unacknowledge.reason, unacknowledge.by);
+    delete from taskq.acknowledged
+    where acknowledged.problem = unacknowledge.problem
+      and acknowledged.subject = unacknowledge.subject;
+    if not found then
+        return false;
+    end if;
+    perform taskq.write_down(
+        'unacknowledge',
+        'trouble',
+        format('%s: %s', unacknowledge.problem, unacknowledge.subject),
+        null,
+        unacknowledge.reason,
+        unacknowledge.by
+    );
+    return true;
+end
+$unacknowledge$;
+
+revoke execute on function taskq.acknowledge from public;
+revoke execute on function taskq.unacknowledge from public;
+
 -- Returns what is wrong, errors first: `said` in plain words, and what to do. No row: nothing that it knows of. It reads
--- no more than some thousand rows of each kind, and changes nothing. A transaction may be open for as long as `patience`.
-create function taskq.doctor(patience interval default '5 minutes') returns setof taskq.ailment
+-- no more than some thousand rows of each kind, and changes nothing. A transaction may be open for as long as `patience`. What
+-- somebody has acknowledged comes last, with who, when, why and until when.
+create function taskq.doctor(patience interval default '5 minutes') returns table (
+    problem text,
+    severity text,
+    subject text,
+    said text,
+    advice text,
+    command text,
+    statement text,
+    acknowledged jsonb
+)
 language sql
 set search_path = pg_catalog, pg_temp
 set jit = off
 as $doctor$
-    select found.*
+    select found.*, to_jsonb(known) - array['problem', 'subject', 'severity']
     from (
         select * from taskq.ail_tasks(10000)
         union all
@@ -184,8 +302,13 @@ as $doctor$
         union all
         select * from taskq.ail_rights()
     ) as found
+    left join taskq.acknowledged as known
+      on known.problem = found.problem
+     and known.subject = found.subject
+     and known.severity = found.severity
+     and (known.until is null or known.until > now())
     -- What holds tasks back stands before what came of it. No two change places from one look to the next.
-    order by found.severity, found.problem = 'dead', found.problem, found.subject, found.statement
+    order by known.problem is not null, found.severity, found.problem = 'dead', found.problem, found.subject, found.statement
 $doctor$;
 
 insert into taskq.migration (version, name, oldest_binary)

@@ -36,7 +36,7 @@ on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.migra
     taskq.counter, taskq.refused, taskq.unique_key, taskq.pause, taskq.audit,
     taskq.bulk, taskq.bulk_failure, taskq.bulk_retried,
     taskq.schedule, taskq.schedule_definition, taskq.limit_definition, taskq.limit_rule, taskq.limits, taskq.gate,
-    taskq.sequence_block, taskq.blocked, taskq.fair_weight, taskq.minute, taskq.secret_field
+    taskq.sequence_block, taskq.blocked, taskq.fair_weight, taskq.minute, taskq.secret_field, taskq.acknowledged
 to taskq_read;
 
 -- Whoever pauses and resumes, cancels and retries tasks, one or all that match, makes, changes and runs schedules, and limits,
@@ -54,5 +54,5 @@ grant execute on function
     taskq.cancel, taskq.retry, taskq.discard, taskq.edit, taskq.enqueue_by_hand,
     taskq.freeze_bulk, taskq.begin_bulk, taskq.step_bulk, taskq.stop_bulk, taskq.drop_bulk,
     taskq.put_limit, taskq.end_limit, taskq.limit_concurrency, taskq.limit_rate, taskq.reset_limits, taskq.skip_dead,
-    taskq.set_weight, taskq.stop_worker
+    taskq.set_weight, taskq.stop_worker, taskq.acknowledge, taskq.unacknowledge
 to taskq_operator;

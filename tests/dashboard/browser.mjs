@@ -226,6 +226,11 @@ async function words(page, site) {
   const go = (path) => page.goto(`${site.base}/${path}`);
   await go("overview");
   await done(page, "resume", { of: { name: "billing" } });
+  await go("overview");
+  await done(page, "acknowledge", { fill: { reason: "it is meant so", until: "7d" } });
+  await check(page, `${site.place} the overview with what is known`);
+  await done(page, "unacknowledge");
+  await go("overview");
   await done(page, "reset-limits", { of: { name: "exports" } });
   await go("overview");
   await done(page, "take-back");

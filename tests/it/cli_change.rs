@@ -25,6 +25,8 @@ fn with_arguments(command: &str) -> Vec<&str> {
         "weight" => &["send_card", "{}", "--set", "2"],
         "take-back" | "end-session" => &["1"],
         "stop-worker" | "forget-worker" => &["00000000-0000-0000-0000-000000000001"],
+        "acknowledge" | "unacknowledge" => &["setting", "fsync"],
+        "schedules upsert" => &["nightly", "0 6 * * *", "report", "{}", "--unchecked"],
         "prune" => &["--dead", "1d", "--yes"],
         "prune --history" | "prune --dead" => &["1d", "--yes"],
         other => panic!("say with what arguments `{other}` is to be tried"),
@@ -41,6 +43,7 @@ async fn rows(pool: &sqlx::PgPool) -> String {
              (select string_agg(pause::text, chr(10)) from taskq.pause),
              (select string_agg(audit::text, chr(10)) from taskq.audit),
              (select string_agg(bulk::text, chr(10)) from taskq.bulk),
+             (select string_agg(acknowledged::text, chr(10)) from taskq.acknowledged),
              (select string_agg(limit_rule::text, chr(10)) from taskq.limit_rule),
              (select string_agg(schedule::text, chr(10)) from taskq.schedule)
          )",

@@ -182,3 +182,45 @@ async fn tasks_are_listed_with_their_schedules() {
     let line = "schedule: 0 2 * * * Europe/Zurich, catch_up: all within 43200s, overlap: skip, jitter: 30s\n";
     assert!(text.contains(line), "{text}");
 }
+
+#[tokio::test]
+async fn a_schedule_is_made_and_changed_by_the_command_line_with_who_and_why() {
+    let (database, pool) = database().await;
+    let upsert = async |expression: &str, more: &[&str]| {
+        let head = ["schedules", "upsert", "weekly", expression, "send_card"];
+        let arguments = [&head[..], &["{}"], more].concat();
+        said(&database, &arguments).await
+    };
+    let (_, err, code) = upsert("0 6 * * MON", &[]).await;
+    assert_eq!(code, Some(1), "its payload lacks a field");
+    assert!(err.contains("of task type `send_card`"), "{err}");
+    let signed = [
+        "--unchecked",
+        "--because",
+        "the bank asks",
+        "--as-user",
+        "ada",
+    ];
+    let (out, _, _) = upsert("0 6 * * MON", &signed).await;
+    assert_eq!(out, "schedule weekly is made\n");
+    let (out, _, _) = upsert("0 6 * * MON", &signed).await;
+    assert_eq!(out, "schedule weekly was so already\n");
+    let zone = [
+        &signed[..],
+        &["--timezone", "Europe/Zurich", "--overlap", "skip"],
+    ]
+    .concat();
+    let (out, _, _) = upsert("0 7 * * MON", &zone).await;
+    assert_eq!(out, "schedule weekly is changed\n");
+    let (_, err, code) = upsert("whenever", &signed).await;
+    assert_eq!(code, Some(1), "{err}");
+    let (list, _, _) = said(&database, &["schedules"]).await;
+    assert!(list.contains("said by ada (the bank asks)"), "{list}");
+    let recorded: Vec<(String, Option<String>)> =
+        sqlx::query_as("select by, reason from taskq.audit where name = 'weekly'")
+            .fetch_all(&pool)
+            .await
+            .expect("readable");
+    let entry = ("ada".to_owned(), Some("the bank asks".to_owned()));
+    assert_eq!(recorded, [entry.clone(), entry]);
+}

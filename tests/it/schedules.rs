@@ -142,7 +142,8 @@ async fn a_schedule_that_is_made_at_run_time_ticks_with_its_payload_and_options(
         let made = schedules
             .upsert("of 42", "* * * * * *", "UTC", Report { customer: 42 })
             .queue("reports")
-            .priority(-3);
+            .priority(-3)
+            .because("the customer asks");
         assert_eq!(made.await.expect("made"), Upserted::Created);
         // Workers hear of it, and do not wait for their period.
         until_waiting(&pool, "of 42", 2).await;
@@ -158,6 +159,7 @@ async fn a_schedule_that_is_made_at_run_time_ticks_with_its_payload_and_options(
     assert_eq!(task, ("report".into(), "reports".into(), -3, 1, payload));
     let status = status(&pool, "of 42").await;
     assert_eq!(status.made_by.as_deref(), Some("ada"));
+    assert_eq!(status.reason.as_deref(), Some("the customer asks"));
     assert!(status.ticks >= 2, "{status}");
     assert!(
         status

@@ -52,7 +52,7 @@ pub(crate) fn enqueue() -> Command {
         )
 }
 
-fn of_payload(command: Command) -> Command {
+pub(super) fn of_payload(command: Command) -> Command {
     let command = command
         .arg(
             Arg::new("payload")
@@ -151,13 +151,13 @@ pub(crate) async fn execute_enqueue(
     Ok(())
 }
 
-fn payload(matches: &ArgMatches) -> Result<Box<RawValue>, BoxError> {
+pub(super) fn payload(matches: &ArgMatches) -> Result<Box<RawValue>, BoxError> {
     let payload: Option<&Box<RawValue>> = matches.get_one("payload");
     Ok(payload.cloned().ok_or("clap asks for it")?)
 }
 
 /// Decodes a payload as the handler of its type would, and returns that; `None` if nobody asked for that.
-fn checked<'a>(
+pub(super) fn checked<'a>(
     registry: &'a Registry,
     task_type: &str,
     payload: &RawValue,

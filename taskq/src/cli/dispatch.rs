@@ -32,6 +32,8 @@ pub(super) fn commands(face: Face) -> Command {
     }
     command = command
         .subcommand(doctor::command())
+        .subcommand(doctor::acknowledge())
+        .subcommand(doctor::unacknowledge())
         .subcommand(stats::stats())
         .subcommand(stats::minutes())
         .subcommand(stats::load())
@@ -98,6 +100,10 @@ pub(super) async fn execute(
         Some(("check", matches)) => return check::execute(&builder, matches).await,
         Some(("tasks", matches)) => return tasks::execute(&builder.registry()?, matches),
         Some(("doctor", matches)) => return doctor::execute(&builder, matches).await,
+        Some(("acknowledge", matches)) => doctor::execute_acknowledge(&builder, matches).await?,
+        Some(("unacknowledge", matches)) => {
+            doctor::execute_unacknowledge(&builder, matches).await?;
+        }
         #[cfg(feature = "top")]
         Some(("top", matches)) => return super::top::execute(&builder, matches).await,
         Some(("stats", matches)) => stats::execute_stats(&builder, matches).await?,

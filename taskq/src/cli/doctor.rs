@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 
-use super::said::{json, operator, patience, patient};
+use super::bulk::quoted;
+use super::said::{json, operator, patience, patient, reason, speaking, time, who_and_why};
 use super::table::{PLAIN, has_colours};
-use super::text::{WIDTH, advised};
+use super::text::{WIDTH, advised, printable};
 use crate::error::BoxError;
 use crate::operate::doctor::{Ailment, Severity};
 use crate::worker::WorkerBuilder;
@@ -37,13 +38,111 @@ pub(crate) async fn execute(
         let texts = ailments.iter().map(|ailment| text(ailment, WIDTH, colours));
         let texts: Vec<String> = texts.collect();
         print!("{}", texts.join("\n"));
+        print!("{}", hint(&ailments));
     }
-    let has_errors = ailments.iter().any(|it| it.severity == Severity::Error);
+    let counts = |it: &Ailment| it.severity == Severity::Error && it.acknowledged.is_none();
+    let has_errors = ailments.iter().any(counts);
     Ok(ExitCode::from(u8::from(has_errors)))
+}
+
+/// Says how a warning is acknowledged, by the example of the first.
+fn hint(ailments: &[Ailment]) -> String {
+    let warnings = ailments
+        .iter()
+        .filter(|it| it.severity == Severity::Warning);
+    let Some(first) = warnings.clone().find(|it| it.acknowledged.is_none()) else {
+        return String::new();
+    };
+    let (problem, subject) = (quoted(&first.problem), quoted(&printable(&first.subject)));
+    let how = "if a warning is known, and meant so, acknowledge it, such as:";
+    format!("\n{how}\n   acknowledge {problem} {subject}\n")
+}
+
+/// The trouble that is meant, by what the doctor calls it.
+fn named(command: Command) -> Command {
+    let text = |id, name, help| Arg::new(id).value_name(name).required(true).help(help);
+    who_and_why(
+        command
+            .arg(text(
+                "problem",
+                "PROBLEM",
+                "Of which kind it is, as `doctor --json` says: setting, paused, …",
+            ))
+            .arg(text(
+                "subject",
+                "SUBJECT",
+                "What it is about, as `doctor --json` says: fsync, 'queue mail', …",
+            )),
+    )
+}
+
+pub(crate) fn acknowledge() -> Command {
+    let command = Command::new("acknowledge")
+        .about("Says that a trouble is known and stays as it is: `doctor` tells it last, and does not exit with 1 for it");
+    named(command).arg(
+        Arg::new("until")
+            .long("until")
+            .value_name("TIME")
+            .value_parser(time)
+            .help("Lets it count again at a time such as 2026-03-01T07:30:00Z"),
+    )
+}
+
+pub(crate) fn unacknowledge() -> Command {
+    named(Command::new("unacknowledge").about("Lets what was acknowledged count as trouble again"))
+}
+
+fn names(matches: &ArgMatches) -> [&str; 2] {
+    ["problem", "subject"].map(|id| matches.get_one::<String>(id).map_or("", String::as_str))
+}
+
+pub(crate) async fn execute_acknowledge(
+    builder: &WorkerBuilder,
+    matches: &ArgMatches,
+) -> Result<(), BoxError> {
+    let operator = speaking(builder, matches);
+    let [problem, subject] = names(matches);
+    let found = operator.doctor().await?;
+    let those = found.iter().filter(|it| it.problem == problem);
+    let those: Vec<&Ailment> = those.collect();
+    let Some(meant) = those.iter().find(|it| it.subject == subject) else {
+        let subjects: Vec<&str> = those.iter().map(|it| it.subject.as_str()).collect();
+        let instead = match subjects[..] {
+            [] => "`doctor --json` has the problems and subjects".to_owned(),
+            _ => format!("its subjects are now: {}", subjects.join("; ")),
+        };
+        return Err(
+            format!("nothing is wrong by the name of {problem} with {subject}: {instead}").into(),
+        );
+    };
+    let mut acknowledging = operator.acknowledge(problem, subject, meant.severity);
+    if let Some(until) = matches.get_one("until") {
+        acknowledging = acknowledging.until(*until);
+    }
+    acknowledging.because_if(reason(matches)).await?;
+    println!("known: {}", printable(&meant.said));
+    Ok(())
+}
+
+pub(crate) async fn execute_unacknowledge(
+    builder: &WorkerBuilder,
+    matches: &ArgMatches,
+) -> Result<(), BoxError> {
+    let [problem, subject] = names(matches);
+    let again = speaking(builder, matches).unacknowledge(problem, subject);
+    match again.because_if(reason(matches)).await? {
+        true => println!("{problem} of {subject} counts again"),
+        false => println!("nobody has acknowledged {problem} of {subject}"),
+    }
+    Ok(())
 }
 
 pub(super) fn text(ailment: &Ailment, width: usize, colours: bool) -> String {
     let head = ailment.severity.to_string();
+    if let Some(known) = &ailment.acknowledged {
+        let said = format!("{known}: {}", ailment.said);
+        return advised(&said, None, None, width);
+    }
     let does = ailment.command.as_deref().or(ailment.statement.as_deref());
     let text = advised(&ailment.to_string(), Some(&ailment.advice), does, width);
     if !colours {
@@ -71,6 +170,7 @@ mod tests {
             advice: "resume the queue once the reason is gone".to_owned(),
             command: Some("resume queue mail".to_owned()),
             statement: Some("select taskq.resume_queue('mail')".to_owned()),
+            acknowledged: None,
         };
         let expected = "\
 warning: queue mail has been paused for 3 hours by ada (SMTP is down): nothing

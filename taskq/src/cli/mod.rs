@@ -46,6 +46,7 @@
 //! | `show ID` | shows all that is stored of a task: [`Operator::show`](crate::operate::Operator::show); `--json` |
 //! | `causes FILTER` | tells of what dead tasks have died: [`Operator::causes`](crate::operate::Operator::causes); `--most NUMBER`, `--looks NUMBER`, `--json` |
 //! | `doctor` | says in plain words what is wrong and what to do: [`Operator::doctor`](crate::operate::Operator::doctor); `--patience AGE`, `--json` |
+//! | `acknowledge PROBLEM SUBJECT`, `unacknowledge PROBLEM SUBJECT` | says that a trouble is known and stays as it is, or has it count again: [`Operator::acknowledge`](crate::operate::Operator::acknowledge); `--until TIME`, `--because WHY`, `--as-user WHO` |
 //! | `top` | shows in the terminal what goes on, as it happens; with the feature `top`; `--patience AGE`, `--as-user WHO` |
 //! | `stats` | tells how much of each kind is due, is due later, runs and is dead: [`Operator::stats`](crate::operate::Operator::stats); `--json` |
 //! | `minutes` | tells what workers have done of each kind, and how long it took: [`Operator::minutes`](crate::operate::Operator::minutes); `--since AGE`, `--json` for each minute |
@@ -61,6 +62,7 @@
 //! | `pauses` | lists what is paused; `--json` for machines |
 //! | `schedules` | lists the schedules, when they tick, and what is wrong with them; `--json` for machines; with the feature `cron` |
 //! | `schedules pause NAME`, `resume NAME`, `run NAME`, `backfill NAME FROM TO`, `remove NAME` | an operator's word about one: [`Schedules`](crate::operate::Schedules); `--because WHY`, `--as-user WHO` |
+//! | `schedules upsert NAME EXPR TYPE JSON` | makes a schedule, or changes it: [`Schedules::upsert`](crate::operate::Schedules::upsert); `--timezone ZONE`, `--catch-up WHAT`, `--overlap WHAT`, `--queue NAME`, `--unchecked`, `--because WHY`, `--as-user WHO` |
 //! | `cron next EXPR -n 5 --timezone Europe/Zurich` | tells when an expression ticks next |
 //! | `limit queue NAME`, `limit type NAME`, `limit key NAME` | limits how many tasks of a queue, of a task type or of each key of one run at once, or how fast they start: [`Operator::limit`](crate::operate::Operator::limit); `--concurrency NUMBER`, `--rate 100/min`, `--burst NUMBER`, `--unlimited`, `--because WHY`, `--until TIME`, `--as-user WHO` |
 //! | `reset-limits queue NAME`, and `type`, `key` | has what programs declare hold again: [`Operator::reset_limits`](crate::operate::Operator::reset_limits); `--because WHY`, `--as-user WHO` |

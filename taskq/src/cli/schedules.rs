@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::said::{named, reason, time, who_and_why};
-use super::{missing, schedule_table};
-use crate::calendar::Calendar;
+use super::{by_hand, missing, schedule_table};
+use crate::calendar::{Calendar, CatchUp, Overlap};
 use crate::error::BoxError;
-use crate::operate::schedules::{Removed, Schedules, schedules};
+use crate::operate::schedules::{Removed, Schedules, Upserted, schedules};
 use crate::store::Store;
 use crate::worker::WorkerBuilder;
 
@@ -54,10 +54,50 @@ pub(crate) fn command() -> Command {
                     .help("Its end, which is excluded"),
             ),
         )
+        .subcommand(upsert())
         .subcommand(of_one(
             "remove",
             "Undoes what was said of a schedule by hand: what a program declares holds again",
         ))
+}
+
+fn upsert() -> Command {
+    let text = |id, name, help| Arg::new(id).value_name(name).required(true).help(help);
+    let option = |id, name, help| Arg::new(id).long(id).value_name(name).help(help);
+    let command = Command::new("upsert")
+        .about("Makes a schedule, or changes it; what is said here holds before what a program declares")
+        .arg(named())
+        .arg(text("expression", "EXPR", "Five fields, or six with the second first, in quotes"))
+        .arg(text("type", "TYPE", "The type of its tasks"));
+    by_hand::of_payload(command)
+        .arg(timezone())
+        .arg(
+            option("catch-up", "WHAT", "What becomes of ticks that were missed")
+                .value_parser(["none", "once", "all"])
+                .default_value("once"),
+        )
+        .arg(
+            option(
+                "overlap",
+                "WHAT",
+                "What a tick does while the last task is there",
+            )
+            .value_parser(["allow", "skip", "one_waiting"])
+            .default_value("allow"),
+        )
+        .arg(option(
+            "queue",
+            "NAME",
+            "The queue, if not that of its type",
+        ))
+}
+
+fn timezone() -> Arg {
+    Arg::new("timezone")
+        .long("timezone")
+        .value_name("ZONE")
+        .default_value("UTC")
+        .help("On whose clocks, such as Europe/Zurich")
 }
 
 pub(crate) fn cron() -> Command {
@@ -82,13 +122,7 @@ pub(crate) fn cron() -> Command {
                         .value_parser(value_parser!(u16).range(1..=1000))
                         .help("How many ticks"),
                 )
-                .arg(
-                    Arg::new("timezone")
-                        .long("timezone")
-                        .value_name("ZONE")
-                        .default_value("UTC")
-                        .help("On whose clocks, such as Europe/Zurich"),
-                )
+                .arg(timezone())
                 .arg(
                     a_time("from", "TIME").long("from").help(
                         "After which time; otherwise that is now, by the clock of the database",
@@ -131,6 +165,27 @@ pub(crate) async fn execute(builder: &WorkerBuilder, matches: &ArgMatches) -> Re
             Some(former) => println!("schedule {name} is resumed\nbefore: {former}"),
             None => println!("schedule {name} was not paused"),
         },
+        "upsert" => {
+            let text = |id| matches.get_one::<String>(id).map_or("", String::as_str);
+            let (task_type, payload) = (text("type"), by_hand::payload(matches)?);
+            let registry = builder.registry()?;
+            let handler = by_hand::checked(&registry, task_type, &payload, matches)?;
+            let declared = handler.map(|handler| &handler.options);
+            let texts = [name, text("expression"), text("timezone")];
+            let mut upsert = schedules
+                .upsert_by_name(texts, (task_type, declared), payload)
+                .catch_up(CatchUp::of_word(text("catch-up")))
+                .overlap(Overlap::of_word(text("overlap")));
+            if let Some(queue) = matches.get_one::<String>("queue") {
+                upsert = upsert.queue(queue);
+            }
+            let done = match upsert.await? {
+                Upserted::Created => "is made",
+                Upserted::Changed => "is changed",
+                Upserted::Unchanged => "was so already",
+            };
+            println!("schedule {name} {done}");
+        }
         "run" => {
             let task_id = schedules.run_now(name).await?;
             println!("task {task_id} is enqueued");

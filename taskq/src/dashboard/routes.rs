@@ -110,6 +110,8 @@ pub const ROUTES: &[Route] = &[
     deed!("skip-dead" Act act::skip_dead),
     deed!("take-back" Act act::take_back),
     deed!("end-session" Act act::end_session),
+    deed!("acknowledge" Act overview::acknowledge),
+    deed!("unacknowledge" Act overview::unacknowledge),
     deed!("limit" Act limits::limit),
     deed!("reset-limits" Act limits::reset),
     deed!("weight" Act limits::weight),

@@ -28,6 +28,9 @@ pub(super) fn done(word: &str) -> Option<String> {
         "absent" => "There was no such schedule.",
         "stop" => "The operation rests after the part that is under way.",
         "drop" => "What was frozen is forgotten. Nothing has happened to the tasks.",
+        "known" => "It is known, and stays as it is.",
+        "unknown" => "It counts as trouble again.",
+        "unacknowledged" => "Nobody had acknowledged it.",
         "stopping" => "The worker has been asked to stop.",
         _ => return None,
     };

@@ -8,6 +8,12 @@ use crate::operate::remedy::Remedy;
 /// Something that is wrong.
 pub(super) struct Trouble {
     pub(super) is_error: bool,
+    /// By what it is known, where somebody acknowledges it.
+    pub(super) problem: String,
+    pub(super) subject: String,
+    pub(super) severity: &'static str,
+    /// Who knows of it, why, and until when.
+    pub(super) known: Option<String>,
     pub(super) said: String,
     pub(super) advice: String,
     /// What mends it in SQL, where no button does.
@@ -35,6 +41,8 @@ impl Trouble {
         let deeds = remedy.map(deeds).unwrap_or_default();
         Self {
             is_error: ailment.severity == Severity::Error,
+            severity: ailment.severity.name(),
+            known: ailment.acknowledged.map(|known| known.to_string()),
             advice: sentence(&ailment.advice),
             // The name of a setting is written small.
             said: match ailment.problem.as_str() {
@@ -44,6 +52,8 @@ impl Trouble {
             statement: ailment.statement.filter(|_| deeds.is_empty()),
             deeds,
             link,
+            problem: ailment.problem,
+            subject: ailment.subject,
         }
     }
 }
@@ -120,6 +130,9 @@ fn deeds(remedy: Remedy) -> Vec<Deed> {
         Remedy::RemoveSchedule(name) => vec![asked("remove-schedule", one("name", name.clone()))],
         #[cfg(not(feature = "cron"))]
         Remedy::RunSchedule(_) | Remedy::RemoveSchedule(_) => Vec::new(),
+        // The page has a form of its own for each trouble.
+        #[cfg(feature = "top")]
+        Remedy::Acknowledge(_) | Remedy::Unacknowledge(_) => Vec::new(),
     }
 }
 

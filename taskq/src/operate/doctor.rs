@@ -1,11 +1,13 @@
 //! What is wrong, in plain words.
 
+mod acknowledge;
 mod ailment;
 #[cfg(any(feature = "dashboard", feature = "top"))]
 mod last_look;
 mod way;
 
-pub use self::ailment::{Ailment, Severity};
+pub use self::acknowledge::Acknowledging;
+pub use self::ailment::{Acknowledged, Ailment, Severity};
 #[cfg(any(feature = "dashboard", feature = "top"))]
 pub(crate) use self::last_look::LastLook;
 use super::act::Act;
@@ -14,7 +16,8 @@ use super::pause::Operator;
 use crate::error::OperateError;
 
 impl Operator {
-    /// Says what is wrong, errors first: what an operator would look for at three in the morning.
+    /// Says what is wrong, errors first: what an operator would look for at three in the morning. What somebody has
+    /// [acknowledged](Self::acknowledge) comes last.
     ///
     /// It looks for tables older than this program; task types and queues without a living worker; workers that
     /// vanished and leases that nobody rescues; attempts that are perhaps stuck; what died in the last day, by
@@ -67,8 +70,10 @@ impl Operator {
         }
         let found = store.doctor(self.patience).await;
         let mut found: Vec<Ailment> = found.map_err(|error| self.error(error))?;
-        found.extend(way.await);
-        found.sort_by_key(|ailment| ailment.severity);
+        let mut way = way.await;
+        self.mark(&mut way).await?;
+        found.extend(way);
+        found.sort_by_key(|ailment| (ailment.acknowledged.is_some(), ailment.severity));
         Ok(found)
     }
 }

@@ -51,7 +51,7 @@ pub use self::bulk::{Bulk, BulkFailure, BulkVerb, Freezing, Retried};
 pub use self::by_hand::{ByHand, Editing};
 pub use self::cause::{Cause, Causes, FindCauses};
 pub use self::check::{CheckReport, Finding, Stranded, StrandedSchedule};
-pub use self::doctor::{Ailment, Severity};
+pub use self::doctor::{Acknowledged, Acknowledging, Ailment, Severity};
 pub use self::filter::{Filter, FilterError};
 pub use self::limit::{Bound, EachKey, Limit, LimitScope, Limiting, Overridden};
 pub use self::list::{Cursor, FoundTask, Listing, Page};

@@ -30,6 +30,12 @@ pub(crate) enum Remedy {
     RunSchedule(String),
     /// What was said of it by hand.
     RemoveSchedule(String),
+    /// It stays as it is.
+    #[cfg(feature = "top")]
+    Acknowledge(Box<Ailment>),
+    /// It counts again.
+    #[cfg(feature = "top")]
+    Unacknowledge(Box<Ailment>),
 }
 
 impl Remedy {
@@ -47,6 +53,10 @@ impl Remedy {
             Self::ForgetWorker(_) => "Forget the worker".to_owned(),
             Self::RunSchedule(name) => format!("Run {name} now"),
             Self::RemoveSchedule(name) => format!("Undo the change to {name}"),
+            #[cfg(feature = "top")]
+            Self::Acknowledge(_) => "Leave it as it is".to_owned(),
+            #[cfg(feature = "top")]
+            Self::Unacknowledge(_) => "Have it count again".to_owned(),
         }
     }
 
@@ -71,12 +81,28 @@ impl Remedy {
                 "What it has not committed is rolled back, and its program gets an error."
             }
             Self::ForgetWorker(_) => "Only this line goes. The audit keeps who forgot it.",
+            #[cfg(feature = "top")]
+            Self::Acknowledge(_) => {
+                "It is told last, as known, until it becomes of another severity. Nothing else changes."
+            }
+            #[cfg(feature = "top")]
+            Self::Unacknowledge(_) => "It is trouble like any other.",
             Self::RunSchedule(_) => "A task is enqueued now. The schedule goes on as before.",
             Self::RemoveSchedule(_) => {
                 "What was said by hand goes. What a program declares holds again; if none does, the schedule is gone."
             }
         }
         .to_owned()
+    }
+
+    /// Returns what has somebody say that it is known, or take that back.
+    #[cfg(feature = "top")]
+    pub(crate) fn known(ailment: &Ailment) -> Self {
+        let ailment_of = Box::new(ailment.clone());
+        match ailment.acknowledged {
+            None => Self::Acknowledge(ailment_of),
+            Some(_) => Self::Unacknowledge(ailment_of),
+        }
     }
 
     /// Returns what mends it; `None` where no single deed does.

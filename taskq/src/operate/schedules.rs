@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use chrono::{DateTime, Utc};
+#[cfg(feature = "cli")]
+use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
 use super::pause::{Pause, Schedule};
@@ -11,6 +13,8 @@ pub use super::upsert::{Upsert, Upserted};
 use crate::calendar::Calendar;
 use crate::error::OperateError;
 use crate::store::{Schema, Signed, Store};
+#[cfg(feature = "cli")]
+use crate::task::options::TaskOptions;
 use crate::task::payload::Payload;
 
 /// How many ticks one backfill enqueues at the most. The table's function has the same limit.
@@ -101,6 +105,18 @@ impl<'c> Schedules<'c> {
         let store = Store::on(self.conn, self.schema);
         let signed = self.signed.clone();
         Upsert::new(store, signed, [name, expression, timezone], payload)
+    }
+
+    /// As [`upsert`](Self::upsert), of a type that is known by its name alone, or declares this.
+    #[cfg(feature = "cli")]
+    pub(crate) fn upsert_by_name(
+        &mut self,
+        texts: [&str; 3],
+        of_type: (&str, Option<&TaskOptions>),
+        payload: Box<RawValue>,
+    ) -> Upsert<'_> {
+        let store = Store::on(self.conn, self.schema);
+        Upsert::by_name(store, self.signed.clone(), texts, of_type, payload)
     }
 
     /// Takes back what was said by [`upsert`](Self::upsert). What a program declares of the name holds again; without

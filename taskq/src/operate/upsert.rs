@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::calendar::{Calendar, CatchUp, Overlap, Rules};
 use crate::error::{OperateError, error_text};
 use crate::store::{Signed, Store};
 use crate::task::by_name::enqueue_options;
+#[cfg(feature = "cli")]
 use crate::task::options::TaskOptions;
 use crate::task::payload::{self, Payload, Unwritable};
 
@@ -44,8 +45,9 @@ pub struct Upsert<'c> {
     name: String,
     expression: String,
     timezone: String,
-    task_type: &'static str,
-    declared: &'static TaskOptions,
+    task_type: String,
+    /// What its type declares, as far as it is known.
+    options: Map<String, Value>,
     payload: Result<Box<RawValue>, OperateError>,
     rules: Rules,
     queue: Option<String>,
@@ -66,9 +68,33 @@ impl<'c> Upsert<'c> {
             name: name.to_owned(),
             expression: expression.to_owned(),
             timezone: timezone.to_owned(),
-            task_type: P::TASK_TYPE,
-            declared: const { &P::OPTIONS },
+            task_type: P::TASK_TYPE.to_owned(),
+            options: enqueue_options(const { &P::OPTIONS }),
             payload: payload::write(&payload).map_err(unwritable),
+            rules: Rules::default(),
+            queue: None,
+            priority: None,
+        }
+    }
+
+    /// As [`new`](Self::new), of a type that is known by its name alone, or declares this.
+    #[cfg(feature = "cli")]
+    pub(super) fn by_name(
+        store: Store<'c>,
+        signed: Signed,
+        [name, expression, timezone]: [&str; 3],
+        (task_type, declared): (&str, Option<&TaskOptions>),
+        payload: Box<RawValue>,
+    ) -> Self {
+        Self {
+            store,
+            signed,
+            name: name.to_owned(),
+            expression: expression.to_owned(),
+            timezone: timezone.to_owned(),
+            task_type: task_type.to_owned(),
+            options: declared.map(enqueue_options).unwrap_or_default(),
+            payload: Ok(payload),
             rules: Rules::default(),
             queue: None,
             priority: None,
@@ -123,7 +149,7 @@ impl<'c> Upsert<'c> {
         let checked = read.and_then(|()| self.rules.check());
         checked.map_err(|error| refuse(error.to_string()))?;
         let payload = self.payload?;
-        let mut options = enqueue_options(self.declared);
+        let mut options = self.options;
         self.rules.add_to(&mut options);
         if let Some(queue) = self.queue {
             options.insert("queue".into(), queue.into());
@@ -137,7 +163,7 @@ impl<'c> Upsert<'c> {
             .upsert_schedule(
                 &self.name,
                 &self.expression,
-                self.task_type,
+                &self.task_type,
                 &payload,
                 &self.timezone,
                 &Value::Object(options),

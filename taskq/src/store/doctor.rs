@@ -2,11 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use sqlx::types::Json;
-use sqlx::{Connection, Error, PgConnection, PgPool, Row, query_scalar, raw_sql};
+use sqlx::{Connection, Error, PgConnection, PgPool, Row, query, query_scalar, raw_sql};
 
-use super::Store;
+use super::{Signed, Store};
 
 impl Store<'_> {
     /// Tells what is wrong, as `doctor.sql` says it.
@@ -17,6 +18,47 @@ impl Store<'_> {
         let query = query_scalar(self.schema.sql.doctor).bind(patience.as_secs_f64());
         let Json(ailments) = self.call(async |db| query.fetch_one(db).await).await?;
         Ok(ailments)
+    }
+
+    /// Tells what somebody has acknowledged, as `acknowledged.sql` says it.
+    pub(crate) async fn acknowledged<T>(&mut self) -> Result<Vec<T>, Error>
+    where
+        T: for<'de> Deserialize<'de> + Send + Unpin + 'static,
+    {
+        let query = query_scalar(self.schema.sql.acknowledged);
+        let Json(acknowledged) = self.call(async |db| query.fetch_one(db).await).await?;
+        Ok(acknowledged)
+    }
+
+    /// Says that somebody knows of a trouble, by its problem, subject and severity.
+    pub(crate) async fn acknowledge(
+        &mut self,
+        [problem, subject, severity]: [&str; 3],
+        until: Option<DateTime<Utc>>,
+        signed: &Signed,
+    ) -> Result<(), Error> {
+        let query = query(self.schema.sql.acknowledge)
+            .bind(problem)
+            .bind(subject)
+            .bind(severity)
+            .bind(until)
+            .bind(&signed.reason)
+            .bind(&signed.by);
+        self.execute(query).await
+    }
+
+    /// Has it count again. Returns whether it was acknowledged.
+    pub(crate) async fn unacknowledge(
+        &mut self,
+        [problem, subject]: [&str; 2],
+        signed: &Signed,
+    ) -> Result<bool, Error> {
+        let query = query_scalar(self.schema.sql.unacknowledge)
+            .bind(problem)
+            .bind(subject)
+            .bind(&signed.reason)
+            .bind(&signed.by);
+        self.call(async |db| query.fetch_one(db).await).await
     }
 
     /// Tells why a task does not run, as `why.sql` says it.

@@ -158,3 +158,74 @@ async fn what_makes_no_sense_for_all_is_refused() {
     let (status, _) = site.refused("freeze", &[("verb", "drop")]).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
 }
+
+#[tokio::test]
+async fn the_page_of_a_retry_says_what_has_become_of_the_tasks() {
+    let (_database, pool) = database().await;
+    dead(&pool, 8).await;
+    let site = site(&pool).await;
+    let link = site
+        .send("freeze", &[("verb", "retry"), ("q", "type:mail")])
+        .await;
+    assert!(!site.page(&link).await.contains("What has become of"));
+    site.send("run-bulk", &[("id", id(&link))]).await;
+    ends(&site, &link).await;
+    let told = async |expected: [(&str, &str); 5]| {
+        let page = site.page(&link).await;
+        let (_, figures) = page.split_once("id=\"retried\"").expect("told");
+        let (figures, _) = figures.split_once("</ul>").expect("a list");
+        for (name, number) in expected {
+            let figure =
+                format!(r#"<span class="name">{name}</span> <span class="value">{number}</span>"#);
+            assert!(figures.contains(&figure), "{figure}: {figures}");
+        }
+    };
+    let all = [
+        ("Completed", "0"),
+        ("Running", "0"),
+        ("Waiting", "8"),
+        ("Failed again", "0"),
+        ("Dead again", "0"),
+    ];
+    told(all).await;
+    sqlx::raw_sql(
+        "delete from taskq.task where task_id <= 1000003;
+         update taskq.task set attempts = 1 where task_id = 1000004;
+         insert into taskq.lease (lease_id, worker_id, queue, expires_at, task_ids, task_types, payload_versions, payloads,
+             priorities, run_ats, created_ats, max_attempts, attempts, crashes, errors)
+         select gen_random_uuid(), gen_random_uuid(), 'default', now() + interval '1 minute', array_agg(task_id),
+             array_agg(task_type), array_agg(payload_version), array_agg(payload), array_agg(priority), array_agg(run_at),
+             array_agg(created_at), array_agg(max_attempts), array_agg(attempts), array_agg(crashes), array_agg(errors)
+         from taskq.task
+         where task_id in (1000005, 1000006);
+         delete from taskq.task where task_id in (1000005, 1000006)",
+    )
+    .execute(&pool)
+    .await
+    .expect("staged");
+    super::kill(&pool, 1_000_007, "no").await;
+    // Another task of the same kind is none of them.
+    enqueue(&pool, "mail", "{}").await;
+    let some = [
+        ("Completed", "3"),
+        ("Running", "2"),
+        ("Waiting", "1"),
+        ("Failed again", "1"),
+        ("Dead again", "1"),
+    ];
+    told(some).await;
+    let bulk_id: i64 = id(&link).parse().expect("a number");
+    let followed = taskq::operate(&pool).follow_bulk(bulk_id).await;
+    assert_eq!(
+        followed.expect("told").to_string(),
+        "3 completed, 2 run, 1 wait, 1 wait after they failed again, 1 dead again, 0 refused, of 8 that are followed"
+    );
+    // After a week the next operation forgets them.
+    sqlx::raw_sql("update taskq.bulk set ended_at = now() - interval '8 days'")
+        .execute(&pool)
+        .await
+        .expect("aged");
+    site.send("freeze", &[("verb", "retry"), ("q", "type:other")])
+        .await;
+    assert!(!site.page(&link).await.contains("What has become of"));
+}

@@ -247,6 +247,13 @@ async fn the_overview_shows_each_trouble_with_what_mends_it() {
         kill(&pool, dead, "the server said no").await;
     }
     enqueue(&pool, "unknown", "{}").await;
+    query(
+        "insert into taskq.refused (task_id, task_type, payload, refusal)
+         select 1000 + n, 'mail', '{}', '{\"message\": \"no such order\"}' from generate_series(1, 1234) as n",
+    )
+    .execute(&pool)
+    .await
+    .expect("refused");
     let site = site(&pool).await;
     site.send(
         "pause",
@@ -266,6 +273,7 @@ async fn the_overview_shows_each_trouble_with_what_mends_it() {
     for text in [
         "No worker is alive",
         "3 tasks of type mail have died",
+        "Postgres has refused to take 1,234 tasks back; the last: no such order",
         "SMTP is down",
         "limited to nothing",
         "action=\"resume\"",
@@ -288,6 +296,53 @@ async fn the_overview_shows_each_trouble_with_what_mends_it() {
     assert!(
         !page.contains("SMTP is down") && !page.contains("limited to nothing"),
         "{page}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_known_goes_below_the_trouble_until_it_counts_again() {
+    let (_database, pool) = database().await;
+    let site = site(&pool).await;
+    let names = [("problem", "no worker"), ("subject", "worker")];
+    let page = site.page("overview").await;
+    assert!(page.contains("value=\"no worker\"") && !page.contains("class=\"known\""));
+    let known = [
+        &names[..],
+        &[
+            ("severity", "error"),
+            ("reason", "it is <b>night</b>"),
+            ("until", "8h"),
+        ],
+    ]
+    .concat();
+    let link = site.send("acknowledge", &known).await;
+    let page = site.page(&link).await;
+    let (trouble, below) = page.split_once("class=\"known\"").expect("it is known");
+    assert!(!trouble.contains("No worker is alive"), "{trouble}");
+    assert!(trouble.contains("It is known, and stays as it is."));
+    for text in [
+        "No worker is alive",
+        "known by ada until 2",
+        "it is &#60;b&#62;night",
+    ] {
+        assert!(below.contains(text), "{text}: {below}");
+    }
+    for (severity, until) in [
+        ("bad", ""),
+        ("error", "soon"),
+        ("error", "1990-01-01T00:00Z"),
+    ] {
+        let fields = [&names[..], &[("severity", severity), ("until", until)]].concat();
+        let (status, text) = site.refused("acknowledge", &fields).await;
+        assert!(status.is_client_error(), "{severity} {until}: {text}");
+    }
+    let link = site.send("unacknowledge", &names).await;
+    let page = site.page(&link).await;
+    assert!(page.contains("It counts as trouble again.") && !page.contains("class=\"known\""));
+    let audit = site.page("audit").await;
+    assert!(
+        audit.contains("unacknowledge") && audit.contains("no worker: worker"),
+        "{audit}"
     );
 }
 

@@ -6,7 +6,7 @@ use sqlx::types::Uuid;
 use sqlx::{PgPool, query_scalar};
 use taskq::OperateError;
 use taskq::chrono::{TimeDelta, Utc};
-use taskq::operate::{Filter, Operator, Queue, VERBS, Verb};
+use taskq::operate::{Filter, Operator, Queue, Severity, VERBS, Verb};
 
 use super::enqueue;
 use crate::cli::said;
@@ -126,6 +126,18 @@ async fn act(verb: &Verb, operator: &Operator, pool: &PgPool) -> Result<(), Oper
             let frozen = operator.retry_all(&dead_ones).await?;
             _ = operator.stop_bulk(frozen.bulk_id).because(WHY).await?;
         }
+        "acknowledge trouble" => {
+            let known = operator.acknowledge("setting", "fsync", Severity::Warning);
+            known.because(WHY).await?;
+        }
+        "have it count again" => {
+            assert!(
+                operator
+                    .unacknowledge("setting", "fsync")
+                    .because(WHY)
+                    .await?
+            );
+        }
         "pause" => _ = operator.pause(Queue("mail")).because(WHY).await?,
         "resume" => _ = operator.resume(Queue("mail")).because(WHY).await?,
         "limit" => drop(
@@ -141,6 +153,11 @@ async fn act(verb: &Verb, operator: &Operator, pool: &PgPool) -> Result<(), Oper
             _ = weighing.set(2).because(WHY).await?;
         }
         "skip a dead task" => _ = operator.skip_dead(77).frees(0).because(WHY).await?,
+        "make or change a schedule" => {
+            let upsert = "select taskq.upsert_schedule('nightly', '0 7 * * *', 'mail', reason => $1, by => 'ada')";
+            let said = sqlx::query(upsert).bind(WHY).execute(pool).await;
+            said.expect("said");
+        }
         "run a schedule" => _ = schedules.run_now("nightly").await?,
         "backfill a schedule" => {
             let to = Utc::now();

@@ -305,6 +305,7 @@ async fn the_command_line_exits_with_1_if_tasks_do_not_run() {
     let json: Vec<serde_json::Value> = serde_json::from_str(&out).expect("JSON");
     let fields: Vec<&String> = json[0].as_object().expect("an object").keys().collect();
     let expected = [
+        "acknowledged",
         "advice",
         "command",
         "problem",

@@ -93,11 +93,11 @@ async fn more_than_a_limit_lets_run_is_told_and_so_are_keys_that_nobody_deletes(
     let over = of("over limit", &found);
     assert_eq!(over.len(), 2, "{over:?}");
     assert!(
-        over[0].starts_with("warning: 2 tasks of task type greet with one key run, and 1 may -> "),
+        over[1].starts_with("warning: 2 tasks of task type greet with one key run, and 1 may -> "),
         "{over:?}"
     );
     assert!(
-        over[1].starts_with("warning: 2 tasks of task type greet run, and 1 may -> "),
+        over[0].starts_with("warning: 2 tasks of task type greet run, and 1 may -> "),
         "{over:?}"
     );
     let keys = of("keys", &found).concat();

@@ -1,5 +1,6 @@
 //! What operators ask of tasks and workers, and do to them.
 
+mod acknowledge;
 mod audit;
 mod bulk;
 mod bulk_many;

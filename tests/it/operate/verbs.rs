@@ -129,7 +129,7 @@ async fn each_verb_is_in_the_database_and_what_operators_may_call_is_a_verb() {
 
 #[test]
 fn each_verb_is_a_method_and_each_method_a_verb() {
-    let folders = ["taskq/src/operate", "taskq/src/operate/bulk"];
+    let folders = ["", "/bulk", "/doctor"].map(|room| format!("taskq/src/operate{room}"));
     let files = folders
         .iter()
         .flat_map(|folder| fs::read_dir(root().join(folder)).expect("a folder"))
@@ -139,7 +139,9 @@ fn each_verb_is_a_method_and_each_method_a_verb() {
         .collect();
     let said = names(|verb| verb.methods);
     let defines = |name: &str| {
-        let heads = [format!("pub fn {name}("), format!("pub async fn {name}(")];
+        let heads = ["pub fn", "pub async fn"].map(|head| format!("{head} {name}"));
+        let heads = heads.map(|head| [format!("{head}("), format!("{head}<")]);
+        let heads = heads.concat();
         texts
             .iter()
             .any(|text| heads.iter().any(|head| text.contains(head)))

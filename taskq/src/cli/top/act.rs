@@ -132,6 +132,16 @@ async fn mended(
             let message = "this program has not the feature cron".to_owned();
             return Err(OperateError::Refused { message });
         }
+        Remedy::Acknowledge(it) => {
+            let acknowledging = operator.acknowledge(&it.problem, &it.subject, it.severity);
+            acknowledging.because_if(reason).await?;
+            format!("{} of {} is known", it.problem, it.subject)
+        }
+        Remedy::Unacknowledge(it) => {
+            let again = operator.unacknowledge(&it.problem, &it.subject);
+            again.because_if(reason).await?;
+            format!("{} of {} counts again", it.problem, it.subject)
+        }
         Remedy::RetryAll(_) | Remedy::CancelAll(_) => String::new(),
     })
 }

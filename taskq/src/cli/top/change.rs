@@ -88,6 +88,14 @@ impl View {
                     _ => self.said = Some(Err(ailment.advice.clone())),
                 }
             }
+            (Tab::Trouble, 'a') => {
+                let trouble = self.trouble();
+                let asked = trouble.get(row).map(|it| Asked::Mend {
+                    remedy: Remedy::known(it),
+                    said: it.said.clone(),
+                });
+                self.ask(asked);
+            }
             (Tab::Workers, 's') => {
                 let workers = self.workers();
                 let asked = workers.get(row).map(|worker| Asked::Stop {

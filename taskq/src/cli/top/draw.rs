@@ -79,9 +79,9 @@ fn draw_doctor(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
         Line::styled(cut(&text, width), look.bad())
     } else if !view.seen.is_examined {
         Line::styled("looking for what is wrong", look.faint())
-    } else if let Some(worst) = view.seen.ailments.first() {
+    } else if let Some(worst) = view.seen.unknown().next() {
         let count = |severity| {
-            let those = view.seen.ailments.iter();
+            let those = view.seen.unknown();
             those.filter(|it| it.severity == severity).count()
         };
         let style = match worst.severity {
@@ -100,8 +100,10 @@ fn draw_doctor(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
             Span::styled("  w", look.key()),
             Span::styled(" all", look.faint()),
         ])
-    } else {
+    } else if view.seen.ailments.is_empty() {
         Line::styled("nothing is wrong that can be seen from here", look.good())
+    } else {
+        Line::styled("nothing is wrong that is not known", look.good())
     };
     frame.render_widget(Paragraph::new(line), indented(area));
 }

@@ -60,6 +60,11 @@ pub(super) enum News {
 }
 
 impl Seen {
+    /// Returns the trouble that nobody has acknowledged, errors first.
+    pub(super) fn unknown(&self) -> impl Iterator<Item = &Ailment> {
+        self.ailments.iter().filter(|it| it.acknowledged.is_none())
+    }
+
     /// Returns the time of the database.
     pub(super) fn at(&self) -> Option<DateTime<Utc>> {
         self.stats.as_ref().map(|stats| stats.at)

@@ -134,6 +134,7 @@ fn morning() -> View {
         advice: "mend the cause, then retry them all".to_owned(),
         command: Some("retry --all cause:00000000000000aa".to_owned()),
         statement: None,
+        acknowledged: None,
     };
     view.learn(News::Slowest(vec![
         ailment(Severity::Error, "4,000 tasks of type send_card have died in the last day (discarded), the last 400 s ago"),
@@ -334,7 +335,7 @@ fn where_nothing_may_change_no_key_does_and_none_is_shown() {
     assert!(!lines[23].contains("pause"), "{}", lines[23]);
     for tab in super::view::TABS {
         view.tab = tab;
-        for key in ['p', 'r', 'c', 'd', 's', 'm'] {
+        for key in ['p', 'r', 'c', 'd', 's', 'm', 'a'] {
             assert_eq!(press(&mut view, KeyCode::Char(key)), Effect::Nothing);
             assert!(matches!(view.said, Some(Err(_))), "{key}");
             assert!(!matches!(view.mode, super::view::Mode::Ask(_)), "{key}");
@@ -415,6 +416,7 @@ fn one_key_mends_what_the_doctor_says() {
         advice: "start a worker".to_owned(),
         command: command.map(str::to_owned),
         statement: statement.map(str::to_owned),
+        acknowledged: None,
     };
     for (command, question, remedy) in [
         (
@@ -480,4 +482,38 @@ fn one_key_mends_what_the_doctor_says() {
         assert_eq!(press(&mut view, KeyCode::Char('m')), Effect::Nothing);
         assert_eq!(view.said, Some(Err("start a worker".to_owned())));
     }
+}
+
+#[test]
+fn what_is_known_is_no_trouble_any_more_and_can_be_again() {
+    let mut view = morning();
+    view.tab = Tab::Trouble;
+    let mut ailment = view.seen.ailments[1].clone();
+    view.learn(News::Slowest(vec![ailment.clone()]));
+    let asked = |view: &mut View, question: &str| {
+        assert_eq!(press(view, KeyCode::Char('a')), Effect::Nothing);
+        let text = screen(view, 80, 24).join("\n");
+        assert!(text.contains(question), "{text}");
+        press(view, KeyCode::Enter)
+    };
+    let told = Box::new(ailment.clone());
+    assert_eq!(
+        asked(&mut view, "Leave it as it is?"),
+        Effect::Mend(Remedy::Acknowledge(told), None)
+    );
+    ailment.acknowledged = serde_json::from_str(
+        r#"{"by": "ada", "at": "2026-01-01T00:00:00Z", "reason": "meant so", "until": null}"#,
+    )
+    .expect("as the tables say it");
+    view.learn(News::Slowest(vec![ailment.clone()]));
+    let text = screen(&view, 80, 24).join("\n");
+    assert!(
+        text.contains("nothing is wrong that is not known"),
+        "{text}"
+    );
+    assert!(text.contains("known"), "{text}");
+    assert_eq!(
+        asked(&mut view, "Have it count again?"),
+        Effect::Mend(Remedy::Unacknowledge(Box::new(ailment)), None)
+    );
 }

@@ -117,6 +117,13 @@ struct Bulks {
     bulks: Vec<BulkLine>,
 }
 
+struct RetriedLine {
+    /// Names, numbers and notes.
+    figures: Vec<(&'static str, String, &'static str)>,
+    /// Of how many it is told, if not of all.
+    first: Option<String>,
+}
+
 #[derive(Template)]
 #[template(path = "dashboard/bulk.html")]
 struct BulkPage {
@@ -142,8 +149,8 @@ struct BulkPage {
     lasted: Option<String>,
     failures: Vec<(i64, String, String)>,
     list: String,
-    /// What has become of those that were retried, and of how many that is told if not of all.
-    retried: Option<(Vec<(&'static str, String, &'static str)>, Option<String>)>,
+    /// What has become of those that were retried.
+    retried: Option<RetriedLine>,
 }
 
 /// Returns the names, the numbers and the notes of what has become of retried tasks.
@@ -243,9 +250,9 @@ async fn shown(asked: &Asked, wrong: Option<String>) -> Result<Answer, Failure> 
         run_at: bulk.run_at.map(|at| when(at, now)),
         lasted: lasted.map(span),
         failures: failures.iter().map(failure).collect(),
-        retried: retried.map(|retried| {
-            let first = (retried.followed < bulk.done).then(|| number(retried.followed));
-            (figures(&retried), first)
+        retried: retried.map(|retried| RetriedLine {
+            figures: figures(&retried),
+            first: (retried.followed < bulk.done).then(|| number(retried.followed)),
         }),
         list: link("tasks", &[("q", &bulk.filter)]),
         bulk: BulkLine::of(&bulk, now),

@@ -6,12 +6,15 @@ use askama::Template;
 use chrono::{DateTime, Utc};
 
 use super::queues::{KindLine, by_trouble};
+use crate::dashboard::access::May;
 use crate::dashboard::board::{Answer, Asked};
 use crate::dashboard::chart::{Chart, charts};
 use crate::dashboard::failure::Failure;
 use crate::dashboard::frame::{Frame, page};
+use crate::dashboard::pages::act::done;
 use crate::dashboard::text::{When, age, number, when};
 use crate::dashboard::trouble::Trouble;
+use crate::operate::doctor::Severity;
 use crate::operate::minutes::Minute;
 use crate::operate::stats::KindStats;
 use crate::operate::workers::WorkerStatus;
@@ -44,6 +47,8 @@ struct Figure {
 struct Overview {
     frame: Frame,
     troubles: Vec<Trouble>,
+    /// What somebody knows of and leaves as it is.
+    known: Vec<Trouble>,
     heading: String,
     figures: Vec<Figure>,
     kinds: Vec<KindLine>,
@@ -73,7 +78,8 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
     let (limits, mut minutes, workers) = others;
     let charted_since = cut_short(&mut minutes);
     let now = stats.at;
-    let troubles: Vec<Trouble> = ailments.into_iter().map(Trouble::of).collect();
+    let all = ailments.into_iter().map(Trouble::of);
+    let (known, troubles): (Vec<_>, Vec<_>) = all.partition(|it| it.known.is_some());
     let figures = figures(&stats.kinds, &workers, now);
     let kinds = by_trouble(stats.kinds);
     let times = TIMES.iter().map(|(it, text, name)| TimeLink {
@@ -84,6 +90,7 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
     page(&Overview {
         heading: heading(&troubles),
         troubles,
+        known,
         figures,
         more_kinds: kinds.len().saturating_sub(KINDS),
         kinds: kinds
@@ -99,6 +106,46 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
         gutter: crate::dashboard::chart::GUTTER,
         frame: Frame::new(&asked, "Overview", Some(now)).live(&asked),
     })
+}
+
+/// Says that a trouble is known and stays as it is.
+pub(in crate::dashboard) async fn acknowledge(asked: Asked) -> Result<Answer, Failure> {
+    let operator = asked.operator(May::Act)?;
+    let severity = match asked.said.required("severity")? {
+        "error" => Severity::Error,
+        "warning" => Severity::Warning,
+        other => {
+            return Err(Failure::Senseless(format!(
+                "there is no severity `{other}`"
+            )));
+        }
+    };
+    let (problem, subject) = (
+        asked.said.required("problem")?,
+        asked.said.required("subject")?,
+    );
+    let mut acknowledging = operator.acknowledge(problem, subject, severity);
+    let now = asked.reader()?.now().await?;
+    if let Some(until) = asked.said.moment("until", now)? {
+        acknowledging = acknowledging.until(until);
+    }
+    acknowledging.because_if(asked.reason()).await?;
+    done(&asked, "overview", "known")
+}
+
+/// Has it count again.
+pub(in crate::dashboard) async fn unacknowledge(asked: Asked) -> Result<Answer, Failure> {
+    let operator = asked.operator(May::Act)?;
+    let (problem, subject) = (
+        asked.said.required("problem")?,
+        asked.said.required("subject")?,
+    );
+    let again = operator.unacknowledge(problem, subject);
+    let word = match again.because_if(asked.reason()).await? {
+        true => "unknown",
+        false => "unacknowledged",
+    };
+    done(&asked, "overview", word)
 }
 
 /// Leaves out the oldest minute if not all of it was read, and returns since when the others are.

@@ -291,12 +291,13 @@ fn trouble(view: &View, width: u16, look: Look) -> (Vec<Column>, Vec<Row<'static
     ];
     let room = width_of(&columns, 2, width);
     let rows = view.trouble().into_iter().map(|it| {
-        let style = match it.severity {
-            Severity::Error => look.bad(),
-            Severity::Warning => look.odd(),
+        let (word, style) = match (&it.acknowledged, it.severity) {
+            (Some(_), _) => ("known", look.faint()),
+            (None, Severity::Error) => ("error", look.bad()),
+            (None, Severity::Warning) => ("warning", look.odd()),
         };
         Row::new(vec![
-            text(it.severity.to_string()).style(style),
+            text(word).style(style),
             text(cut(&it.problem, 16)),
             text(cut(&it.said, room)),
         ])
