@@ -5,7 +5,6 @@ mod browser;
 mod places;
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use taskq::dashboard;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use self::browser::Browser;
 use self::places::Place;
 use crate::modes::Effort;
 use crate::server::{Database, Server, pool_of};
@@ -33,6 +33,9 @@ const WATCHING: Duration = Duration::from_secs(10);
 
 /// How many workers are scraped.
 const WORKERS: usize = 32;
+
+/// How many connections each has: for its claims, its heartbeats and what it does for all, and no handler needs one.
+const CONNECTIONS: u32 = 7;
 
 /// For how long: two of the intervals at which one of them asks the tables.
 const SCRAPING: Duration = Duration::from_secs(30);
@@ -65,8 +68,8 @@ pub async fn measure(server: &Server, effort: &Effort, json: bool) -> Result<Str
     let places = places::all(&db.pool).await?;
     let pages = pages(server, &db, &places).await?;
     let watched = watched(&db, &places).await?;
+    let scraped = scraped(&db).await?;
     server.drop_database(db).await?;
-    let scraped = scraped(server).await?;
     match json {
         true => lines(&pages, &watched, scraped),
         false => Ok(table(&pages, &watched, scraped, effort)),
@@ -83,12 +86,14 @@ async fn fill(db: &Database, many: u64) -> Result<()> {
         many * 10,
     ))
     .await?;
-    db.execute("vacuum analyze").await
+    db.execute("vacuum analyze").await?;
+    eprintln!("pages: asking for them");
+    Ok(())
 }
 
 /// A dashboard of this database at a port of this machine.
 struct Site {
-    address: SocketAddr,
+    browser: Browser,
     pool: PgPool,
     serving: JoinHandle<()>,
 }
@@ -98,8 +103,13 @@ impl Site {
         let pool = pool_of(&db.url, 10).await?;
         let server = dashboard::server(taskq::operate(&pool));
         let bound = server.bind("127.0.0.1:0".parse()?).await?;
+        let link = bound.link();
+        let (_, token) = link.split_once("token=").context("the link has a token")?;
         Ok(Self {
-            address: bound.address(),
+            browser: Browser {
+                address: bound.address(),
+                token: token.to_owned(),
+            },
             pool,
             serving: tokio::spawn(async move {
                 bound.run_until(std::future::pending::<()>()).await.ok();
@@ -119,9 +129,9 @@ async fn pages(server: &Server, db: &Database, places: &[Place]) -> Result<Vec<P
     for place in places {
         let mut taken = Vec::new();
         let mut stopped = false;
-        browser::get(site.address, &place.path).await?;
+        site.browser.get(&place.path).await?;
         for _ in 0..TIMES {
-            let answer = browser::get(site.address, &place.path).await?;
+            let answer = site.browser.get(&place.path).await?;
             stopped = answer.text.contains("data-stopped");
             taken.push(answer.took);
         }
@@ -138,7 +148,7 @@ async fn pages(server: &Server, db: &Database, places: &[Place]) -> Result<Vec<P
     for (page, place) in pages.iter_mut().zip(places) {
         forget_all(server, db).await?;
         let site = Site::open(db).await?;
-        let answer = browser::get(site.address, &place.path).await?;
+        let answer = site.browser.get(&place.path).await?;
         page.cold_ms = ms(answer.took);
         page.stopped |= answer.text.contains("data-stopped");
         site.close().await;
@@ -169,7 +179,7 @@ async fn watched(db: &Database, places: &[Place]) -> Result<Vec<Watched>> {
             let mut streams = Vec::new();
             let page = place.path.replacen('?', "&", 1);
             for _ in 0..viewers {
-                streams.push(browser::open(site.address, &format!("events?page={page}")).await?);
+                streams.push(site.browser.open(&format!("events?page={page}")).await?);
             }
             let before = statements(db).await?;
             sleep(WATCHING).await;
@@ -213,16 +223,14 @@ async fn is_scraped() -> Result<()> {
 }
 
 /// Returns how often the tables were asked for metrics, while many workers were scraped each second.
-async fn scraped(server: &Server) -> Result<i64> {
-    let db = server.database().await?;
-    taskq::migrate(&db.pool).await?;
-    db.execute("create extension pg_stat_statements").await?;
-    let pool = pool_of(&db.url, 40).await?;
+async fn scraped(db: &Database) -> Result<i64> {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut running = Vec::new();
     let mut exposed = Vec::new();
     for _ in 0..WORKERS {
-        let worker = taskq::Worker::builder(pool.clone())
+        // Each is a process of its own elsewhere, and has a pool of its own.
+        let pool = pool_of(&db.url, CONNECTIONS).await?;
+        let worker = taskq::Worker::builder(pool)
             .queue("bench_pages", 1)
             .only::<(IsScraped,)>()
             .listen(false)
@@ -238,7 +246,7 @@ async fn scraped(server: &Server) -> Result<i64> {
     sleep(Duration::from_secs(20)).await;
     let asked = || {
         counted(
-            &db,
+            db,
             "query like '%schedule_late%' and not query like '%pg_stat_statements%'",
         )
     };
@@ -254,8 +262,6 @@ async fn scraped(server: &Server) -> Result<i64> {
     for worker in running {
         worker.await??;
     }
-    pool.close().await;
-    server.drop_database(db).await?;
     Ok(queries)
 }
 
