@@ -93,7 +93,7 @@ impl Link {
     async fn usable(&self) -> Result<Borrowed, Error> {
         let most = self.pool.options().get_max_connections();
         for _ in 0..most {
-            let mut fresh = Borrowed(Some(within(self.pool.acquire()).await?));
+            let mut fresh = Borrowed(Some(self.acquire().await?));
             let answer = within(raw_sql(AFRESH).execute(fresh.get())).await;
             let is_usable = !fresh.get().is_in_transaction();
             match answer {
@@ -104,6 +104,14 @@ impl Link {
             }
         }
         Err(Error::PoolTimedOut)
+    }
+
+    /// Says where it was waited in vain: at a pool that gives none, Postgres may well answer.
+    async fn acquire(&self) -> Result<PoolConnection<Postgres>, Error> {
+        match timeout(CALL_LIMIT, self.pool.acquire()).await {
+            Ok(acquired) => acquired,
+            Err(_) => Err(timed_out(no_connection(&self.pool))),
+        }
     }
 
     async fn connect(&mut self, is_in_doubt: bool) -> Result<Borrowed, Error> {
@@ -193,16 +201,51 @@ async fn within_limit<T>(
 ) -> Result<T, Error> {
     match timeout(limit, call).await {
         Ok(result) => result,
-        Err(_) => Err(Error::Io(io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("Postgres did not answer within {limit:?}"),
+        Err(_) => Err(timed_out(format!(
+            "Postgres did not answer within {limit:?}"
         ))),
     }
+}
+
+fn no_connection(pool: &PgPool) -> String {
+    let most = pool.options().get_max_connections();
+    if pool.size() >= most && pool.num_idle() == 0 {
+        format!(
+            "the pool gave no connection within {CALL_LIMIT:?}: all {most} are in use, or Postgres takes no more; a worker needs some of its own, so workers that share a pool need a larger one"
+        )
+    } else {
+        format!("no connection to Postgres within {CALL_LIMIT:?}")
+    }
+}
+
+fn timed_out(what: String) -> Error {
+    Error::Io(io::Error::new(io::ErrorKind::TimedOut, what))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gets_no_connection_is_told_that_it_is_the_pool() {
+        // Somebody who takes each connection, and says nothing.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let silent = silent.expect("a port");
+        let port = silent.local_addr().expect("its address").port();
+        let options = sqlx::postgres::PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(CALL_LIMIT * 2);
+        let url = format!("postgres://taskq@127.0.0.1:{port}/taskq");
+        let pool = options.connect_lazy(&url).expect("a pool");
+        let link = Link::new(pool);
+        let error = link.acquire().await.expect_err("nobody answers");
+        assert!(is_timeout(&error), "{error}");
+        let said = error.to_string();
+        assert!(
+            said.contains("the pool gave no connection within 15s: all 1 are in use"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn plans_are_made_anew_ever_less_often() {
