@@ -391,8 +391,8 @@ begin
                     return;
                 end if;
             end if;
-            -- What matches fills the page soon.
-            if seen.number >= list.looks or not seen.matches and clock_timestamp() - began > list.patience then
+            -- What matches fills the page soon. Where there is no error, it is not known whether it matches.
+            if seen.number >= list.looks or seen.matches is not true and clock_timestamp() - began > list.patience then
                 return query
                 select
                     null::bigint, null::text, null::text, null::text, null::smallint, null::timestamptz, null::timestamptz,

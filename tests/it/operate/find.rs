@@ -207,6 +207,12 @@ async fn a_search_whose_time_is_over_says_at_how_many_tasks_it_has_looked() {
     };
     // It goes on behind the last at which it has looked, and looks at none twice.
     assert_eq!((found, looked), (7, 950));
+    // Of a task without an error it is not known whether it matches.
+    let unknown = operator(&pool)
+        .list(&filter("state:waiting error:none"))
+        .within(Duration::ZERO);
+    let page = unknown.await.expect("a page");
+    assert_eq!((page.stopped, page.looked), (true, Some(50)));
     let patient = operator(&pool)
         .list(&filter("type:rare"))
         .within(Duration::from_secs(60));
