@@ -15,7 +15,7 @@ use super::live::Live;
 use super::parameters::Parameters;
 use super::reader::Reader;
 use crate::error::WorkerError;
-use crate::operate::doctor::LastLook;
+use crate::operate::doctor::SharedLook;
 use crate::operate::pause::Operator;
 use crate::task::declaration::Registration;
 use crate::task::registry::Registry;
@@ -37,7 +37,7 @@ pub(super) struct Board {
     pub(super) registry: Result<Registry, WorkerError>,
     pub(super) live: Arc<Live>,
     pub(super) live_page: FindPage,
-    way: Arc<LastLook>,
+    pub(super) shared_look: Arc<SharedLook>,
 }
 
 /// Finds a page of which viewers are told what changes.
@@ -50,7 +50,7 @@ impl Board {
             access,
             registry: Registry::new(shown.only.unwrap_or_else(linked_registrations)),
             live: Arc::default(),
-            way: Arc::default(),
+            shared_look: Arc::default(),
             live_page,
         })
     }
@@ -106,8 +106,8 @@ impl Asked {
     /// Returns who reads, if the visitor may look.
     pub(super) fn reader(&self) -> Result<Reader, Failure> {
         self.require(May::Look)?;
-        let way = self.board.way.clone();
-        Ok(Reader::of(self.board.operator.clone(), way))
+        let shared_look = self.board.shared_look.clone();
+        Ok(Reader::of(self.board.operator.clone(), shared_look))
     }
 
     /// Returns who acts in the visitor's name, if they may do such a thing.

@@ -9,7 +9,7 @@ use crate::error::OperateError;
 use crate::operate::audit::AuditPage;
 use crate::operate::bulk::{Bulk, BulkFailure, Retried};
 use crate::operate::cause::Causes;
-use crate::operate::doctor::{Ailment, LastLook};
+use crate::operate::doctor::{Ailment, SharedLook};
 use crate::operate::filter::Filter;
 use crate::operate::limit::Limit;
 use crate::operate::list::{Cursor, Page};
@@ -27,14 +27,17 @@ use crate::operate::workers::{Stuck, WorkerStatus};
 #[derive(Debug)]
 pub(super) struct Reader {
     operator: Operator,
-    way: Arc<LastLook>,
+    shared_look: Arc<SharedLook>,
 }
 
 type Read<T> = Result<T, OperateError>;
 
 impl Reader {
-    pub(super) fn of(operator: Operator, way: Arc<LastLook>) -> Self {
-        Self { operator, way }
+    pub(super) fn of(operator: Operator, shared_look: Arc<SharedLook>) -> Self {
+        Self {
+            operator,
+            shared_look,
+        }
     }
 
     pub(super) async fn now(&self) -> Read<DateTime<Utc>> {
@@ -64,7 +67,7 @@ impl Reader {
     }
 
     pub(super) async fn doctor(&self) -> Read<Vec<Ailment>> {
-        self.operator.doctor_again(&self.way).await
+        self.operator.doctor_shared(&self.shared_look).await
     }
 
     pub(super) async fn bulks(&self) -> Read<Vec<Bulk>> {

@@ -226,6 +226,9 @@ async fn answer(board: Arc<Board>, route: &'static Route, request: Request) -> R
         Ok(()) => (route.handler)(asked.clone()).await,
         Err(failure) => Err(failure),
     };
+    if route.method == "POST" {
+        asked.board.shared_look.record_change();
+    }
     match answer {
         Ok(Answer::Html(html)) => html_response(StatusCode::OK, html),
         Ok(Answer::Again(status, html)) => html_response(status, html),

@@ -4,12 +4,16 @@ mod acknowledge;
 mod ailment;
 #[cfg(any(feature = "dashboard", feature = "top"))]
 mod last_look;
+#[cfg(feature = "dashboard")]
+mod shared_look;
 mod way;
 
 pub use self::acknowledge::Acknowledging;
 pub use self::ailment::{Acknowledged, Ailment, Severity};
 #[cfg(any(feature = "dashboard", feature = "top"))]
 pub(crate) use self::last_look::LastLook;
+#[cfg(feature = "dashboard")]
+pub(crate) use self::shared_look::SharedLook;
 use super::act::Act;
 use super::migrate::KNOWN;
 use super::pause::Operator;
@@ -55,6 +59,15 @@ impl Operator {
     #[cfg(any(feature = "dashboard", feature = "top"))]
     pub(crate) async fn doctor_again(&self, last: &LastLook) -> Result<Vec<Ailment>, OperateError> {
         self.doctor_with(last.ailments(self.pool())).await
+    }
+
+    /// Does what [`doctor`](Self::doctor) does, or says what a look has found that is not two seconds old.
+    #[cfg(feature = "dashboard")]
+    pub(crate) async fn doctor_shared(
+        &self,
+        shared: &SharedLook,
+    ) -> Result<Vec<Ailment>, OperateError> {
+        shared.ailments(self.doctor_again(&shared.way)).await
     }
 
     async fn doctor_with(
