@@ -96,38 +96,60 @@ as $unserved$
     where not found.is_served
 $unserved$;
 
--- Returns how long attempts of some types usually take: so that 99 of 100 of the last day took no longer. No row for a type
--- with fewer than twenty.
-create function taskq.usual_runs(of_types text[]) returns table (task_type text, longest interval)
+-- Returns how long attempts of some kinds, each a queue and a task type, usually take: so that 99 of 100 of the last day took
+-- no longer. No row for a kind with fewer than twenty. Of more than one kind it looks at some minutes of the day only, as far
+-- from each other: at 1,500 in all, and at one of each kind at least.
+create function taskq.usual_runs(of_queues text[], of_types text[]) returns table (
+    queue text,
+    task_type text,
+    longest interval
+)
 language sql
 stable
 as $usual_runs$
     with counted as (
-        select minute.task_type, run.place, sum(run.number) as number
-        from taskq.minute
-        cross join lateral unnest(minute.runs) with ordinality as run (number, place)
-        where minute.task_type = any (of_types)
-          and minute.minute > now() - interval '1 day'
-        group by minute.task_type, run.place
+        select kind.queue, kind.task_type, run.place, sum(run.number) as number
+        from unnest(of_queues, of_types) as kind (queue, task_type)
+        cross join (
+            select interval '1 minute' * ceil(1440 * cardinality(of_types) / 1500.0) as length
+        ) as step
+        -- Whoever looks again looks at the same minutes.
+        cross join lateral generate_series(
+            date_bin(step.length, now(), 'epoch'),
+            now() - interval '1 day',
+            - step.length
+        ) as looked_at (minute)
+        -- One probe for each: all minutes of a day are read for what few kinds did in them, if Postgres may choose.
+        cross join lateral (
+            select minute.runs
+            from taskq.minute
+            where minute.minute = looked_at.minute
+              and minute.queue = kind.queue
+              and minute.task_type = kind.task_type
+            limit 1
+        ) as found
+        cross join lateral unnest(found.runs) with ordinality as run (number, place)
+        group by kind.queue, kind.task_type, run.place
     ),
     summed as (
         select
+            counted.queue,
             counted.task_type,
             counted.place,
-            sum(counted.number) over (partition by counted.task_type order by counted.place) as up_to_here,
-            sum(counted.number) over (partition by counted.task_type) as total
+            sum(counted.number) over (partition by counted.queue, counted.task_type order by counted.place) as up_to_here,
+            sum(counted.number) over (partition by counted.queue, counted.task_type) as total
         from counted
     )
     -- The place in the array says below how many milliseconds that was: see taskq.minute.
-    select summed.task_type, min(2 ^ (summed.place - 1)) * interval '1 millisecond'
+    select summed.queue, summed.task_type, min(2 ^ (summed.place - 1)) * interval '1 millisecond'
     from summed
     where summed.total >= 20
       and summed.up_to_here >= summed.total * 0.99
-    group by summed.task_type
+    group by summed.queue, summed.task_type
 $usual_runs$;
 
--- Returns the attempts that have run for longer than this and four times as long as is usual for their type: perhaps they are
--- stuck. A hundred at the most, the oldest first. `doing` is what its session does, if there is one whose transaction began
+-- Returns the attempts that have run for longer than this and four times as long as is usual for their type in their queue:
+-- perhaps they are stuck. A hundred at the most, the oldest first. `doing` is what its session does, if there is one whose transaction began
 -- with the attempt, and only one: that of a handler with a transaction.
 create function taskq.stuck(longer_than interval default '1 minute') returns table (
     task_id bigint,
@@ -146,11 +168,20 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 as $stuck$
     with long as materialized (
-        select held.task_id, held.task_type, lease.queue, lease.claimed_at, lease.worker_id
-        from taskq.lease
-        cross join lateral unnest(lease.task_ids, lease.task_types) as held (task_id, task_type)
-        where lease.claimed_at < now() - longer_than
-          and held.task_id <> all (lease.done)
+        select held.task_id, held.task_type, held.queue, held.claimed_at, held.worker_id
+        from (
+            -- As a join it takes twice as long.
+            select
+                lease.queue,
+                lease.claimed_at,
+                lease.worker_id,
+                lease.done,
+                unnest(lease.task_ids) as task_id,
+                unnest(lease.task_types) as task_type
+            from taskq.lease
+            where lease.claimed_at < now() - longer_than
+        ) as held
+        where held.task_id <> all (held.done)
     )
     select
         long.task_id,
@@ -177,8 +208,12 @@ as $stuck$
               and session.pid <> pg_backend_pid()
               and session.xact_start between long.claimed_at and long.claimed_at + interval '1 second'
         )
-    from taskq.usual_runs(array(select distinct long.task_type from long)) as usual
-    join long on long.task_type = usual.task_type
+    from (
+        select array_agg(kind.queue) as queues, array_agg(kind.task_type) as task_types
+        from (select distinct long.queue, long.task_type from long) as kind
+    ) as kinds
+    cross join lateral taskq.usual_runs(kinds.queues, kinds.task_types) as usual
+    join long on long.queue = usual.queue and long.task_type = usual.task_type
     join taskq.worker on worker.worker_id = long.worker_id and worker.expires_at > now()
     where now() - long.claimed_at > 4 * usual.longest
     order by long.claimed_at, long.task_id
@@ -488,15 +523,31 @@ begin
         select count(*)
         into ahead
         from (
-            select
-            from taskq.task
-            where task.queue = waiting.queue
-              and task.task_type = waiting.task_type
-              and task.payload_version = waiting.payload_version
-              and task.crashes = waiting.crashes
-              and task.priority = waiting.priority
-              and (task.run_at, task.task_id) < (waiting.run_at, waiting.task_id)
-            order by task.run_at, task.task_id
+            (
+                select 1
+                from taskq.task
+                where task.queue = waiting.queue
+                  and task.task_type = waiting.task_type
+                  and task.payload_version = waiting.payload_version
+                  and task.crashes = waiting.crashes
+                  and task.priority = waiting.priority
+                  and task.run_at < waiting.run_at
+                limit 10000
+            )
+            union all
+            -- By itself: a scan up to a time and an id goes on to the last task that is due at that time.
+            (
+                select 1
+                from taskq.task
+                where task.queue = waiting.queue
+                  and task.task_type = waiting.task_type
+                  and task.payload_version = waiting.payload_version
+                  and task.crashes = waiting.crashes
+                  and task.priority = waiting.priority
+                  and task.run_at = waiting.run_at
+                  and task.task_id < waiting.task_id
+                limit 10000
+            )
             limit 10000
         ) as older;
         reason := 'next';

@@ -16,7 +16,7 @@ create type taskq.ailment as (
 );
 
 -- Returns what is wrong with waiting tasks, by queue and task type: nobody runs them, or an operator stopped them. Counts no
--- more than so many of each.
+-- more than so many of each, and twice as many in all, or a hundred of each.
 create function taskq.ail_tasks(most bigint) returns setof taskq.ailment
 language sql
 stable
@@ -47,31 +47,43 @@ as $ail_tasks$
           on known.task_type = kind.task_type
          and kind.queue = any (known.queues)
     ),
+    paused as materialized (
+        select pause.*
+        from taskq.pause
+        where pause.until is null or pause.until > now()
+    ),
     -- What is served and not paused need not be counted.
-    counted as not materialized (
-        select
-            kind.*,
-            (
-                select count(*)
-                from (
-                    select
-                    from taskq.task
-                    where task.queue = kind.queue
-                      and task.task_type = kind.task_type
-                    limit most
-                ) as head
-            ) as waiting,
-            (
-                select min(head.run_at)
-                from (
-                    select task.run_at
-                    from taskq.task
-                    where task.queue = kind.queue
-                      and task.task_type = kind.task_type
-                    limit most
-                ) as head
-            ) as oldest_at
-        from kind
+    stopped as materialized (
+        select found.*
+        from (
+            select
+                kind.queue,
+                kind.task_type,
+                (kind.queue, kind.task_type) in (select served.queue, served.task_type from served) as is_served,
+                ('queue', kind.queue) in (select paused.scope, paused.name from paused)
+                    or ('task_type', kind.task_type) in (select paused.scope, paused.name from paused) as is_paused
+            from kind
+        ) as found
+        where found.is_paused or not found.is_served
+    ),
+    reach as materialized (
+        select least(greatest(2 * most / greatest(count(*), 1), 100), most) as each
+        from stopped
+    ),
+    counted as materialized (
+        select stopped.*, reach.each, head.waiting, head.oldest_at
+        from stopped
+        cross join reach
+        cross join lateral (
+            select count(*) as waiting, min(first.run_at) as oldest_at
+            from (
+                select task.run_at
+                from taskq.task
+                where task.queue = stopped.queue
+                  and task.task_type = stopped.task_type
+                limit reach.each
+            ) as first
+        ) as head
     )
     select
         'unserved',
@@ -79,7 +91,7 @@ as $ail_tasks$
         format('%s in queue %s', counted.task_type, counted.queue),
         format(
             '%s of type %s %s in queue %s, and %s%s',
-            taskq.counted(counted.waiting, 'task', most),
+            taskq.counted(counted.waiting, 'task', counted.each),
             counted.task_type,
             taskq.one_or_many(counted.waiting, 'waits', 'wait'),
             counted.queue,
@@ -104,7 +116,7 @@ as $ail_tasks$
     from counted
     cross join lateral taskq.unserved(counted.queue, counted.task_type) as lack
     where exists (select from taskq.worker where worker.expires_at > now())
-      and (counted.queue, counted.task_type) not in (select served.queue, served.task_type from served)
+      and not counted.is_served
     union all
     select
         'paused',
@@ -132,8 +144,9 @@ as $ail_tasks$
                 when pause.scope = 'schedule' then ''
                 else (
                     select format(
-                        ', and %s %s',
-                        taskq.counted(coalesce(sum(counted.waiting), 0)::bigint, 'task', most),
+                        ', and %s%s %s',
+                        case when bool_or(counted.waiting >= counted.each) then 'at least ' end,
+                        taskq.counted(coalesce(sum(counted.waiting), 0)::bigint, 'task'),
                         taskq.one_or_many(sum(counted.waiting), 'waits', 'wait')
                     )
                     from counted
@@ -144,8 +157,7 @@ as $ail_tasks$
         format('resume the %s once the reason is gone', replace(pause.scope, '_', ' ')),
         format('resume %s %s', replace(pause.scope, 'task_', ''), taskq.as_word(pause.name)),
         format('select taskq.resume_%s(%L)', pause.scope, pause.name)
-    from taskq.pause
-    where pause.until is null or pause.until > now()
+    from paused as pause
 $ail_tasks$;
 
 -- Returns of what tasks have died in the last day, and what Postgres refuses to take back.
@@ -179,14 +191,22 @@ as $ail_dead$
         'refused',
         format(
             'Postgres has refused to take %s back; the last: %s',
-            taskq.counted(count(*), 'task'),
-            (array_agg(refused.refusal ->> 'message' order by refused.refused_at desc))[1]
+            taskq.counted(refused.number, 'task', 10000),
+            last.message
         ),
         'mend what it names, then have Postgres take them back',
         'take-back --all',
         'select taskq.take_back(task_id) from taskq.refused'
-    from taskq.refused
-    having count(*) > 0
+    from (
+        select count(*) as number
+        from (select from taskq.refused limit 10000) as first
+    ) as refused
+    cross join lateral (
+        select newest.refusal ->> 'message' as message
+        from taskq.refused as newest
+        order by newest.refused_at desc, newest.task_id desc
+        limit 1
+    ) as last
 $ail_dead$;
 
 -- Returns the words for those that are left out below the fifth of what is told one by one.
@@ -282,10 +302,19 @@ language sql
 stable
 as $ail_limits$
     with running as materialized (
-        select lease.queue, lease.limited_type, lease.limited_key, held.task_id, held.task_type
-        from taskq.lease
-        cross join lateral unnest(lease.task_ids, lease.task_types) as held (task_id, task_type)
-        where held.task_id <> all (lease.done)
+        select held.queue, held.limited_type, held.limited_key, held.task_id, held.task_type
+        from (
+            -- As a join it takes twice as long.
+            select
+                lease.queue,
+                lease.limited_type,
+                lease.limited_key,
+                lease.done,
+                unnest(lease.task_ids) as task_id,
+                unnest(lease.task_types) as task_type
+            from taskq.lease
+        ) as held
+        where held.task_id <> all (held.done)
     ),
     -- Those that are alike for all limits.
     crowd as materialized (
@@ -322,8 +351,9 @@ as $ail_limits$
         where limits.kind in ('concurrency', 'sequence')
           and used.number > limits.most
     ),
-    forgotten as (
-        select count(*) as number
+    -- Nearly all tasks that have a key wait.
+    elsewhere as materialized (
+        select held.task_id
         from (
             select unique_key.task_id
             from taskq.unique_key
@@ -331,7 +361,11 @@ as $ail_limits$
             limit 10000
         ) as held
         where not exists (select from taskq.task where task.task_id = held.task_id)
-          and held.task_id not in (select running.task_id from running)
+    ),
+    forgotten as (
+        select count(*) as number
+        from elsewhere
+        where elsewhere.task_id not in (select running.task_id from running)
     )
     select
         'over limit',
@@ -392,6 +426,11 @@ as $ail_pace$
           on known.task_type = lane.task_type
          and lane.queue = any (known.queues)
     ),
+    closed as materialized (
+        select limits.scope, limits.name, limits.name || limits.aliases as names
+        from taskq.limits
+        where limits.most = 0
+    ),
     startable as (
         select lane.*
         from lane
@@ -405,19 +444,19 @@ as $ail_pace$
           )
           and not exists (
               select
-              from taskq.limits
-              where limits.most = 0
-                and case limits.scope
-                    when 'queue' then limits.name = lane.queue
-                    else lane.task_type = any (limits.name || limits.aliases)
-                end
+              from closed
+              where case closed.scope
+                  when 'queue' then closed.name = lane.queue
+                  else lane.task_type = any (closed.names)
+              end
           )
     ),
     reach as (
         select greatest(most / greatest(count(*), 1), 100) as each
         from startable
     ),
-    counted as (
+    -- Once: each sum over it would have it counted anew.
+    counted as materialized (
         select
             startable.queue,
             startable.run_at,

@@ -11,6 +11,8 @@ const FILL: &str = "
     select 'kind_' || n % 50, 'queue_' || n % 5, jsonb_build_object('usr_id', n, 'text', repeat('x', 500)),
         now() + case when n % 10 = 0 then interval '1 day' else interval '-1 hour' end
     from generate_series(1, 60000) as n;
+    insert into taskq.task (task_type, queue, payload, run_at)
+    select 'at_once', 'queue_1', '{}', now() - interval '1 hour' from generate_series(1, 100000) as n;
     insert into taskq.dead (
         task_id, task_type, payload, queue, priority, created_at, attempts, crashes, errors, state, finished_at
     )
@@ -33,17 +35,30 @@ const FILL: &str = "
         lease_id, worker_id, queue, claimed_at, expires_at, task_ids, task_types, payloads, priorities, run_ats, created_ats,
         max_attempts, attempts, crashes, errors
     )
-    select gen_random_uuid(), gen_random_uuid(), 'queue_1', now() - n * interval '1 second', now() + interval '1 hour',
+    select gen_random_uuid(), '00000000-0000-0000-0000-000000000001', 'queue_1', now() - n * interval '1 second', now() + interval '1 hour',
         array_agg(4000000 + n * 100 + k), array_agg('kind_1'::text), array_agg(jsonb_build_object('text', repeat('x', 1500))),
         array_agg(0::smallint), array_agg(now()), array_agg(now()), array_agg(null::integer), array_agg(0), array_agg(0),
         array_agg(null::jsonb)
     from generate_series(1, 200) as n, generate_series(1, 50) as k
     group by n;
+    insert into taskq.worker (worker_id, host, process_id, queues, task_types, expires_at)
+    select '00000000-0000-0000-0000-000000000001', 'host', 1, array_agg(distinct 'queue_' || n % 5), array_agg('kind_' || n) || 'at_once'::text,
+        now() + interval '1 hour'
+    from generate_series(0, 49) as n;
+    insert into taskq.minute
+    select date_trunc('minute', now()) - n * interval '1 minute', 'queue_' || k % 5, 'kind_' || k, 60, 3, 1,
+        '{0,1,2,5,10,20,15,7,2,1}', '{0,0,0,0,1,5,20,20,10,5}'
+    from generate_series(0, 2879) as n, generate_series(1, 50) as k;
     insert into taskq.unique_key (task_type, key, task_id, until)
     select 'kind_1', to_jsonb(n), n, 'done' from generate_series(1, 1000) as n";
 
 /// What is asked, and how many pages it may read at the most.
-const ASKED: [(&str, u64); 23] = [
+const ASKED: [(&str, u64); 26] = [
+    // Of very many that are due at the same time, the first.
+    ("taskq.why(60001)", 1_000),
+    // One probe for each minute of the day, of what is counted of all kinds.
+    ("taskq.stuck()", 8_000),
+    ("taskq.doctor()", 15_000),
     // With what runs, of which it reads the types.
     ("taskq.stats(10000)", 3_000),
     ("taskq.causes()", 1_500),
@@ -130,6 +145,9 @@ async fn what_pages_ask_reads_no_more_where_the_tables_hold_more() {
         let all = pages(&mut db, &format!("taskq.{place} where payload ? 'none'")).await;
         assert!(all > 3_500, "all of {place} is {all} pages");
     }
+    let day = "taskq.minute where minute > now() - interval '1 day' and runs[1] = -1";
+    let day = pages(&mut db, day).await;
+    assert!(day > 8_000, "the minutes of a day are {day} pages");
     let mut wrong = Vec::new();
     for (asked, most) in ASKED {
         let pages = pages(&mut db, asked).await;
