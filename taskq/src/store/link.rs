@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn who_gets_no_connection_is_told_that_it_is_the_pool() {
+    async fn a_server_that_says_nothing_is_told_from_a_pool_that_is_empty() {
         // Somebody who takes each connection, and says nothing.
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await;
         let silent = silent.expect("a port");
@@ -237,14 +237,26 @@ mod tests {
             .acquire_timeout(CALL_LIMIT * 2);
         let url = format!("postgres://taskq@127.0.0.1:{port}/taskq");
         let pool = options.connect_lazy(&url).expect("a pool");
-        let link = Link::new(pool);
+        let link = Link::new(pool.clone());
         let error = link.acquire().await.expect_err("nobody answers");
         assert!(is_timeout(&error), "{error}");
         let said = error.to_string();
         assert!(
-            said.contains("the pool gave no connection within 15s: all 1 are in use"),
+            said.contains("no connection to Postgres within 15s"),
             "{said}"
         );
+
+        let other = tokio::spawn(async move { pool.acquire().await.is_ok() });
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        let error = link.acquire().await.expect_err("another has it");
+        let said = error.to_string();
+        assert!(
+            said.contains("no connection within 15s: all 1 are in use"),
+            "{said}"
+        );
+        other.abort();
     }
 
     #[test]
