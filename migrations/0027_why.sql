@@ -97,8 +97,8 @@ as $unserved$
 $unserved$;
 
 -- Returns how long attempts of some kinds, each a queue and a task type, usually take: so that 99 of 100 of the last day took
--- no longer. No row for a kind with fewer than twenty. Of more than one kind it looks at some minutes of the day only, as far
--- from each other: at 1,500 in all, and at one of each kind at least.
+-- no longer. No row for a kind with fewer than twenty. Of more than four kinds it looks at some minutes of the day only, as far
+-- from each other: at 6,000 in all, and at one of each kind at least.
 create function taskq.usual_runs(of_queues text[], of_types text[]) returns table (
     queue text,
     task_type text,
@@ -111,7 +111,7 @@ as $usual_runs$
         select kind.queue, kind.task_type, run.place, sum(run.number) as number
         from unnest(of_queues, of_types) as kind (queue, task_type)
         cross join (
-            select interval '1 minute' * ceil(1440 * cardinality(of_types) / 1500.0) as length
+            select interval '1 minute' * ceil(1440 * cardinality(of_types) / 6000.0) as length
         ) as step
         -- Whoever looks again looks at the same minutes.
         cross join lateral generate_series(

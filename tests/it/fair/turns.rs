@@ -41,7 +41,7 @@ async fn a_tenant_with_one_task_starts_within_one_batch_of_a_tenant_with_many() 
             enqueue(&pool, tenant_id, 1).await;
             until("it starts", async || started(&starts).contains(&tenant_id)).await;
             let place = started(&starts).iter().position(|it| *it == tenant_id);
-            let waited_for = place.expect("it has started") - before;
+            let waited_for = place.expect("it has started").saturating_sub(before);
             assert!(waited_for < BATCH, "{tenant_id}: {waited_for} before it");
         }
     })
@@ -212,7 +212,7 @@ async fn keys_have_their_turns_within_a_limit_of_the_type_too() {
         let before = started(&starts).len();
         until("it starts", async || started(&starts).contains(&3)).await;
         let place = started(&starts).iter().position(|it| *it == 3);
-        let waited_for = place.expect("it has started") - before;
+        let waited_for = place.expect("it has started").saturating_sub(before);
         assert!(waited_for < 30, "{waited_for} before it");
     })
     .await;
