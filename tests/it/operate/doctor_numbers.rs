@@ -48,7 +48,7 @@ async fn staged(pool: &PgPool, number: i64) {
              array[600000 + n], array['greet'], '{{0}}', array['{{}}'::jsonb], '{{0}}', array[now()], array[now()], '{{9}}', '{{0}}',
              '{{0}}', array['[]'::jsonb]
          from generate_series(1, {TOLD} + 1) as n cross join taskq.worker where worker.expires_at > now();
-         insert into taskq.minute values (date_trunc('minute', now()), 'default', 'greet', 20, 0, 0, '{{20}}', '{{20}}')"
+         insert into taskq.minute values (date_trunc('minute', now()), 'slow', 'greet', 20, 0, 0, '{{20}}', '{{20}}')"
     );
     sqlx::raw_sql(AssertSqlSafe(sql))
         .execute(pool)
