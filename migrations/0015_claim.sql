@@ -4,8 +4,9 @@
 -- and how many of them are due: no more than may start, and than are wanted. Where there are many, they are not counted to
 -- the end: then a claim may bring less than it asked for, and the next goes on behind this key.
 --
--- Here and in taskq.claim_limited `between` says again what `=` has said: Postgres takes that for rare whatever it believes of the keys. Without
--- it Postgres goes through the whole lane for one key where its statistics are of one and there are fifty.
+-- Here and in taskq.claim_limited `between` says again what `=` has said: Postgres takes that for rare whatever it believes
+-- of the keys. Without it Postgres goes through the whole lane for one key where its statistics are of one and there are
+-- fifty.
 create function taskq.next_key(
     of_queue text,
     of_type text,
@@ -369,22 +370,14 @@ begin
                 );
             end if;
             with recursive visited as (
-                select next.*, 1 as place, next.due as total
-                from taskq.next_in_sequence(
-                    of_queue,
-                    of_type,
-                    of_version,
-                    of_crashes,
-                    of_priority,
-                    names,
-                    coalesce(from_key, ''),
-                    rule.most,
-                    rule.spacing,
-                    rule.burst,
-                    rule.fields,
-                    rule.on_dead,
-                    keyed_to
-                ) as next
+                -- The key behind which it looks.
+                select
+                    coalesce(from_key, '') as key,
+                    0::bigint as room,
+                    null::timestamptz as opens_at,
+                    0::bigint as due,
+                    0 as place,
+                    0::bigint as total
                 union all
                 select next.*, visited.place + 1, visited.total + next.due
                 from visited
@@ -407,35 +400,25 @@ begin
                   and visited.total < most
             )
             select
-                array_agg(visited.key order by visited.place),
-                array_agg(visited.due order by visited.place),
+                array_agg(visited.key order by visited.place) filter (where visited.place > 0),
+                array_agg(visited.due order by visited.place) filter (where visited.place > 0),
                 min(visited.opens_at) filter (where visited.room <= 0 and visited.opens_at > now()),
-                coalesce(max(visited.place), 0) < keys_looked_at and coalesce(max(visited.total), 0) < most
+                max(visited.place) < keys_looked_at and max(visited.total) < most
             into looked, rooms, opens_at, told.is_end
             from visited;
         else
             -- The next keys of the lane, and how many of each may start, until there is enough for this claim. Where keys have
             -- fair turns, so much of each.
             with recursive visited as (
-                select next.*, turn.size as turn, 1 as place, least(next.due, turn.size) as total
-                from taskq.next_key(
-                    of_queue,
-                    of_type,
-                    of_version,
-                    of_crashes,
-                    of_priority,
-                    names[1],
-                    coalesce(from_key, ''),
-                    rule.most,
-                    rule.spacing,
-                    rule.burst,
-                    most
-                ) as next
-                cross join lateral (
-                    -- Once for each key, and only where keys have turns.
-                    select case when rule.is_fair then taskq.limited_turn(names[1], next.key) else no_end end as size
-                    offset 0
-                ) as turn
+                -- The key behind which it looks.
+                select
+                    coalesce(from_key, '') as key,
+                    0::bigint as room,
+                    null::timestamptz as opens_at,
+                    0::bigint as due,
+                    0::bigint as turn,
+                    0 as place,
+                    0::bigint as total
                 union all
                 select next.*, turn.size, visited.place + 1, visited.total + least(next.due, turn.size)
                 from visited
@@ -461,11 +444,11 @@ begin
                   and visited.total < most
             )
             select
-                array_agg(visited.key order by visited.place),
-                array_agg(visited.due order by visited.place),
-                array_agg(visited.turn order by visited.place),
+                array_agg(visited.key order by visited.place) filter (where visited.place > 0),
+                array_agg(visited.due order by visited.place) filter (where visited.place > 0),
+                array_agg(visited.turn order by visited.place) filter (where visited.place > 0),
                 min(visited.opens_at) filter (where visited.room <= 0 and visited.opens_at > now()),
-                coalesce(max(visited.place), 0) < keys_looked_at and coalesce(max(visited.total), 0) < most
+                max(visited.place) < keys_looked_at and max(visited.total) < most
             into looked, rooms, turns, opens_at, told.is_end
             from visited;
             if rule.is_fair and looked is not null then
