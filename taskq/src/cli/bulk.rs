@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::said::{json, operator, reason, speaking, who, who_and_why};
-use super::text::printable;
+use super::text::{printable, quoted};
 use crate::error::BoxError;
 use crate::operate::bulk::{Bulk, BulkVerb, Freezing};
 use crate::operate::filter::Filter;
@@ -150,15 +150,6 @@ async fn ask_nobody(freezing: &Freezing, verb: &str) -> Result<ExitCode, BoxErro
     Ok(ExitCode::from(NOT_SAID))
 }
 
-/// Returns a word as a shell reads it.
-pub(super) fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 fn says_yes() -> Result<bool, BoxError> {
     eprint!("go on? [y/N] ");
     let mut answer = String::new();
@@ -296,17 +287,4 @@ pub(crate) async fn execute(
         _ => unreachable!("clap asks for one of the five"),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_is_quoted_as_a_shell_reads_it() {
-        assert_eq!(quoted("--all"), "--all");
-        assert_eq!(quoted("state:dead type:*"), "'state:dead type:*'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
-    }
 }

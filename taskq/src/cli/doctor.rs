@@ -4,10 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command};
 
-use super::bulk::quoted;
 use super::said::{json, operator, patience, patient, reason, speaking, time, who_and_why};
 use super::table::{PLAIN, has_colours};
-use super::text::{WIDTH, advised, printable};
+use super::text::{WIDTH, advised, printable, quoted};
 use crate::error::BoxError;
 use crate::operate::doctor::{Ailment, Severity};
 use crate::worker::WorkerBuilder;
