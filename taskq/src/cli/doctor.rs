@@ -119,7 +119,7 @@ pub(crate) async fn execute_acknowledge(
         acknowledging = acknowledging.until(*until);
     }
     acknowledging.because_if(reason(matches)).await?;
-    println!("known: {}", printable(&meant.said));
+    println!("acknowledged: {}", printable(&meant.said));
     Ok(())
 }
 

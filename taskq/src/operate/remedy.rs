@@ -54,7 +54,7 @@ impl Remedy {
             Self::RunSchedule(name) => format!("Run {name} now"),
             Self::RemoveSchedule(name) => format!("Undo the change to {name}"),
             #[cfg(feature = "top")]
-            Self::Acknowledge(_) => "Leave it as it is".to_owned(),
+            Self::Acknowledge(_) => "Acknowledge it".to_owned(),
             #[cfg(feature = "top")]
             Self::Unacknowledge(_) => "Have it count again".to_owned(),
         }
@@ -83,10 +83,10 @@ impl Remedy {
             Self::ForgetWorker(_) => "Only this line goes. The audit keeps who forgot it.",
             #[cfg(feature = "top")]
             Self::Acknowledge(_) => {
-                "It is told last, as known, until it becomes of another severity. Nothing else changes."
+                "It stays as it is, and is told last, until somebody takes that back or it becomes of another severity."
             }
             #[cfg(feature = "top")]
-            Self::Unacknowledge(_) => "It is trouble like any other.",
+            Self::Unacknowledge(_) => "It is trouble like any other again.",
             Self::RunSchedule(_) => "A task is enqueued now. The schedule goes on as before.",
             Self::RemoveSchedule(_) => {
                 "What was said by hand goes. What a program declares holds again; if none does, the schedule is gone."

@@ -50,7 +50,7 @@ async fn what_is_known_is_told_last_with_who_and_why_and_its_like_still_counts()
     assert_eq!(counts, ["paused task type mail"]);
     assert_eq!(known[0].subject, "queue mail");
     let by = known[0].acknowledged.as_ref().expect("it is known");
-    assert_eq!(by.to_string(), "known by ada (until Monday)");
+    assert_eq!(by.to_string(), "acknowledged by ada (until Monday)");
     // Said again, it is as it was said last.
     paused(&pool).await.expect("said");
     let (_, known) = told(&pool).await;
@@ -147,13 +147,15 @@ async fn the_command_line_counts_no_more_what_is_known() {
     let (out, _, code) = said(&database, &known).await;
     assert_eq!(code, Some(0), "{out}");
     assert!(
-        out.starts_with("known: 1 task of type unknown waits"),
+        out.starts_with("acknowledged: 1 task of type unknown waits"),
         "{out}"
     );
     let (out, _, code) = said(&database, &["doctor"]).await;
     assert_eq!(code, Some(0), "{out}");
     assert!(
-        out.contains("known by ada (its worker comes tomorrow): 1 task of type unknown waits"),
+        out.contains(
+            "acknowledged by ada (its worker comes tomorrow): 1 task of type unknown waits"
+        ),
         "{out}"
     );
     let (out, _, _) = said(

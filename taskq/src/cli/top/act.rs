@@ -135,12 +135,12 @@ async fn mended(
         Remedy::Acknowledge(it) => {
             let acknowledging = operator.acknowledge(&it.problem, &it.subject, it.severity);
             acknowledging.because_if(reason).await?;
-            format!("{} of {} is known", it.problem, it.subject)
+            format!("acknowledged: {}", it.said)
         }
         Remedy::Unacknowledge(it) => {
             let again = operator.unacknowledge(&it.problem, &it.subject);
             again.because_if(reason).await?;
-            format!("{} of {} counts again", it.problem, it.subject)
+            format!("counts again: {}", it.said)
         }
         Remedy::RetryAll(_) | Remedy::CancelAll(_) => String::new(),
     })

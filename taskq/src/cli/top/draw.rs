@@ -103,7 +103,10 @@ fn draw_doctor(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
     } else if view.seen.ailments.is_empty() {
         Line::styled("nothing is wrong that can be seen from here", look.good())
     } else {
-        Line::styled("nothing is wrong that is not known", look.good())
+        Line::styled(
+            "nothing is wrong but what somebody has acknowledged",
+            look.good(),
+        )
     };
     frame.render_widget(Paragraph::new(line), indented(area));
 }
@@ -123,7 +126,11 @@ fn draw_tabs(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
             Tab::Running => ("Running", view.running().len()),
             Tab::Causes => ("Causes", view.causes().len()),
             Tab::Workers => ("Workers", view.workers().len()),
-            Tab::Trouble => ("Trouble", view.trouble().len()),
+            Tab::Trouble => {
+                let counts = view.trouble().into_iter();
+                let counts = counts.filter(|it| it.acknowledged.is_none());
+                ("Trouble", counts.count())
+            }
         };
         let style = match tab == view.tab {
             true => look.head().add_modifier(Modifier::REVERSED),
@@ -194,12 +201,17 @@ fn draw_trouble(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
         Line::raw(printable(&it.said)),
         Line::styled(printable(&it.advice), look.faint()),
     ];
+    if let Some(known) = &it.acknowledged {
+        lines.insert(1, Line::raw(printable(&known.to_string())));
+    }
     if let Some(remedy) = Remedy::of(it).filter(|_| !view.is_read_only) {
         lines.push(Line::from(vec![
             Span::styled("m ", look.key()),
             Span::raw(printable(&remedy.label())),
             Span::styled(format!(": {}", remedy.consequence()), look.faint()),
         ]));
+    } else if let Some(statement) = &it.statement {
+        lines.push(Line::raw(printable(statement)));
     }
     let block = Block::new()
         .borders(Borders::TOP)
@@ -278,7 +290,8 @@ fn keys_of(view: &View) -> &'static [(&'static str, &'static str)] {
             ("tab", "next"),
             ("enter", "closer"),
             ("m", "mend"),
-            ("d", "discard the dead"),
+            ("a", "acknowledge"),
+            ("d", "discard"),
             ("/", "filter"),
             ("?", "help"),
             ("q", "quit"),

@@ -498,7 +498,7 @@ fn what_is_known_is_no_trouble_any_more_and_can_be_again() {
     };
     let told = Box::new(ailment.clone());
     assert_eq!(
-        asked(&mut view, "Leave it as it is?"),
+        asked(&mut view, "Acknowledge it?"),
         Effect::Mend(Remedy::Acknowledge(told), None)
     );
     ailment.acknowledged = serde_json::from_str(
@@ -508,10 +508,14 @@ fn what_is_known_is_no_trouble_any_more_and_can_be_again() {
     view.learn(News::Slowest(vec![ailment.clone()]));
     let text = screen(&view, 80, 24).join("\n");
     assert!(
-        text.contains("nothing is wrong that is not known"),
+        text.contains("nothing is wrong but what somebody has acknowledged"),
         "{text}"
     );
-    assert!(text.contains("known"), "{text}");
+    assert!(text.contains("Trouble 0"), "{text}");
+    assert!(
+        text.contains("acknowledged by ada (meant so)"),
+        "who knows of it: {text}"
+    );
     assert_eq!(
         asked(&mut view, "Have it count again?"),
         Effect::Mend(Remedy::Unacknowledge(Box::new(ailment)), None)

@@ -41,10 +41,10 @@ pub struct Acknowledged {
     pub until: Option<DateTime<Utc>>,
 }
 
-/// `known by ada until 2026-03-01T07:30:00Z (the disk comes on Monday)`
+/// `acknowledged by ada until 2026-03-01T07:30:00Z (the disk comes on Monday)`
 impl fmt::Display for Acknowledged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "known by {}", self.by)?;
+        write!(f, "acknowledged by {}", self.by)?;
         if let Some(until) = self.until {
             let until = until.to_rfc3339_opts(SecondsFormat::Secs, true);
             write!(f, " until {until}")?;

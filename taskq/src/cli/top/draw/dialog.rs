@@ -36,10 +36,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("c", "cancel the running task, or all that wait of the row"),
     ("s", "ask the worker to stop"),
     ("m", "mend the trouble: it says how, and asks first"),
-    (
-        "a",
-        "say that the trouble is known and stays, or take that back",
-    ),
+    ("a", "acknowledge the trouble, or have it count again"),
 ];
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
