@@ -35,7 +35,7 @@
   function isInUse(region) {
     const active = document.activeElement;
     if (active && region.contains(active) && active.matches("input, textarea, select, button, summary")) return true;
-    if (region.querySelector("details[open] form")) return true;
+    if (region.querySelector("details[open]:not(.known) form")) return true;
     const selection = getSelection();
     return Boolean(selection && !selection.isCollapsed && region.contains(selection.anchorNode));
   }

@@ -28,7 +28,7 @@ pub(super) fn done(word: &str) -> Option<String> {
         "absent" => "There was no such schedule.",
         "stop" => "The operation rests after the part that is under way.",
         "drop" => "What was frozen is forgotten. Nothing has happened to the tasks.",
-        "known" => "It is known, and stays as it is.",
+        "known" => "It is acknowledged: it stays as it is, and is told below the others.",
         "unknown" => "It counts as trouble again.",
         "unacknowledged" => "Nobody had acknowledged it.",
         "stopping" => "The worker has been asked to stop.",

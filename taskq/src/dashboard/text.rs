@@ -33,7 +33,9 @@ impl fmt::Display for When {
         match seconds {
             0 => f.write_str("now")?,
             1.. => write!(f, "{} ago", rough(seconds.unsigned_abs()))?,
-            _ => write!(f, "in {}", rough(seconds.unsigned_abs()))?,
+            // A moment after somebody has said 8 hours, it is in 8 hours.
+            -119..0 => write!(f, "in {}", rough(seconds.unsigned_abs()))?,
+            _ => write!(f, "in {}", rough(seconds.unsigned_abs() + 59))?,
         }
         f.write_str("</time>")
     }

@@ -1,6 +1,8 @@
 //! What is wrong, each with what mends it.
 
-use super::text::{link, sentence};
+use chrono::{DateTime, Utc};
+
+use super::text::{When, link, sentence, when};
 use crate::operate::doctor::{Ailment, Severity};
 use crate::operate::pause::Scope;
 use crate::operate::remedy::Remedy;
@@ -12,8 +14,7 @@ pub(super) struct Trouble {
     pub(super) problem: String,
     pub(super) subject: String,
     pub(super) severity: &'static str,
-    /// Who knows of it, why, and until when.
-    pub(super) known: Option<String>,
+    pub(super) known: Option<Known>,
     pub(super) said: String,
     pub(super) advice: String,
     /// What mends it in SQL, where no button does.
@@ -21,6 +22,14 @@ pub(super) struct Trouble {
     pub(super) deeds: Vec<Deed>,
     /// Where more is to be seen.
     pub(super) link: Option<(&'static str, String)>,
+}
+
+/// Who has acknowledged it, why, and until when.
+pub(super) struct Known {
+    pub(super) by: String,
+    pub(super) at: When,
+    pub(super) reason: Option<String>,
+    pub(super) until: Option<When>,
 }
 
 /// A form that mends it.
@@ -35,14 +44,19 @@ pub(super) struct Deed {
 }
 
 impl Trouble {
-    pub(super) fn of(ailment: Ailment) -> Self {
+    pub(super) fn of(ailment: Ailment, now: DateTime<Utc>) -> Self {
         let remedy = Remedy::of(&ailment);
         let link = link_of(&ailment, remedy.as_ref());
         let deeds = remedy.map(deeds).unwrap_or_default();
         Self {
             is_error: ailment.severity == Severity::Error,
             severity: ailment.severity.name(),
-            known: ailment.acknowledged.map(|known| known.to_string()),
+            known: ailment.acknowledged.map(|known| Known {
+                by: known.by,
+                at: when(known.at, now),
+                reason: known.reason,
+                until: known.until.map(|until| when(until, now)),
+            }),
             advice: sentence(&ailment.advice),
             // The name of a setting is written small.
             said: match ailment.problem.as_str() {

@@ -319,11 +319,11 @@ async fn what_is_known_goes_below_the_trouble_until_it_counts_again() {
     let page = site.page(&link).await;
     let (trouble, below) = page.split_once("class=\"known\"").expect("it is known");
     assert!(!trouble.contains("No worker is alive"), "{trouble}");
-    assert!(trouble.contains("It is known, and stays as it is."));
+    assert!(trouble.contains("It is acknowledged: it stays as it is"));
     for text in [
         "No worker is alive",
-        "known by ada until 2",
-        "it is &#60;b&#62;night",
+        "by ada: it is &#60;b&#62;night&#60;/b&#62;; counts again",
+        "in 8 h</time>",
     ] {
         assert!(below.contains(text), "{text}: {below}");
     }

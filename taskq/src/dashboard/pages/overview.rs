@@ -47,7 +47,7 @@ struct Figure {
 struct Overview {
     frame: Frame,
     troubles: Vec<Trouble>,
-    /// What somebody knows of and leaves as it is.
+    /// What somebody has acknowledged.
     known: Vec<Trouble>,
     heading: String,
     figures: Vec<Figure>,
@@ -78,7 +78,7 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
     let (limits, mut minutes, workers) = others;
     let charted_since = cut_short(&mut minutes);
     let now = stats.at;
-    let all = ailments.into_iter().map(Trouble::of);
+    let all = ailments.into_iter().map(|it| Trouble::of(it, now));
     let (known, troubles): (Vec<_>, Vec<_>) = all.partition(|it| it.known.is_some());
     let figures = figures(&stats.kinds, &workers, now);
     let kinds = by_trouble(stats.kinds);
