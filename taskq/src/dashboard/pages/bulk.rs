@@ -122,6 +122,7 @@ struct RetriedLine {
     figures: Vec<(&'static str, String, &'static str)>,
     /// Of how many it is told, if not of all.
     first: Option<String>,
+    has_died: bool,
 }
 
 #[derive(Template)]
@@ -135,6 +136,8 @@ struct BulkPage {
     is_ended: bool,
     is_empty: bool,
     is_grave: bool,
+    /// What comes of it, where that is grave.
+    consequence: Option<&'static str>,
     /// What they have died of.
     cause: Option<String>,
     /// What is wrong with what was typed.
@@ -159,11 +162,7 @@ fn figures(retried: &Retried) -> Vec<(&'static str, String, &'static str)> {
         ("Completed", retried.completed, "or discarded since"),
         ("Running", retried.running, ""),
         ("Waiting", retried.waiting, "not tried yet"),
-        (
-            "Failed again",
-            retried.failing,
-            "and wait for another attempt",
-        ),
+        ("Failed again", retried.failing, "to be tried again"),
         ("Dead again", retried.dead, ""),
         (
             "Refused",
@@ -242,6 +241,13 @@ async fn shown(asked: &Asked, wrong: Option<String>) -> Result<Answer, Failure> 
         is_ended: stage == Stage::Ended,
         is_empty: bulk.frozen == 0,
         is_grave: matches!(bulk.verb, BulkVerb::Discard | BulkVerb::Cancel),
+        consequence: match bulk.verb {
+            BulkVerb::Discard => Some("This cannot be undone."),
+            BulkVerb::Cancel => {
+                Some("They do not run then. They are kept as cancelled, and can be retried.")
+            }
+            BulkVerb::Retry | BulkVerb::Reschedule => None,
+        },
         typed: (bulk.frozen > TYPED_ABOVE).then(|| number(bulk.frozen)),
         left: number(bulk.left()),
         gone,
@@ -252,6 +258,7 @@ async fn shown(asked: &Asked, wrong: Option<String>) -> Result<Answer, Failure> 
         failures: failures.iter().map(failure).collect(),
         retried: retried.map(|retried| RetriedLine {
             figures: figures(&retried),
+            has_died: retried.dead > 0,
             first: (retried.followed < bulk.done).then(|| number(retried.followed)),
         }),
         list: link("tasks", &[("q", &bulk.filter)]),
