@@ -210,23 +210,23 @@ async fn enqueue(pool: &PgPool) -> anyhow::Result<()> {
         "insert into taskq.dead
              (task_id, task_type, payload_version, payload, queue, priority, created_at, attempts, crashes, errors, state, finished_at)
          select
-             1000000 + n, 'send_mail', 1, jsonb_build_object('usr_id', n), 'mail', 0, now() - interval '5 hours', 25, 0,
-             jsonb_build_array(jsonb_build_object('attempt', 25, 'at', now() - interval '3 hours', 'error',
+             1000000 + n, 'send_mail', 1, jsonb_build_object('usr_id', n), 'mail', 0, now() - interval '7 hours', 25, 0,
+             jsonb_build_array(jsonb_build_object('attempt', 25, 'at', now() - interval '5 hours 50 minutes' + n * interval '2 seconds', 'error',
                  case n % 3
                      when 0 then 'timed out after ' || n % 60 || ' s'
                      when 1 then 'usr ' || n || ' has no address'
                      else 'the server said 421, too busy'
                  end)),
              'discarded',
-             now() - interval '3 hours 5 minutes' + n * interval '2 seconds'
+             now() - interval '5 hours 50 minutes' + n * interval '2 seconds'
          from generate_series(1, 5000) as n",
-        // What workers have counted in the hour before.
+        // What workers have counted in the hour before, until the last of them was killed.
         "insert into taskq.minute (minute, queue, task_type, completed, failed, died, waits, runs)
-         select date_trunc('minute', now()) - n * interval '1 minute', 'mail', 'send_mail',
-                240 + (60 * sin(n / 7.0))::int + n * 37 % 50, 3 + n % 7, case when n < 12 then 30 - n * 2 else 0 end,
+         select date_trunc('minute', now()) - n * interval '1 minute', 'default', 'resize_photo',
+                240 + (60 * sin(n / 7.0))::int + n * 37 % 50, 3 + n % 7, 0,
                 array[10, 40, 60, 80, 30, 10, case when n < 14 then 60 else 5 end, case when n < 10 then 40 else 1 end],
                 array[0, 20, 80, 90, 40, 12, 4, 1, case when n < 16 then 9 else 0 end]
-         from generate_series(1, 58) as n",
+         from generate_series(4, 58) as n",
     ] {
         sqlx::query(statement).execute(pool).await?;
     }

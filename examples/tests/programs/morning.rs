@@ -98,7 +98,7 @@ async fn the_doctor_names_each_trouble_of_a_broken_morning_and_what_mends_it() {
         it.unwrap()["said"].as_str().unwrap()
     };
     for (problem, part) in [
-        ("dead", "the first 3 hours ago and the last 18 minutes ago"),
+        ("dead", "the first 5 hours ago and the last 3 hours ago"),
         ("paused", "queue mail has been paused for 3 hours"),
         ("paused", "by ada (SMTP is down)"),
         (
