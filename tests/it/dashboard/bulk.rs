@@ -188,6 +188,9 @@ async fn the_page_of_a_retry_says_what_has_become_of_the_tasks() {
         ("Dead again", "0"),
     ];
     told(all).await;
+    let holds_up = async || site.page(&link).await.contains("None of them runs now");
+    let have_died = async || site.page(&link).await.contains("Some have died again");
+    assert!(holds_up().await && !have_died().await);
     sqlx::raw_sql(
         "delete from taskq.task where task_id <= 1000003;
          update taskq.task set attempts = 1 where task_id = 1000004;
@@ -214,6 +217,7 @@ async fn the_page_of_a_retry_says_what_has_become_of_the_tasks() {
         ("Dead again", "1"),
     ];
     told(some).await;
+    assert!(!holds_up().await && have_died().await);
     let bulk_id: i64 = id(&link).parse().expect("a number");
     let followed = taskq::operate(&pool).follow_bulk(bulk_id).await;
     assert_eq!(

@@ -122,6 +122,8 @@ struct RetriedLine {
     figures: Vec<(&'static str, String, &'static str)>,
     /// Of how many it is told, if not of all.
     first: Option<String>,
+    /// Whether some wait, and none runs.
+    is_held_up: bool,
     has_died: bool,
 }
 
@@ -258,6 +260,7 @@ async fn shown(asked: &Asked, wrong: Option<String>) -> Result<Answer, Failure> 
         failures: failures.iter().map(failure).collect(),
         retried: retried.map(|retried| RetriedLine {
             figures: figures(&retried),
+            is_held_up: retried.running == 0 && retried.waiting > 0,
             has_died: retried.dead > 0,
             first: (retried.followed < bulk.done).then(|| number(retried.followed)),
         }),
