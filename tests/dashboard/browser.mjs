@@ -228,7 +228,9 @@ async function words(page, site) {
   await done(page, "resume", { of: { name: "billing" } });
   await go("overview");
   await done(page, "acknowledge", { fill: { reason: "it is meant so", until: "7d" } });
-  await check(page, `${site.place} the overview with what is known`);
+  await page.locator("summary", { hasText: "1 acknowledged" }).click();
+  await picture(page, `${site.place}-acknowledged`, { fullPage: true });
+  await check(page, `${site.place} the overview with what is acknowledged`);
   await done(page, "unacknowledge");
   await go("overview");
   await done(page, "reset-limits", { of: { name: "exports" } });
