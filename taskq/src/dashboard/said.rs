@@ -23,7 +23,7 @@ pub(super) fn done(word: &str) -> Option<String> {
         "run" => "The task of the schedule is enqueued.",
         "removed" => "The schedule is gone.",
         "declared" => {
-            "The change is undone. What a program declares of the schedule holds again, from its next tick on: run what was missed now, if it is still wanted."
+            "The change is undone. What a program declares of the schedule holds again, from its next tick on. On the page Schedules you can run now what was missed, if it is still wanted."
         }
         "absent" => "There was no such schedule.",
         "stop" => "The operation rests after the part that is under way.",
