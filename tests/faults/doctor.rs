@@ -33,7 +33,7 @@ async fn a_doctor_tells_of_a_clock_that_is_wrong_and_of_none_that_is_right() {
     assert_eq!(said(&doctor(stage.url(), &[]), "clock"), [] as [&str; 0]);
     let Some(liar) = liar() else { return };
     let liar = liar.to_str().expect("a path in UTF-8");
-    for (off, says) in [("3600", "3600 s ahead of"), ("-90", "90 s behind")] {
+    for (off, says) in [("3600", "3,600 s ahead of"), ("-90", "90 s behind")] {
         let lied = doctor(stage.url(), &[("LD_PRELOAD", liar), ("TASKQ_CLOCK", off)]);
         let said = said(&lied, "clock");
         let told = format!("the clock of this machine is {says} that of Postgres");
