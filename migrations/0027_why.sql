@@ -182,6 +182,12 @@ as $stuck$
             where lease.claimed_at < now() - longer_than
         ) as held
         where held.task_id <> all (held.done)
+    ),
+    -- Read once: what runs may be a hundred times as many.
+    alive as materialized (
+        select worker.worker_id, worker.host, worker.process_id
+        from taskq.worker
+        where worker.expires_at > now()
     )
     select
         long.task_id,
@@ -190,8 +196,8 @@ as $stuck$
         long.claimed_at,
         usual.longest,
         long.worker_id,
-        worker.host,
-        worker.process_id,
+        alive.host,
+        alive.process_id,
         (
             select case
                 when count(*) = 1 then min(
@@ -214,7 +220,7 @@ as $stuck$
     ) as kinds
     cross join lateral taskq.usual_runs(kinds.queues, kinds.task_types) as usual
     join long on long.queue = usual.queue and long.task_type = usual.task_type
-    join taskq.worker on worker.worker_id = long.worker_id and worker.expires_at > now()
+    join alive on alive.worker_id = long.worker_id
     where now() - long.claimed_at > 4 * usual.longest
     order by long.claimed_at, long.task_id
     limit 100
