@@ -159,9 +159,9 @@ as $charge$
     set next_start = greatest(held.next_start, now()) + (excluded.next_start - now())
 $charge$;
 
--- Has nothing start for a while of the key of a lease's tasks, or of their type where it has no key. Returns what is held,
--- or null where the type has no limit that claims would look at.
-create function taskq.hold_key(of_lease uuid, seconds double precision) returns text
+-- Has nothing start for a while of the key of a task in a lease, or of its type where that is not limited by key. Returns
+-- what is held, or null where the type has no limit that claims would look at.
+create function taskq.hold_key(of_lease uuid, of_task bigint, seconds double precision) returns text
 language sql
 as $hold_key$
     with held as (
@@ -169,12 +169,23 @@ as $hold_key$
         select
             limited.scope,
             lease.limited_type,
-            coalesce(lease.limited_key, ''),
+            coalesce(of_key.key, ''),
             now() + make_interval(secs => seconds)
         from taskq.lease
         cross join lateral (
-            select case when lease.limited_key is null then 'task_type' else 'key' end as scope
-        ) as limited
+            -- Claimed without regard to keys, a task has one all the same.
+            select coalesce(
+                lease.limited_key,
+                (
+                    select taskq.limit_key(task.payload, limits.fields)
+                    from taskq.left_in(lease) as task
+                    join taskq.limits on limits.scope = 'key' and limits.name = lease.limited_type
+                    where task.task_id = of_task
+                    limit 1
+                )
+            ) as key
+        ) as of_key
+        cross join lateral (select case when of_key.key is null then 'task_type' else 'key' end as scope) as limited
         where lease.lease_id = of_lease
           and exists (
               select

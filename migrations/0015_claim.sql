@@ -149,6 +149,71 @@ begin
 end
 $rooms_in_turns$;
 
+-- Claims that regard no keys, where a type is limited by key: two at once, and each takes no more than a quarter of what one
+-- key may, while no more than half of it runs of all keys. So no key has more than it may, whatever the two have not seen of
+-- each other. While a claim counts what runs of a key, there is none.
+create function taskq.lock_beside(of_name text) returns boolean
+language sql
+return pg_try_advisory_xact_lock(taskq.gate_lock('beside', of_name, '1'))
+    or pg_try_advisory_xact_lock(taskq.gate_lock('beside', of_name, '2'));
+
+create function taskq.lock_alone(of_name text) returns boolean
+language sql
+return pg_try_advisory_xact_lock_shared(taskq.gate_lock('beside', of_name, '1'))
+    and pg_try_advisory_xact_lock_shared(taskq.gate_lock('beside', of_name, '2'));
+
+-- Tells whether no more runs of a type than half of what each of its keys may, and no key is held. Whoever calls has a lock.
+-- Not in plain SQL: that would be planned at each claim.
+create function taskq.is_far_below(names text[], most integer, is_settled boolean, is_old boolean) returns boolean
+language plpgsql
+as $is_far_below$
+declare
+    runs bigint;
+    others bigint := 0;
+begin
+    if exists (
+        select
+        from taskq.gate
+        where gate.scope = 'key'
+          and gate.name = names[1]
+          and gate.held_until > now()
+    ) then
+        return false;
+    end if;
+    if not is_settled then
+        select count(*) into others from taskq.running_unsettled(names, null);
+        if others = 0 and is_old then
+            perform taskq.settle('key', names[1]);
+        end if;
+    end if;
+    select coalesce(sum(cardinality(held.task_ids) - cardinality(held.done)), 0)
+    into runs
+    from (
+        select lease.task_ids, lease.done
+        from taskq.lease
+        where lease.limited_type = names[1]
+        -- In each of them something runs.
+        limit most
+    ) as held;
+    return runs + others <= most / 2;
+end
+$is_far_below$;
+
+-- Returns the keys of the tasks of a type that run and were claimed without regard to keys.
+create function taskq.running_beside(of_name text, fields text[]) returns text[]
+language plpgsql
+as $running_beside$
+begin
+    return array(
+        select taskq.limit_key(task.payload, fields)
+        from taskq.lease
+        cross join lateral taskq.left_in(lease) as task
+        where lease.limited_type = of_name
+          and lease.limited_key is null
+    );
+end
+$running_beside$;
+
 -- A row that a claim within limits returns: a lease, and then, of no lease, what else it tells. One variable of this type is
 -- returned much faster than a variable for each array.
 create type taskq.claimed as (
@@ -234,6 +299,8 @@ declare
     -- Of a sequence: the last id up to which all waiting tasks have their keys; null where all have.
     keyed_to bigint;
     unsettled text[];
+    -- Whether this claim regards no keys, since all of them have room.
+    is_beside boolean := false;
     looked text[];
     rooms bigint[];
     turns bigint[];
@@ -315,6 +382,28 @@ begin
         return;
     end if;
 
+    -- Where all that runs of the type leaves room for more than this claim, whatever its keys are, nobody looks at them: a
+    -- claim at the head of the lane costs less than one of a key.
+    if rule.fields is not null and not rule.is_sequence and not rule.is_fair and rule.spacing is null then
+        if freed_keys is null and most <= rule.most / 4 then
+            is_beside := taskq.lock_beside(names[1]);
+            if not is_beside then
+                told.is_busy := true;
+                return next told;
+                return;
+            end if;
+            is_beside := taskq.is_far_below(names, rule.most, rule.is_settled, rule.is_old);
+        end if;
+        if is_beside then
+            rule.fields := null;
+            told.last_key := null;
+        elsif not taskq.lock_alone(names[1]) then
+            told.is_busy := true;
+            return next told;
+            return;
+        end if;
+    end if;
+
     if rule.fields is not null then
         if rule.has_keyless then
             perform taskq.give_missing_keys(names[1]);
@@ -348,6 +437,7 @@ begin
                 perform taskq.settle('key', names[1]);
             end if;
         end if;
+        unsettled := unsettled || taskq.running_beside(names[1], rule.fields);
 
         if freed_keys is not null and rule.spacing is null and rule.is_settled and not rule.is_sequence then
             -- Each once, or two leases would have its tasks.
@@ -572,7 +662,26 @@ begin
             union all
             select head.place
             from (
-                -- What two of them find is one, and the first ones are the first.
+                select task.ctid as place
+                from taskq.task
+                where rule.fields is null
+                  and cardinality(shares) = 1
+                  and task.queue = of_queue
+                  and task.task_type = of_type
+                  and task.payload_version = of_version
+                  and task.crashes = of_crashes
+                  and task.priority = of_priority
+                  and (task.run_at, task.task_id) > (coalesce(from_run_ats[1], '-infinity'), from_task_ids[1])
+                  and task.run_at <= now()
+                  and (not takes_turns or taskq.may_start(task.task_id, task.task_type, task.metadata -> 'task.again'))
+                order by task.run_at, task.task_id
+                limit least(shares[1], most)
+                for update skip locked
+            ) as head
+            union all
+            select head.place
+            from (
+                -- Of several places: what two of them find is one, and the first ones are the first.
                 select head.place, min(given.turn) as turn
                 from unnest(from_run_ats, from_task_ids, shares)
                     with ordinality as given (run_at, task_id, share, turn)
@@ -599,6 +708,7 @@ begin
                 limit most
             ) as head
             where rule.fields is null
+              and cardinality(shares) > 1
             limit most
         ),
         batch as (

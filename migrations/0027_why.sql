@@ -253,12 +253,17 @@ as $binding$
             when limits.kind = 'concurrency' then array(
                 select held.task_id
                 from taskq.lease
-                cross join lateral unnest(lease.task_ids, lease.task_types) as held (task_id, task_type)
+                cross join lateral unnest(
+                    lease.task_ids,
+                    lease.task_types,
+                    case when limits.scope = 'key' and lease.limited_key is null then lease.payloads end
+                ) as held (task_id, task_type, payload)
                 where held.task_id <> all (lease.done)
                   and case limits.scope
                       when 'queue' then lease.queue = limits.name
                       when 'task_type' then held.task_type = any (limits.name || limits.aliases)
-                      else lease.limited_type = limits.name and lease.limited_key = bound.key
+                      else lease.limited_type = limits.name
+                          and coalesce(lease.limited_key, taskq.limit_key(held.payload, limits.fields)) = bound.key
                   end
                 order by held.task_id
             )

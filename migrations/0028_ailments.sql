@@ -302,7 +302,15 @@ language sql
 stable
 as $ail_limits$
     with running as materialized (
-        select held.queue, held.limited_type, held.limited_key, held.task_id, held.task_type
+        select
+            held.queue,
+            held.limited_type,
+            case
+                when held.fields is not null then taskq.limit_key(held.payload, held.fields)
+                else held.limited_key
+            end as limited_key,
+            held.task_id,
+            held.task_type
         from (
             -- As a join it takes twice as long.
             select
@@ -310,9 +318,20 @@ as $ail_limits$
                 lease.limited_type,
                 lease.limited_key,
                 lease.done,
+                keyed.fields,
                 unnest(lease.task_ids) as task_id,
-                unnest(lease.task_types) as task_type
+                unnest(lease.task_types) as task_type,
+                -- Those of leases that were claimed without regard to keys.
+                unnest(case when keyed.fields is not null then lease.payloads end) as payload
             from taskq.lease
+            left join (
+                select limits.name, max(limits.fields) as fields
+                from taskq.limits
+                where limits.scope = 'key'
+                  and limits.kind in ('concurrency', 'sequence')
+                  and limits.most is not null
+                group by limits.name
+            ) as keyed on keyed.name = lease.limited_type and lease.limited_key is null
         ) as held
         where held.task_id <> all (held.done)
     ),

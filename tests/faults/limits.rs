@@ -11,7 +11,7 @@ use taskq_tests::checker::beyond;
 use taskq_tests::history::{Event, Plan};
 use tokio::time::sleep;
 
-use crate::stage::{Finale, LEASE, ONCE, REPEATABLE, Stage, seed};
+use crate::stage::{Actor, Finale, LEASE, ONCE, REPEATABLE, Stage, seed};
 
 /// How many tasks are to run at once.
 struct Limits {
@@ -36,6 +36,14 @@ const LARGE: Limits = Limits {
     plans: [REPEATABLE; 2],
     of_tenant: 5,
     of_queue: 250,
+};
+
+/// Far below it, workers claim without regard to keys; there are half as many slots again as may run.
+const FAR_AND_NEAR: Limits = Limits {
+    tenants: 40..41,
+    plans: [REPEATABLE; 2],
+    of_tenant: 20,
+    of_queue: 1_000,
 };
 
 /// How long the large ones are tried, unless `TASKQ_LIMITS_SECONDS` says otherwise.
@@ -111,14 +119,34 @@ async fn no_more_run_than_their_limits_while_workers_are_killed_and_stopped() {
     let stage = Stage::shared().await;
     SMALL.set(&stage).await;
     SMALL.enqueue(&stage, 60).await.expect("enqueued");
-    let mut workers = Vec::from_iter((0..4).map(|_| stage.worker().set("KEEP", true).start()));
+    kill_and_stop(&stage, 4, || stage.worker().set("KEEP", true).start()).await;
+    SMALL.hold(&stage).await;
+}
+
+#[tokio::test]
+async fn no_more_run_than_their_limits_though_claims_far_below_them_regard_no_keys() {
+    seed();
+    let stage = Stage::shared().await;
+    FAR_AND_NEAR.set(&stage).await;
+    FAR_AND_NEAR.enqueue(&stage, 2_000).await.expect("enqueued");
+    let start = || {
+        let worker = stage.worker().set("KEEP", true);
+        worker.set("CONCURRENCY", 5).start()
+    };
+    kill_and_stop(&stage, 6, start).await;
+    FAR_AND_NEAR.hold(&stage).await;
+}
+
+/// Runs so many workers, kills and stops some of them, and leaves as many running.
+async fn kill_and_stop(stage: &Stage, count: usize, start: impl Fn() -> Actor) {
+    let mut workers = Vec::from_iter((0..count).map(|_| start()));
     for _ in 0..8 {
         sleep(Duration::from_millis(fastrand::u64(50..500))).await;
         let victim = fastrand::usize(..workers.len());
         if fastrand::bool() {
             stage.fault("a worker is killed");
             workers[victim].kill();
-            workers[victim] = stage.worker().set("KEEP", true).start();
+            workers[victim] = start();
         } else {
             stage.fault("a worker is paused");
             workers[victim].signal(Signal::STOP);
@@ -126,7 +154,7 @@ async fn no_more_run_than_their_limits_while_workers_are_killed_and_stopped() {
             workers[victim].signal(Signal::CONT);
         }
     }
-    SMALL.hold(&stage).await;
+    stage.over().await;
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ mod history;
 mod ids;
 mod invalid;
 mod lease;
+mod limit_beside;
 mod limit_keys;
 mod limit_turns;
 mod limit_versions;

@@ -43,10 +43,16 @@ impl Store<'_> {
         self.call(async |db| query.fetch_all(db).await).await
     }
 
-    /// Has nothing start for a while of the key of a lease's tasks. Returns whether there is something to hold.
-    pub(crate) async fn hold_key(&mut self, lease_id: Uuid, time: Duration) -> Result<bool, Error> {
+    /// Has nothing start for a while of the key of a task. Returns whether there is something to hold.
+    pub(crate) async fn hold_key(
+        &mut self,
+        lease_id: Uuid,
+        task_id: i64,
+        time: Duration,
+    ) -> Result<bool, Error> {
         let query = query_scalar(self.schema.sql.hold_key)
             .bind(lease_id)
+            .bind(task_id)
             .bind(time.as_secs_f64());
         let held: Option<String> = self.call(async |db| query.fetch_one(db).await).await?;
         Ok(held.is_some())

@@ -164,9 +164,9 @@ impl Claimer {
             queue.open_limited(|lane| {
                 let of_lane = own_name(&lane.task_type);
                 let ended = ended.iter().filter(|it| own_name(&it.task_type) == of_lane);
-                // Two names of a type may have one key.
-                let keys: BTreeSet<String> = ended.map(|it| it.key.clone()).collect();
-                keys.into_iter().collect()
+                // Two names of a type may have one key. Of none it is known where one is not.
+                let keys: Option<BTreeSet<String>> = ended.map(|it| it.key.clone()).collect();
+                keys.unwrap_or_default().into_iter().collect()
             });
         }
     }

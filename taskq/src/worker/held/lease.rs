@@ -14,29 +14,30 @@ pub(super) struct HeldLease {
     pub(super) settling: bool,
     /// Whether others may wait for its tasks to end.
     pub(super) scarcity: Scarcity,
-    /// What its tasks are limited by, where that is a key.
+    /// What its tasks are limited by; absent where they are not.
     pub(super) limited: Option<LimitedKey>,
 }
 
-/// A key by which tasks of a type are limited.
+/// What tasks of a type are limited by: one key, or whatever keys they have.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct LimitedKey {
     pub(crate) task_type: String,
-    pub(crate) key: String,
+    pub(crate) key: Option<String>,
 }
 
 impl HeldLease {
     /// A lease that was claimed by a call made at `claimed`.
     pub(super) fn new(lease: &ClaimedLease, claimed: Instant) -> Self {
-        let key = lease.limited_key.as_ref().zip(lease.tasks.first());
+        let is_limited = lease.scarcity != Scarcity::Free;
+        let first = lease.tasks.first().filter(|_| is_limited);
         Self {
             remaining: lease.tasks.len(),
             extended: claimed,
             settling: false,
             scarcity: lease.scarcity,
-            limited: key.map(|(key, task)| LimitedKey {
+            limited: first.map(|task| LimitedKey {
                 task_type: task.task_type.clone(),
-                key: key.clone(),
+                key: lease.limited_key.clone(),
             }),
         }
     }

@@ -184,7 +184,8 @@ impl Execution<'_> {
     /// Has nothing start of the task's key for a while.
     async fn hold_key(&self, time: Duration) {
         let time = time.min(LONGEST_HOLD);
-        match self.core.store().hold_key(self.task.lease_id, time).await {
+        let (lease_id, task_id) = (self.task.lease_id, self.task.task_id);
+        match self.core.store().hold_key(lease_id, task_id, time).await {
             Ok(true) => tracing::info!(?time, "nothing more of this key starts for now"),
             Ok(false) => tracing::warn!(
                 "the key cannot be held, because the task type has no limit: declare `concurrency` or `rate`; the task is snoozed"
