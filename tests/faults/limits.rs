@@ -11,7 +11,7 @@ use taskq_tests::checker::beyond;
 use taskq_tests::history::{Event, Plan};
 use tokio::time::sleep;
 
-use crate::stage::{Actor, Finale, LEASE, ONCE, REPEATABLE, Stage, seed};
+use crate::stage::{Finale, LEASE, ONCE, REPEATABLE, Running, Stage, seed};
 
 /// How many tasks are to run at once.
 struct Limits {
@@ -138,7 +138,7 @@ async fn no_more_run_than_their_limits_though_claims_far_below_them_regard_no_ke
 }
 
 /// Runs so many workers, kills and stops some of them, and leaves as many running.
-async fn kill_and_stop(stage: &Stage, count: usize, start: impl Fn() -> Actor) {
+async fn kill_and_stop(stage: &Stage, count: usize, start: impl Fn() -> Running) {
     let mut workers = Vec::from_iter((0..count).map(|_| start()));
     for _ in 0..8 {
         sleep(Duration::from_millis(fastrand::u64(50..500))).await;

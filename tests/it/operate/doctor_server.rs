@@ -224,8 +224,8 @@ async fn a_setting_that_hurts_is_told_with_where_it_is_set() {
     let (database, pool) = database().await;
     let name = name_of(&pool).await;
     let hurts = [
-        ("statement_timeout", "200ms", "it may stop claims"),
-        ("lock_timeout", "1ms", "it may stop claims"),
+        ("statement_timeout", "999ms", "it may stop claims"),
+        ("lock_timeout", "900ms", "it may stop claims"),
         (
             "idle_session_timeout",
             "10min",
