@@ -134,5 +134,12 @@ async fn remember(pool: &PgPool) -> anyhow::Result<()> {
     )
     .execute(pool)
     .await?;
+    // Of all kinds together, and there is one.
+    sqlx::query(
+        "insert into taskq.minute_total
+         select minute, completed, failed, died, waits, runs from taskq.minute",
+    )
+    .execute(pool)
+    .await?;
     Ok(())
 }

@@ -227,6 +227,7 @@ async fn enqueue(pool: &PgPool) -> anyhow::Result<()> {
                 array[10, 40, 60, 80, 30, 10, case when n < 14 then 60 else 5 end, case when n < 10 then 40 else 1 end],
                 array[0, 20, 80, 90, 40, 12, 4, 1, case when n < 16 then 9 else 0 end]
          from generate_series(4, 58) as n",
+        "insert into taskq.minute_total select minute, completed, failed, died, waits, runs from taskq.minute",
     ] {
         sqlx::query(statement).execute(pool).await?;
     }

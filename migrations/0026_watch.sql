@@ -39,6 +39,20 @@ create table taskq.minute (
     autovacuum_vacuum_scale_factor = 0.05
 );
 
+-- The same of all queues and task types together, so that a day is read in 1,440 rows however many kinds there are.
+create table taskq.minute_total (
+    minute    timestamptz not null,
+    completed bigint      not null,
+    failed    bigint      not null,
+    died      bigint      not null,
+    waits     bigint[]    not null,
+    runs      bigint[]    not null,
+    constraint minute_total_pkey primary key (minute)
+) with (
+    fillfactor = 50,
+    autovacuum_vacuum_scale_factor = 0.05
+);
+
 -- Tells a worker to stop. Should it miss that, its next heartbeat tells it.
 create function taskq.tell_stopped() returns trigger
 language plpgsql

@@ -350,7 +350,7 @@ as $needed_rights$
     select 'claim', 'table', given.name, '{select,insert,update,delete}'::text[]
     from unnest(array[
         'task', 'lease', 'dead', 'history', 'worker', 'sleeper', 'counter', 'frontier', 'refused', 'unique_key', 'schedule',
-        'schedule_definition', 'limit_definition', 'limit_rule', 'gate', 'minute'
+        'schedule_definition', 'limit_definition', 'limit_rule', 'gate', 'minute', 'minute_total'
     ]) as given (name)
     union all
     select 'claim', 'table', given.name, '{select}'

@@ -19,7 +19,7 @@ grant select, insert, update, delete
 on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.sleeper,
     taskq.counter, taskq.frontier, taskq.refused, taskq.unique_key,
     taskq.schedule, taskq.schedule_definition,
-    taskq.limit_definition, taskq.limit_rule, taskq.gate, taskq.minute
+    taskq.limit_definition, taskq.limit_rule, taskq.gate, taskq.minute, taskq.minute_total
 to taskq_worker;
 grant select on taskq.migration, taskq.tasks, taskq.pause, taskq.sequence_block to taskq_worker;
 grant select, insert on taskq.secret_field to taskq_worker;
@@ -36,7 +36,8 @@ on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.migra
     taskq.counter, taskq.refused, taskq.unique_key, taskq.pause, taskq.audit,
     taskq.bulk, taskq.bulk_failure, taskq.bulk_retried,
     taskq.schedule, taskq.schedule_definition, taskq.limit_definition, taskq.limit_rule, taskq.limits, taskq.gate,
-    taskq.sequence_block, taskq.blocked, taskq.fair_weight, taskq.minute, taskq.secret_field, taskq.acknowledged
+    taskq.sequence_block, taskq.blocked, taskq.fair_weight, taskq.minute, taskq.minute_total, taskq.secret_field,
+    taskq.acknowledged
 to taskq_read;
 
 -- Whoever pauses and resumes, cancels and retries tasks, one or all that match, makes, changes and runs schedules, and limits,

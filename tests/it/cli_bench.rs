@@ -33,6 +33,17 @@ async fn it_measures_and_leaves_nothing_behind() {
             .expect("readable");
         assert_eq!(left, 0, "{table}");
     }
+    let left: i64 = one(
+        &pool,
+        "select coalesce(sum(completed + failed + died + (select sum(number) from unnest(waits || runs) as number)), 0)::bigint
+         from taskq.minute_total",
+    )
+    .await;
+    assert_eq!(left, 0, "it has taken its own from what all kinds did");
+    assert!(
+        one(&pool, "select exists (select from taskq.minute_total)").await,
+        "its minutes were counted"
+    );
 }
 
 #[tokio::test]

@@ -198,6 +198,7 @@ async fn a_reading_role_may_watch_and_an_operator_role_may_stop_workers() {
         "select taskq.load('default')",
         "select * from taskq.workers()",
         "select * from taskq.minute",
+        "select * from taskq.minute_total",
     ];
     let stop = "select taskq.stop_worker('00000000-0000-0000-0000-000000000001')";
     let forge = "update taskq.worker set stop_asked_at = now()";

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::text::{number, span};
-use crate::operate::minutes::{Minute, Spread};
+use crate::operate::minutes::{MinuteTotal, Spread};
 
 /// How many columns a chart has.
 const COLUMNS: usize = 60;
@@ -85,7 +85,7 @@ pub(super) struct Chart {
 
 /// The charts of a time until now: what was done, how long tasks waited, how long they ran.
 pub(super) fn charts(
-    minutes: &[Minute],
+    minutes: &[MinuteTotal],
     releases: &[(String, DateTime<Utc>)],
     now: DateTime<Utc>,
     time: Duration,

@@ -13,7 +13,7 @@ use crate::operate::doctor::{Ailment, SharedLook};
 use crate::operate::filter::Filter;
 use crate::operate::limit::Limit;
 use crate::operate::list::{Cursor, Page};
-use crate::operate::minutes::Minute;
+use crate::operate::minutes::MinuteTotal;
 use crate::operate::pause::{Operator, Pause};
 #[cfg(feature = "cron")]
 use crate::operate::schedule_status::ScheduleStatus;
@@ -106,9 +106,8 @@ impl Reader {
         self.operator.stats().await
     }
 
-    pub(super) async fn minutes(&self, since: Duration, most: usize) -> Read<Vec<Minute>> {
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        self.operator.newest_minutes(since, most).await
+    pub(super) async fn minute_totals(&self, since: Duration) -> Read<Vec<MinuteTotal>> {
+        self.operator.minute_totals(since).await
     }
 
     pub(super) async fn workers(&self) -> Read<Vec<WorkerStatus>> {

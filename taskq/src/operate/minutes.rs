@@ -9,6 +9,8 @@ use super::pause::Operator;
 pub use crate::attempt::spread::Spread;
 use crate::error::OperateError;
 use crate::store::MinuteRow;
+#[cfg(feature = "dashboard")]
+pub(crate) use crate::store::MinuteTotal;
 
 /// How many rows are read at the most: the minutes of a day, of more than thirty kinds.
 const MOST: i64 = 50_000;
@@ -43,18 +45,19 @@ impl Operator {
     ///
     /// The table is only read, so the future may be dropped at any time.
     pub async fn minutes(&self, since: Duration) -> Result<Vec<Minute>, OperateError> {
-        self.newest_minutes(since, MOST).await
-    }
-
-    /// Reads no more than so many rows, the newest, and returns the oldest first.
-    pub(crate) async fn newest_minutes(
-        &self,
-        since: Duration,
-        most: i64,
-    ) -> Result<Vec<Minute>, OperateError> {
-        let rows = self.store().minutes(since, most).await;
+        let rows = self.store().minutes(since, MOST).await;
         let rows = rows.map_err(|error| self.error(error))?;
         Ok(rows.into_iter().rev().map(Minute::of).collect())
+    }
+
+    /// Reads the same of all kinds together.
+    #[cfg(feature = "dashboard")]
+    pub(crate) async fn minute_totals(
+        &self,
+        since: Duration,
+    ) -> Result<Vec<MinuteTotal>, OperateError> {
+        let totals = self.store().minute_totals(since).await;
+        totals.map_err(|error| self.error(error))
     }
 }
 

@@ -67,6 +67,8 @@ pub(crate) use self::statements::in_schema;
 pub(crate) use self::transaction::{
     Committed, Completion, CompletionError, OwnStatements, is_lease_gone, undo_attempt,
 };
+#[cfg(feature = "dashboard")]
+pub(crate) use self::watch::MinuteTotal;
 pub(crate) use self::watch::{Counted, KindRow, MinuteRow, StatsRow, WorkerStatusRow};
 use crate::error::veiled;
 

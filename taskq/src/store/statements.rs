@@ -169,6 +169,7 @@ statements! {
         gauges,
         load,
         minutes,
+        minute_totals,
         workers,
         stuck,
         stop_worker,

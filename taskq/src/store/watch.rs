@@ -58,6 +58,18 @@ pub(crate) struct MinuteRow {
     pub(crate) run: Spread,
 }
 
+/// What workers have counted of all kinds together in a minute, as `minute_totals.sql` reads it.
+#[cfg(feature = "dashboard")]
+#[derive(Debug)]
+pub(crate) struct MinuteTotal {
+    pub(crate) minute: DateTime<Utc>,
+    pub(crate) completed: i64,
+    pub(crate) failed: i64,
+    pub(crate) died: i64,
+    pub(crate) wait: Spread,
+    pub(crate) run: Spread,
+}
+
 /// A worker, as `workers.sql` tells of it.
 #[derive(Debug)]
 pub(crate) struct WorkerStatusRow {
@@ -79,9 +91,15 @@ pub(crate) struct WorkerStatusRow {
 }
 
 impl Store<'_> {
-    /// Adds to what workers have counted in this minute.
+    /// Adds to what workers have counted in this minute, of each kind and of all together.
     pub(crate) async fn count_minutes(&mut self, counted: &[Counted<'_>]) -> Result<(), Error> {
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let sum = |of: fn(&Counted<'_>) -> u64| number(counted.iter().map(of).sum());
+        let (mut wait, mut run) = (Spread::default(), Spread::default());
+        for kind in counted {
+            wait.merge(kind.wait);
+            run.merge(kind.run);
+        }
         let query = sqlx::query(self.schema.sql.count_minutes)
             .bind(column(counted, |kind| kind.queue))
             .bind(column(counted, |kind| kind.task_type))
@@ -89,7 +107,12 @@ impl Store<'_> {
             .bind(column(counted, |kind| number(kind.failed)))
             .bind(column(counted, |kind| number(kind.died)))
             .bind(column(counted, |kind| as_array(kind.wait)))
-            .bind(column(counted, |kind| as_array(kind.run)));
+            .bind(column(counted, |kind| as_array(kind.run)))
+            .bind(sum(|kind| kind.completed))
+            .bind(sum(|kind| kind.failed))
+            .bind(sum(|kind| kind.died))
+            .bind(as_array(&wait))
+            .bind(as_array(&run));
         self.execute(query).await
     }
 
@@ -120,6 +143,16 @@ impl Store<'_> {
         let query = query_as(self.schema.sql.minutes)
             .bind(since.as_secs_f64())
             .bind(most);
+        self.call(async |db| query.fetch_all(db).await).await
+    }
+
+    /// Reads what workers have counted by minute of all kinds together, the oldest first.
+    #[cfg(feature = "dashboard")]
+    pub(crate) async fn minute_totals(
+        &mut self,
+        since: Duration,
+    ) -> Result<Vec<MinuteTotal>, Error> {
+        let query = query_as(self.schema.sql.minute_totals).bind(since.as_secs_f64());
         self.call(async |db| query.fetch_all(db).await).await
     }
 
@@ -196,6 +229,21 @@ impl<'r> FromRow<'r, PgRow> for MinuteRow {
             minute: row.try_get("minute")?,
             queue: row.try_get("queue")?,
             task_type: row.try_get("task_type")?,
+            completed: row.try_get("completed")?,
+            failed: row.try_get("failed")?,
+            died: row.try_get("died")?,
+            wait: Spread::of(&waits),
+            run: Spread::of(&runs),
+        })
+    }
+}
+
+#[cfg(feature = "dashboard")]
+impl<'r> FromRow<'r, PgRow> for MinuteTotal {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        let (waits, runs): (Vec<i64>, Vec<i64>) = (row.try_get("waits")?, row.try_get("runs")?);
+        Ok(Self {
+            minute: row.try_get("minute")?,
             completed: row.try_get("completed")?,
             failed: row.try_get("failed")?,
             died: row.try_get("died")?,

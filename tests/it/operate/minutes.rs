@@ -65,6 +65,43 @@ async fn sums(pool: &PgPool) -> BTreeMap<String, Sum> {
     sums
 }
 
+/// Checks that each minute of all kinds together is what its kinds add up to.
+async fn assert_totals(pool: &PgPool) {
+    // With the numbers of both tables, kind by kind and bucket by bucket.
+    let wrong: Vec<(String, String)> = sqlx::query_as(
+        "with counted as (
+             select minute, what, sum(number) as number
+             from (
+                 select minute, unnest(array['completed', 'failed', 'died']) as what, unnest(array[completed, failed, died]) as number
+                 from taskq.minute
+                 union all
+                 select minute, 'wait ' || place, number from taskq.minute, unnest(waits) with ordinality as it (number, place)
+                 union all
+                 select minute, 'run ' || place, number from taskq.minute, unnest(runs) with ordinality as it (number, place)
+             ) as of_kinds
+             group by 1, 2
+         ),
+         total as (
+             select minute, unnest(array['completed', 'failed', 'died']) as what, unnest(array[completed, failed, died]) as number
+             from taskq.minute_total
+             union all
+             select minute, 'wait ' || place, number from taskq.minute_total, unnest(waits) with ordinality as it (number, place)
+             union all
+             select minute, 'run ' || place, number from taskq.minute_total, unnest(runs) with ordinality as it (number, place)
+         )
+         select what, format('%s of kinds, %s of all', counted.number, total.number)
+         from counted
+         full join total using (minute, what)
+         where coalesce(counted.number, 0) <> coalesce(total.number, 0)",
+    )
+    .fetch_all(pool)
+    .await
+    .expect("readable");
+    assert!(wrong.is_empty(), "{wrong:?}");
+    let minutes: i64 = one(pool, "select count(*) from taskq.minute_total").await;
+    assert!(minutes > 0, "a minute at least was counted");
+}
+
 #[tokio::test]
 async fn what_ran_is_counted_by_queue_and_type_with_how_long_it_waited_and_ran() {
     let (_database, pool) = database().await;
@@ -122,6 +159,7 @@ async fn what_ran_is_counted_by_queue_and_type_with_how_long_it_waited_and_ran()
     assert!(run >= Duration::from_millis(32), "it slept 40 ms: {run:?}");
     let run = sums["default in_a_transaction"].run.quantile(0.0);
     assert!(run.expect("counted") >= Duration::from_millis(16));
+    assert_totals(&pool).await;
     let counters: Vec<(String, String, i64)> =
         sqlx::query_as("select task_type, outcome, total from taskq.counter order by 1, 2")
             .fetch_all(&pool)
@@ -179,6 +217,7 @@ async fn what_several_workers_count_in_a_minute_adds_up() {
         .map(|(_, count)| count)
         .sum();
     assert!((20..60).contains(&long), "{:?}", sum.run);
+    assert_totals(&pool).await;
 }
 
 #[tokio::test]
@@ -208,7 +247,9 @@ async fn minutes_are_forgotten_after_two_days() {
         &pool,
         "insert into taskq.minute (minute, queue, task_type, completed, failed, died, waits, runs)
          select now() - make_interval(hours => n), 'default', 'greet', 1, 0, 0, '{}', '{}'
-         from unnest(array[1, 47, 49, 100, 1000]) as n",
+         from unnest(array[1, 47, 49, 100, 1000]) as n;
+         insert into taskq.minute_total
+         select minute, completed, failed, died, waits, runs from taskq.minute",
     )
     .await;
     let prune = include_str!("../../../taskq/src/store/sql/history/prune_minutes.sql");
@@ -219,7 +260,8 @@ async fn minutes_are_forgotten_after_two_days() {
             .await
             .expect("pruned");
         let rest: i64 = one(&pool, "select count(*) from taskq.minute").await;
-        assert_eq!(rest, left);
+        let totals: i64 = one(&pool, "select count(*) from taskq.minute_total").await;
+        assert_eq!((rest, totals), (left, left));
     }
 }
 

@@ -55,6 +55,9 @@ const PAST: &str = r#"
            array[0, 20, 80, 90, 40, 12, 4, 1, case when n < 16 then 9 else 0 end]
     from generate_series(1, 58) as n;
 
+    insert into taskq.minute_total
+    select minute, completed, failed, died, waits, runs from taskq.minute;
+
     insert into taskq.dead (task_id, task_type, queue, priority, payload, created_at, state, attempts, crashes, finished_at, errors)
     select nextval(pg_get_serial_sequence('taskq.task', 'task_id')), 'send_card', 'mail', 0, jsonb_build_object('usr_id', n, 'locale', 'de'), now() - interval '2 hours',
            'discarded', 3, 0, at.at,

@@ -12,15 +12,11 @@ use crate::dashboard::chart::{Chart, charts};
 use crate::dashboard::failure::Failure;
 use crate::dashboard::frame::{Frame, page};
 use crate::dashboard::pages::act::done;
-use crate::dashboard::text::{When, age, number, when};
+use crate::dashboard::text::{age, number};
 use crate::dashboard::trouble::Trouble;
 use crate::operate::doctor::Severity;
-use crate::operate::minutes::Minute;
 use crate::operate::stats::KindStats;
 use crate::operate::workers::WorkerStatus;
-
-/// Of how many minutes of kinds the charts are: all kinds of an hour, if there are fewer than 150.
-const MINUTES: usize = 9_000;
 
 /// How many kinds the overview has: those in the most trouble.
 const KINDS: usize = 12;
@@ -54,8 +50,6 @@ struct Overview {
     kinds: Vec<KindLine>,
     more_kinds: usize,
     charts: [Chart; 3],
-    /// Since when the charts are, if that is not all of the time.
-    charted_since: Option<When>,
     times: Vec<TimeLink>,
     width: f64,
     height: f64,
@@ -72,11 +66,10 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
     // Beside each other: the first two take as long as all others.
     let (ailments, stats, others) = tokio::try_join!(reader.doctor(), reader.stats(), async {
         let limits = reader.limits().await?;
-        let minutes = reader.minutes(time, MINUTES).await?;
+        let minutes = reader.minute_totals(time).await?;
         Ok((limits, minutes, reader.workers().await?))
     })?;
-    let (limits, mut minutes, workers) = others;
-    let charted_since = cut_short(&mut minutes);
+    let (limits, minutes, workers) = others;
     let now = stats.at;
     let all = ailments.into_iter().map(|it| Trouble::of(it, now));
     let (known, troubles): (Vec<_>, Vec<_>) = all.partition(|it| it.known.is_some());
@@ -99,7 +92,6 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
             .map(|kind| KindLine::of(kind, &limits, now))
             .collect(),
         charts: charts(&minutes, &releases(&workers), now, time),
-        charted_since: charted_since.map(|at| when(at, now)),
         times: times.collect(),
         width: crate::dashboard::chart::WIDTH,
         height: crate::dashboard::chart::HEIGHT,
@@ -146,16 +138,6 @@ pub(in crate::dashboard) async fn unacknowledge(asked: Asked) -> Result<Answer, 
         false => "unacknowledged",
     };
     done(&asked, "overview", word)
-}
-
-/// Leaves out the oldest minute if not all of it was read, and returns since when the others are.
-fn cut_short(minutes: &mut Vec<Minute>) -> Option<DateTime<Utc>> {
-    if minutes.len() < MINUTES {
-        return None;
-    }
-    let oldest = minutes.first()?.minute;
-    minutes.retain(|it| it.minute > oldest);
-    minutes.first().map(|it| it.minute)
 }
 
 /// `2 errors, 1 warning`
