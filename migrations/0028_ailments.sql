@@ -256,6 +256,14 @@ create function taskq.ail_stopped() returns setof taskq.ailment
 language sql
 stable
 as $ail_stopped$
+    -- Those that are told: it takes long to count the tasks behind each of very many.
+    with first as materialized (
+        select
+            blocked.task_id,
+            row_number() over (order by blocked.blocked_at, blocked.task_id) as place,
+            count(*) over () as number
+        from taskq.blocked
+    )
     select
         'limit',
         'warning',
@@ -289,11 +297,17 @@ as $ail_stopped$
             taskq.one_or_many(blocked.waiting, 'waits', 'wait'),
             blocked.task_id,
             blocked.state
-        ),
+        ) || case
+            when first.place = 5 and first.number > 5
+                then format('; so it is with %s', taskq.counted(first.number - 5, 'other key'))
+            else ''
+        end,
         format('mend and retry task %s, or have the sequence go on without it', blocked.task_id),
         format('skip-dead %s --frees %s', blocked.task_id, blocked.waiting),
         format('select taskq.skip_dead(%s, %s)', blocked.task_id, blocked.waiting)
-    from (select * from taskq.blocked limit 100) as blocked
+    from first
+    join taskq.blocked on blocked.task_id = first.task_id
+    where first.place <= 5
 $ail_stopped$;
 
 -- Returns which limits and keys say something else than the leases.
@@ -301,7 +315,8 @@ create function taskq.ail_limits() returns setof taskq.ailment
 language sql
 stable
 as $ail_limits$
-    with running as materialized (
+    -- Not kept: what runs is nearly always read for the first alone.
+    with running as not materialized (
         select
             held.queue,
             held.limited_type,
@@ -430,9 +445,11 @@ $about_due$;
 
 -- Returns which queues do not get done what is due: how much comes, how much ends, and how long all of it takes at this rate.
 -- Looks at queues whose oldest due task is older than `patience`, and at what was counted since. Counts no more than so many
--- tasks, or a hundred of each lane.
+-- tasks, or fifty of each lane.
 create function taskq.ail_pace(patience interval, most bigint) returns setof taskq.ailment
 language sql
+-- Planned with what asks for it, once a session, though `about_due` has Postgres plan something each time.
+stable
 as $ail_pace$
     with lane as materialized (
         select *
@@ -471,7 +488,7 @@ as $ail_pace$
           )
     ),
     reach as (
-        select greatest(most / greatest(count(*), 1), 100) as each
+        select greatest(most / greatest(count(*), 1), 50) as each
         from startable
     ),
     -- Once: each sum over it would have it counted anew.

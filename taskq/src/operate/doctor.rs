@@ -81,9 +81,9 @@ impl Operator {
         if version < KNOWN {
             return Ok(vec![of_old_tables(version)]);
         }
-        let found = store.doctor(self.patience).await;
+        // Beside each other: each way is a session that has to begin first.
+        let (found, mut way) = tokio::join!(store.doctor(self.patience), way);
         let mut found: Vec<Ailment> = found.map_err(|error| self.error(error))?;
-        let mut way = way.await;
         self.mark(&mut way).await?;
         found.extend(way);
         found.sort_by_key(|ailment| (ailment.acknowledged.is_some(), ailment.severity));
