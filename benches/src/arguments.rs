@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::modes::GROUPS;
+use crate::modes::{GROUPS, PAGES};
 
 pub const HELP: &str = "\
 Measures taskq beside its peers and beside bare SQL, on a Postgres of its own.
@@ -12,8 +12,10 @@ Measures taskq beside its peers and beside bare SQL, on a Postgres of its own.
                    order, pages
   --systems A,B    these systems only, by the beginning of their names
   --rounds N       how often each measurement is taken
-  --situation S    of all these, only what has S in its name
+  --situation S    of all these, only what has S in its name; of pages only with --only pages
   --stream SECONDS how long the stream of growth lasts
+  --keep NAME      use the server of this name, which stays, and the tables that an
+                   earlier run has filled there for pages
   --json           a line of JSON for each measurement, in place of the tables
   --chart FILE     write the chart of the drain and the inserts there, as SVG";
 
@@ -25,6 +27,7 @@ pub struct Arguments {
     pub rounds: Option<usize>,
     pub situation: Option<String>,
     pub stream: Option<u64>,
+    pub keep: Option<String>,
     pub json: bool,
     pub chart: Option<String>,
 }
@@ -41,6 +44,7 @@ impl Arguments {
             };
             match name.as_str() {
                 "--quick" => arguments.quick = true,
+                "--keep" => arguments.keep = Some(value()?),
                 "--json" => arguments.json = true,
                 "--only" => arguments.only = list(&value()?),
                 "--systems" => arguments.systems = list(&value()?),
@@ -70,6 +74,11 @@ impl Arguments {
     pub fn wants_situation(&self, mode: &str) -> bool {
         let wanted = self.situation.as_deref();
         wanted.is_none_or(|wanted| mode.contains(wanted))
+    }
+
+    /// Whether pages are measured at all. A situation is about their names only where their group was asked for.
+    pub fn wants_pages(&self) -> bool {
+        self.wants_group(PAGES) && (!self.only.is_empty() || self.situation.is_none())
     }
 
     pub fn wants_system(&self, name: &str) -> bool {

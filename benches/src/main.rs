@@ -54,7 +54,7 @@ async fn main() -> Result<ExitCode> {
         eprintln!("This is a debug build; `cargo run --release` is the one to measure.");
     }
 
-    let server = Server::start().await?;
+    let server = Server::start(arguments.keep.as_deref()).await?;
     let systems: Vec<_> = systems::all()
         .into_iter()
         .filter(|system| arguments.wants_system(system.name()))
@@ -72,8 +72,8 @@ async fn main() -> Result<ExitCode> {
         }
         outcomes.push(outcome);
     }
-    if arguments.wants_group(modes::PAGES) && arguments.wants_situation(modes::PAGES) {
-        match pages::measure(&server, &effort, arguments.json).await {
+    if arguments.wants_pages() {
+        match pages::measure(&server, &effort, &arguments).await {
             Ok(text) => print!("{text}"),
             Err(error) => {
                 eprintln!("pages FAILED: {error:#}");

@@ -13,17 +13,27 @@ use tokio::time::sleep;
 /// How long sessions of the last measurement may take to end.
 const QUIET_LIMIT: Duration = Duration::from_secs(5);
 
-/// A durable server on disk, which is gone with this value.
+/// A durable server on disk. It is gone with this value, unless it has a name.
 pub struct Server {
     cluster: Cluster,
+    /// Whether it stays for the next run, with what is kept in it.
+    pub stays: bool,
     admin: PgPool,
 }
 
 impl Server {
-    pub async fn start() -> Result<Self> {
-        let cluster = Cluster::private_on_disk()
-            .await
-            .context("starting Postgres")?;
+    pub async fn start(name: Option<&str>) -> Result<Self> {
+        let cluster = match name {
+            None => Cluster::private_on_disk().await,
+            Some(name) => {
+                ensure!(
+                    std::env::var_os("DATABASE_URL").is_none(),
+                    "unset DATABASE_URL: --keep restarts the server that it uses"
+                );
+                Cluster::persistent(name).await
+            }
+        };
+        let cluster = cluster.context("starting Postgres")?;
         let admin = PgPoolOptions::new()
             .max_connections(2)
             .connect(&cluster.url("postgres"))
@@ -37,14 +47,42 @@ impl Server {
         ] {
             sqlx::query(setting).execute(&admin).await?;
         }
-        Ok(Self { cluster, admin })
+        Ok(Self {
+            cluster,
+            admin,
+            stays: name.is_some(),
+        })
     }
 
     /// Makes an empty database.
     pub async fn database(&self) -> Result<Database> {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let name = format!("bench_{}", MADE.fetch_add(1, Relaxed));
+        self.make(name).await
+    }
+
+    /// Makes an empty database of this name, in the place of one that is there.
+    pub async fn make(&self, name: String) -> Result<Database> {
+        self.execute(format!("drop database if exists {name} with (force)"))
+            .await?;
         self.execute(format!("create database {name}")).await?;
+        self.open(name).await
+    }
+
+    /// Opens a database that an earlier run has made, if there is one.
+    pub async fn find(&self, name: &str) -> Result<Option<Database>> {
+        let is_there: bool =
+            sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+                .bind(name)
+                .fetch_one(&self.admin)
+                .await?;
+        match is_there {
+            true => self.open(name.to_owned()).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    async fn open(&self, name: String) -> Result<Database> {
         let url = self.cluster.url(&name);
         let pool = pool_of(&url, 2).await?;
         Ok(Database { name, url, pool })
@@ -133,6 +171,32 @@ impl Database {
                 .await?;
         }
         Ok(connection.close().await?)
+    }
+
+    /// Records that all of these statements were run here.
+    pub async fn record_fill(&self, statements: &str) -> Result<()> {
+        self.execute("create table bench_fill (statements text not null)")
+            .await?;
+        sqlx::query("insert into bench_fill values ($1)")
+            .bind(statements)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Returns whether an earlier run has recorded them.
+    pub async fn was_filled_by(&self, statements: &str) -> Result<bool> {
+        if !self
+            .is("select to_regclass('bench_fill') is not null")
+            .await?
+        {
+            return Ok(false);
+        }
+        let is_same = "select exists (select from bench_fill where statements = $1)";
+        Ok(sqlx::query_scalar(is_same)
+            .bind(statements)
+            .fetch_one(&self.pool)
+            .await?)
     }
 
     /// Returns the only value of a statement without parameters.

@@ -100,20 +100,6 @@ from generate_series(1, 128) as n
 cross join generate_series(1, 50) as k
 group by n;
 
--- Two days of minutes.
-insert into taskq.minute (minute, queue, task_type, completed, failed, died, waits, runs)
-select
-    date_trunc('minute', now()) - interval '1 minute' * n,
-    'queue_' || k % 20,
-    'kind_' || k,
-    60,
-    3,
-    1,
-    array[0, 1, 2, 5, 10, 20, 15, 7, 2, 1],
-    array[0, 0, 0, 0, 1, 5, 20, 20, 10, 5]
-from generate_series(0, 2879) as n
-cross join generate_series(1, 100) as k;
-
 insert into taskq.audit (at, by, verb, task_id, task_type, queue, state, reason)
 select
     now() - interval '1 minute' * (200000 - n),

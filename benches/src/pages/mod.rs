@@ -17,10 +17,14 @@ use tokio::time::sleep;
 
 use self::browser::Browser;
 use self::places::Place;
+use crate::arguments::Arguments;
 use crate::modes::Effort;
 use crate::server::{Database, Server, pool_of};
 
 const FILL: &str = include_str!("fill.sql");
+
+/// What is written anew into tables that were kept.
+const AGAIN: &str = include_str!("again.sql");
 
 /// How often each page is asked for.
 const TIMES: usize = 9;
@@ -61,22 +65,40 @@ struct Watched {
 }
 
 /// Measures, and returns a table for people or lines for programs.
-pub async fn measure(server: &Server, effort: &Effort, json: bool) -> Result<String> {
+pub async fn measure(server: &Server, effort: &Effort, arguments: &Arguments) -> Result<String> {
     server.count_statements().await?;
-    let db = server.database().await?;
-    fill(&db, effort.many).await?;
-    let places = places::all(&db.pool).await?;
+    let db = filled(server, effort.many).await?;
+    let mut places = places::all(&db.pool).await?;
+    places.retain(|place| arguments.wants_situation(&place.name));
     let pages = pages(server, &db, &places).await?;
     let watched = watched(&db, &places).await?;
-    let scraped = scraped(&db).await?;
-    server.drop_database(db).await?;
-    match json {
+    let scraped = match arguments.situation {
+        None => Some(scraped(&db).await?),
+        Some(_) => None,
+    };
+    match server.stays {
+        true => db.pool.close().await,
+        false => server.drop_database(db).await?,
+    }
+    match arguments.json {
         true => lines(&pages, &watched, scraped),
         false => Ok(table(&pages, &watched, scraped, effort)),
     }
 }
 
-async fn fill(db: &Database, many: u64) -> Result<()> {
+/// Returns a database with so many tasks: one that an earlier run has kept, if it was filled by the same statements.
+async fn filled(server: &Server, many: u64) -> Result<Database> {
+    let name = format!("pages_{many}");
+    if server.stays
+        && let Some(db) = server.find(&name).await?
+    {
+        if db.was_filled_by(FILL).await? {
+            again(&db).await?;
+            return Ok(db);
+        }
+        db.pool.close().await;
+    }
+    let db = server.make(name).await?;
     taskq::migrate(&db.pool).await?;
     db.execute("create extension pg_stat_statements").await?;
     eprintln!("pages: filling the tables");
@@ -86,6 +108,13 @@ async fn fill(db: &Database, many: u64) -> Result<()> {
         many * 10,
     ))
     .await?;
+    again(&db).await?;
+    db.record_fill(FILL).await?;
+    Ok(db)
+}
+
+async fn again(db: &Database) -> Result<()> {
+    db.fill(AGAIN.to_owned()).await?;
     db.execute("vacuum analyze").await?;
     eprintln!("pages: asking for them");
     Ok(())
@@ -269,7 +298,7 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-fn table(pages: &[Page], watched: &[Watched], scraped: i64, effort: &Effort) -> String {
+fn table(pages: &[Page], watched: &[Watched], scraped: Option<i64>, effort: &Effort) -> String {
     let mut text = format!(
         "\npages: milliseconds, beside {} waiting, {} dead and {} finished tasks\n{:<58} {:>8} {:>8} {:>8}  SAYS THAT IT STOPPED\n",
         effort.many,
@@ -300,15 +329,17 @@ fn table(pages: &[Page], watched: &[Watched], scraped: i64, effort: &Effort) -> 
     for page in watched {
         let _ = writeln!(text, "{:<58} {:>8} {:>8}", page.page, page.one, page.many);
     }
-    let _ = writeln!(
-        text,
-        "\nqueries of metrics in {} s, of {WORKERS} workers that are scraped each second: {scraped}",
-        SCRAPING.as_secs()
-    );
+    if let Some(scraped) = scraped {
+        let _ = writeln!(
+            text,
+            "\nqueries of metrics in {} s, of {WORKERS} workers that are scraped each second: {scraped}",
+            SCRAPING.as_secs()
+        );
+    }
     text
 }
 
-fn lines(pages: &[Page], watched: &[Watched], scraped: i64) -> Result<String> {
+fn lines(pages: &[Page], watched: &[Watched], scraped: Option<i64>) -> Result<String> {
     let mut lines = String::new();
     for page in pages {
         lines += &(serde_json::to_string(page)? + "\n");
@@ -316,5 +347,11 @@ fn lines(pages: &[Page], watched: &[Watched], scraped: i64) -> Result<String> {
     for page in watched {
         lines += &(serde_json::to_string(page)? + "\n");
     }
-    Ok(lines + &serde_json::json!({ "workers": WORKERS, "queries": scraped }).to_string() + "\n")
+    if let Some(scraped) = scraped {
+        lines += &format!(
+            "{}\n",
+            serde_json::json!({ "workers": WORKERS, "queries": scraped })
+        );
+    }
+    Ok(lines)
 }
