@@ -5,7 +5,7 @@ create index refused_at on taskq.refused (refused_at, task_id);
 
 -- The filter: an object of
 --   state      waiting, due, scheduled, running, completed, refused; discarded, cancelled, invalid, quarantined, expired, or
---              all five: dead
+--              all five: dead; all but cancelled: died
 --   queue, type            names;      queue_like, type_like      patterns of `like`
 --   payload    [{"path": ["usr_id"], "values": ["42"]}, ...]: a field, as text
 --   error      parts of the last error, in any case
@@ -67,14 +67,14 @@ begin
     end if;
     if problem is null and filter ? 'state' then
         select format(
-            'there is no state %L: they are waiting, due, scheduled, running, completed, refused, dead, discarded, cancelled, invalid, quarantined, expired',
+            'there is no state %L: they are waiting, due, scheduled, running, completed, refused, dead, died, discarded, cancelled, invalid, quarantined, expired',
             said
         )
         into problem
         from jsonb_array_elements_text(filter -> 'state') as said
         where said not in (
-            'waiting', 'due', 'scheduled', 'running', 'completed', 'refused', 'dead', 'discarded', 'cancelled', 'invalid',
-            'quarantined', 'expired'
+            'waiting', 'due', 'scheduled', 'running', 'completed', 'refused', 'dead', 'died', 'discarded', 'cancelled',
+            'invalid', 'quarantined', 'expired'
         )
         limit 1;
     end if;
@@ -136,19 +136,21 @@ return case
         cross join unnest(
             case said.state
                 when 'dead' then array['discarded', 'cancelled', 'invalid', 'quarantined', 'expired']
+                -- Nobody mourns what was cancelled.
+                when 'died' then array['discarded', 'invalid', 'quarantined', 'expired']
                 else array[said.state]
             end
         ) as one (state)
     )
 end;
 
--- Returns a filter that says the states of tasks that died where it says none. Nobody mourns what was cancelled.
+-- Returns a filter that is of the tasks that died where it says no state.
 create function taskq.of_died(filter jsonb) returns jsonb
 language sql
 immutable
 return case
     when filter ? 'state' then filter
-    else filter || '{"state": ["discarded", "invalid", "quarantined", "expired"]}'
+    else filter || '{"state": ["died"]}'
 end;
 
 -- Returns the places at which tasks may match, in the order in which lists have them.

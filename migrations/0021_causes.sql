@@ -240,7 +240,7 @@ begin
     if not coalesce('dead' = any (taskq.filter_places(aimed)), false) then
         raise exception using
             errcode = 'invalid_parameter_value',
-            message = 'only dead tasks have causes: leave the state out, or say one of dead, discarded, cancelled, invalid, quarantined, expired';
+            message = 'only dead tasks have causes: leave the state out, or say one of dead, died, discarded, cancelled, invalid, quarantined, expired';
     end if;
     return query execute format(
         'select * from (%s) as told order by told.cause is null, told.total desc, told.last_at desc, told.cause',

@@ -175,7 +175,7 @@ async function looks(site) {
   const bulk = await start.locator('main a[href^="bulk?id="]').first().getAttribute("href");
   const state = await first.storageState();
   await first.close();
-  const pages = ["overview", "overview?hours=6", "tasks", "tasks?q=state%3Adead", "tasks?q=stat", dead, "causes", "queues", "limits", "schedules", "workers", "bulks", bulk, "enqueue?type=charge_card", "audit", "nothing"];
+  const pages = ["overview", "overview?hours=6", "tasks", "tasks?q=state%3Adead", "tasks?q=state%3Adied+queue%3Amail+type%3Asend_card", "tasks?q=stat", dead, "causes", "queues", "limits", "schedules", "workers", "bulks", bulk, "enqueue?type=charge_card", "audit", "nothing"];
   for (const colorScheme of ["light", "dark"]) {
     for (const [name, viewport] of [["desk", DESK], ["phone", PHONE]]) {
       const context = await site.browser.newContext({ colorScheme, viewport, storageState: state });

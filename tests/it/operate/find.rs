@@ -81,6 +81,8 @@ async fn a_filter_finds_what_it_says_and_nothing_else() {
         ("state:due,scheduled", &[4, 3]),
         ("state:running", &[2, 1]),
         ("state:dead", &[5, 6, 7, 8, 9]),
+        // Nobody mourns what was cancelled.
+        ("state:died", &[5, 7, 8, 9]),
         ("state:invalid,quarantined", &[7, 8]),
         ("state:refused,completed", &[10, 11]),
         ("type:send_card", &[3]),

@@ -55,9 +55,9 @@ pub struct Filter {
     terms: Vec<Term>,
 }
 
-/// The term for the tasks that died, as they are counted: without those that somebody cancelled.
+/// The term for the tasks that died, as they are counted.
 #[cfg(any(feature = "dashboard", feature = "top"))]
-pub(crate) const DIED: &str = "state:discarded,invalid,quarantined,expired";
+pub(crate) const DIED: &str = "state:died";
 
 impl Filter {
     /// Returns it as the functions in the database take it.

@@ -15,7 +15,7 @@ const MOST_VALUES: usize = 100;
 /// How deep in the payload a field may be.
 const DEEPEST: usize = 16;
 
-pub(super) const STATES: [&str; 12] = [
+pub(super) const STATES: [&str; 13] = [
     "waiting",
     "due",
     "scheduled",
@@ -23,6 +23,7 @@ pub(super) const STATES: [&str; 12] = [
     "completed",
     "refused",
     "dead",
+    "died",
     "discarded",
     "cancelled",
     "invalid",

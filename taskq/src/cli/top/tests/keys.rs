@@ -47,7 +47,7 @@ fn a_queue_or_its_type_is_paused_with_a_reason_once_somebody_was_asked() {
 #[test]
 fn all_of_a_row_are_counted_before_somebody_is_asked() {
     let mut view = morning();
-    let dead = "state:discarded,invalid,quarantined,expired queue:\"mail\" type:\"send_card\"";
+    let dead = "state:died queue:\"mail\" type:\"send_card\"";
     let freeze = Effect::Freeze(BulkVerb::Retry, dead.to_owned());
     assert_eq!(press(&mut view, KeyCode::Char('r')), freeze);
     view.ask_bulk(9, BulkVerb::Retry, 4_998, dead.to_owned());
