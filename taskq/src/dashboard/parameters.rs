@@ -1,9 +1,10 @@
 //! What a query or a form says, bounded.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 
 use super::failure::Failure;
-use crate::operate::filter::{Age, Filter};
+use crate::operate::filter::Filter;
+use crate::operate::moment::{MOMENTS, Moment};
 
 /// The most parameters of a query.
 const MOST: usize = 24;
@@ -95,54 +96,16 @@ impl Parameters {
         now: DateTime<Utc>,
     ) -> Result<Option<DateTime<Utc>>, Failure> {
         let read = |text: &str| {
-            moment(text, now).ok_or_else(|| {
-                Failure::Refused(format!(
-                    "`{text}` is no time: write 30m, 2h or 1d, or a time such as 2026-03-01T07:30Z"
-                ))
-            })
+            let moment = Moment::read(text).and_then(|moment| moment.seen_from(now));
+            moment.ok_or_else(|| Failure::Refused(format!("`{text}` is no time: {MOMENTS}")))
         };
         self.text(name).map(read).transpose()
     }
 }
 
-fn moment(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    if let Some(age) = Age::read(text) {
-        let seconds = i64::try_from(age.seconds()).ok()?;
-        return now.checked_add_signed(chrono::TimeDelta::try_seconds(seconds)?);
-    }
-    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
-        return Some(at.to_utc());
-    }
-    let text = text.trim_end_matches(['Z', 'z']).trim_end();
-    let formats = [
-        "%Y-%m-%dT%H:%M",
-        "%Y-%m-%d %H:%M",
-        "%Y-%m-%d %H:%M:%S",
-        "%Y-%m-%dT%H:%M:%S",
-    ];
-    let mut read = formats
-        .iter()
-        .filter_map(|it| NaiveDateTime::parse_from_str(text, it).ok());
-    read.next().map(|at| at.and_utc())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_moment_is_from_now_or_of_the_calendar() {
-        let now = DateTime::from_timestamp(1_000_000, 0).expect("a time");
-        let seconds = |text| moment(text, now).map(|at| at.timestamp());
-        assert_eq!(seconds("30m"), Some(1_001_800));
-        assert_eq!(seconds("1970-01-01T00:01:30Z"), Some(90));
-        assert_eq!(seconds("1970-01-01 00:01"), Some(60));
-        assert_eq!(seconds("1970-01-01T00:01Z"), Some(60));
-        assert_eq!(seconds("1970-01-01T01:01:00+01:00"), Some(60));
-        for text in ["soon", "1", "-1h", "99999999w", "2026-13-01 00:00"] {
-            assert_eq!(seconds(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn too_many_parameters_and_zeros_are_refused() {

@@ -9,7 +9,7 @@ pub(crate) mod bulk;
 pub(crate) mod by_hand;
 pub(crate) mod cause;
 pub(crate) mod check;
-#[cfg(feature = "dashboard")]
+#[cfg(any(feature = "dashboard", feature = "top"))]
 pub(crate) mod clock;
 pub(crate) mod doctor;
 pub(crate) mod filter;
@@ -22,6 +22,8 @@ pub(crate) mod lock;
 pub(crate) mod migrate;
 pub(crate) mod migration_status;
 pub(crate) mod minutes;
+#[cfg(any(feature = "dashboard", feature = "top"))]
+pub(crate) mod moment;
 pub(crate) mod number;
 pub(crate) mod pause;
 pub(crate) mod refused;

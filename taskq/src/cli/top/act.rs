@@ -3,10 +3,13 @@
 use tokio::sync::mpsc::Sender;
 
 use super::ask::{Effect, short};
+use crate::cli::said::seconds;
 use crate::cli::show;
 use crate::error::{OperateError, error_text};
 use crate::operate::bulk::{Bulk, BulkVerb};
+use crate::operate::doctor::Ailment;
 use crate::operate::filter::Filter;
+use crate::operate::moment::Moment;
 use crate::operate::pause::Operator;
 use crate::operate::remedy::Remedy;
 
@@ -61,6 +64,9 @@ async fn done(
             format!("{scope} is paused")
         }
         Effect::Mend(remedy, reason) => mended(operator, remedy, reason).await?,
+        Effect::Acknowledge(it, reason, until) => {
+            acknowledged(operator, &it, reason, until).await?
+        }
         Effect::Cancel(task_id, reason) => {
             let was = operator.cancel(task_id).because_if(reason).await?;
             format!("task {task_id} is cancelled: it was {was}")
@@ -132,18 +138,34 @@ async fn mended(
             let message = "this program has not the feature cron".to_owned();
             return Err(OperateError::Refused { message });
         }
-        Remedy::Acknowledge(it) => {
-            let acknowledging = operator.acknowledge(&it.problem, &it.subject, it.severity);
-            acknowledging.because_if(reason).await?;
-            format!("acknowledged: {}", it.said)
-        }
         Remedy::Unacknowledge(it) => {
             let again = operator.unacknowledge(&it.problem, &it.subject);
             again.because_if(reason).await?;
             format!("counts again: {}", it.said)
         }
-        Remedy::RetryAll(_) | Remedy::CancelAll(_) => String::new(),
+        // These are asked in a way of their own.
+        Remedy::RetryAll(_) | Remedy::CancelAll(_) | Remedy::Acknowledge(_) => String::new(),
     })
+}
+
+async fn acknowledged(
+    operator: &Operator,
+    it: &Ailment,
+    reason: Option<String>,
+    until: Option<Moment>,
+) -> Result<String, OperateError> {
+    let mut acknowledging = operator.acknowledge(&it.problem, &it.subject, it.severity);
+    let mut counts_again = String::new();
+    if let Some(until) = until {
+        let no_time = || OperateError::Refused {
+            message: "that is after the end of all time".to_owned(),
+        };
+        let until = until.seen_from(operator.now().await?).ok_or_else(no_time)?;
+        acknowledging = acknowledging.until(until);
+        counts_again = format!("; it counts again at {}", seconds(&until));
+    }
+    acknowledging.because_if(reason).await?;
+    Ok(format!("acknowledged: {}{counts_again}", it.said))
 }
 
 async fn shown(operator: &Operator, task_id: i64) -> Result<Outcome, OperateError> {

@@ -5,6 +5,8 @@ use uuid::Uuid;
 
 use crate::cli::text::printable;
 use crate::operate::bulk::BulkVerb;
+use crate::operate::doctor::Ailment;
+use crate::operate::moment::Moment;
 use crate::operate::pause::{Queue, Scope, TaskType};
 use crate::operate::remedy::Remedy;
 
@@ -26,6 +28,8 @@ pub(super) enum Effect {
     Stop(Uuid, Option<String>),
     /// Does what mends a trouble.
     Mend(Remedy, Option<String>),
+    /// Says that a trouble is known, why, and until when.
+    Acknowledge(Box<Ailment>, Option<String>, Option<Moment>),
 }
 
 /// Returns the start of an id, which names a worker well enough.
@@ -69,6 +73,12 @@ pub(super) enum Asked {
 pub(super) struct Ask {
     pub(super) asked: Asked,
     pub(super) reason: String,
+    /// Until when it holds; nothing: for good.
+    pub(super) until: String,
+    /// Whether that is what is written now, and not the reason.
+    pub(super) is_at_until: bool,
+    /// Whether it was no time that can be read.
+    pub(super) is_no_time: bool,
     /// Of a pause: whether it is of the task type, and not of the queue.
     is_of_type: bool,
 }
@@ -78,6 +88,9 @@ impl Ask {
         Self {
             asked,
             reason: String::new(),
+            until: String::new(),
+            is_at_until: false,
+            is_no_time: false,
             is_of_type: false,
         }
     }
@@ -102,6 +115,14 @@ impl Ask {
             Asked::Mend { said, .. } => Some(said),
             _ => None,
         }
+    }
+
+    /// Tells whether it can be said until when.
+    pub(super) fn takes_until(&self) -> bool {
+        let Asked::Mend { remedy, .. } = &self.asked else {
+            return false;
+        };
+        matches!(remedy, Remedy::Acknowledge(_))
     }
 
     pub(super) fn takes_other(&self) -> bool {
@@ -164,19 +185,42 @@ impl Ask {
                 self.is_of_type = !self.is_of_type;
                 (Effect::Nothing, false)
             }
+            KeyCode::Tab | KeyCode::BackTab | KeyCode::Up | KeyCode::Down if self.takes_until() => {
+                self.is_at_until = !self.is_at_until;
+                (Effect::Nothing, false)
+            }
+            KeyCode::Enter if !self.until.trim().is_empty() && self.moment().is_none() => {
+                (self.is_at_until, self.is_no_time) = (true, true);
+                (Effect::Nothing, false)
+            }
             KeyCode::Enter if self.takes_reason() => (self.yes(), true),
             KeyCode::Char(c) if self.takes_reason() => {
-                self.reason.push(c);
+                self.written().push(c);
                 (Effect::Nothing, false)
             }
             KeyCode::Backspace if self.takes_reason() => {
-                self.reason.pop();
+                self.written().pop();
                 (Effect::Nothing, false)
             }
             KeyCode::Char('y' | 'Y') => (self.yes(), true),
             KeyCode::Char('n' | 'N' | 'q') => (no, true),
             _ => (Effect::Nothing, false),
         }
+    }
+
+    /// Returns what is written now.
+    fn written(&mut self) -> &mut String {
+        match self.is_at_until {
+            true => {
+                self.is_no_time = false;
+                &mut self.until
+            }
+            false => &mut self.reason,
+        }
+    }
+
+    fn moment(&self) -> Option<Moment> {
+        Moment::read(self.until.trim())
     }
 
     fn yes(&self) -> Effect {
@@ -200,6 +244,10 @@ impl Ask {
             Asked::Cancel { task_id, .. } => Effect::Cancel(*task_id, reason),
             Asked::Stop { worker_id, .. } => Effect::Stop(*worker_id, reason),
             Asked::Bulk { bulk_id, .. } => Effect::Run(*bulk_id),
+            Asked::Mend {
+                remedy: Remedy::Acknowledge(ailment),
+                ..
+            } => Effect::Acknowledge(ailment.clone(), reason, self.moment()),
             Asked::Mend { remedy, .. } => Effect::Mend(remedy.clone(), reason),
         }
     }

@@ -19,6 +19,7 @@ use crate::operate::cause::Cause;
 use crate::operate::doctor::{Ailment, Severity};
 use crate::operate::list::FoundTask;
 use crate::operate::minutes::{Minute, Spread};
+use crate::operate::moment::Moment;
 use crate::operate::pause::{Queue, TaskType};
 use crate::operate::remedy::Remedy;
 use crate::operate::stats::{KindStats, Stats};

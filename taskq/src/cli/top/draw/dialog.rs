@@ -10,6 +10,7 @@ use super::look::Look;
 use crate::cli::text::printable;
 use crate::cli::top::ask::Ask;
 use crate::cli::top::view::{Mode, View};
+use crate::operate::moment::MOMENTS;
 
 const HELP: &[(&str, &str)] = &[
     ("up down", "choose a row; page up and down go ten rows"),
@@ -36,7 +37,10 @@ const CHANGES: &[(&str, &str)] = &[
     ("c", "cancel the running task, or all that wait of the row"),
     ("s", "ask the worker to stop"),
     ("m", "mend the trouble: it says how, and asks first"),
-    ("a", "acknowledge the trouble, or have it count again"),
+    (
+        "a",
+        "acknowledge the trouble, for good or until a time, or have it count again",
+    ),
 ];
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
@@ -134,11 +138,27 @@ fn question(frame: &mut Frame<'_>, area: Rect, ask: &Ask, look: Look) {
     }
     lines.push(Line::default());
     if ask.takes_reason() {
-        lines.push(Line::from(vec![
-            Span::styled("because ", look.faint()),
-            Span::raw(printable(&ask.reason)),
-            Span::styled(" ", Style::new().add_modifier(Modifier::REVERSED)),
-        ]));
+        let field = |name: &'static str, text: &str, is_here: bool| {
+            let mut spans = vec![Span::styled(name, look.faint()), Span::raw(printable(text))];
+            if is_here {
+                spans.push(Span::styled(
+                    " ",
+                    Style::new().add_modifier(Modifier::REVERSED),
+                ));
+            }
+            spans
+        };
+        lines.push(Line::from(field("because ", &ask.reason, !ask.is_at_until)));
+        if ask.takes_until() {
+            let mut spans = field("until   ", &ask.until, ask.is_at_until);
+            if ask.until.is_empty() {
+                spans.push(Span::styled(" for good; or 30m, 2h, 7d", look.faint()));
+            }
+            lines.push(Line::from(spans));
+            if ask.is_no_time {
+                lines.push(Line::raw(format!("that is no time: {MOMENTS}")));
+            }
+        }
         lines.push(Line::default());
     }
     let mut keys = Vec::new();
@@ -148,6 +168,9 @@ fn question(frame: &mut Frame<'_>, area: Rect, ask: &Ask, look: Look) {
     }
     if ask.takes_other() {
         keys.extend(key("tab", "queue or task type"));
+    }
+    if ask.takes_until() {
+        keys.extend(key("tab", "because or until"));
     }
     keys.extend(key("esc", "leave it"));
     lines.push(Line::from(keys));

@@ -200,7 +200,32 @@ fn what_is_known_is_no_trouble_any_more_and_can_be_again() {
     let told = Box::new(ailment.clone());
     assert_eq!(
         asked(&mut view, "Acknowledge it?"),
-        Effect::Mend(Remedy::Acknowledge(told), None)
+        Effect::Acknowledge(told.clone(), None, None)
+    );
+    press(&mut view, KeyCode::Char('a'));
+    type_in(&mut view, "meant so");
+    press(&mut view, KeyCode::Tab);
+    type_in(&mut view, "soon");
+    assert_eq!(press(&mut view, KeyCode::Enter), Effect::Nothing);
+    let text = screen(&view, 80, 24).join("\n");
+    assert!(
+        text.contains("until   soon") && text.contains("that is no time: write 30m"),
+        "it stays, and says what is wrong: {text}"
+    );
+    "soon"
+        .chars()
+        .for_each(|_| _ = press(&mut view, KeyCode::Backspace));
+    assert!(!screen(&view, 80, 24).join("\n").contains("no time"));
+    type_in(&mut view, "7d");
+    let text = screen(&view, 80, 24).join("\n");
+    assert!(
+        text.contains("because meant so") && text.contains("until   7d"),
+        "{text}"
+    );
+    let why = Some("meant so".to_owned());
+    assert_eq!(
+        press(&mut view, KeyCode::Enter),
+        Effect::Acknowledge(told, why, Some(Moment::In(TimeDelta::days(7))))
     );
     ailment.acknowledged = serde_json::from_str(
         r#"{"by": "ada", "at": "2026-01-01T00:00:00Z", "reason": "meant so", "until": null}"#,
