@@ -211,8 +211,13 @@ end
 $freeze_bulk$;
 
 -- Has an operation begin that is frozen, or go on that was stopped, and returns it. Whoever begins it answers for it in the
--- audit; without `by` that is who froze it.
-create function taskq.begin_bulk(bulk_id bigint, by text default null) returns setof taskq.bulk
+-- audit; without `by` that is who froze it. A reason that is given where it begins takes the place of the one with which it was
+-- frozen.
+create function taskq.begin_bulk(
+    bulk_id bigint,
+    by text default null,
+    reason text default null
+) returns setof taskq.bulk
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -231,21 +236,22 @@ begin
             errcode = 'invalid_parameter_value',
             message = format('there is no operation %s', begin_bulk.bulk_id);
     end if;
-    perform taskq.require_said(null, begin_bulk.by);
+    perform taskq.require_said(begin_bulk.reason, begin_bulk.by);
     if was.began_at is null or was.stopped_at is not null then
         insert into taskq.audit (by, verb, state, reason, bulk_id)
         values (
             coalesce(begin_bulk.by, (was).by),
             was.verb,
             case when was.stopped_at is not null then 'stopped' end,
-            was.reason,
+            coalesce(begin_bulk.reason, was.reason),
             was.bulk_id
         );
     end if;
     return query
     update taskq.bulk
     set began_at = coalesce(bulk.began_at, now()),
-        stopped_at = null
+        stopped_at = null,
+        reason = case when bulk.began_at is null then coalesce(begin_bulk.reason, bulk.reason) else bulk.reason end
     where bulk.bulk_id = begin_bulk.bulk_id
     returning bulk.*;
 end

@@ -152,9 +152,10 @@ async function done(page, action, options) {
   expect(said.includes("✓"), `after ${action} the page says what was done`);
 }
 
-// Confirms what was frozen, however many they are.
-async function confirm(page) {
+// Confirms what was frozen, however many they are, and says why.
+async function confirm(page, { reason } = {}) {
   await page.waitForURL(/bulk\?id=/);
+  if (reason) await page.locator('form[action="run-bulk"] [name=reason]').fill(reason);
   const typed = page.locator("#typed");
   const number = /Type ([\d,]+)/.exec(await page.textContent("main"));
   if (number) await typed.fill(number[1]);
@@ -277,8 +278,9 @@ async function all(page, site) {
   await confirm(page);
   await picture(page, `${site.place}-bulk-ended`);
   await page.goto(`${site.base}/tasks?q=type%3Asend_letter`);
-  await send(page, "freeze", { fill: { reason: "by hand" }, value: "cancel" });
-  await confirm(page);
+  await send(page, "freeze", { value: "cancel" });
+  await confirm(page, { reason: "by hand" });
+  expect((await page.textContent("main")).includes(": by hand"), "an operation says why it was done");
   for (const path of ["audit", "bulks"]) {
     await page.goto(`${site.base}/${path}`);
     await picture(page, `${site.place}-${path}-after`);

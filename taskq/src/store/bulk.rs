@@ -69,8 +69,12 @@ impl Store<'_> {
         &mut self,
         bulk_id: i64,
         by: Option<&str>,
+        reason: Option<&str>,
     ) -> Result<BulkRow, Error> {
-        let query = query_as(self.schema.sql.begin_bulk).bind(bulk_id).bind(by);
+        let query = query_as(self.schema.sql.begin_bulk)
+            .bind(bulk_id)
+            .bind(by)
+            .bind(reason);
         self.call(async |db| query.fetch_one(db).await).await
     }
 

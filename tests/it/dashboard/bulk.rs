@@ -69,13 +69,32 @@ async fn all_that_match_are_frozen_counted_confirmed_and_done() {
         );
     }
     assert_eq!(waiting(&pool).await, 0);
-    site.send("run-bulk", &[("id", id(&link)), ("typed", "1,500")])
+    let (_, text) = site
+        .refused(
+            "run-bulk",
+            &[("id", id(&link)), ("typed", "1"), ("reason", "no, \"so\"")],
+        )
         .await;
+    assert!(
+        page.contains("value=\"it works again\"") && text.contains("value=\"no, &#34;so&#34;\""),
+        "it asks why, and keeps what was typed: {text}"
+    );
+    let fields = [
+        ("id", id(&link)),
+        ("typed", "1,500"),
+        ("reason", "it works since noon"),
+    ];
+    site.send("run-bulk", &fields).await;
     let page = ends(&site, &link).await;
     assert!(
-        page.contains("1,500 of 1,500") && page.contains("it works again"),
+        page.contains("1,500 of 1,500") && page.contains(": it works since noon."),
         "{page}"
     );
+    let reasons: Vec<String> = query_scalar("select reason from taskq.audit where verb = 'retry'")
+        .fetch_all(&pool)
+        .await
+        .expect("readable");
+    assert_eq!(reasons, ["it works since noon"]);
     assert_eq!(waiting(&pool).await, 1_500);
     assert!(site.page("bulks").await.contains("1,500"));
 }
@@ -101,7 +120,20 @@ async fn few_need_no_typing_and_what_is_frozen_may_be_left() {
     let link = site
         .send("freeze", &[("verb", "discard"), ("q", "state:dead")])
         .await;
-    assert!(site.page(&link).await.contains("This cannot be undone."));
+    let page = site.page(&link).await;
+    assert!(page.contains("This cannot be undone."), "{page}");
+    assert!(
+        page.contains("name=\"reason\""),
+        "wherever it was begun: {page}"
+    );
+    let long = "x".repeat(10_001);
+    let fields = [("id", id(&link)), ("reason", long.as_str())];
+    let (_, text) = site.refused("run-bulk", &fields).await;
+    assert!(text.contains("reason"), "{text}");
+    assert!(
+        site.page(&link).await.contains("not begun"),
+        "nothing was done"
+    );
     site.send("run-bulk", &[("id", id(&link))]).await;
     ends(&site, &link).await;
     let left: i64 = query_scalar("select count(*) from taskq.dead")

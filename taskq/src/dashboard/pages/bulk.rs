@@ -144,6 +144,8 @@ struct BulkPage {
     cause: Option<String>,
     /// What is wrong with what was typed.
     wrong: Option<String>,
+    /// Why it is to be done, as far as somebody has said.
+    why: String,
     /// The number to be typed, if it is.
     typed: Option<String>,
     left: String,
@@ -236,6 +238,10 @@ async fn shown(asked: &Asked, wrong: Option<String>) -> Result<Answer, Failure> 
     page(&BulkPage {
         frame,
         cause,
+        why: match wrong {
+            Some(_) => asked.reason().unwrap_or_default().to_owned(),
+            None => bulk.reason.clone().unwrap_or_default(),
+        },
         wrong,
         is_frozen: stage == Stage::Frozen,
         is_running: stage == Stage::Running,
@@ -341,6 +347,8 @@ pub(in crate::dashboard) async fn run(asked: Asked) -> Result<Answer, Failure> {
             return Ok(page.again(StatusCode::UNPROCESSABLE_ENTITY));
         }
     }
+    // Here, so that the visitor is told what is wrong with the reason.
+    operator.begin_bulk(id, asked.reason()).await?;
     let (begins, has_begun) = oneshot::channel::<()>();
     // Not awaited at the end of the server: each part is done whole or not at all, and the rest is left in the table.
     tokio::spawn(async move {

@@ -114,8 +114,7 @@ impl Operator {
         mut progress: impl FnMut(&Bulk),
     ) -> Result<Bulk, OperateError> {
         let mut store = self.store();
-        let begun = store.begin_bulk(bulk_id, self.user.as_deref()).await;
-        let mut bulk = Bulk::of(begun.map_err(|error| self.error(error))?);
+        let mut bulk = self.begin_bulk(bulk_id, None).await?;
         while !bulk.rests() {
             let step = store.step_bulk(bulk_id).await;
             let next = Bulk::of(step.map_err(|error| self.error(error))?);
@@ -127,6 +126,18 @@ impl Operator {
             }
         }
         Ok(bulk)
+    }
+
+    /// Has an operation begin, or go on, and takes no part of it yet. A reason that is given where it begins takes the place of
+    /// the one with which it was frozen.
+    pub(crate) async fn begin_bulk(
+        &self,
+        bulk_id: i64,
+        reason: Option<&str>,
+    ) -> Result<Bulk, OperateError> {
+        let user = self.user.as_deref();
+        let begun = self.store().begin_bulk(bulk_id, user, reason).await;
+        begun.map(Bulk::of).map_err(|error| self.error(error))
     }
 
     /// Has an operation rest after the part that is being taken, whoever runs it, and returns it, if there is one.
