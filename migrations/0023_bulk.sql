@@ -11,6 +11,9 @@ create table taskq.bulk (
     filter     jsonb       not null,
     -- As it was typed.
     said       text,
+    -- What its members had died of, where the filter says of which cause: the type and the error of the newest of each, and of
+    -- three causes at most. The tasks are gone when somebody asks.
+    died_of    text,
     -- When tasks are due that are retried or rescheduled; null: now.
     run_at     timestamptz,
     reason     text,
@@ -178,8 +181,29 @@ begin
     using taskq.bulk
     where bulk.bulk_id = bulk_retried.bulk_id
       and bulk.ended_at < now() - interval '7 days';
-    insert into taskq.bulk (verb, filter, said, run_at, reason, by)
-    values (freeze_bulk.verb, aimed, freeze_bulk.said, freeze_bulk.run_at, freeze_bulk.reason, coalesce(freeze_bulk.by, session_user))
+    insert into taskq.bulk (verb, filter, said, died_of, run_at, reason, by)
+    values (
+        freeze_bulk.verb,
+        aimed,
+        freeze_bulk.said,
+        (
+            select string_agg(format('%s: %s', newest.task_type, newest.error), '; ' order by wanted.place)
+            from jsonb_array_elements_text(aimed -> 'cause') with ordinality as wanted (cause, place)
+            cross join lateral (
+                select
+                    dead.task_type,
+                    left(regexp_replace(coalesce(dead.errors -> -1 ->> 'error', 'no error'), '\s+', ' ', 'g'), 240) as error
+                from taskq.dead
+                where dead.cause = wanted.cause
+                order by dead.finished_at desc
+                limit 1
+            ) as newest
+            where wanted.place <= 3
+        ),
+        freeze_bulk.run_at,
+        freeze_bulk.reason,
+        coalesce(freeze_bulk.by, session_user)
+    )
     returning *
     into made;
     if source is not null then

@@ -143,7 +143,7 @@ async fn what_programs_read_has_its_form() {
     assert_eq!(
         ended,
         json!({
-            "bulk_id": 1, "verb": "discard", "filter": "state:dead", "states": ["dead"], "run_at": null, "reason": null,
+            "bulk_id": 1, "verb": "discard", "filter": "state:dead", "died_of": null, "states": ["dead"], "run_at": null, "reason": null,
             "by": "postgres", "frozen_at": null, "began_at": null, "stopped_at": null, "ended_at": null, "frozen": 3,
             "done": 3, "skipped": 0, "failed": 0
         })

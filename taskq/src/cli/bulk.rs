@@ -248,6 +248,9 @@ pub(crate) async fn execute(
                     printable(&bulk.filter),
                     printable(&bulk.by)
                 );
+                if let Some(died_of) = &bulk.died_of {
+                    println!("  {}", printable(died_of));
+                }
             }
         }
         Some(("resume", matches)) => {

@@ -144,6 +144,39 @@ async fn few_need_no_typing_and_what_is_frozen_may_be_left() {
 }
 
 #[tokio::test]
+async fn an_operation_on_a_cause_says_what_they_had_died_of_when_they_are_gone() {
+    let (_database, pool) = database().await;
+    query(
+        "insert into taskq.dead (task_id, task_type, queue, priority, payload, created_at, state, attempts, crashes, finished_at, errors)
+         select 1000000 + n, 'mail', 'default', 0, '{}', now(), 'discarded', 1, 0, now() - n * interval '1 minute',
+             jsonb_build_array(jsonb_build_object('error', case when n % 2 = 0 then 'no <such> usr ' || n else 'timed out' end))
+         from generate_series(1, 6) as n",
+    )
+    .execute(&pool)
+    .await
+    .expect("dead");
+    let cause: String = query_scalar("select cause from taskq.dead where task_id = 1000002")
+        .fetch_one(&pool)
+        .await
+        .expect("a cause");
+    let site = site(&pool).await;
+    let filter = format!("cause:{cause}");
+    let link = site
+        .send("freeze", &[("verb", "retry"), ("q", &filter)])
+        .await;
+    let words = "mail: no &#60;such&#62; usr 2";
+    let page = site.page(&link).await;
+    assert!(page.contains(words), "{page}");
+    site.send("run-bulk", &[("id", id(&link))]).await;
+    ends(&site, &link).await;
+    for page in [&link, "bulks"] {
+        let page = site.page(page).await;
+        assert!(page.contains(words) && page.contains(&filter), "{page}");
+        assert!(!page.contains("timed out"), "{page}");
+    }
+}
+
+#[tokio::test]
 async fn an_operation_is_stopped_and_goes_on() {
     let (_database, pool) = database().await;
     dead(&pool, 3_000).await;

@@ -13,11 +13,9 @@ use crate::dashboard::board::{Answer, Asked};
 use crate::dashboard::failure::Failure;
 use crate::dashboard::frame::{Frame, page};
 use crate::dashboard::pages::act::done;
-use crate::dashboard::reader::Reader;
 use crate::dashboard::text::{When, link, number, span, when};
 use crate::error::error_text;
 use crate::operate::bulk::{Bulk, BulkVerb, Retried};
-use crate::operate::filter::Filter;
 
 /// Above so many tasks the number is to be typed.
 const TYPED_ABOVE: u64 = 1_000;
@@ -76,6 +74,8 @@ struct BulkLine {
     link: String,
     verb: &'static str,
     filter: String,
+    /// What they had died of.
+    died_of: Option<String>,
     states: String,
     frozen: String,
     done: String,
@@ -96,6 +96,7 @@ impl BulkLine {
             link: link("bulk", &[("id", &bulk.bulk_id.to_string())]),
             verb: title(bulk.verb),
             filter: bulk.filter.clone(),
+            died_of: bulk.died_of.clone(),
             states: bulk.states.join(", "),
             frozen: number(bulk.frozen),
             done: number(bulk.done),
@@ -140,8 +141,6 @@ struct BulkPage {
     is_grave: bool,
     /// What comes of it, where that is grave.
     consequence: Option<&'static str>,
-    /// What they have died of.
-    cause: Option<String>,
     /// What is wrong with what was typed.
     wrong: Option<String>,
     /// Why it is to be done, as far as somebody has said.
@@ -215,10 +214,6 @@ async fn shown(asked: &Asked, wrong: Option<String>) -> Result<Answer, Failure> 
             .to_std()
             .unwrap_or(Duration::ZERO)
     });
-    let cause = match stage {
-        Stage::Frozen => cause_of(&reader, &bulk).await?,
-        _ => None,
-    };
     let failure = |it: &crate::operate::BulkFailure| {
         let link = link("task", &[("id", &it.task_id.to_string())]);
         (it.task_id, link, it.error.clone())
@@ -237,7 +232,6 @@ async fn shown(asked: &Asked, wrong: Option<String>) -> Result<Answer, Failure> 
     }
     page(&BulkPage {
         frame,
-        cause,
         why: match wrong {
             Some(_) => asked.reason().unwrap_or_default().to_owned(),
             None => bulk.reason.clone().unwrap_or_default(),
@@ -272,24 +266,6 @@ async fn shown(asked: &Asked, wrong: Option<String>) -> Result<Answer, Failure> 
         }),
         list: link("tasks", &[("q", &bulk.filter)]),
         bulk: BulkLine::of(&bulk, now),
-    })
-}
-
-/// Returns what the tasks have died of, if an operation is about those of one cause.
-async fn cause_of(reader: &Reader, bulk: &Bulk) -> Result<Option<String>, Failure> {
-    let Ok(filter) = bulk.filter.parse::<Filter>() else {
-        return Ok(None);
-    };
-    if !bulk.filter.contains("cause:") {
-        return Ok(None);
-    }
-    let found = reader.causes(&filter, 2).await?.causes;
-    Ok(match found.as_slice() {
-        [cause] => {
-            let error = cause.error.as_deref().unwrap_or("no error");
-            Some(format!("{}, such as: {error}", cause.task_type))
-        }
-        _ => None,
     })
 }
 

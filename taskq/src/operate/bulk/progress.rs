@@ -34,6 +34,9 @@ pub struct Bulk {
     /// To which tasks: a [`Filter`](crate::operate::Filter), as it was typed, or else as the functions in the database
     /// take it.
     pub filter: String,
+    /// What they had died of, if the filter says of which cause: the type and the error of the newest task of each cause, and
+    /// of three causes at most.
+    pub died_of: Option<String>,
     /// In which states they are.
     pub states: Vec<String>,
     /// When retried or rescheduled tasks are due; `None`: at once.
@@ -131,6 +134,7 @@ impl Bulk {
             verb: BulkVerb::of(&row.verb),
             states: states.collect(),
             filter: row.said.unwrap_or_else(|| row.filter.to_string()),
+            died_of: row.died_of,
             run_at: row.run_at,
             reason: row.reason,
             by: row.by,
