@@ -17,8 +17,8 @@
 //! ```
 //!
 //! The doctor names each trouble, and says what mends it: a paused queue, a type without a handler, five thousand dead
-//! tasks of three causes, a transaction that stays open, a worker that was killed and what it left, a schedule that is
-//! late, a limit of zero. Then start the worker that is missing, and see all of it run; with the page one works already:
+//! tasks of three causes, a transaction that stays open, a worker that was killed and what it left, a schedule
+//! that no worker can read, a limit of zero. Then start the worker that is missing, and see all of it run; with the page one works already:
 //!
 //! ```text
 //! cargo run --example morning -- run
@@ -187,7 +187,7 @@ async fn kill_a_worker(pool: &PgPool, url: &str) -> anyhow::Result<()> {
     for statement in [
         "update taskq.worker set started_at = now() - interval '9 hours', seen_at = now() - interval '3 minutes', expires_at = now() - interval '2 minutes'",
         "update taskq.lease set claimed_at = now() - interval '3 minutes', expires_at = now() - interval '2 minutes'",
-        "update taskq.schedule set next_tick = now() - interval '2 hours'",
+        "update taskq.schedule set owed_after = now() - interval '1 day', error_at = now() - interval '2 hours'",
         "update taskq.pause set since = now() - interval '3 hours'",
         "update taskq.limit_rule set overridden_at = now() - interval '4 hours' where is_overridden",
     ] {

@@ -64,6 +64,9 @@ create table taskq.schedule (
     last_tick       timestamptz,
     last_task_ids   bigint[]    not null default '{}',
     ticks           bigint      not null default 0,
+    -- When somebody had it run by hand, if ever, and the task of that.
+    ran_at          timestamptz,
+    ran_task_id     bigint,
     -- Ticks that enqueued nothing: because they were missed, and because a task before them was still there.
     skipped_missed  bigint      not null default 0,
     skipped_overlap bigint      not null default 0,
@@ -231,8 +234,15 @@ from taskq.enqueue(
 ) as task
 $enqueue_tick$;
 
+-- Returns whether no worker can read when a schedule ticks: one has said so, and none has found out.
+create function taskq.is_unreadable(schedule taskq.schedule) returns boolean
+language sql
+immutable
+return schedule.next_tick is null and schedule.error is not null;
+
 -- Has the definitions hold that are to hold now: of each name the one that was said by hand, or else the latest that a
--- living worker declares. Nothing before a change of the times is owed. Returns how many schedules have changed.
+-- living worker declares. Nothing before a change of the times is owed, unless no worker could read what held before:
+-- then the schedule stood still, and owes what has come since. Returns how many schedules have changed.
 create function taskq.choose_definitions(names text[]) returns bigint
 language sql
 as $choose$
@@ -259,6 +269,7 @@ written as (
     on conflict on constraint schedule_pkey do update
     set definition_id = excluded.definition_id,
         owed_after = case
+            when held.ended_at is null and taskq.is_unreadable(held) then held.owed_after
             when held.ended_at is not null or (
                 select format('%s %s', old.expression, old.timezone)
                 from taskq.schedule_definition as old
@@ -331,7 +342,8 @@ $declare$;
 
 -- Makes a schedule, or changes it, whoever has made it: what is said here holds until `remove_schedule`. A worker
 -- finds out when it ticks; if it cannot read the expression or the zone, it says so in `error`. Nothing before now is
--- owed, unless the times stay the same. Returns 'created', 'changed' or 'unchanged'.
+-- owed, unless the times stay the same. Returns 'created', 'changed' or 'unchanged'; or 'mended', where no worker could
+-- read what held before: then what was missed since that was said is made up, as `catch_up` says.
 --
 -- `options`: "catch_up", "catch_up_within", "overlap" and "jitter", and those of `enqueue` but for times.
 create function taskq.upsert_schedule(
@@ -356,6 +368,7 @@ declare
         'options', options
     );
     is_new boolean;
+    was_unreadable boolean;
     new_id bigint;
     wrong text;
     problem text;
@@ -410,8 +423,8 @@ begin
     values (upsert_schedule.name, 0)
     on conflict on constraint schedule_pkey do update
     set revision = held.revision
-    returning held.definition_id = 0
-    into is_new;
+    returning held.definition_id = 0, taskq.is_unreadable(held)
+    into is_new, was_unreadable;
     if exists (
         select
         from taskq.schedule_definition as said
@@ -461,20 +474,30 @@ begin
     where said.name = upsert_schedule.name
       and said.declared_until is null
       and said.definition_id <> new_id;
-    return case when is_new then 'created' else 'changed' end;
+    return case
+        when is_new then 'created'
+        when was_unreadable and upsert_schedule.options ->> 'catch_up' is distinct from 'none' then 'mended'
+        else 'changed'
+    end;
 end
 $upsert$;
 
 -- Takes back what was said of a schedule by hand. If a program declares it, that holds again; otherwise the schedule is
--- gone. Returns 'removed', 'reset', or 'absent'.
+-- gone. Returns 'removed', 'reset', or 'absent'; or 'mended', where it holds again, and no worker could read what was said by
+-- hand: then what was missed since that was said is made up, as `catch_up` says.
 create function taskq.remove_schedule(name text, reason text default null, by text default session_user) returns text
 language plpgsql
 as $remove$
 declare
     was_said boolean;
+    was_unreadable boolean;
     is_declared boolean;
 begin
-    perform from taskq.schedule where schedule.name = remove_schedule.name for update;
+    select taskq.is_unreadable(schedule)
+    into was_unreadable
+    from taskq.schedule
+    where schedule.name = remove_schedule.name
+    for update;
     if not found then
         return 'absent';
     end if;
@@ -503,7 +526,16 @@ begin
     );
     if is_declared then
         perform taskq.choose_definitions(array[remove_schedule.name]);
-        return 'reset';
+        return case
+            when was_unreadable and exists (
+                select
+                from taskq.schedule
+                join taskq.schedule_definition as definition using (definition_id)
+                where schedule.name = remove_schedule.name
+                  and definition.catch_up <> 'none'
+            ) then 'mended'
+            else 'reset'
+        end;
     end if;
     delete from taskq.schedule_definition as said where said.name = remove_schedule.name;
     delete from taskq.schedule where schedule.name = remove_schedule.name;
@@ -565,7 +597,9 @@ begin
                 from unnest(schedule.last_task_ids || ids) as last (task_id)
                 where taskq.where_is(last.task_id) is not null
             )
-        end
+        end,
+        ran_at = case when ids is null then schedule.ran_at else now() end,
+        ran_task_id = coalesce(ids[cardinality(ids)], schedule.ran_task_id)
     where schedule.name = backfill_schedule.name;
     perform taskq.write_down(
         case when nominals = array[now()] then 'run' else 'backfill' end,

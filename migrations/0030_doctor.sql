@@ -106,6 +106,12 @@ as $ail_schedules$
                 taskq.in_words(now() - schedule.next_tick),
                 '; the last error: ' || schedule.error
             )
+            when taskq.is_unreadable(schedule) then format(
+                'schedule %s does not tick: for %s no worker has been able to read it: %s',
+                schedule.name,
+                taskq.in_words(now() - schedule.error_at),
+                schedule.error
+            )
             else format(
                 'schedule %s could not tick %s ago: %s',
                 schedule.name,
@@ -117,9 +123,18 @@ as $ail_schedules$
             when schedule.error is null
                 then 'a worker with the feature cron has each schedule tick: start one, or see in its log why it does not; '
                     || 'run it by hand meanwhile'
+            when definition.declared_until is null and not exists (
+                select
+                from taskq.schedule_definition as declared
+                where declared.name = schedule.name
+                  and declared.declared_until > now()
+            ) then format('correct it, or remove the schedule, which %s made by hand: no program declares it', definition.made_by)
             when definition.declared_until is null then format(
-                'correct it, or undo the change that %s made by hand: then what a program declares holds again',
-                definition.made_by
+                'correct it, or undo the change that %s made by hand: then what a program declares holds again%s',
+                definition.made_by,
+                case
+                    when taskq.is_unreadable(schedule) then ', and what was missed is made up as it says'
+                end
             )
             else 'mend what the error names, and run it by hand meanwhile'
         end,

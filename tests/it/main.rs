@@ -54,6 +54,7 @@ mod roles;
 mod rolling;
 mod schedule_catch_up;
 mod schedule_cli;
+mod schedule_mended;
 mod schedule_operate;
 mod schedule_versions;
 mod schedules;

@@ -208,10 +208,23 @@ async fn a_schedule_is_made_and_changed_by_the_command_line_with_who_and_why() {
     let zone = [
         &signed[..],
         &["--timezone", "Europe/Zurich", "--overlap", "skip"],
+        &["--catch-up", "all", "--catch-up-within", "2h"],
+        &["--jitter", "90s", "--priority", "-3"],
     ]
     .concat();
     let (out, _, _) = upsert("0 7 * * MON", &zone).await;
-    assert_eq!(out, "schedule weekly is changed\n");
+    assert_eq!(
+        out,
+        "schedule weekly is changed: unless its times are as before, no tick before now is made up; run it now if one is still wanted\n"
+    );
+    let held: String = sqlx::query_scalar(
+        "select concat_ws(' ', timezone, catch_up, catch_up_within, overlap, jitter, options ->> 'priority')
+         from taskq.schedule_definition",
+    )
+    .fetch_one(&pool)
+    .await
+    .expect("it holds");
+    assert_eq!(held, "Europe/Zurich all 7200 skip 90 -3");
     let (_, err, code) = upsert("whenever", &signed).await;
     assert_eq!(code, Some(1), "{err}");
     let (list, _, _) = said(&database, &["schedules"]).await;

@@ -116,7 +116,7 @@ async fn the_doctor_names_each_trouble_of_a_broken_morning_and_what_mends_it() {
         ),
         (
             "schedule",
-            "schedule nightly is late: it should have ticked 2 hours ago; the last error: this program knows no time zone `Europe/Zurick`",
+            "schedule nightly does not tick: for 2 hours no worker has been able to read it: this program knows no time zone `Europe/Zurick`",
         ),
         (
             "limit",
@@ -197,7 +197,7 @@ async fn each_trouble_is_mended_from_a_terminal() {
         ),
         ("send_fax", "m", "Cancel 7 tasks?", "y", "7 done"),
         (
-            "nightly is late",
+            "nightly does not tick",
             "m",
             "Undo the change to nightly?",
             "Zurick is no place\\r",
@@ -370,7 +370,7 @@ async fn each_trouble_is_mended_from_the_page_by_what_the_overview_offers() {
         "timed out",
         "has no address",
         "too busy",
-        "nightly is late",
+        "nightly does not tick",
         "send_fax",
         "limited to nothing",
         "as forgotten",

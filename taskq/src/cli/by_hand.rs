@@ -78,7 +78,7 @@ fn at() -> Arg {
         .help("Runs it at a time such as 2026-03-01T07:30:00Z, and not now")
 }
 
-fn age(text: &str) -> Result<u64, String> {
+pub(super) fn age(text: &str) -> Result<u64, String> {
     let age = Age::read(text).map(Age::seconds);
     age.ok_or_else(|| "write a number with s, m, h, d or w, as in 90s or 1h".to_owned())
 }

@@ -80,6 +80,8 @@ mod tests {
             last_tick: None,
             last_task_ids: Vec::new(),
             ticks: 0,
+            ran_at: None,
+            ran_task_id: None,
             skipped_missed: 0,
             skipped_overlap: 0,
             skips: Vec::new(),

@@ -1,5 +1,7 @@
 //! `schedules` and `cron`: what ticks when, and an operator's word about it.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
@@ -7,7 +9,7 @@ use super::said::{named, reason, time, who_and_why};
 use super::{by_hand, missing, schedule_table};
 use crate::calendar::{Calendar, CatchUp, Overlap};
 use crate::error::BoxError;
-use crate::operate::schedules::{Removed, Schedules, Upserted, schedules};
+use crate::operate::schedules::{Schedules, schedules};
 use crate::store::Store;
 use crate::worker::WorkerBuilder;
 
@@ -85,11 +87,36 @@ fn upsert() -> Command {
             .value_parser(["allow", "skip", "one_waiting"])
             .default_value("allow"),
         )
+        .arg(
+            option(
+                "catch-up-within",
+                "AGE",
+                "How long ago ticks may have been that are made up, such as 30m, 1h or 2d",
+            )
+            .value_parser(by_hand::age),
+        )
+        .arg(
+            option(
+                "jitter",
+                "AGE",
+                "How much later its tasks start at the most, such as 90s",
+            )
+            .value_parser(by_hand::age),
+        )
         .arg(option(
             "queue",
             "NAME",
             "The queue, if not that of its type",
         ))
+        .arg(
+            option(
+                "priority",
+                "NUMBER",
+                "The priority, if not that of its type; smaller runs earlier",
+            )
+            .value_parser(value_parser!(i16))
+            .allow_negative_numbers(true),
+        )
 }
 
 fn timezone() -> Arg {
@@ -179,12 +206,17 @@ pub(crate) async fn execute(builder: &WorkerBuilder, matches: &ArgMatches) -> Re
             if let Some(queue) = matches.get_one::<String>("queue") {
                 upsert = upsert.queue(queue);
             }
-            let done = match upsert.await? {
-                Upserted::Created => "is made",
-                Upserted::Changed => "is changed",
-                Upserted::Unchanged => "was so already",
-            };
-            println!("schedule {name} {done}");
+            if let Some(priority) = matches.get_one("priority") {
+                upsert = upsert.priority(*priority);
+            }
+            let age = |id| matches.get_one(id).copied().map(Duration::from_secs);
+            if let Some(within) = age("catch-up-within") {
+                upsert = upsert.catch_up_within(within);
+            }
+            if let Some(jitter) = age("jitter") {
+                upsert = upsert.jitter(jitter);
+            }
+            println!("{}", upsert.await?.said(name));
         }
         "run" => {
             let task_id = schedules.run_now(name).await?;
@@ -204,14 +236,7 @@ pub(crate) async fn execute(builder: &WorkerBuilder, matches: &ArgMatches) -> Re
                 _ => println!("schedule {name} has no tick in this span"),
             }
         }
-        "remove" => println!(
-            "{}",
-            match schedules.remove(name).await? {
-                Removed::Gone => format!("schedule {name} is removed"),
-                Removed::Reset => format!("schedule {name} is what a program declares again"),
-                Removed::Absent => format!("there is no schedule {name}"),
-            }
-        ),
+        "remove" => println!("{}", schedules.remove(name).await?.said(name)),
         _ => unreachable!("clap asks for one of the verbs"),
     }
     Ok(())

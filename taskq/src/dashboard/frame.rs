@@ -7,7 +7,7 @@ use super::access::May;
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::board::{Answer, Asked, Theme};
 use super::failure::Failure;
-use super::said;
+use super::said::{self, Said};
 
 /// The pages that each page links to, with the key that leads there after `g`.
 const PAGES: &[(&str, &str, &str)] = &[
@@ -40,7 +40,7 @@ pub(super) struct Frame {
     pub(super) may_act: bool,
     pub(super) may_bulk: bool,
     /// What has just been done.
-    pub(super) said: Option<String>,
+    pub(super) said: Option<Said>,
     pub(super) theme: &'static str,
     /// This page, relative.
     pub(super) here: String,
@@ -79,7 +79,7 @@ impl Frame {
             },
             may_act: right >= May::Act,
             may_bulk: right >= May::Bulk,
-            said: asked.said.text("did").and_then(said::done),
+            said: said::done(&asked.said),
             theme,
             here: here(asked),
             events: String::new(),
@@ -106,6 +106,7 @@ fn parent(page: &str) -> &str {
     match page {
         "task" => "tasks",
         "bulk" => "bulks",
+        "schedule" => "schedules",
         "type" | "queue" => "queues",
         page => page,
     }

@@ -22,6 +22,8 @@ use crate::operate::show::TaskDetails;
 use crate::operate::stats::Stats;
 use crate::operate::weight::KeyWeight;
 use crate::operate::workers::{Stuck, WorkerStatus};
+#[cfg(feature = "cron")]
+use crate::store::ScheduleRow;
 
 /// Reads the tables, and has no method that changes them.
 #[derive(Debug)]
@@ -124,6 +126,11 @@ impl Reader {
             Some(before) => audit.before(before).await,
             None => audit.await,
         }
+    }
+
+    #[cfg(feature = "cron")]
+    pub(super) async fn schedule(&self, name: &str) -> Read<Option<ScheduleRow>> {
+        self.operator.schedule_row(name).await
     }
 
     #[cfg(feature = "cron")]

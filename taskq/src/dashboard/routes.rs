@@ -20,12 +20,12 @@ use super::csrf;
 use super::failure::Failure;
 use super::frame::{FailurePage, Frame, page};
 use super::guard::guarded;
-#[cfg(feature = "cron")]
-use super::pages::schedules;
 use super::pages::{
     act, audit, bulk, causes, enqueue, events, limits, overview, queues, task, tasks, theme,
     workers,
 };
+#[cfg(feature = "cron")]
+use super::pages::{schedule, schedules};
 use super::parameters::Parameters;
 
 /// The longest query, in bytes.
@@ -93,6 +93,8 @@ pub const ROUTES: &[Route] = &[
     page!("limits" limits::show),
     #[cfg(feature = "cron")]
     live_page!("schedules" schedules::show),
+    #[cfg(feature = "cron")]
+    page!("schedule" schedule::show),
     live_page!("workers" workers::show),
     live_page!("bulks" bulk::list),
     live_page!("bulk" bulk::show),
@@ -115,6 +117,8 @@ pub const ROUTES: &[Route] = &[
     deed!("limit" Act limits::limit),
     deed!("reset-limits" Act limits::reset),
     deed!("weight" Act limits::weight),
+    #[cfg(feature = "cron")]
+    deed!("upsert-schedule" Act schedule::upsert),
     #[cfg(feature = "cron")]
     deed!("run-schedule" Act schedules::run),
     #[cfg(feature = "cron")]
@@ -262,7 +266,7 @@ async fn read(asked: &mut Asked, route: &Route, parts: &Parts, body: Body) -> Re
         // What has just been done is not a part of the page's address.
         let kept = query
             .split('&')
-            .filter(|it| !it.is_empty() && !it.starts_with("did="));
+            .filter(|it| !it.is_empty() && !it.starts_with("did=") && !it.starts_with("did-to="));
         asked.query = kept.collect::<Vec<_>>().join("&");
         return Ok(());
     }

@@ -1,7 +1,54 @@
 //! What has just been done, as the next page says it. The page is told by a word in its address, and has the sentences.
 
-/// Returns what has been done, by its word.
-pub(super) fn done(word: &str) -> Option<String> {
+use super::parameters::Parameters;
+#[cfg(feature = "cron")]
+use super::text::sentence;
+#[cfg(feature = "cron")]
+use crate::operate::schedules::{Removed, Upserted};
+
+/// What has just been done.
+pub(super) struct Said {
+    pub(super) text: String,
+    /// A schedule of which something was said that does not make up what it missed.
+    pub(super) may_run: Option<String>,
+}
+
+/// Returns what has been done, by its word and the name of what it was done to.
+pub(super) fn done(said: &Parameters) -> Option<Said> {
+    let word = said.text("did")?;
+    if let Some(name) = said.text("did-to") {
+        return of_schedule(word, name);
+    }
+    let text = plain(word)?.to_owned();
+    Some(Said {
+        text,
+        may_run: None,
+    })
+}
+
+#[cfg(feature = "cron")]
+fn of_schedule(word: &str, name: &str) -> Option<Said> {
+    let text = match word {
+        "declared" => Removed::Reset.said(name),
+        "mended" => Removed::Mended.said(name),
+        "changed" => Upserted::Changed.said(name),
+        "corrected" => Upserted::Mended.said(name),
+        "made" => Upserted::Created.said(name),
+        "same" => Upserted::Unchanged.said(name),
+        _ => return None,
+    };
+    Some(Said {
+        text: format!("{}.", sentence(&text)),
+        may_run: matches!(word, "declared" | "changed").then(|| name.to_owned()),
+    })
+}
+
+#[cfg(not(feature = "cron"))]
+fn of_schedule(_: &str, _: &str) -> Option<Said> {
+    None
+}
+
+fn plain(word: &str) -> Option<&'static str> {
     let sentence = match word {
         "retry" => "The task waits to run.",
         "cancel" => "The task is cancelled.",
@@ -20,11 +67,8 @@ pub(super) fn done(word: &str) -> Option<String> {
         "reset" => "The limit is gone. What programs declare holds again.",
         "weight" => "The weight holds from the next claims on.",
         "skip" => "The sequence goes on without the task.",
-        "run" => "The task of the schedule is enqueued.",
+        "run" => "The task of the schedule is enqueued. The schedule itself goes on as before.",
         "removed" => "The schedule is gone.",
-        "declared" => {
-            "The change is undone. What a program declares of the schedule holds again, from its next tick on. On the page Schedules you can run now what was missed, if it is still wanted."
-        }
         "absent" => "There was no such schedule.",
         "stop" => "The operation rests after the part that is under way.",
         "drop" => "What was frozen is forgotten. Nothing has happened to the tasks.",
@@ -34,5 +78,5 @@ pub(super) fn done(word: &str) -> Option<String> {
         "stopping" => "The worker has been asked to stop.",
         _ => return None,
     };
-    Some(sentence.to_owned())
+    Some(sentence)
 }

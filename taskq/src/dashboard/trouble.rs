@@ -87,6 +87,11 @@ fn link_of(ailment: &Ailment, remedy: Option<&Remedy>) -> Option<(&'static str, 
             "dead" => page("Causes", "causes"),
             "unserved" => page("Queues and types", "queues"),
             "limit" => page("Limits", "limits"),
+            #[cfg(feature = "cron")]
+            "schedule" if matches!(remedy, Some(Remedy::RemoveSchedule(_))) => (
+                "Correct it",
+                link("schedule", &[("name", &ailment.subject)]),
+            ),
             "schedule" => page("Schedules", "schedules"),
             "no worker" | "vanished worker" | "lease" => page("Workers", "workers"),
             _ => return None,

@@ -54,6 +54,10 @@ pub struct ScheduleStatus {
     pub last_task_ids: Vec<i64>,
     /// How many ticks enqueued a task.
     pub ticks: i64,
+    /// When somebody last had it run by hand; absent where nobody has.
+    pub ran_at: Option<DateTime<Utc>>,
+    /// The task that was enqueued then.
+    pub ran_task_id: Option<i64>,
     /// How many were missed and left out.
     pub skipped_missed: i64,
     /// How many enqueued nothing because of a task that was still there.
@@ -87,6 +91,8 @@ impl ScheduleStatus {
             last_tick: row.last_tick,
             last_task_ids: row.last_task_ids,
             ticks: row.ticks,
+            ran_at: row.ran_at,
+            ran_task_id: row.ran_task_id,
             skipped_missed: row.skipped_missed,
             skipped_overlap: row.skipped_overlap,
             skips: row.skips,
@@ -117,6 +123,7 @@ impl ScheduleStatus {
             let (counted, last) = (self.counted(), last.unwrap_or_default());
             counts.push(format!("{counted}{last}"));
         }
+        counts.extend(self.by_hand());
         counts.extend(self.said_by());
         let counts = (!counts.is_empty()).then(|| counts.join("; "));
         let declares = self.declares.as_ref();
@@ -141,6 +148,12 @@ impl ScheduleStatus {
         let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
         let made_by = self.made_by.as_ref()?;
         Some(format!("said by {made_by}{reason}"))
+    }
+
+    /// `last run by hand 2026-03-01T07:30:00Z`
+    fn by_hand(&self) -> Option<String> {
+        let at = self.ran_at?;
+        Some(format!("last run by hand {}", time(at)))
     }
 
     /// `31 ticks, 2 missed`
@@ -181,6 +194,9 @@ impl fmt::Display for ScheduleStatus {
             time(self.last_tick)
         )?;
         write!(f, "; {}", self.counted())?;
+        if let Some(by_hand) = self.by_hand() {
+            write!(f, "; {by_hand}")?;
+        }
         if let Some(said) = self.said_by() {
             write!(f, "; {said}")?;
         }

@@ -14,6 +14,8 @@ use crate::calendar::Calendar;
 use crate::error::OperateError;
 use crate::store::{Schema, Signed, Store};
 #[cfg(feature = "cli")]
+use crate::task::by_name::enqueue_options;
+#[cfg(feature = "cli")]
 use crate::task::options::TaskOptions;
 use crate::task::payload::Payload;
 
@@ -66,8 +68,11 @@ pub struct Schedules<'c> {
 pub enum Removed {
     /// The schedule is gone, and its pause.
     Gone,
-    /// What a program declares of the schedule holds again.
+    /// What a program declares of the schedule holds again. Nothing before now is owed, unless it ticks at the same times.
     Reset,
+    /// What a program declares of the schedule holds again. No worker could read what was said by hand: ticks that have
+    /// come since that was said are made up, as its [`CatchUp`](crate::schedule::CatchUp) says.
+    Mended,
     /// There was no such schedule.
     Absent,
 }
@@ -94,7 +99,9 @@ impl<'c> Schedules<'c> {
     /// changes the same schedule, and so does one of the name of a schedule that a program declares. What is said here
     /// holds until [`remove`](Self::remove), whatever is deployed.
     ///
-    /// Nothing is owed of the time before; the first tick comes after now.
+    /// Nothing is owed of the time before; the first tick comes after now. Where no worker could read what held before, the
+    /// schedule has stood still since that was said, and what has come since is made up, as its
+    /// [`CatchUp`](crate::schedule::CatchUp) says.
     pub fn upsert<P: Payload>(
         &mut self,
         name: &str,
@@ -116,7 +123,15 @@ impl<'c> Schedules<'c> {
         payload: Box<RawValue>,
     ) -> Upsert<'_> {
         let store = Store::on(self.conn, self.schema);
-        Upsert::by_name(store, self.signed.clone(), texts, of_type, payload)
+        let (task_type, declared) = of_type;
+        let options = declared.map(enqueue_options).unwrap_or_default();
+        Upsert::by_name(
+            store,
+            self.signed.clone(),
+            texts,
+            (task_type, options),
+            payload,
+        )
     }
 
     /// Takes back what was said by [`upsert`](Self::upsert). What a program declares of the name holds again; without
@@ -254,10 +269,28 @@ impl<'c> Schedules<'c> {
 }
 
 impl Removed {
+    /// Says what has become of the schedule, and of what it missed.
+    #[cfg(any(feature = "cli", feature = "dashboard"))]
+    pub(crate) fn said(self, name: &str) -> String {
+        let undone =
+            format!("the change to schedule {name} is undone: what a program declares holds again");
+        match self {
+            Self::Gone => format!("schedule {name} is removed"),
+            Self::Reset => format!(
+                "{undone}, from its next tick on. What was missed before is not made up: run it now if that is still wanted"
+            ),
+            Self::Mended => format!(
+                "{undone}, and what was missed while no worker could read the change is made up at once"
+            ),
+            Self::Absent => format!("there is no schedule {name}"),
+        }
+    }
+
     pub(super) fn of(word: &str) -> Self {
         match word {
             "removed" => Self::Gone,
             "reset" => Self::Reset,
+            "mended" => Self::Mended,
             _ => Self::Absent,
         }
     }

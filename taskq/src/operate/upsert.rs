@@ -13,8 +13,6 @@ use crate::calendar::{Calendar, CatchUp, Overlap, Rules};
 use crate::error::{OperateError, error_text};
 use crate::store::{Signed, Store};
 use crate::task::by_name::enqueue_options;
-#[cfg(feature = "cli")]
-use crate::task::options::TaskOptions;
 use crate::task::payload::{self, Payload, Unwritable};
 
 /// What an upsert did.
@@ -25,8 +23,28 @@ pub enum Upserted {
     Created,
     /// It changed the schedule. If it changed the times, nothing before now is owed.
     Changed,
+    /// It changed a schedule that no worker could read: ticks that have come since that was said are made up, as its
+    /// [`CatchUp`] says.
+    Mended,
     /// The schedule was the same before.
     Unchanged,
+}
+
+impl Upserted {
+    /// Says what has become of the schedule, and of what it missed.
+    #[cfg(any(feature = "cli", feature = "dashboard"))]
+    pub(crate) fn said(self, name: &str) -> String {
+        match self {
+            Self::Created => format!("schedule {name} is made"),
+            Self::Changed => format!(
+                "schedule {name} is changed: unless its times are as before, no tick before now is made up; run it now if one is still wanted"
+            ),
+            Self::Mended => format!(
+                "schedule {name} is changed, and what was missed while no worker could read it is made up at once"
+            ),
+            Self::Unchanged => format!("schedule {name} was so already"),
+        }
+    }
 }
 
 /// A schedule that is about to be made or changed: see [`Schedules::upsert`](super::Schedules::upsert).
@@ -77,13 +95,13 @@ impl<'c> Upsert<'c> {
         }
     }
 
-    /// As [`new`](Self::new), of a type that is known by its name alone, or declares this.
-    #[cfg(feature = "cli")]
+    /// As [`new`](Self::new), of a type that is known by its name alone, with these options of its tasks.
+    #[cfg(any(feature = "cli", feature = "dashboard"))]
     pub(super) fn by_name(
         store: Store<'c>,
         signed: Signed,
         [name, expression, timezone]: [&str; 3],
-        (task_type, declared): (&str, Option<&TaskOptions>),
+        (task_type, options): (&str, Map<String, Value>),
         payload: Box<RawValue>,
     ) -> Self {
         Self {
@@ -93,7 +111,7 @@ impl<'c> Upsert<'c> {
             expression: expression.to_owned(),
             timezone: timezone.to_owned(),
             task_type: task_type.to_owned(),
-            options: declared.map(enqueue_options).unwrap_or_default(),
+            options,
             payload: Ok(payload),
             rules: Rules::default(),
             queue: None,
@@ -173,6 +191,7 @@ impl<'c> Upsert<'c> {
         match &*said.map_err(|error| OperateError::of(schema, error))? {
             "created" => Ok(Upserted::Created),
             "changed" => Ok(Upserted::Changed),
+            "mended" => Ok(Upserted::Mended),
             _ => Ok(Upserted::Unchanged),
         }
     }

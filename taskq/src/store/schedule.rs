@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{Error, FromRow, Row, query_as, query_scalar};
@@ -53,6 +53,8 @@ pub(crate) struct ScheduleRow {
     pub(crate) payload: Box<RawValue>,
     /// The payload without secret values.
     pub(crate) shown: Box<RawValue>,
+    /// As `enqueue` takes them.
+    pub(crate) options: Map<String, Value>,
     /// Absent where it was said in SQL.
     pub(crate) payload_version: Option<u16>,
     pub(crate) catch_up: String,
@@ -67,6 +69,8 @@ pub(crate) struct ScheduleRow {
     pub(crate) last_tick: Option<DateTime<Utc>>,
     pub(crate) last_task_ids: Vec<i64>,
     pub(crate) ticks: i64,
+    pub(crate) ran_at: Option<DateTime<Utc>>,
+    pub(crate) ran_task_id: Option<i64>,
     pub(crate) skipped_missed: i64,
     pub(crate) skipped_overlap: i64,
     pub(crate) skips: Vec<Skip>,
@@ -156,6 +160,21 @@ impl Store<'_> {
         self.call(async |db| query.fetch_all(db).await).await
     }
 
+    /// Returns the payload that a schedule would get: with the stored values where it says *** of a secret field.
+    #[cfg(feature = "dashboard")]
+    pub(crate) async fn schedule_payload(
+        &mut self,
+        name: &str,
+        payload: &RawValue,
+    ) -> Result<Option<Box<RawValue>>, Error> {
+        let query = query_scalar(self.schema.sql.schedule_payload)
+            .bind(name)
+            .bind(Json(payload));
+        let written: Option<Json<Box<RawValue>>> =
+            self.call(async |db| query.fetch_optional(db).await).await?;
+        Ok(written.map(|Json(written)| written))
+    }
+
     /// Makes a schedule, or changes it, and returns the word for which.
     #[expect(clippy::too_many_arguments, reason = "the statement has them")]
     pub(crate) async fn upsert_schedule(
@@ -240,6 +259,7 @@ impl<'r> FromRow<'r, PgRow> for ScheduleRow {
         let Json(payload) = row.try_get("payload")?;
         let Json(shown) = row.try_get("shown")?;
         let Json(skips) = row.try_get("skips")?;
+        let Json(options) = row.try_get("options")?;
         let version: Option<i16> = row.try_get("payload_version")?;
         Ok(Self {
             name: row.try_get("name")?,
@@ -248,6 +268,7 @@ impl<'r> FromRow<'r, PgRow> for ScheduleRow {
             task_type: row.try_get("task_type")?,
             payload,
             shown,
+            options,
             payload_version: version.and_then(version_of),
             catch_up: row.try_get("catch_up")?,
             catch_up_within: row.try_get("catch_up_within")?,
@@ -261,6 +282,8 @@ impl<'r> FromRow<'r, PgRow> for ScheduleRow {
             last_tick: row.try_get("last_tick")?,
             last_task_ids: row.try_get("last_task_ids")?,
             ticks: row.try_get("ticks")?,
+            ran_at: row.try_get("ran_at")?,
+            ran_task_id: row.try_get("ran_task_id")?,
             skipped_missed: row.try_get("skipped_missed")?,
             skipped_overlap: row.try_get("skipped_overlap")?,
             skips,

@@ -138,6 +138,7 @@ statements! {
         tick,
         refuse_schedule,
         schedules,
+        schedule_payload,
         upsert_schedule,
         remove_schedule,
         run_schedule,

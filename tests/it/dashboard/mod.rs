@@ -10,6 +10,7 @@ mod linked;
 mod live;
 mod mount;
 mod pages;
+mod schedules;
 mod secrets;
 
 use axum::Router;

@@ -130,8 +130,8 @@ async fn mended(
         }
         #[cfg(feature = "cron")]
         Remedy::RemoveSchedule(name) => {
-            operator.remove_schedule(&name).because_if(reason).await?;
-            format!("the change to schedule {name} is undone")
+            let removed = operator.remove_schedule(&name).because_if(reason).await?;
+            removed.said(&name)
         }
         #[cfg(not(feature = "cron"))]
         Remedy::RunSchedule(_) | Remedy::RemoveSchedule(_) => {

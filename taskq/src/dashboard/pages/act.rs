@@ -3,6 +3,8 @@
 use crate::dashboard::access::May;
 use crate::dashboard::board::{Answer, Asked};
 use crate::dashboard::failure::Failure;
+#[cfg(feature = "cron")]
+use crate::dashboard::text::link;
 use crate::operate::pause::{Queue, Schedule, Scope, TaskType};
 
 /// Returns the page from which a form was sent, if it says so; otherwise another.
@@ -24,6 +26,20 @@ pub(super) fn done(asked: &Asked, otherwise: &str, word: &str) -> Result<Answer,
     let page = back(asked, otherwise);
     let sign = if page.contains('?') { '&' } else { '?' };
     Ok(Answer::See(format!("{page}{sign}did={word}")))
+}
+
+/// Leads back, to a page that says what was done to something of this name.
+#[cfg(feature = "cron")]
+pub(super) fn done_to(
+    asked: &Asked,
+    otherwise: &str,
+    word: &str,
+    name: &str,
+) -> Result<Answer, Failure> {
+    let page = back(asked, otherwise);
+    let said = link("", &[("did", word), ("did-to", name)]);
+    let sign = if page.contains('?') { '&' } else { '?' };
+    Ok(Answer::See(format!("{page}{sign}{}", &said[1..])))
 }
 
 pub(super) fn page_of(task_id: i64) -> String {

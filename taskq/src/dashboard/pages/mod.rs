@@ -11,6 +11,8 @@ pub(super) mod limits;
 pub(super) mod overview;
 pub(super) mod queues;
 #[cfg(feature = "cron")]
+pub(super) mod schedule;
+#[cfg(feature = "cron")]
 pub(super) mod schedules;
 pub(super) mod task;
 pub(super) mod tasks;

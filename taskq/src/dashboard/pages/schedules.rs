@@ -10,7 +10,7 @@ use crate::dashboard::board::{Answer, Asked};
 use crate::dashboard::calendar_words;
 use crate::dashboard::failure::Failure;
 use crate::dashboard::frame::{Frame, page};
-use crate::dashboard::pages::act::{done, page_of};
+use crate::dashboard::pages::act::{done, done_to, page_of};
 use crate::dashboard::text::{When, link, number, span, when};
 use crate::operate::filter::Filter;
 use crate::operate::schedule_status::ScheduleStatus;
@@ -26,12 +26,16 @@ struct ScheduleLine {
     next: Option<When>,
     last: Option<When>,
     last_task: Option<(i64, String)>,
+    /// When it was last run by hand, and the task of that.
+    by_hand: Option<(When, Option<(i64, String)>)>,
     ticks: String,
     missed: String,
     overlapping: String,
     has_skipped: bool,
     pause: Option<PauseLine>,
     rests: bool,
+    /// Where it can be changed.
+    change: String,
     is_late: bool,
     made_by: Option<String>,
     reason: Option<String>,
@@ -65,7 +69,15 @@ impl ScheduleLine {
             words: words(schedule),
             next: schedule.next_tick.map(|at| when(at, now)),
             last: schedule.last_tick.map(|at| when(at, now)),
-            last_task: schedule.last_task_ids.last().map(|id| (*id, page_of(*id))),
+            last_task: schedule
+                .last_task_ids
+                .last()
+                .filter(|id| schedule.ran_task_id != Some(**id))
+                .map(|id| (*id, page_of(*id))),
+            by_hand: schedule.ran_at.map(|at| {
+                let task_id = schedule.ran_task_id;
+                (when(at, now), task_id.map(|id| (id, page_of(id))))
+            }),
             ticks: number(schedule.ticks),
             missed: number(schedule.skipped_missed),
             overlapping: number(schedule.skipped_overlap),
@@ -76,6 +88,7 @@ impl ScheduleLine {
                 .map(|pause| PauseLine::of(pause, now)),
             is_late: schedule.pause.is_none() && schedule.next_tick.is_some_and(late),
             rests,
+            change: link("schedule", &[("name", &schedule.name)]),
             made_by: schedule.made_by.clone(),
             reason: schedule.reason.clone(),
             declares: schedule.declares.clone(),
@@ -106,9 +119,9 @@ fn words(schedule: &ScheduleStatus) -> String {
     let ticks = calendar_words::words(&schedule.expression);
     let ticks = ticks.map_or_else(String::new, |ticks| format!("{ticks}; "));
     let missed = match schedule.catch_up {
-        CatchUp::None => "what was missed is left out",
-        CatchUp::All => "each tick that was missed is made up",
-        CatchUp::Once => "what was missed is made up once",
+        CatchUp::None => "what was missed while no worker took it is left out",
+        CatchUp::All => "each tick that was missed while no worker took it is made up",
+        CatchUp::Once => "what was missed while no worker took it is made up once",
     };
     let within = schedule
         .catch_up_within
@@ -156,11 +169,12 @@ pub(in crate::dashboard) async fn run(asked: Asked) -> Result<Answer, Failure> {
 /// Takes back what somebody has said of a schedule.
 pub(in crate::dashboard) async fn remove(asked: Asked) -> Result<Answer, Failure> {
     let operator = asked.operator(May::Act)?;
-    let removing = operator.remove_schedule(asked.said.required("name")?);
-    let word = match removing.because_if(asked.reason()).await? {
-        Removed::Gone => "removed",
-        Removed::Reset => "declared",
-        Removed::Absent => "absent",
-    };
-    done(&asked, "schedules", word)
+    let name = asked.said.required("name")?;
+    let removing = operator.remove_schedule(name);
+    match removing.because_if(asked.reason()).await? {
+        Removed::Gone => done(&asked, "schedules", "removed"),
+        Removed::Absent => done(&asked, "schedules", "absent"),
+        Removed::Reset => done_to(&asked, "schedules", "declared", name),
+        Removed::Mended => done_to(&asked, "schedules", "mended", name),
+    }
 }

@@ -11,6 +11,7 @@ select
         definition.payload,
         taskq.secret_fields(definition.task_type, definition.options -> 'metadata')
     ) as shown,
+    definition.options,
     (definition.options ->> 'payload_version')::smallint as payload_version,
     definition.catch_up,
     definition.catch_up_within,
@@ -34,6 +35,8 @@ select
     schedule.last_tick,
     schedule.last_task_ids,
     schedule.ticks,
+    schedule.ran_at,
+    schedule.ran_task_id,
     schedule.skipped_missed,
     schedule.skipped_overlap,
     schedule.skips,
