@@ -237,6 +237,9 @@ async fn enqueue(pool: &PgPool) -> anyhow::Result<()> {
 /// Begins a transaction that nobody ends.
 async fn forget_a_transaction(pool: &PgPool) -> anyhow::Result<PgConnection> {
     let mut connection = pool.acquire().await?.detach();
+    sqlx::query("set application_name = 'month_end.py'")
+        .execute(&mut connection)
+        .await?;
     sqlx::query("begin").execute(&mut connection).await?;
     let forgotten = "select pg_backend_pid() as forgotten from (select txid_current()) as began";
     sqlx::query(forgotten).execute(&mut connection).await?;

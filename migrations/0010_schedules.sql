@@ -492,6 +492,7 @@ declare
     was_said boolean;
     was_unreadable boolean;
     is_declared boolean;
+    was text;
 begin
     select taskq.is_unreadable(schedule)
     into was_unreadable
@@ -503,7 +504,9 @@ begin
     end if;
     delete from taskq.schedule_definition as said
     where said.name = remove_schedule.name
-      and said.declared_until is null;
+      and said.declared_until is null
+    returning format('%s %s, %s', said.expression, said.timezone, said.task_type)
+    into was;
     was_said := found;
     is_declared := exists (
         select
@@ -517,10 +520,10 @@ begin
             message = format('a program declares the schedule %s: pause it, or remove it there', remove_schedule.name);
     end if;
     perform taskq.write_down(
-        'remove',
+        case when is_declared then 'undo' else 'remove' end,
         'schedule',
         remove_schedule.name,
-        case when is_declared then 'as declared again' end,
+        was,
         remove_schedule.reason,
         remove_schedule.by
     );
@@ -605,7 +608,14 @@ begin
         case when nominals = array[now()] then 'run' else 'backfill' end,
         'schedule',
         backfill_schedule.name,
-        'ticks: ' || coalesce(cardinality(ids), 0),
+        case
+            when nominals <> array[now()] then format(
+                '%s %s, the last of %s',
+                coalesce(cardinality(ids), 0),
+                case cardinality(ids) when 1 then 'tick' else 'ticks' end,
+                to_char(nominals[cardinality(nominals)] at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
+            )
+        end,
         backfill_schedule.reason,
         backfill_schedule.by,
         ids[1],

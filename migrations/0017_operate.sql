@@ -505,6 +505,17 @@ exception
 end
 $take_back$;
 
+-- Returns who has begun a session: the user, the program if it has said its name, and the host.
+create function taskq.whose_session(usename name, program text, hostname text, address inet) returns text
+language sql
+immutable
+return concat_ws(
+    ' ',
+    'user ' || usename,
+    'with the program ' || nullif(program, ''),
+    'from ' || coalesce(hostname, host(address), 'the machine of the database')
+);
+
 -- Ends a session that has a transaction open, and returns its last statement. Who may, Postgres decides: the role of the
 -- session, a member of it or of pg_signal_backend, or a superuser.
 create function taskq.end_session(
@@ -539,7 +550,12 @@ begin
         'end session',
         'session',
         held.pid::text,
-        format('%s since %s: %s', held.usename, held.xact_start, left(held.query, 200)),
+        format(
+            'of %s, whose transaction was open since %s, last statement: %s',
+            taskq.whose_session(held.usename, held.application_name, held.client_hostname, held.client_addr),
+            to_char(held.xact_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'),
+            left(held.query, 200)
+        ),
         end_session.reason,
         end_session.by
     );

@@ -51,13 +51,20 @@ create table taskq.bulk_failure (
     constraint bulk_failure_pkey primary key (bulk_id, task_id)
 );
 
--- Which tasks were retried: about the first ten thousand, for a week. So it can be said what has become of them.
+-- Which tasks were retried: about the first ten thousand, for a week. So it can be said what has become of them. An operation
+-- that discards writes down here which of those it has deleted.
 create table taskq.bulk_retried (
     bulk_id    bigint   not null,
     retried_id bigint   not null generated always as identity,
     task_ids   bigint[] not null,
     constraint bulk_retried_pkey primary key (bulk_id, retried_id)
 );
+
+-- Returns a number of tasks with its noun.
+create function taskq.tasks_in_words(number bigint) returns text
+language sql
+immutable
+return number || case number when 1 then ' task' else ' tasks' end;
 
 -- Returns the filter with the states at which a verb is aimed where it says none. Fails where the verb cannot be done there.
 create function taskq.aim(verb text, filter jsonb) returns jsonb
@@ -319,16 +326,26 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $drop_bulk$
 #variable_conflict use_column
+declare
+    dropped taskq.bulk;
 begin
     perform taskq.require_said(drop_bulk.reason, drop_bulk.by);
     delete from taskq.bulk
     where bulk.bulk_id = drop_bulk.bulk_id
-      and bulk.began_at is null;
+      and bulk.began_at is null
+    returning bulk.*
+    into dropped;
     if not found then
         return false;
     end if;
-    insert into taskq.audit (by, verb, reason, bulk_id)
-    values (coalesce(drop_bulk.by, session_user), 'drop bulk', drop_bulk.reason, drop_bulk.bulk_id);
+    insert into taskq.audit (by, verb, state, reason, bulk_id)
+    values (
+        coalesce(drop_bulk.by, session_user),
+        'drop bulk',
+        format('%s of %s: %s', (dropped).verb, taskq.tasks_in_words((dropped).frozen), coalesce((dropped).said, (dropped).filter::text)),
+        drop_bulk.reason,
+        drop_bulk.bulk_id
+    );
     delete from taskq.bulk_part where bulk_part.bulk_id = drop_bulk.bulk_id;
     return true;
 end
@@ -340,8 +357,8 @@ revoke execute on function taskq.stop_bulk from public;
 revoke execute on function taskq.drop_bulk from public;
 
 -- Tells what has become of the tasks that an operation retried, as far as it has written them down: `followed` are so many.
--- What is nowhere any more has completed, or somebody has discarded it since. Looks each of them up by its id, and reads the
--- leases.
+-- What is nowhere any more has completed, unless an operator has deleted it since. Looks each of them up by its id, and reads
+-- the leases.
 create function taskq.follow_bulk(bulk_id bigint) returns table (
     followed bigint,
     waiting bigint,
@@ -349,6 +366,8 @@ create function taskq.follow_bulk(bulk_id bigint) returns table (
     failing bigint,
     running bigint,
     completed bigint,
+    -- Those that somebody has deleted since. What is deleted by hand in the table counts as completed.
+    discarded bigint,
     dead bigint,
     refused bigint
 )
@@ -361,7 +380,26 @@ as $follow_bulk$
     with member as materialized (
         select distinct unnest(bulk_retried.task_ids) as task_id
         from taskq.bulk_retried
+        join taskq.bulk using (bulk_id)
         where bulk_retried.bulk_id = follow_bulk.bulk_id
+          and bulk.verb = 'retry'
+    ),
+    deleted as materialized (
+        select unnest(discarded.task_ids) as task_id
+        from taskq.bulk as retry
+        join taskq.bulk as discard
+          on discard.verb = 'discard'
+         and discard.bulk_id > retry.bulk_id
+        join taskq.bulk_retried as discarded on discarded.bulk_id = discard.bulk_id
+        where retry.bulk_id = follow_bulk.bulk_id
+        union
+        select audit.task_id
+        from taskq.bulk as retry
+        cross join member
+        join taskq.audit on audit.task_id = member.task_id
+        where retry.bulk_id = follow_bulk.bulk_id
+          and audit.verb = 'discard'
+          and audit.at >= retry.began_at
     ),
     counted as (
         select
@@ -375,6 +413,15 @@ as $follow_bulk$
                 where held.task_id in (select member.task_id from member)
                   and held.task_id <> all (lease.done)
             ) as running,
+            (
+                select count(*)
+                from member
+                join deleted using (task_id)
+                -- Somebody may have enqueued another one of that id.
+                where taskq.where_is(member.task_id) is null
+                  and not exists (select from taskq.dead where dead.task_id = member.task_id)
+                  and not exists (select from taskq.refused where refused.task_id = member.task_id)
+            ) as discarded,
             (select count(*) from member join taskq.dead using (task_id)) as dead,
             (select count(*) from member join taskq.refused using (task_id)) as refused
         from (
@@ -390,7 +437,8 @@ as $follow_bulk$
         counted.fresh,
         counted.failing,
         counted.running,
-        counted.followed - counted.fresh - counted.failing - counted.running - counted.dead - counted.refused,
+        counted.followed - counted.fresh - counted.failing - counted.running - counted.discarded - counted.dead - counted.refused,
+        counted.discarded,
         counted.dead,
         counted.refused
     from counted

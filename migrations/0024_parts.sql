@@ -409,6 +409,13 @@ begin
     where doing.verb = 'retry'
       and taken <> '{}'
       and doing.done < 10000;
+    if doing.verb = 'discard' and exists (select from taskq.bulk_retried) then
+        insert into taskq.bulk_retried (bulk_id, task_ids)
+        select part.bulk_id, array_agg(one)
+        from unnest(taken) as one
+        where one in (select unnest(bulk_retried.task_ids) from taskq.bulk_retried)
+        having count(*) > 0;
+    end if;
     insert into taskq.bulk_failure (bulk_id, task_id, error)
     select part.bulk_id, one, left(why, 4000)
     from unnest(lost) as one

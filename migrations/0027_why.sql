@@ -613,7 +613,10 @@ begin
         );
         if by_worker.expires_at > now() and running.expires_at > now() then
             reason := 'running';
-            said := format('%s has had it for %s', place, taskq.in_words(clock_timestamp() - running.claimed_at));
+            said := case
+                when clock_timestamp() - running.claimed_at < interval '1 second' then format('%s has just claimed it', place)
+                else format('%s has had it for %s', place, taskq.in_words(clock_timestamp() - running.claimed_at))
+            end;
             select found.* into stuck from taskq.stuck() as found where found.task_id = why.task_id;
             if found then
                 reason := 'perhaps stuck';

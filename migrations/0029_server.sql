@@ -10,9 +10,8 @@ as $ail_horizon$
             'session ' || pid as holder,
             now() - coalesce(xact_start, backend_start) as age,
             format(
-                'of %s%s, %s, last statement: %s',
-                usename,
-                ' from ' || nullif(application_name, ''),
+                'begun by %s, %s, last statement: %s',
+                taskq.whose_session(usename, application_name, client_hostname, client_addr),
                 coalesce(state, 'which only its owner may see'),
                 left(regexp_replace(coalesce(query, ''), '\s+', ' ', 'g'), 120)
             ) as what,

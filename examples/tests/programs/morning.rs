@@ -106,6 +106,7 @@ async fn the_doctor_names_each_trouble_of_a_broken_morning_and_what_mends_it() {
             "7 tasks of type send_fax wait in queue default, and no living worker knows that type; the oldest has been due for 20 minutes",
         ),
         ("open transaction", "has had a transaction open for"),
+        ("open transaction", "with the program month_end.py from "),
         (
             "vanished worker",
             "was last seen 3 minutes ago and has not said that it stopped; 3 of its tasks wait to be rescued",
@@ -266,7 +267,7 @@ async fn each_trouble_is_mended_from_a_terminal() {
     top(&url, &forget).await;
     assert_eq!(doctor(&url).await, (Vec::new(), Some(0)));
     let unnamed = "select count(*) from taskq.audit where by = 'grace' and verb = any (array[
-        'retry', 'discard', 'cancel', 'remove', 'reset limits', 'end session', 'resume', 'forget'])";
+        'retry', 'discard', 'cancel', 'undo', 'reset limits', 'end session', 'resume', 'forget'])";
     assert_eq!(number(&pool, unnamed).await, 9, "each has a name");
     let reasons = "select count(*) from taskq.audit where by = 'grace' and reason is not null";
     assert_eq!(number(&pool, reasons).await, 5);

@@ -62,26 +62,21 @@ fn text(page: &AuditPage) -> Result<String, BoxError> {
 
 /// `2026-03-01T07:30:00Z ada: retry of task 42 (send_card), which was discarded: SMTP works again`
 fn line(entry: &Audited) -> String {
-    let mut line = format!("{} {}: {}", seconds(&entry.at), entry.by, entry.verb);
-    if let (Some(scope), Some(name)) = (&entry.scope, &entry.name) {
-        line.push_str(&format!(" of {} {name}", scope.replace('_', " ")));
-    }
-    match (entry.task_id, entry.bulk_id) {
-        (Some(task_id), _) if entry.scope.is_some() => line.push_str(&format!(", task {task_id}")),
-        (Some(task_id), _) => line.push_str(&format!(" of task {task_id}")),
-        (None, Some(bulk_id)) => line.push_str(&format!(" of all of operation {bulk_id}")),
-        (None, None) => {}
-    }
-    if let Some(worker_id) = &entry.worker_id {
-        line.push_str(&format!(" of worker {worker_id}"));
+    let mut line = format!("{} {}: {}", seconds(&entry.at), entry.by, entry.what());
+    let to = entry.to();
+    if !to.is_empty() {
+        line.push_str(&format!(" of {to}"));
     }
     if let Some(task_type) = &entry.task_type {
         line.push_str(&format!(" ({task_type})"));
     }
-    match (&entry.state, &entry.scope) {
-        (Some(state), None) => line.push_str(&format!(", which was {state}")),
-        (Some(state), Some(_)) => line.push_str(&format!(", {state}")),
-        (None, _) => {}
+    if let Some(before) = entry.before() {
+        let which = if before.starts_with("was ") {
+            "which "
+        } else {
+            ""
+        };
+        line.push_str(&format!(", {which}{before}"));
     }
     if let Some(reason) = &entry.reason {
         line.push_str(&format!(": {reason}"));

@@ -122,11 +122,20 @@ pub(super) fn charts(
         inside.map(mark).collect()
     };
     let times = Times { start, of_column };
-    [
+    let range = match time.as_secs() / 3_600 {
+        1 => "In the last hour".to_owned(),
+        24 => "In the last day".to_owned(),
+        hours => format!("In the last {hours} hours"),
+    };
+    let charts = [
         rates(&columns, &times, marks()),
         spreads("Wait", "waited", &columns, |it| &it.wait, &times, marks()),
         spreads("Run", "ran", &columns, |it| &it.run, &times, marks()),
-    ]
+    ];
+    charts.map(|chart| Chart {
+        summary: format!("{range}: {}", chart.summary),
+        ..chart
+    })
 }
 
 struct Times {
@@ -179,7 +188,7 @@ fn rates(columns: &[Column], times: &Times, marks: Vec<Mark>) -> Chart {
         [a + it.completed, b + it.failed, c + it.died]
     });
     let summary = format!(
-        "{} completed, {} failed and are tried again, {} died",
+        "{} completed, {} failed and were put off for another attempt, {} died",
         number(sums[0]),
         number(sums[1]),
         number(sums[2])
@@ -463,6 +472,6 @@ mod tests {
                 .chain(&run.lines)
                 .all(|line| line.points.is_empty() && line.dots.is_empty())
         );
-        assert_eq!(wait.summary, "nothing has started");
+        assert_eq!(wait.summary, "In the last hour: nothing has started");
     }
 }

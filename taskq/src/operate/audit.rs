@@ -7,6 +7,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
+#[cfg(any(feature = "cli", feature = "dashboard"))]
+use super::number::number;
 use super::pause::Operator;
 use crate::error::OperateError;
 use crate::store::AuditRow;
@@ -138,6 +140,10 @@ pub struct Audited {
     pub reason: Option<String>,
     /// The operation on all that matched, where it was done to many.
     pub bulk_id: Option<i64>,
+    /// Which tasks that were, by their filter. Absent where the operation never began.
+    pub filter: Option<String>,
+    /// How many matched.
+    pub tasks: Option<u64>,
     /// The worker that was asked to stop, or was forgotten.
     pub worker_id: Option<String>,
     /// What it was done to, where that is no task: `queue`, `task_type`, `key`, `schedule` or `session`.
@@ -162,6 +168,66 @@ impl Audited {
             worker_id: row.worker_id.map(|id| id.to_string()),
             scope: row.scope,
             name: row.name,
+            filter: row.bulk_filter,
+            tasks: row.bulk_tasks.map(i64::unsigned_abs),
         }
+    }
+
+    /// Returns what was done, in words: those of the verb, unless they say too little.
+    #[cfg(any(feature = "cli", feature = "dashboard"))]
+    pub(crate) fn what(&self) -> &str {
+        match (self.verb.as_str(), self.scope.as_deref()) {
+            ("schedule", Some("schedule")) => "make or change",
+            ("undo", Some("schedule")) => "undo the change",
+            ("run", Some("schedule")) => "run by hand",
+            ("backfill", Some("schedule")) => "enqueue past ticks",
+            ("drop bulk", _) => "forget",
+            ("stop bulk", _) => "stop",
+            (verb, _) => verb,
+        }
+    }
+
+    /// Returns to what it was done: `task 7`, `schedule nightly`, `all 1,667 tasks that matched type:mail (operation 2)`.
+    #[cfg(any(feature = "cli", feature = "dashboard"))]
+    pub(crate) fn to(&self) -> String {
+        if let (Some(scope), Some(name)) = (&self.scope, &self.name) {
+            let scope = scope.replace("task_type", "type");
+            return match self.task_id {
+                Some(task_id) => format!("{scope} {name}, task {task_id}"),
+                None => format!("{scope} {name}"),
+            };
+        }
+        match (self.task_id, self.bulk_id, &self.worker_id) {
+            (Some(task_id), ..) => format!("task {task_id}"),
+            // It never began.
+            (_, Some(bulk_id), _) if self.verb == "drop bulk" => format!("operation {bulk_id}"),
+            (_, Some(bulk_id), _) => {
+                let tasks = match self.tasks {
+                    Some(1) => " 1 task".to_owned(),
+                    Some(tasks) => format!(" {} tasks", number(tasks)),
+                    None => String::new(),
+                };
+                let filter = self.filter.as_ref();
+                let matched = filter.map_or_else(String::new, |filter| match filter.is_empty() {
+                    true => " of any kind".to_owned(),
+                    false => format!(" that matched {filter}"),
+                });
+                format!("all{tasks}{matched} (operation {bulk_id})")
+            }
+            (_, _, Some(worker_id)) => format!("worker {worker_id}"),
+            _ => String::new(),
+        }
+    }
+
+    /// Returns what it was before, or what was said or became of it.
+    #[cfg(any(feature = "cli", feature = "dashboard"))]
+    pub(crate) fn before(&self) -> Option<String> {
+        let state = self.state.as_deref()?;
+        Some(match (self.verb.as_str(), &self.scope, self.bulk_id) {
+            ("undo" | "remove", Some(_), _) => format!("was {state}"),
+            // Of what has begun: it had been stopped before.
+            (_, _, Some(_)) | ("enqueue", ..) | (_, Some(_), _) => state.to_owned(),
+            _ => format!("was {state}"),
+        })
     }
 }

@@ -10,6 +10,9 @@ use crate::error::OperateError;
 use crate::task::declaration::linked_secrets;
 use crate::task::secret::masked;
 
+/// How often a task is looked at that moves meanwhile.
+const MOST_LOOKS: u32 = 3;
+
 impl Operator {
     /// Tells all that is stored of one task, wherever it is; `None` if it has completed and was not kept, or never was. In
     /// the place of secret values stands `***`.
@@ -33,16 +36,28 @@ impl Operator {
     ///
     /// The tables are only read, so the future may be dropped at any time.
     pub async fn show(&self, task_id: i64) -> Result<Option<TaskDetails>, OperateError> {
-        let shown = self.store().show::<TaskDetails>(task_id).await;
-        let mut shown = shown.map_err(|error| self.error(error))?;
-        if let Some(task) = &mut shown {
-            // The database has left them out already, if it has heard of them.
-            if let Some(masked) = masked(&linked_secrets(&task.task_type), &task.payload) {
-                task.payload = masked;
+        let mut looks = 1;
+        loop {
+            let shown = self.store().show::<TaskDetails>(task_id).await;
+            let mut shown = shown.map_err(|error| self.error(error))?;
+            if let Some(task) = &mut shown {
+                // The database has left them out already, if it has heard of them.
+                if let Some(masked) = masked(&linked_secrets(&task.task_type), &task.payload) {
+                    task.payload = masked;
+                }
+                task.why = self.why(task_id).await?;
+                // A worker may have claimed it or ended it between the two.
+                let has_moved = !task.why.iter().all(|reason| reason.is_of(task.state));
+                if has_moved && looks < MOST_LOOKS {
+                    looks += 1;
+                    continue;
+                }
+                if has_moved {
+                    task.why.clear();
+                }
             }
-            task.why = self.why(task_id).await?;
+            return Ok(shown);
         }
-        Ok(shown)
     }
 
     /// Tells why a task does not run now, each reason by itself: it is not due, its queue or its type is paused, nobody
@@ -211,6 +226,21 @@ pub struct TaskEvent {
     pub text: String,
 }
 
+impl Reason {
+    /// Tells whether it can be a reason of a task in this state.
+    fn is_of(&self, state: TaskState) -> bool {
+        match self.reason.as_str() {
+            "running" | "perhaps stuck" | "abandoned" => state == TaskState::Running,
+            "not due" | "paused" | "unserved" | "limit" | "sequence" | "turn" | "next" => {
+                state == TaskState::Waiting
+            }
+            // It may wait still, or have been set aside.
+            "expired" => matches!(state, TaskState::Waiting | TaskState::Expired),
+            reason => reason == state.name(),
+        }
+    }
+}
+
 impl TaskDetails {
     /// Returns what has become of the task, in order, from what is stored. An attempt that was handed back, as when its
     /// worker stopped, has left nothing behind, so it is not there.
@@ -228,6 +258,10 @@ impl TaskDetails {
                 .as_deref()
                 .map_or_else(String::new, |reason| format!(": {reason}"));
             let what = match said.verb.as_str() {
+                // Nothing was there before.
+                "run" | "backfill" => {
+                    format!("enqueued by {}, who had its schedule run{reason}", said.by)
+                }
                 // Its state is what the enqueue did.
                 "enqueue" => format!("enqueued by {}: {state}{reason}", said.by),
                 verb => format!("{verb} by {}, when it was {state}{reason}", said.by),

@@ -33,6 +33,8 @@ pub(crate) struct AuditRow {
     pub(crate) worker_id: Option<Uuid>,
     pub(crate) scope: Option<String>,
     pub(crate) name: Option<String>,
+    pub(crate) bulk_filter: Option<String>,
+    pub(crate) bulk_tasks: Option<i64>,
 }
 
 impl Store<'_> {
@@ -70,6 +72,8 @@ impl<'r> FromRow<'r, PgRow> for AuditRow {
             worker_id: row.try_get("worker_id")?,
             scope: row.try_get("scope")?,
             name: row.try_get("name")?,
+            bulk_filter: row.try_get("bulk_filter")?,
+            bulk_tasks: row.try_get("bulk_tasks")?,
         })
     }
 }

@@ -141,6 +141,7 @@ pub(crate) struct RetriedRow {
     pub(crate) failing: i64,
     pub(crate) running: i64,
     pub(crate) completed: i64,
+    pub(crate) discarded: i64,
     pub(crate) dead: i64,
     pub(crate) refused: i64,
 }
@@ -153,6 +154,7 @@ impl<'r> FromRow<'r, PgRow> for RetriedRow {
             failing: row.try_get("failing")?,
             running: row.try_get("running")?,
             completed: row.try_get("completed")?,
+            discarded: row.try_get("discarded")?,
             dead: row.try_get("dead")?,
             refused: row.try_get("refused")?,
         })

@@ -287,8 +287,31 @@ async fn the_page_of_a_retry_says_what_has_become_of_the_tasks() {
     let followed = taskq::operate(&pool).follow_bulk(bulk_id).await;
     assert_eq!(
         followed.expect("told").to_string(),
-        "3 completed, 2 run, 1 wait, 1 wait after they failed again, 1 dead again, 0 refused, of 8 that are followed"
+        "3 completed, 0 deleted since, 2 run, 1 wait, 1 wait after they failed again, 1 dead again, 0 refused, of 8 that are followed"
     );
+    // Whatever is deleted has not completed.
+    site.send("discard", &[("id", "1000007")]).await;
+    super::kill(&pool, 1_000_008, "no").await;
+    let deleting = site
+        .send("freeze", &[("verb", "discard"), ("q", "id:1000008")])
+        .await;
+    let asked = site.page(&deleting).await;
+    assert!(
+        asked.contains("<h1>Delete 1 task for good</h1>")
+            && asked.contains("Nothing is deleted yet")
+            && asked.contains("they are kept now, in the states"),
+        "{asked}"
+    );
+    site.send("run-bulk", &[("id", id(&deleting))]).await;
+    ends(&site, &deleting).await;
+    let deleted = [
+        ("Completed", "3"),
+        ("Deleted", "2"),
+        ("Running", "2"),
+        ("Failed again", "1"),
+        ("Dead again", "0"),
+    ];
+    told(deleted).await;
     // After a week the next operation forgets them.
     sqlx::raw_sql("update taskq.bulk set ended_at = now() - interval '8 days'")
         .execute(&pool)

@@ -48,6 +48,56 @@ async fn the_command_audit_tells_who_did_what() {
     assert!(page["next"].is_null());
 }
 
+#[tokio::test]
+async fn the_audit_says_what_was_done_to_all_that_matched_and_to_schedules_in_words() {
+    let (database, pool) = database().await;
+    let operator = taskq::operate(&pool).as_user("ada");
+    for _ in 0..2 {
+        enqueue(&pool, "mail", "{}").await;
+    }
+    let filter: Filter = "type:mail".parse().expect("a filter");
+    let left = operator.cancel_all(&filter).await.expect("frozen");
+    operator.drop_bulk(left.bulk_id).await.expect("left");
+    let done = operator
+        .cancel_all(&filter)
+        .because("a mistake")
+        .await
+        .expect("frozen");
+    operator.run_bulk(done.bulk_id, |_| {}).await.expect("done");
+    execute(
+        &pool,
+        "select taskq.declare_schedules('{nightly}', array['{\"expression\": \"0 6 * * *\", \"timezone\": \"UTC\",
+             \"task_type\": \"mail\", \"payload\": {}, \"options\": {}, \"catch_up\": \"once\", \"overlap\": \"allow\",
+             \"jitter\": 0}'::jsonb], 3600);
+         select taskq.upsert_schedule('nightly', '0 7 * * *', 'mail', by => 'ada');
+         select taskq.run_schedule('nightly', by => 'ada');
+         select taskq.remove_schedule('nightly', by => 'ada')",
+    )
+    .await;
+    let (text, _, _) = said(&database, &["audit"]).await;
+    let lines = text
+        .lines()
+        .rev()
+        .map(|line| line.split_once(' ').expect("a time").1);
+    assert_eq!(
+        lines.collect::<Vec<_>>(),
+        [
+            "ada: forget of operation 1, cancel of 2 tasks: type:mail",
+            "ada: cancel of all 2 tasks that matched type:mail (operation 2): a mistake",
+            "ada: make or change of schedule nightly, 0 7 * * * UTC, mail",
+            "ada: run by hand of schedule nightly, task 3 (mail)",
+            "ada: undo the change of schedule nightly, which was 0 7 * * * UTC, mail",
+        ],
+        "{text}"
+    );
+    let shown = operator.show(3).await.expect("read").expect("it waits");
+    let told: Vec<String> = shown.timeline().into_iter().map(|it| it.text).collect();
+    assert!(
+        told.contains(&"enqueued by ada, who had its schedule run".to_owned()),
+        "{told:?}"
+    );
+}
+
 /// Puts there what verbs need, but for what each test task of its own has.
 async fn staged(pool: &PgPool) {
     execute(

@@ -322,7 +322,9 @@ async fn a_task_that_runs_is_told_where_and_whether_it_is_perhaps_stuck() {
     let place = "worker 00000000-0000-0000-0000-000000000001, process 7 on here has had it for";
     assert_eq!(
         reasons(&pool, task_id).await,
-        [format!("running: {place} 0 s")]
+        [
+            "running: worker 00000000-0000-0000-0000-000000000001, process 7 on here has just claimed it"
+        ]
     );
     execute(
         &pool,
@@ -426,4 +428,46 @@ async fn what_the_session_of_a_transactional_handler_does_is_told() {
         .await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_task_that_moves_while_somebody_looks_is_told_as_it_is() {
+    let (_database, pool) = database().await;
+    live(&pool, "greet").await;
+    let task_id = enqueue(&pool, "greet", "{}").await;
+    let moving = async {
+        loop {
+            claim(&pool, "greet").await;
+            execute(
+                &pool,
+                "with back as (delete from taskq.lease returning task_ids[1] as task_id)
+                 insert into taskq.task (task_id, task_type) overriding system value select task_id, 'greet' from back",
+            )
+            .await;
+        }
+    };
+    let looking = async {
+        let operator = taskq::operate(&pool);
+        let mut runs = 0;
+        for _ in 0..500 {
+            let Some(task) = operator.show(task_id).await.expect("read") else {
+                continue;
+            };
+            let is_running = task.state == taskq::operate::TaskState::Running;
+            runs += u32::from(is_running);
+            for reason in &task.why {
+                assert_eq!(
+                    reason.reason == "running",
+                    is_running,
+                    "{}: {reason:?}",
+                    task.state
+                );
+            }
+        }
+        assert!((1..500).contains(&runs), "{runs}: it has not moved");
+    };
+    tokio::select! {
+        () = moving => {}
+        () = looking => {}
+    }
 }

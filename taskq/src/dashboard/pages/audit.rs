@@ -11,12 +11,12 @@ use crate::operate::audit::Audited;
 struct AuditLine {
     at: When,
     by: String,
-    verb: String,
+    what: String,
     /// What it was done to.
     to: String,
     link: Option<String>,
     task_type: String,
-    state: String,
+    before: String,
     reason: String,
 }
 
@@ -34,18 +34,15 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
     let before = asked.said.number("before")?;
     let now = reader.now().await?;
     let read = reader.audit(before).await?;
-    let line = |entry: &Audited| {
-        let (to, link) = target(entry);
-        AuditLine {
-            at: when(entry.at, now),
-            by: entry.by.clone(),
-            verb: entry.verb.clone(),
-            to,
-            link,
-            task_type: entry.task_type.clone().unwrap_or_default(),
-            state: entry.state.clone().unwrap_or_default(),
-            reason: entry.reason.clone().unwrap_or_default(),
-        }
+    let line = |entry: &Audited| AuditLine {
+        at: when(entry.at, now),
+        by: entry.by.clone(),
+        what: entry.what().to_owned(),
+        to: entry.to(),
+        link: target(entry),
+        task_type: entry.task_type.clone().unwrap_or_default(),
+        before: entry.before().unwrap_or_default(),
+        reason: entry.reason.clone().unwrap_or_default(),
     };
     page(&AuditPage {
         entries: read.entries.iter().map(line).collect(),
@@ -57,21 +54,15 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
     })
 }
 
-/// Returns what it was done to, and where that is shown.
-fn target(entry: &Audited) -> (String, Option<String>) {
+/// Returns where what it was done to is shown.
+fn target(entry: &Audited) -> Option<String> {
     let of = |page: &str, id: i64| Some(link(page, &[("id", &id.to_string())]));
-    if let (Some(scope), Some(name)) = (&entry.scope, &entry.name) {
-        let page = match (scope.as_str(), entry.task_id) {
-            (_, Some(task_id)) => of("task", task_id),
-            ("schedule", _) => Some("schedules".to_owned()),
-            _ => None,
-        };
-        return (format!("{} {name}", scope.replace('_', " ")), page);
-    }
     match (entry.task_id, entry.bulk_id, &entry.worker_id) {
-        (Some(task_id), _, _) => (format!("task {task_id}"), of("task", task_id)),
-        (_, Some(bulk_id), _) => (format!("all of operation {bulk_id}"), of("bulk", bulk_id)),
-        (_, _, Some(worker_id)) => (format!("worker {worker_id}"), Some("workers".to_owned())),
-        _ => (String::new(), None),
+        (Some(task_id), ..) => of("task", task_id),
+        // What was left as it was is forgotten.
+        (_, Some(bulk_id), _) if entry.tasks.is_some() => of("bulk", bulk_id),
+        (_, _, Some(_)) => Some("workers".to_owned()),
+        _ if entry.scope.as_deref() == Some("schedule") => Some("schedules".to_owned()),
+        _ => None,
     }
 }

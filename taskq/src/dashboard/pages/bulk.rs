@@ -69,6 +69,16 @@ fn title(verb: BulkVerb) -> &'static str {
     }
 }
 
+/// Returns what is asked and said of so many tasks. `discarded` is also a state, in which they are kept.
+fn asked_of(verb: BulkVerb, tasks: u64) -> String {
+    let noun = if tasks == 1 { "task" } else { "tasks" };
+    let tasks = format!("{} {noun}", number(tasks));
+    match verb {
+        BulkVerb::Discard => format!("Delete {tasks} for good"),
+        verb => format!("{} {tasks}", title(verb)),
+    }
+}
+
 struct BulkLine {
     id: i64,
     link: String,
@@ -77,6 +87,7 @@ struct BulkLine {
     /// What they had died of.
     died_of: Option<String>,
     states: String,
+    is_of_states: bool,
     frozen: String,
     done: String,
     skipped: String,
@@ -98,6 +109,7 @@ impl BulkLine {
             filter: bulk.filter.clone(),
             died_of: bulk.died_of.clone(),
             states: bulk.states.join(", "),
+            is_of_states: bulk.states.len() > 1,
             frozen: number(bulk.frozen),
             done: number(bulk.done),
             skipped: number(bulk.skipped),
@@ -133,6 +145,9 @@ struct RetriedLine {
 struct BulkPage {
     frame: Frame,
     bulk: BulkLine,
+    heading: String,
+    /// Whether it deletes what is dead: then it says where that is now.
+    deletes: bool,
     is_frozen: bool,
     is_running: bool,
     is_stopped: bool,
@@ -162,7 +177,8 @@ struct BulkPage {
 /// Returns the names, the numbers and the notes of what has become of retried tasks.
 fn figures(retried: &Retried) -> Vec<(&'static str, String, &'static str)> {
     let figures = [
-        ("Completed", retried.completed, "or discarded since"),
+        ("Completed", retried.completed, ""),
+        ("Deleted", retried.discarded, "by somebody, since"),
         ("Running", retried.running, ""),
         ("Waiting", retried.waiting, "not tried yet"),
         ("Failed again", retried.failing, "to be tried again"),
@@ -174,7 +190,9 @@ fn figures(retried: &Retried) -> Vec<(&'static str, String, &'static str)> {
         ),
     ];
     // What is rare is told where it is there.
-    let told = |(name, count, _): &(&str, u64, &str)| *count > 0 || *name != "Refused";
+    let told = |(name, count, _): &(&str, u64, &str)| {
+        *count > 0 || !matches!(*name, "Refused" | "Deleted")
+    };
     let told = figures.into_iter().filter(told);
     told.map(|(name, count, note)| (name, number(count), note))
         .collect()
@@ -250,6 +268,8 @@ async fn shown(asked: &Asked, wrong: Option<String>) -> Result<Answer, Failure> 
             }
             BulkVerb::Retry | BulkVerb::Reschedule => None,
         },
+        heading: asked_of(bulk.verb, bulk.frozen),
+        deletes: bulk.verb == BulkVerb::Discard,
         typed: (bulk.frozen > TYPED_ABOVE).then(|| number(bulk.frozen)),
         left: number(bulk.left()),
         gone,

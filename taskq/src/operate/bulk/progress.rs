@@ -85,8 +85,10 @@ pub struct Retried {
     pub failing: u64,
     /// How many run.
     pub running: u64,
-    /// How many have completed. A task that somebody has discarded since counts here, too: it is nowhere either.
+    /// How many have completed. A row that somebody has deleted in SQL counts here, too: it is nowhere either.
     pub completed: u64,
+    /// How many an operator has deleted since.
+    pub discarded: u64,
     /// How many are dead again.
     pub dead: u64,
     /// How many Postgres has refused to take back.
@@ -164,19 +166,21 @@ impl Retried {
             failing: row.failing.unsigned_abs(),
             running: row.running.unsigned_abs(),
             completed: row.completed.unsigned_abs(),
+            discarded: row.discarded.unsigned_abs(),
             dead: row.dead.unsigned_abs(),
             refused: row.refused.unsigned_abs(),
         }
     }
 }
 
-/// `1,600 completed, 2 run, 60 wait, 5 wait after they failed again, 0 dead again, 0 refused, of 1,667 that are followed`
+/// `1,600 completed, 0 deleted since, 2 run, 60 wait, 5 wait after they failed again, 0 dead again, 0 refused, of 1,667 that are followed`
 impl fmt::Display for Retried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} completed, {} run, {} wait, {} wait after they failed again, {} dead again, {} refused, of {} that are followed",
+            "{} completed, {} deleted since, {} run, {} wait, {} wait after they failed again, {} dead again, {} refused, of {} that are followed",
             number(self.completed),
+            number(self.discarded),
             number(self.running),
             number(self.waiting),
             number(self.failing),

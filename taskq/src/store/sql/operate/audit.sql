@@ -1,7 +1,7 @@
 -- Tells what operators did to tasks, the newest first: one page.
 -- $1 before bigint: only what is older than this, or null
 -- $2 most integer
--- Index audit_pkey, backwards. Locks: none.
+-- Index audit_pkey, backwards; then bulk_pkey. Locks: none.
 select
     audit.audit_id,
     audit.at,
@@ -12,11 +12,14 @@ select
     audit.queue,
     audit.state,
     audit.reason,
-    audit.bulk_id,
+    bulk_id,
     audit.worker_id,
     audit.scope,
-    audit.name
+    audit.name,
+    coalesce(bulk.said, bulk.filter::text) as bulk_filter,
+    bulk.frozen as bulk_tasks
 from taskq.audit
+left join taskq.bulk using (bulk_id)
 where audit.audit_id < coalesce($1::bigint, 9223372036854775807)
 order by audit.audit_id desc
 limit $2::integer
