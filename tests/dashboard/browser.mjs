@@ -176,7 +176,7 @@ async function looks(site) {
   const bulk = await start.locator('main a[href^="bulk?id="]').first().getAttribute("href");
   const state = await first.storageState();
   await first.close();
-  const pages = ["overview", "overview?hours=6", "tasks", "tasks?q=state%3Adead", "tasks?q=state%3Adied+queue%3Amail+type%3Asend_card", "tasks?q=stat", dead, "causes", "queues", "limits", "schedules", "workers", "bulks", bulk, "enqueue?type=charge_card", "audit", "nothing"];
+  const pages = ["overview", "overview?hours=6", "tasks", "tasks?q=state%3Adead", "tasks?q=state%3Adied+queue%3Amail+type%3Asend_card", "tasks?q=stat", dead, "causes", "queues", "limits", "schedules", "schedule?name=nightly", "workers", "bulks", bulk, "enqueue?type=charge_card", "audit", "nothing"];
   for (const colorScheme of ["light", "dark"]) {
     for (const [name, viewport] of [["desk", DESK], ["phone", PHONE]]) {
       const context = await site.browser.newContext({ colorScheme, viewport, storageState: state });
@@ -251,6 +251,19 @@ async function words(page, site) {
   await go("schedules");
   await done(page, "run-schedule", { of: { name: "weekly_digest" } });
   await go("schedules");
+  await page.getByText("last run by hand").waitFor();
+  await go("schedule?name=weekly_digest");
+  expect((await send(page, "upsert-schedule", { fill: { timezone: "Europe/Zurick", reason: "Mondays here" } })) === 422, "a zone that is none is refused");
+  expect((await page.textContent("[role=alert]")).includes("did you mean `Europe/Zurich`?"), "it says which zone may be meant");
+  await picture(page, `${site.place}-schedule-refused`, { fullPage: true });
+  await check(page, `${site.place} a schedule that is refused`);
+  await done(page, "upsert-schedule", { fill: { timezone: "Europe/Zurich" } });
+  await picture(page, `${site.place}-schedule-changed`, { fullPage: true });
+  await page.getByRole("button", { name: "Run weekly_digest now" }).click();
+  await page.getByText("The task of the schedule is enqueued").waitFor();
+  await go("schedule");
+  await done(page, "upsert-schedule", { fill: { name: "hourly", expression: "0 * * * *", type: "nightly" } });
+  await go("schedules");
   await done(page, "pause", { of: { name: "nightly" } });
   await done(page, "resume", { of: { name: "nightly" } });
   await done(page, "remove-schedule", { of: { name: "weekly_digest" } });
@@ -273,6 +286,11 @@ async function all(page, site) {
   await picture(page, `${site.place}-bulk-frozen`);
   await check(page, `${site.place} a frozen operation`);
   await done(page, "drop-bulk");
+  await page.goto(`${site.base}/causes`);
+  await done(page, "retry-one");
+  await page.waitForTimeout(3000);
+  await picture(page, `${site.place}-retry-one`, { fullPage: true });
+  await check(page, `${site.place} one that was retried first`);
   await page.goto(`${site.base}/causes`);
   await send(page, "freeze", { value: "retry" });
   await confirm(page);

@@ -317,3 +317,34 @@ async fn the_command_line_takes_refused_tasks_back_and_says_what_is_still_in_the
     let waiting: i64 = one(&pool, "select count(*) from taskq.task").await;
     assert_eq!(waiting, 3);
 }
+
+#[tokio::test]
+async fn the_command_line_retries_one_of_those_that_match_and_says_what_has_become_of_it() {
+    let (database, pool) = database().await;
+    let dead = "insert into taskq.dead (task_id, task_type, payload, queue, priority, created_at, attempts, crashes, state, finished_at)
+        select n, 'a', '{}', 'default', 0, now(), 1, 0, 'discarded', now() + n * interval '1 second' from generate_series(1, 3) as n";
+    sqlx::query(dead).execute(&pool).await.expect("dead");
+    let run = async |arguments: &[&str]| said(&database, arguments).await;
+    let (out, err, code) = run(&["retry", "--one", "type:a", "--as-user", "ada"]).await;
+    assert_eq!(
+        (out.as_str(), code),
+        ("task 3 waits to run: it was discarded\n", Some(0)),
+        "{err}"
+    );
+    let left: i64 = one(&pool, "select count(*) from taskq.dead").await;
+    assert_eq!(left, 2);
+    let (_, err, code) = run(&["retry", "--one", "type:b"]).await;
+    assert!(code == Some(1) && err.contains("no task matches"), "{err}");
+    let (_, err, code) = run(&["retry", "--one", "type:a", "--all", "type:a"]).await;
+    assert_eq!(code, Some(2), "{err}");
+    sqlx::query("delete from taskq.task")
+        .execute(&pool)
+        .await
+        .expect("completed");
+    let (_, err, code) = run(&["show", "3"]).await;
+    assert!(
+        code == Some(1)
+            && err.contains("task 3 is no longer there: it has completed since ada had it run"),
+        "{err}"
+    );
+}

@@ -8,6 +8,7 @@ use clap::{Arg, ArgGroup, ArgMatches, Command};
 use super::bulk;
 use super::said::{reason, speaking, time, who_and_why};
 use crate::error::{BoxError, error_text};
+use crate::operate::filter::Filter;
 use crate::operate::task::TaskState;
 use crate::worker::WorkerBuilder;
 
@@ -19,6 +20,15 @@ pub(crate) fn cancel() -> Command {
 
 pub(crate) fn retry() -> Command {
     of_tasks(Command::new("retry").about("Lets dead tasks run again, and waiting ones run now"))
+        .arg(
+            Arg::new("one")
+                .long("one")
+                .value_name("FILTER")
+                .value_parser(|text: &str| text.parse::<Filter>())
+                .conflicts_with_all(["all", "ids", "yes", "dry-run", "json"])
+                .help("Retries one that matches, the newest dead one, to see what becomes of it before the others"),
+        )
+        .mut_group("which", |which| which.arg("one"))
         .arg(
             Arg::new("at")
                 .long("at")
@@ -75,6 +85,11 @@ pub(crate) async fn execute(
     }
     let ids = matches.get_many::<i64>("ids").into_iter().flatten();
     let mut ids: Vec<i64> = ids.copied().collect();
+    if verb == "retry"
+        && let Some(filter) = matches.get_one("one")
+    {
+        ids.push(operator.newest_dead(filter).await?);
+    }
     ids.sort_unstable();
     ids.dedup();
     let mut refused = 0;

@@ -91,8 +91,7 @@ pub(crate) async fn execute_edit(
     let id = matches.get_one("id").copied().unwrap_or_default();
     let payload = payload(matches)?;
     let Some(task) = operator.show(id).await? else {
-        let gone = "it has completed and was not kept, or never was";
-        return Err(format!("there is no task {id}: {gone}").into());
+        return Err(operator.gone(id).await?.to_string().into());
     };
     let registry = builder.registry()?;
     let mut editing = operator.edit(id, payload.clone());

@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::said::{json, operator, patience, patient, reason, speaking, time, who_and_why};
 use super::table::{PLAIN, has_colours};
 use super::text::{WIDTH, advised, printable, quoted};
 use crate::error::BoxError;
 use crate::operate::doctor::{Ailment, Severity};
+use crate::operate::pause::Operator;
 use crate::worker::WorkerBuilder;
 
 const RED: &str = "\x1b[1;31m";
@@ -78,7 +79,20 @@ fn named(command: Command) -> Command {
 pub(crate) fn acknowledge() -> Command {
     let command = Command::new("acknowledge")
         .about("Says that a trouble is known and stays as it is: `doctor` tells it last, and does not exit with 1 for it");
-    named(command).arg(
+    let command = named(command)
+        .mut_arg("subject", |subject| {
+            subject.required(false).required_unless_present("all")
+        })
+        .arg(
+            Arg::new("all")
+                .long("all")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("subject")
+                .help(
+                    "Acknowledges all trouble of this kind that there is now, such as each setting",
+                ),
+        );
+    command.arg(
         Arg::new("until")
             .long("until")
             .value_name("TIME")
@@ -104,6 +118,20 @@ pub(crate) async fn execute_acknowledge(
     let found = operator.doctor().await?;
     let those = found.iter().filter(|it| it.problem == problem);
     let those: Vec<&Ailment> = those.collect();
+    if matches.get_flag("all") {
+        let new = those.iter().filter(|it| it.acknowledged.is_none());
+        let new: Vec<&&Ailment> = new.collect();
+        if new.is_empty() {
+            return Err(format!(
+                "nothing is wrong by the name of {problem}, or all is acknowledged"
+            )
+            .into());
+        }
+        for meant in new {
+            acknowledged(&operator, meant, matches).await?;
+        }
+        return Ok(());
+    }
     let Some(meant) = those.iter().find(|it| it.subject == subject) else {
         let subjects: Vec<&str> = those.iter().map(|it| it.subject.as_str()).collect();
         let instead = match subjects[..] {
@@ -114,7 +142,15 @@ pub(crate) async fn execute_acknowledge(
             format!("nothing is wrong by the name of {problem} with {subject}: {instead}").into(),
         );
     };
-    let mut acknowledging = operator.acknowledge(problem, subject, meant.severity);
+    acknowledged(&operator, meant, matches).await
+}
+
+async fn acknowledged(
+    operator: &Operator,
+    meant: &Ailment,
+    matches: &ArgMatches,
+) -> Result<(), BoxError> {
+    let mut acknowledging = operator.acknowledge(&meant.problem, &meant.subject, meant.severity);
     if let Some(until) = matches.get_one("until") {
         acknowledging = acknowledging.until(*until);
     }

@@ -39,8 +39,7 @@ struct Shown<'a> {
 pub(crate) async fn execute(builder: &WorkerBuilder, matches: &ArgMatches) -> Result<(), BoxError> {
     let id = matches.get_one("id").copied().unwrap_or_default();
     let Some(task) = operator(builder).show(id).await? else {
-        let gone = "it has completed and was not kept, or never was";
-        return Err(format!("there is no task {id}: {gone}").into());
+        return Err(operator(builder).gone(id).await?.to_string().into());
     };
     if matches.get_flag("json") {
         let timeline = task.timeline();

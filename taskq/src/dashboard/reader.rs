@@ -11,6 +11,7 @@ use crate::operate::bulk::{Bulk, BulkFailure, Retried};
 use crate::operate::cause::Causes;
 use crate::operate::doctor::{Ailment, SharedLook};
 use crate::operate::filter::Filter;
+use crate::operate::gone::Gone;
 use crate::operate::limit::Limit;
 use crate::operate::list::{Cursor, Page};
 use crate::operate::minutes::MinuteTotal;
@@ -62,6 +63,11 @@ impl Reader {
 
     pub(super) async fn show(&self, task_id: i64) -> Read<Option<TaskDetails>> {
         self.operator.show(task_id).await
+    }
+
+    /// Tells what is known of a task that is nowhere.
+    pub(super) async fn gone(&self, task_id: i64) -> Read<Gone> {
+        self.operator.gone(task_id).await
     }
 
     pub(super) async fn causes(&self, filter: &Filter, most: u16) -> Read<Causes> {

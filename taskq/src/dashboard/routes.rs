@@ -103,6 +103,7 @@ pub const ROUTES: &[Route] = &[
     page!("events" events::stream),
     page!("theme" theme::choose),
     deed!("retry" Act act::retry),
+    deed!("retry-one" Act act::retry_one),
     deed!("cancel" Act act::cancel),
     deed!("discard" Act act::discard),
     deed!("edit" Act enqueue::edit),

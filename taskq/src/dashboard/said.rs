@@ -51,6 +51,9 @@ fn of_schedule(_: &str, _: &str) -> Option<Said> {
 fn plain(word: &str) -> Option<&'static str> {
     let sentence = match word {
         "retry" => "The task waits to run.",
+        "one" => {
+            "This one waits to run, and here you see what becomes of it. The others are as they were."
+        }
         "cancel" => "The task is cancelled.",
         "discard" => "The task is deleted.",
         "edit" => "The task waits to run with its new payload.",
@@ -73,6 +76,9 @@ fn plain(word: &str) -> Option<&'static str> {
         "stop" => "The operation rests after the part that is under way.",
         "drop" => "What was frozen is forgotten. Nothing has happened to the tasks.",
         "known" => "It is acknowledged: it stays as it is, and is told below the others.",
+        "all-known" => {
+            "All settings are acknowledged: they stay as they are, and are told below the others."
+        }
         "unknown" => "It counts as trouble again.",
         "unacknowledged" => "Nobody had acknowledged it.",
         "stopping" => "The worker has been asked to stop.",

@@ -41,6 +41,8 @@ pub(super) struct Deed {
     pub(super) is_grave: bool,
     /// What comes of it, where somebody is asked before. What is done to all is asked on a page of its own.
     pub(super) consequence: Option<String>,
+    /// Whether it is done at once, and a reason may be given beside it.
+    pub(super) may_say_why: bool,
 }
 
 impl Trouble {
@@ -107,10 +109,12 @@ fn deeds(remedy: Remedy) -> Vec<Deed> {
         is_bulk: false,
         is_grave: false,
         consequence: None,
+        may_say_why: true,
     };
     let asked = |action, fields| Deed {
         is_grave: true,
         consequence: Some(remedy.consequence()),
+        may_say_why: false,
         ..deed(action, fields)
     };
     let named =
@@ -121,6 +125,11 @@ fn deeds(remedy: Remedy) -> Vec<Deed> {
         Remedy::ResetLimits(scope) => vec![deed("reset-limits", named(scope.parts()))],
         Remedy::RetryAll(filter) => vec![
             all("retry", "Retry all…", filter, false),
+            Deed {
+                label: "Retry one first".to_owned(),
+                may_say_why: false,
+                ..deed("retry-one", one("q", filter.clone()))
+            },
             all("discard", "Discard all…", filter, true),
         ],
         Remedy::CancelAll(filter) => vec![all("cancel", "Cancel all…", filter, true)],
@@ -151,7 +160,7 @@ fn deeds(remedy: Remedy) -> Vec<Deed> {
         Remedy::RunSchedule(_) | Remedy::RemoveSchedule(_) => Vec::new(),
         // The page has a form of its own for each trouble.
         #[cfg(feature = "top")]
-        Remedy::Acknowledge(_) | Remedy::Unacknowledge(_) => Vec::new(),
+        Remedy::Acknowledge(_) | Remedy::Unacknowledge(_) | Remedy::RetryOne(_) => Vec::new(),
     }
 }
 
@@ -163,5 +172,6 @@ fn all(verb: &'static str, label: &str, filter: &str, is_grave: bool) -> Deed {
         is_bulk: true,
         is_grave,
         consequence: None,
+        may_say_why: false,
     }
 }

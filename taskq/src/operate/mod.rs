@@ -14,6 +14,8 @@ pub(crate) mod clock;
 pub(crate) mod doctor;
 pub(crate) mod filter;
 pub(crate) mod foreign_keys;
+#[cfg(any(feature = "cli", feature = "dashboard"))]
+pub(crate) mod gone;
 pub(crate) mod ids;
 pub(crate) mod limit;
 pub(crate) mod list;
@@ -25,6 +27,8 @@ pub(crate) mod minutes;
 #[cfg(any(feature = "dashboard", feature = "top"))]
 pub(crate) mod moment;
 pub(crate) mod number;
+#[cfg(any(feature = "cli", feature = "dashboard"))]
+mod one_first;
 pub(crate) mod pause;
 pub(crate) mod refused;
 #[cfg(any(feature = "dashboard", feature = "top"))]

@@ -16,6 +16,9 @@ pub(crate) enum Remedy {
     ResetLimits(LimitScope),
     /// Of all that match.
     RetryAll(String),
+    /// Of those that match, the newest, before the others.
+    #[cfg(feature = "top")]
+    RetryOne(String),
     CancelAll(String),
     /// Of one task.
     Cancel(i64),
@@ -45,6 +48,8 @@ impl Remedy {
             Self::Resume(scope) => format!("Resume {scope}"),
             Self::ResetLimits(scope) => format!("Reset the limit of {scope}"),
             Self::RetryAll(_) => "Retry all".to_owned(),
+            #[cfg(feature = "top")]
+            Self::RetryOne(_) => "Retry one first".to_owned(),
             Self::CancelAll(_) => "Cancel all".to_owned(),
             Self::Cancel(task_id) => format!("Cancel task {task_id}"),
             Self::SkipDead { task_id, .. } => format!("Go on without task {task_id}"),
@@ -69,6 +74,8 @@ impl Remedy {
                 "What programs declare holds again; where they declare nothing, there is no limit."
             }
             Self::RetryAll(_) | Self::CancelAll(_) => "They are counted first.",
+            #[cfg(feature = "top")]
+            Self::RetryOne(_) => "It is the newest of them. The others stay as they are.",
             Self::Cancel(_) => {
                 "What it has written in its transaction is rolled back, and it does not run again."
             }

@@ -37,7 +37,25 @@ pub(crate) struct AuditRow {
     pub(crate) bulk_tasks: Option<i64>,
 }
 
+/// What an operator did last to a task, as `last_word.sql` tells.
+#[cfg(any(feature = "cli", feature = "dashboard"))]
+#[derive(Debug)]
+pub(crate) struct LastWordRow {
+    pub(crate) verb: String,
+    pub(crate) by: String,
+    pub(crate) reason: Option<String>,
+    /// Whether an operation has deleted dead tasks since.
+    pub(crate) perhaps_deleted: bool,
+}
+
 impl Store<'_> {
+    /// Tells what an operator did last to a task.
+    #[cfg(any(feature = "cli", feature = "dashboard"))]
+    pub(crate) async fn last_word(&mut self, task_id: i64) -> Result<Option<LastWordRow>, Error> {
+        let query = query_as(self.schema.sql.last_word).bind(task_id);
+        self.call(async |db| query.fetch_optional(db).await).await
+    }
+
     /// Tells what operators did before an entry, the newest first.
     pub(crate) async fn audit(
         &mut self,
@@ -74,6 +92,18 @@ impl<'r> FromRow<'r, PgRow> for AuditRow {
             name: row.try_get("name")?,
             bulk_filter: row.try_get("bulk_filter")?,
             bulk_tasks: row.try_get("bulk_tasks")?,
+        })
+    }
+}
+
+#[cfg(any(feature = "cli", feature = "dashboard"))]
+impl<'r> FromRow<'r, PgRow> for LastWordRow {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        Ok(Self {
+            verb: row.try_get("verb")?,
+            by: row.try_get("by")?,
+            reason: row.try_get("reason")?,
+            perhaps_deleted: row.try_get("perhaps_deleted")?,
         })
     }
 }

@@ -34,6 +34,8 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{Arguments, Error, PgConnection, PgPool, Postgres};
 
+#[cfg(any(feature = "cli", feature = "dashboard"))]
+pub(crate) use self::audit::LastWordRow;
 pub(crate) use self::audit::{AuditRow, Signed};
 pub(crate) use self::bulk::{BulkRequest, BulkRow, RetriedRow};
 pub(crate) use self::check::{CheckedRow, ForeignKey, Page};

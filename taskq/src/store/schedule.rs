@@ -54,6 +54,10 @@ pub(crate) struct ScheduleRow {
     /// The payload without secret values.
     pub(crate) shown: Box<RawValue>,
     /// As `enqueue` takes them.
+    #[cfg_attr(
+        not(feature = "dashboard"),
+        expect(dead_code, reason = "a form shows them")
+    )]
     pub(crate) options: Map<String, Value>,
     /// Absent where it was said in SQL.
     pub(crate) payload_version: Option<u16>,

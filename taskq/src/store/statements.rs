@@ -192,6 +192,7 @@ statements! {
         edited_payload,
         enqueue_by_hand,
         audit,
+        last_word,
         clock,
         schema_exists,
         schema_version,

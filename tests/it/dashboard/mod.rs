@@ -2,6 +2,7 @@
 
 mod access;
 mod acts;
+mod afterwards;
 mod alone;
 mod attacks;
 mod bulk;

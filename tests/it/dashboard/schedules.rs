@@ -131,6 +131,10 @@ async fn a_schedule_is_corrected_and_all_else_stays_as_it_was() {
             "{says}: {page}"
         );
     }
+    let (status, _) = site
+        .refused("upsert-schedule", &with("overlap", "some"))
+        .await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
     let fields = with("timezone", "Europe/Zurich");
     let link = site.send("upsert-schedule", &fields).await;
     let page = site.page(&link).await;

@@ -198,3 +198,30 @@ async fn of_one_problem_no_two_have_the_same_subject() {
     let counts = ["unserved", "paused", "limit", "dead"].map(count);
     assert_eq!(counts, [3, 2, 2, 3], "{names:?}");
 }
+
+#[tokio::test]
+async fn the_command_line_acknowledges_all_of_one_kind_at_once() {
+    let (database, pool) = database().await;
+    paused_twice(&pool).await;
+    let all = ["acknowledge", "paused", "--all", "--because", "a freeze"];
+    let (out, err, code) = said(&database, &all).await;
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(out.lines().count(), 2, "{out}");
+    let (_, found) = told(&pool).await;
+    let known = found.iter().filter(|it| it.problem == "paused");
+    let known: Vec<_> = known.map(|it| it.acknowledged.as_ref()).collect();
+    assert!(
+        known.len() == 2
+            && known
+                .iter()
+                .all(|it| it.is_some_and(|it| it.reason.as_deref() == Some("a freeze"))),
+        "{known:?}"
+    );
+    let (_, err, code) = said(&database, &all).await;
+    assert!(
+        code == Some(1) && err.contains("or all is acknowledged"),
+        "{err}"
+    );
+    let (_, err, code) = said(&database, &["acknowledge", "paused"]).await;
+    assert!(code == Some(2) && err.contains("SUBJECT"), "{err}");
+}

@@ -8,7 +8,7 @@ use crate::cli::show;
 use crate::error::{OperateError, error_text};
 use crate::operate::bulk::{Bulk, BulkVerb};
 use crate::operate::doctor::Ailment;
-use crate::operate::filter::Filter;
+use crate::operate::filter::{Filter, FilterError};
 use crate::operate::moment::Moment;
 use crate::operate::pause::Operator;
 use crate::operate::remedy::Remedy;
@@ -113,6 +113,17 @@ async fn mended(
             };
             format!("goes on: {skipped}")
         }
+        Remedy::RetryOne(filter) => {
+            let filter: Filter =
+                filter
+                    .parse()
+                    .map_err(|error: FilterError| OperateError::Refused {
+                        message: error.to_string(),
+                    })?;
+            let task_id = operator.newest_dead(&filter).await?;
+            operator.retry(task_id).because_if(reason).await?;
+            format!("task {task_id} waits to run; the others are as they were")
+        }
         Remedy::TakeBackAll => operator.take_back_all(reason.as_deref()).await?.to_string(),
         Remedy::EndSession(process_id) => {
             let ending = operator.end_session(process_id);
@@ -170,7 +181,8 @@ async fn acknowledged(
 
 async fn shown(operator: &Operator, task_id: i64) -> Result<Outcome, OperateError> {
     let Some(task) = operator.show(task_id).await? else {
-        return Ok(Outcome::Failed(format!("task {task_id} is gone")));
+        let gone = operator.gone(task_id).await?;
+        return Ok(Outcome::Failed(gone.to_string()));
     };
     let text = show::text(&task).unwrap_or_default();
     let (title, rest) = text.split_once("\n\n").unwrap_or(("task", &text));

@@ -50,6 +50,18 @@ impl View {
             (Tab::Running, 'r' | 'd') => {
                 self.said = Some(Err("it runs: cancel it first".to_owned()));
             }
+            (Tab::Causes, 'o') => {
+                let causes = self.causes();
+                let asked = causes.get(row).map(|cause| {
+                    let filter = format!("state:{} cause:{}", cause.state, cause.cause);
+                    let error = cause.error.as_deref().unwrap_or("no error");
+                    Asked::Mend {
+                        remedy: Remedy::RetryOne(filter),
+                        said: format!("{}: {error}", cause.task_type),
+                    }
+                });
+                self.ask(asked);
+            }
             (Tab::Causes, 'r' | 'd') => {
                 let causes = self.causes();
                 let Some(cause) = causes.get(row) else {
@@ -62,7 +74,7 @@ impl View {
                 let filter = format!("state:{} cause:{}", cause.state, cause.cause);
                 return Effect::Freeze(verb, filter);
             }
-            (Tab::Trouble, 'm' | 'd') => {
+            (Tab::Trouble, 'm' | 'd' | 'o') => {
                 let trouble = self.trouble();
                 let Some(ailment) = trouble.get(row) else {
                     return Effect::Nothing;
@@ -78,6 +90,12 @@ impl View {
                     ('m', Some(Remedy::CancelAll(filter))) => {
                         return Effect::Freeze(BulkVerb::Cancel, filter);
                     }
+                    ('o', Some(Remedy::RetryAll(filter))) => {
+                        let said = ailment.said.clone();
+                        let remedy = Remedy::RetryOne(filter);
+                        self.ask(Some(Asked::Mend { remedy, said }));
+                    }
+                    ('o', _) => self.said = Some(Err("there is nothing dead to retry".to_owned())),
                     ('m', Some(remedy)) => {
                         let said = ailment.said.clone();
                         self.ask(Some(Asked::Mend { remedy, said }));

@@ -265,7 +265,7 @@ impl View {
             KeyCode::Char('?') => self.mode = Mode::Help,
             KeyCode::Char('w') => self.tab = Tab::Trouble,
             KeyCode::Enter => return self.look_closer(),
-            KeyCode::Char(change @ ('p' | 'r' | 'c' | 'd' | 's' | 'm' | 'a')) => {
+            KeyCode::Char(change @ ('p' | 'r' | 'c' | 'd' | 's' | 'm' | 'a' | 'o')) => {
                 if self.is_read_only {
                     self.said = Some(Err("nothing may change here: --read-only".to_owned()));
                     return Effect::Nothing;

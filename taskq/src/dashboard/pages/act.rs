@@ -59,6 +59,15 @@ pub(in crate::dashboard) async fn retry(asked: Asked) -> Result<Answer, Failure>
     done(&asked, &page_of(task_id), "retry")
 }
 
+/// Has one of the dead tasks that match run again, the newest, and shows what becomes of it.
+pub(in crate::dashboard) async fn retry_one(asked: Asked) -> Result<Answer, Failure> {
+    let operator = asked.operator(May::Act)?;
+    let task_id = operator.newest_dead(&asked.said.filter("q")?).await?;
+    let retrying = operator.retry(task_id);
+    retrying.because_if(asked.reason()).await?;
+    Ok(Answer::See(format!("{}&did=one", page_of(task_id))))
+}
+
 /// Cancels a task.
 pub(in crate::dashboard) async fn cancel(asked: Asked) -> Result<Answer, Failure> {
     let operator = asked.operator(May::Act)?;

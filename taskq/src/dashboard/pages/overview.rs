@@ -21,6 +21,9 @@ use crate::operate::workers::WorkerStatus;
 /// How many kinds the overview has: those in the most trouble.
 const KINDS: usize = 12;
 
+/// By what the doctor calls a setting of the server.
+const SETTING: &str = "setting";
+
 /// For how long the charts go back.
 const TIMES: [(u64, &str, &str); 3] = [(1, "1", "Hour"), (6, "6", "6 hours"), (24, "24", "Day")];
 
@@ -46,6 +49,8 @@ struct Overview {
     /// What somebody has acknowledged.
     known: Vec<Trouble>,
     heading: String,
+    /// How many of the troubles are settings of the server.
+    settings: usize,
     figures: Vec<Figure>,
     kinds: Vec<KindLine>,
     more_kinds: usize,
@@ -82,6 +87,7 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
     });
     page(&Overview {
         heading: heading(&troubles),
+        settings: troubles.iter().filter(|it| it.problem == SETTING).count(),
         troubles,
         known,
         figures,
@@ -116,13 +122,25 @@ pub(in crate::dashboard) async fn acknowledge(asked: Asked) -> Result<Answer, Fa
         asked.said.required("problem")?,
         asked.said.required("subject")?,
     );
-    let mut acknowledging = operator.acknowledge(problem, subject, severity);
-    let now = asked.reader()?.now().await?;
-    if let Some(until) = asked.said.moment("until", now)? {
-        acknowledging = acknowledging.until(until);
+    let reader = asked.reader()?;
+    let now = reader.now().await?;
+    let until = asked.said.moment("until", now)?;
+    let is_all = asked.said.has("all") && problem == SETTING;
+    let mut those = vec![(subject.to_owned(), severity)];
+    if is_all {
+        let found = reader.doctor().await?.into_iter();
+        let found = found.filter(|it| it.problem == SETTING && it.acknowledged.is_none());
+        those = found.map(|it| (it.subject, it.severity)).collect();
     }
-    acknowledging.because_if(asked.reason()).await?;
-    done(&asked, "overview", "known")
+    for (subject, severity) in those {
+        let mut acknowledging = operator.acknowledge(problem, &subject, severity);
+        if let Some(until) = until {
+            acknowledging = acknowledging.until(until);
+        }
+        acknowledging.because_if(asked.reason()).await?;
+    }
+    let word = if is_all { "all-known" } else { "known" };
+    done(&asked, "overview", word)
 }
 
 /// Has it count again.

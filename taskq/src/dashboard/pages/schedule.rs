@@ -118,24 +118,31 @@ struct SchedulePage {
     /// Who has said by hand what holds; absent where a program declares it.
     made_by: Option<String>,
     error: Option<String>,
+    /// Why nothing was done.
+    problem: Option<String>,
 }
 
 impl SchedulePage {
-    fn of(asked: &Asked, typed: Typed, draft: Draft, row: Option<&ScheduleRow>) -> Self {
+    fn of(asked: &Asked, typed: Typed, mut draft: Draft, row: Option<&ScheduleRow>) -> Self {
         let title = match row {
             Some(row) => format!("Change {}", row.name),
             None => "Make a schedule".to_owned(),
         };
         let declared = handler(asked, &typed.task_type).map(|handler| &handler.options);
+        let problem = draft.problem.take();
+        let has_failed = problem.is_some();
+        let error = row.and_then(|row| row.error.clone());
         Self {
             queue: declared.map_or(defaults::QUEUE, |it| it.queue),
             priority: declared.map_or(0, |it| it.priority),
             frame: Frame::new(asked, title, None),
             typed,
+            problem,
             draft,
             is_there: row.is_some(),
             made_by: row.and_then(|row| row.made_by.clone()),
-            error: row.and_then(|row| row.error.clone()),
+            // What was typed is mostly no better.
+            error: error.filter(|_| !has_failed),
         }
     }
 }
@@ -203,6 +210,13 @@ async fn try_upsert(
     row: Option<&ScheduleRow>,
 ) -> Result<Answer, Failure> {
     let operator = asked.operator(May::Act)?;
+    let is_known = |typed: &str, words: &[&str]| typed.is_empty() || words.contains(&typed);
+    if !is_known(&typed.catch_up, &["none", "once", "all"])
+        || !is_known(&typed.overlap, &["allow", "skip", "one_waiting"])
+    {
+        let text = "`catch_up` is none, once or all, and `overlap` is allow, skip or one_waiting";
+        return Err(Failure::Senseless(text.to_owned()));
+    }
     if row.is_some() && asked.said.has("new") {
         return Err(Failure::Refused(format!(
             "there is a schedule {} already: choose another name, or change that one",

@@ -9,8 +9,10 @@ use crate::dashboard::board::{Answer, Asked};
 use crate::dashboard::failure::Failure;
 use crate::dashboard::form::Control;
 use crate::dashboard::frame::{Frame, page};
-use crate::dashboard::text::{When, cut, link, number, pretty, when};
+use crate::dashboard::said::Said;
+use crate::dashboard::text::{When, cut, link, number, pretty, sentence, when};
 use crate::operate::filter::Filter;
+use crate::operate::gone::Gone;
 use crate::operate::show::{Reason, TaskDetails};
 use crate::operate::task::TaskState;
 
@@ -154,9 +156,7 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
     let id = asked.said.id("id")?;
     let now = reader.now().await?;
     let Some(task) = reader.show(id).await? else {
-        return Err(Failure::Missing(format!(
-            "there is no task {id}: it has completed and was not kept, somebody has deleted it, or it never was"
-        )));
+        return gone(&asked, id, &reader.gone(id).await?, now);
     };
     let is_all = asked.said.has("all");
     let state = task.state;
@@ -208,6 +208,46 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
         },
         task_type: task.task_type,
         id,
+    })
+}
+
+/// A task that is nowhere any more, and why that is as it should be.
+#[derive(Template)]
+#[template(path = "dashboard/gone.html")]
+struct GonePage {
+    frame: Frame,
+    id: i64,
+    state: State,
+    /// What has become of it, unless it is told above the page.
+    said: Option<String>,
+}
+
+/// Says what has become of a task that was, if somebody had it run: that it is nowhere is no failure then.
+fn gone(asked: &Asked, id: i64, gone: &Gone, now: DateTime<Utc>) -> Result<Answer, Failure> {
+    if !gone.has_completed() {
+        return Err(Failure::Missing(gone.to_string()));
+    }
+    let text = format!("{}.", sentence(&gone.to_string()));
+    // What was done has had its effect already: that it waits is not true any more.
+    let is_told_above = asked.said.has("did") && gone.has_surely_completed();
+    page(&GonePage {
+        frame: Frame {
+            said: is_told_above.then(|| Said {
+                text: text.clone(),
+                may_run: None,
+            }),
+            ..Frame::new(asked, format!("Task {id}"), Some(now))
+        },
+        id,
+        state: match gone.has_surely_completed() {
+            true => State::of(TaskState::Completed),
+            false => State {
+                name: "no longer there",
+                shape: "⊘",
+                class: "calm",
+            },
+        },
+        said: (!is_told_above).then_some(text),
     })
 }
 

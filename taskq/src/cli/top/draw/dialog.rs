@@ -33,6 +33,10 @@ const CHANGES: &[(&str, &str)] = &[
         "pause or resume the queue or the task type, with a reason",
     ),
     ("r", "retry all dead tasks of the row"),
+    (
+        "o",
+        "retry one of the cause first, to see what becomes of it",
+    ),
     ("d", "delete all dead tasks of the row for good"),
     ("c", "cancel the running task, or all that wait of the row"),
     ("s", "ask the worker to stop"),

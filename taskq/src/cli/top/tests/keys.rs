@@ -173,6 +173,13 @@ fn one_key_mends_what_the_doctor_says() {
         let why = Some("y".to_owned());
         assert_eq!(press(&mut view, KeyCode::Enter), Effect::Mend(remedy, why));
     }
+    // Of many dead ones, one before the others.
+    view.learn(News::Slowest(vec![of(Some("retry --all cause:1"), None)]));
+    assert_eq!(press(&mut view, KeyCode::Char('o')), Effect::Nothing);
+    let text = screen(&view, 80, 24).join("\n");
+    assert!(text.contains("Retry one first? It is the newest"), "{text}");
+    let one = Remedy::RetryOne("cause:1".to_owned());
+    assert_eq!(press(&mut view, KeyCode::Enter), Effect::Mend(one, None));
     // A statement is no text to be run.
     for (command, statement) in [
         (None, Some("drop table taskq.task")),
