@@ -58,7 +58,7 @@ pub(crate) use self::limited::{LimitedRequest, read_limits};
 use self::link::Link;
 pub(crate) use self::link::knock;
 #[cfg(feature = "testing")]
-pub(crate) use self::operate::TaskOfType;
+pub(crate) use self::operate::{Elsewhere, TaskOfType};
 pub(crate) use self::operate::{ResultRow, read_pauses};
 pub(crate) use self::refusal::{Refusal, is_locked, is_too_much};
 #[cfg(feature = "cron")]

@@ -5,10 +5,14 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
+#[cfg(feature = "testing")]
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgExecutor, PgRow};
 use sqlx::types::Json;
 use sqlx::{Error, FromRow, Row, query_as, query_scalar};
 
+#[cfg(feature = "testing")]
+use super::in_schema;
 use super::{Schema, Signed, Store};
 use crate::lane::{HeldPause, Pause, Scope};
 
@@ -35,6 +39,20 @@ pub(crate) struct TaskOfType {
     /// Zero where the enqueue did not say.
     pub(crate) payload_version: i16,
     pub(crate) payload: Box<RawValue>,
+    pub(crate) priority: i16,
+    /// Absent where it has ended.
+    pub(crate) run_at: Option<DateTime<Utc>>,
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// What there is where a test finds no task of a type: how many of which.
+#[cfg(feature = "testing")]
+#[derive(Debug, Default)]
+pub(crate) struct Elsewhere {
+    /// Of the other task types, in the same schema.
+    pub(crate) types: Vec<(String, i64)>,
+    /// Of the type, in other schemas.
+    pub(crate) schemas: Vec<(String, i64)>,
 }
 
 impl Store<'_> {
@@ -263,17 +281,44 @@ impl Store<'_> {
         self.execute(query).await
     }
 
-    /// Shows the tasks of one type, wherever they are, in the schema `taskq`.
+    /// Shows the latest tasks of one type, wherever they are.
     #[cfg(feature = "testing")]
     pub(crate) async fn tasks_of_type(
         &mut self,
         task_type: &str,
         limit: i64,
     ) -> Result<Vec<TaskOfType>, Error> {
-        let query = query_as(include_str!("sql/operate/tasks_of_type.sql"))
+        let text = include_str!("sql/operate/tasks_of_type.sql");
+        let query = query_as(AssertSqlSafe(in_schema(text, self.schema.name)))
             .bind(task_type)
             .bind(limit);
         self.call(async |db| query.fetch_all(db).await).await
+    }
+
+    /// Tells which other types there are, and which other schemas have tasks of this one.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn elsewhere(&mut self, task_type: &str) -> Result<Elsewhere, Error> {
+        let types = include_str!("sql/operate/types.sql");
+        let types = query_as(AssertSqlSafe(in_schema(types, self.schema.name)));
+        let types = self.call(async |db| types.fetch_all(db).await).await?;
+        let schemas = query_scalar(include_str!("sql/operate/schemas.sql")).bind(self.schema.name);
+        let schemas: Vec<String> = self.call(async |db| schemas.fetch_all(db).await).await?;
+        let mut elsewhere = Elsewhere {
+            types,
+            schemas: Vec::new(),
+        };
+        for schema in schemas {
+            let text = include_str!("sql/operate/tasks_of_type.sql");
+            let found = query_as::<_, TaskOfType>(AssertSqlSafe(in_schema(text, &schema)))
+                .bind(task_type)
+                .bind(i64::MAX);
+            let found = self.call(async |db| found.fetch_all(db).await).await?;
+            if !found.is_empty() {
+                let count = i64::try_from(found.len()).unwrap_or(i64::MAX);
+                elsewhere.schemas.push((schema, count));
+            }
+        }
+        Ok(elsewhere)
     }
 }
 
@@ -326,6 +371,9 @@ impl<'r> FromRow<'r, PgRow> for TaskOfType {
             queue: row.try_get("queue")?,
             payload_version: row.try_get("payload_version")?,
             payload,
+            priority: row.try_get("priority")?,
+            run_at: row.try_get("run_at")?,
+            created_at: row.try_get("created_at")?,
         })
     }
 }

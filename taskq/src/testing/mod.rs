@@ -23,7 +23,8 @@
 //!
 //! [`advance`] moves time on, so that a test of what happens in a week takes no week.
 //!
-//! [`assert_enqueued!`](crate::assert_enqueued) looks for a task, and says what is there instead.
+//! [`assert_enqueued!`](crate::assert_enqueued), [`refute_enqueued!`](crate::refute_enqueued) and
+//! [`all_enqueued!`](crate::all_enqueued) look for tasks, and say what is there instead.
 //!
 //! Environment:
 //!
@@ -47,8 +48,11 @@ pub use self::advance::{AdvanceError, advance};
 pub use self::attempt::{AttemptBuilder, attempt, tx};
 pub use self::database::Database;
 pub use self::drain::{AttemptOutcome, DrainError, EndedAttempt, OutcomeCounts, drain, run_one};
+pub use self::enqueued::EnqueuedTask;
 #[doc(hidden)]
-pub use self::enqueued::{__tasks, FoundTasks, Tasks};
+pub use self::enqueued::{
+    __tasks, Conditions, Differences, FoundTasks, Shown, ShownByDebug, ShownByText, Tasks,
+};
 pub use self::error::ClusterError;
 pub use self::postgres::Cluster;
 #[cfg(feature = "cron")]

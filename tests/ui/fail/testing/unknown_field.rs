@@ -4,7 +4,7 @@ async fn send_mail(usr_id: i64, locale: Option<String>) {
 }
 
 async fn test(tx: &mut sqlx::PgConnection) {
-    taskq::assert_enqueued!(tx, SendMail { usr: 42, .. });
+    taskq::all_enqueued!(tx, SendMail { usr: 42, .. });
 }
 
 fn main() {}
