@@ -1,5 +1,6 @@
 //! Running what is due in a test, by the worker's own path.
 
+use std::future::IntoFuture;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -51,6 +52,12 @@ fn all(pool: &PgPool) -> WorkerBuilder {
         .queue("drain_other", 3)
         .only::<(Chain, Push, Burst, Elsewhere)>()
 }
+
+/// On a slow machine no backoff is over before the end.
+const PUT_OFF: &str = "
+    create function put_off() returns trigger language plpgsql as
+        $$ begin new.run_at := new.run_at + interval '1 hour'; return new; end $$;
+    create trigger put_off before insert on taskq.task for each row when (new.attempts > 0) execute function put_off()";
 
 async fn ran(pool: &PgPool) -> Option<EndedAttempt> {
     run_one(all(pool)).await.expect("it runs one")
@@ -159,6 +166,7 @@ async fn a_panic_is_a_failed_attempt() {
 #[tokio::test]
 async fn each_outcome_is_counted_apart() {
     let (_database, pool) = database().await;
+    execute(&pool, PUT_OFF).await;
     let mut tx = pool.begin().await.expect("a transaction");
     for n in [0, 1, 2, 2, 3] {
         Elsewhere::enqueue(&mut tx, n).await.expect("enqueued");
@@ -173,7 +181,7 @@ async fn each_outcome_is_counted_apart() {
            values ('push', '{"usr_id": 1}', jsonb_build_object('task.expires', now() - interval '1 second'))"#,
     )
     .await;
-    let counts = drain(all(&pool)).await.expect("it drains");
+    let counts = drain(all(&pool)).allow_failures().await.expect("it drains");
     let of = [
         counts.completed,
         counts.retried,
@@ -224,6 +232,73 @@ async fn a_worker_that_cannot_start_says_why() {
     assert!(error.to_string().contains("AtomicUsize"), "{error}");
 }
 
+#[task]
+async fn pay(#[secret] card: String, cents: i64) -> Result<(), String> {
+    Err(format!("{card} has no {cents} cents"))
+}
+
+#[tokio::test]
+async fn a_failure_that_the_test_does_not_allow_is_an_error_that_says_what_failed_and_why() {
+    let (_database, pool) = database().await;
+    execute(&pool, PUT_OFF).await;
+    let mut tx = pool.begin().await.expect("a transaction");
+    for n in [0, 1, 2, 3] {
+        Elsewhere::enqueue(&mut tx, n).await.expect("enqueued");
+    }
+    Push::enqueue(&mut tx, 42).await.expect("enqueued");
+    let last = Push::enqueue(&mut tx, 43).max_attempts(1);
+    last.await.expect("enqueued");
+    let secret = Pay::enqueue(&mut tx, "4000-0000-1234".into(), 5);
+    secret.await.expect("enqueued");
+    tx.commit().await.expect("committed");
+    execute(
+        &pool,
+        r#"insert into taskq.task (task_type, payload) values ('push', '{"usr_id": "none"}')"#,
+    )
+    .await;
+
+    let workers = all(&pool).only::<(Chain, Push, Burst, Elsewhere, Pay)>();
+    let error = drain(workers).await;
+    let error = error.expect_err("some fail");
+    let DrainError::Failed { attempts, counts } = &error else {
+        panic!("{error:?}");
+    };
+    let ids: Vec<_> = attempts.iter().map(|attempt| attempt.task_id).collect();
+    assert_eq!(ids.len(), 5);
+    assert_eq!(
+        (counts.snoozed, counts.cancelled, counts.total()),
+        (1, 1, 8)
+    );
+    let text = error.to_string();
+    for line in [
+        "5 of 8 attempts failed\n",
+        "\n  task 3, `elsewhere` {\"n\": 2}, attempt 1 of 25, discarded: too late\n",
+        "\n  task 5, `push` {\"usr_id\": 42}, attempt 1 of 2, to be retried: user 42 has no device\n",
+        "\n  task 6, `push` {\"usr_id\": 43}, attempt 1 of 1, discarded: user 43 has no device\n",
+        "\n  task 7, `pay` {\"card\":\"***\",\"cents\":5}, attempt 1 of 25, to be retried: *** has no 5 cents\n",
+        "\n  task 8, `push` {\"usr_id\": \"none\"}, attempt 1 of 2, invalid: ",
+        "\nif the test expects failures, write `drain(…).allow_failures()`",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert_eq!(format!("{error:?}"), text, "a test prints this");
+}
+
+#[tokio::test]
+async fn an_error_is_shown_with_its_sources() {
+    #[task]
+    async fn divides() -> anyhow::Result<()> {
+        let error = std::io::Error::other("by zero");
+        Err(anyhow::Error::new(error).context("cannot divide"))
+    }
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    Divides::enqueue(&mut db).await.expect("enqueued");
+    let error = drain(worker(&pool).only::<(Divides,)>()).await;
+    let text = format!("{:?}", error.expect_err("it fails"));
+    assert!(text.contains("cannot divide: by zero"), "{text}");
+}
+
 /// Two tests' processes on one database.
 #[tokio::test]
 async fn two_that_drain_at_once_share_the_work() {
@@ -233,7 +308,10 @@ async fn two_that_drain_at_once_share_the_work() {
     let tasks = (0..200).map(|_| Chain { left: 1 });
     taskq::enqueue_many(&mut db, tasks).await.expect("enqueued");
     drop(db);
-    let (one, other) = tokio::join!(drain(all(&pool)), drain(all(&pool)));
+    let (one, other) = tokio::join!(
+        drain(all(&pool)).into_future(),
+        drain(all(&pool)).into_future()
+    );
     let (one, other) = (one.expect("it drains"), other.expect("it drains"));
     assert_eq!(one.completed + other.completed, 200);
     assert_eq!(one.total() + other.total(), 200);

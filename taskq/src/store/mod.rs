@@ -64,8 +64,12 @@ pub(crate) use self::refusal::{Refusal, is_locked, is_too_much};
 #[cfg(feature = "cron")]
 pub(crate) use self::schedule::{DueRow, ScheduleRow, TakenTicks};
 pub use self::schema::Schema;
+#[cfg(feature = "testing")]
+pub(crate) use self::session::SAVEPOINT;
 pub(crate) use self::session::{FreshSession, Habits, end_backend};
 pub(crate) use self::statements::in_schema;
+#[cfg(feature = "testing")]
+pub(crate) use self::transaction::ACCEPT_ATTEMPT;
 pub(crate) use self::transaction::{
     Committed, Completion, CompletionError, OwnStatements, is_lease_gone, undo_attempt,
 };
@@ -113,6 +117,11 @@ impl Store<'_> {
     #[cfg(feature = "cron")]
     pub(crate) fn schema(&self) -> Schema {
         self.schema
+    }
+
+    /// Tells whether it is the caller's transaction, in which nothing more can be said after an error.
+    pub(crate) fn is_lent(&self) -> bool {
+        matches!(self.connection, Connection::Lent(_))
     }
 
     /// Makes one call. An error says nothing of rows: it is a veiled one.

@@ -108,7 +108,7 @@ pub(crate) async fn end_backend(tx: &mut PgConnection) {
 // Whatever isolation the database defaults to: the statements that settle a task follow rows that
 // change beside them.
 pub(super) const BEGIN: &str = "begin isolation level read committed";
-pub(super) const SAVEPOINT: &str = "savepoint taskq_attempt";
+pub(crate) const SAVEPOINT: &str = "savepoint taskq_attempt";
 
 /// Takes back the settings that somebody has given a session, and closes what outlives a commit. Where nothing has
 /// changed, each takes the server one microsecond or two; a look at cursors and channels would take ten.

@@ -306,7 +306,8 @@ impl CompletionError {
 }
 
 const ACCEPT_STATEMENTS: usize = 2;
-const ACCEPT_ATTEMPT: &str = "set constraints all immediate; release savepoint taskq_attempt";
+pub(crate) const ACCEPT_ATTEMPT: &str =
+    "set constraints all immediate; release savepoint taskq_attempt";
 
 /// What is left on a session when its task is completed, as the completions tell it.
 const LEFT_TEMPORARY: i32 = 1;

@@ -40,6 +40,26 @@ pub async fn advance(pool: &PgPool, duration: Duration) -> Result<(), AdvanceErr
     // Nobody claims, enqueues or writes outcomes meanwhile.
     let lock = "lock table taskq.task, taskq.lease in share row exclusive mode";
     sqlx::query(lock).execute(&mut *tx).await?;
+    advance_in(&mut tx, duration).await?;
+    let look = "select pg_notify('taskq.operator', message) from unnest(array['scan', 'schedules']) as message";
+    sqlx::query(look).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Moves time on as [`advance`] does, in a transaction of the test, for what that transaction sees: where tasks run
+/// [in it](super::Drain::in_tx).
+///
+/// Without a transaction it is not whole: if it fails, some may have moved.
+///
+/// # Errors
+///
+/// As [`advance`]. After an error of Postgres the transaction can only be rolled back.
+///
+/// # Cancel safety
+///
+/// Dropping the future leaves some moved and others not: roll the transaction back.
+pub async fn advance_in(tx: &mut PgConnection, duration: Duration) -> Result<(), AdvanceError> {
     let running = query_scalar(
         "select coalesce(array_agg(task_id order by task_id), '{}')
          from taskq.tasks
@@ -52,7 +72,7 @@ pub async fn advance(pool: &PgPool, duration: Duration) -> Result<(), AdvanceErr
         return Err(AdvanceError::Running { task_ids: running });
     }
     let seconds = duration.as_secs_f64();
-    for (table, assignments) in times(&mut tx).await? {
+    for (table, assignments) in times(&mut *tx).await? {
         let update = format!("update taskq.{table} set {assignments}");
         let update = sqlx::query(AssertSqlSafe(update)).bind(seconds);
         update.execute(&mut *tx).await?;
@@ -66,9 +86,6 @@ pub async fn advance(pool: &PgPool, duration: Duration) -> Result<(), AdvanceErr
          where jsonb_typeof(metadata -> 'task.expires') = 'string'",
     );
     expiries.bind(seconds).execute(&mut *tx).await?;
-    let look = "select pg_notify('taskq.operator', message) from unnest(array['scan', 'schedules']) as message";
-    sqlx::query(look).execute(&mut *tx).await?;
-    tx.commit().await?;
     Ok(())
 }
 

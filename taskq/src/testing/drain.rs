@@ -1,15 +1,16 @@
 //! Running what is due, by the worker's own path, until nothing is.
 
-use std::error::Error;
 use std::fmt;
-use std::time::Duration;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
 
-use crate::attempt::verdict::Verdict;
-use crate::error::WorkerError;
-use crate::faults::drain_limit;
-use crate::worker::{DRAIN_LIMIT, EndedAttempt as Ended, WorkerBuilder};
+use super::drain_error::DrainError;
+use super::outcome::{EndedAttempt, OutcomeCounts};
+use crate::attempt::tx::Tx;
+use crate::worker::{Drained, InlineError, WorkerBuilder};
 
-/// Runs everything that is due now, and returns how the attempts ended.
+/// Runs everything that is due now, and returns how the attempts ended. If one failed, that is an error, which says of
+/// each what it was, its payload, and why it failed.
 ///
 /// It is the worker itself, with the state, the queues and the schema that are given to its builder. What handlers
 /// enqueue to run at once is run too, and so are tasks of workers that vanished, and ticks that have come. Retries and
@@ -40,17 +41,20 @@ use crate::worker::{DRAIN_LIMIT, EndedAttempt as Ended, WorkerBuilder};
 ///
 /// # Errors
 ///
+/// [`DrainError::Failed`] if attempts failed: the handler returned an error, `retry_in` and `discard` too, panicked or
+/// ran too long, or a payload did not decode. The other tasks are run first. With
+/// [`allow_failures`](Drain::allow_failures) it is no error. A snooze, a cancel and an expired task are none.
+///
 /// [`DrainError::Worker`] if the worker does not start: its message says why. [`DrainError::Endless`] after a minute.
 ///
 /// # Cancel safety
 ///
 /// As a worker that is dropped: what runs is taken back by others, or by the next call, once its lease has run out.
-pub async fn drain(worker: WorkerBuilder) -> Result<OutcomeCounts, DrainError> {
-    let drained = worker.drain(usize::MAX).await?;
-    let counts = OutcomeCounts::of(&drained.ended);
-    match drained.is_complete {
-        true => Ok(counts),
-        false => Err(DrainError::endless(counts)),
+pub fn drain<'t>(worker: WorkerBuilder) -> Drain<'t> {
+    Drain {
+        worker,
+        tx: None,
+        may_fail: false,
     }
 }
 
@@ -80,201 +84,167 @@ pub async fn drain(worker: WorkerBuilder) -> Result<OutcomeCounts, DrainError> {
 ///
 /// # Errors
 ///
-/// As [`drain`].
+/// As [`drain`], but that an attempt failed is no error.
 ///
 /// # Cancel safety
 ///
 /// As [`drain`].
-pub async fn run_one(worker: WorkerBuilder) -> Result<Option<EndedAttempt>, DrainError> {
-    let mut drained = worker.drain(1).await?;
-    if !drained.is_complete {
-        return Err(DrainError::endless(OutcomeCounts::of(&drained.ended)));
+pub fn run_one<'t>(worker: WorkerBuilder) -> RunOne<'t> {
+    RunOne { worker, tx: None }
+}
+
+/// Runs what is due when it is awaited. Made by [`drain`].
+#[must_use = "nothing runs before this is awaited"]
+pub struct Drain<'t> {
+    worker: WorkerBuilder,
+    tx: Option<&'t mut Tx>,
+    may_fail: bool,
+}
+
+/// Runs one task when it is awaited. Made by [`run_one`].
+#[must_use = "nothing runs before this is awaited"]
+pub struct RunOne<'t> {
+    worker: WorkerBuilder,
+    tx: Option<&'t mut Tx>,
+}
+
+impl<'t> Drain<'t> {
+    /// Counts failed attempts among the others, where a test expects them.
+    pub fn allow_failures(mut self) -> Self {
+        self.may_fail = true;
+        self
     }
-    let ended = drained.ended.pop();
-    Ok(ended.map(|ended| EndedAttempt {
-        task_id: ended.task_id,
-        task_type: ended.task_type,
-        number: ended.number,
-        outcome: ended.verdict.into(),
-    }))
-}
 
-/// An attempt that has ended, and how. Returned by [`run_one`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EndedAttempt {
-    /// The task.
-    pub task_id: i64,
-    /// Its type, by its present name.
-    pub task_type: &'static str,
-    /// Which attempt of the task it was; the first is 1.
-    pub number: u16,
-    /// What became of the task.
-    pub outcome: AttemptOutcome,
-}
-
-/// What became of a task after an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AttemptOutcome {
-    /// The handler succeeded.
-    Completed,
-    /// The handler failed, and another attempt follows.
-    Retried {
-        /// How long the task waits for it.
-        delay: Duration,
-        /// What the handler said, or that it panicked, or ran too long.
-        error: String,
-    },
-    /// The handler asked to run later.
-    Snoozed {
-        /// How much later.
-        delay: Duration,
-    },
-    /// The task is dead: the handler said so, or failed in the last attempt.
-    Discarded {
-        /// What the handler said.
-        error: String,
-    },
-    /// The handler found that the task is no longer wanted.
-    Cancelled {
-        /// What the handler said.
-        error: String,
-    },
-    /// The payload does not decode.
-    Invalid {
-        /// Where it does not, and why.
-        error: String,
-    },
-    /// The task was to start by a time, and did not.
-    Expired,
-    /// The task waits as before, and no attempt was used: it was paused meanwhile, or the connection of its transaction
-    /// failed.
-    HandedBack,
-}
-
-impl From<Verdict> for AttemptOutcome {
-    fn from(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::Complete | Verdict::Keep { .. } => Self::Completed,
-            Verdict::Retry { delay, error } => Self::Retried { delay, error },
-            Verdict::Snooze { delay } => Self::Snoozed { delay },
-            Verdict::HandBack => Self::HandedBack,
-            Verdict::Discard { error, .. } => Self::Discarded { error },
-            Verdict::Cancel { error } => Self::Cancelled { error },
-            Verdict::Invalid { error } => Self::Invalid { error },
-            Verdict::Expire => Self::Expired,
-        }
+    /// Runs them in a transaction of the test, the *inline mode*: it sees what was enqueued there, and when the test
+    /// drops the transaction nothing has happened.
+    ///
+    /// ```no_run
+    /// use sqlx::PgConnection;
+    /// use taskq::Worker;
+    /// use taskq::testing::{drain, tx};
+    ///
+    /// #[taskq::task]
+    /// async fn welcome_user(tx: &mut PgConnection, usr_id: i64) -> sqlx::Result<()> {
+    ///     let welcome = "update usr set welcomed_at = now() where usr_id = $1";
+    ///     sqlx::query(welcome).bind(usr_id).execute(tx).await.map(drop)
+    /// }
+    ///
+    /// # async fn test(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut tx = tx(&pool).await?;
+    /// sqlx::query("insert into usr values (42)").execute(&mut *tx).await?;
+    /// WelcomeUser::enqueue(&mut tx, 42).await?;
+    ///
+    /// drain(Worker::builder(pool)).in_tx(&mut tx).await?;
+    ///
+    /// let sql = "select welcomed_at is not null from usr where usr_id = 42";
+    /// assert!(sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut *tx).await?);
+    /// # Ok(()) } // rolled back
+    /// ```
+    ///
+    /// The claims, the attempts and the outcomes are those of the worker, by the same statements, on this connection. A
+    /// handler with `&mut tx` gets this transaction, behind a savepoint. So its failure undoes what it did and no more.
+    ///
+    /// What it cannot do:
+    ///
+    /// - A handler that takes a connection from a pool is outside of the transaction. It does not see what was enqueued
+    ///   there, and what it writes stays.
+    /// - Tasks run one after the other. Nothing is retried that is due later: in a transaction `now()` stands still, and
+    ///   [`advance_in`](super::advance_in) moves time on.
+    /// - Tasks of workers that vanished and ticks of schedules are left alone. Nothing is counted for metrics and `stats`.
+    /// - `attempt.hold_key` holds nothing, and settings, locks and prepared statements that a handler leaves on the session stay there.
+    /// - Where Postgres refuses an outcome, by a constraint or a trigger of yours on the tables of tasks, that is an error.
+    /// - Constraints that are deferred are checked at the end of each handler with `&mut tx`, and from then on at once.
+    /// - In a database that tests share, a unique key or a limit of one test's transaction holds up the others.
+    ///
+    /// # Errors
+    ///
+    /// As [`drain`], and [`DrainError::TransactionEnded`] if a handler has committed or rolled back. Otherwise the
+    /// transaction can be gone on with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the transaction as it is then: roll it back.
+    pub fn in_tx(mut self, tx: &'t mut Tx) -> Self {
+        self.tx = Some(tx);
+        self
     }
 }
 
-/// How many attempts ended in which way. Returned by [`drain`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OutcomeCounts {
-    /// Handlers that succeeded.
-    pub completed: usize,
-    /// Handlers that failed, and whose tasks wait for another attempt.
-    pub retried: usize,
-    /// Handlers that asked to run later.
-    pub snoozed: usize,
-    /// Tasks that are dead now: their handlers said so, or failed in the last attempt.
-    pub discarded: usize,
-    /// Tasks of which their handlers found that they are no longer wanted.
-    pub cancelled: usize,
-    /// Tasks whose payloads do not decode.
-    pub invalid: usize,
-    /// Tasks that were to start by a time, and did not.
-    pub expired: usize,
-    /// Attempts that were not made, or not to their end, and count for nothing.
-    pub handed_back: usize,
-}
-
-impl OutcomeCounts {
-    /// Returns how many attempts ended, however they did.
-    pub fn total(&self) -> usize {
-        let Self {
-            completed,
-            retried,
-            snoozed,
-            discarded,
-            cancelled,
-            invalid,
-            expired,
-            handed_back,
-        } = self;
-        completed + retried + snoozed + discarded + cancelled + invalid + expired + handed_back
-    }
-
-    fn of(ended: &[Ended]) -> Self {
-        let mut counts = Self::default();
-        for attempt in ended {
-            let count = match &attempt.verdict {
-                Verdict::Complete | Verdict::Keep { .. } => &mut counts.completed,
-                Verdict::Retry { .. } => &mut counts.retried,
-                Verdict::Snooze { .. } => &mut counts.snoozed,
-                Verdict::Discard { .. } => &mut counts.discarded,
-                Verdict::Cancel { .. } => &mut counts.cancelled,
-                Verdict::Invalid { .. } => &mut counts.invalid,
-                Verdict::Expire => &mut counts.expired,
-                Verdict::HandBack => &mut counts.handed_back,
-            };
-            *count += 1;
-        }
-        counts
+impl<'t> RunOne<'t> {
+    /// Runs it in a transaction of the test. See [`Drain::in_tx`], which says what that cannot do.
+    pub fn in_tx(mut self, tx: &'t mut Tx) -> Self {
+        self.tx = Some(tx);
+        self
     }
 }
 
-/// Why [`drain`] or [`run_one`] did not end as it should.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum DrainError {
-    /// The worker did not start, or could not go on.
-    Worker(WorkerError),
-    /// After so long there was still something to do.
-    Endless {
-        /// How long.
-        limit: Duration,
-        /// What had ended until then.
-        counts: OutcomeCounts,
-    },
-}
+impl<'t> IntoFuture for Drain<'t> {
+    type Output = Result<OutcomeCounts, DrainError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 't>>;
 
-impl DrainError {
-    fn endless(counts: OutcomeCounts) -> Self {
-        Self::Endless {
-            limit: drain_limit(DRAIN_LIMIT),
-            counts,
-        }
-    }
-}
-
-impl fmt::Display for DrainError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Worker(_) => {
-                f.write_str("the worker of a test did not start, or could not go on")
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let drained = drained(self.worker, self.tx, usize::MAX).await?;
+            let counts = OutcomeCounts::of(&drained.ended);
+            if !drained.is_complete {
+                return Err(DrainError::endless(counts));
             }
-            Self::Endless { limit, counts } => write!(
-                f,
-                "there was still something to do after {limit:?}, when {} attempts had ended: a handler hangs, or each task makes another one due, or Postgres is away",
-                counts.total()
-            ),
-        }
+            match self.may_fail {
+                true => Ok(counts),
+                false => DrainError::unless_all_succeeded(drained.ended, counts),
+            }
+        })
     }
 }
 
-impl Error for DrainError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Worker(source) => Some(source),
-            Self::Endless { .. } => None,
-        }
+impl<'t> IntoFuture for RunOne<'t> {
+    type Output = Result<Option<EndedAttempt>, DrainError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 't>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let mut drained = drained(self.worker, self.tx, 1).await?;
+            if !drained.is_complete {
+                return Err(DrainError::endless(OutcomeCounts::of(&drained.ended)));
+            }
+            Ok(drained.ended.pop().map(EndedAttempt::from))
+        })
     }
 }
 
-impl From<WorkerError> for DrainError {
-    fn from(error: WorkerError) -> Self {
-        Self::Worker(error)
+async fn drained(
+    worker: WorkerBuilder,
+    tx: Option<&mut Tx>,
+    most: usize,
+) -> Result<Drained, DrainError> {
+    let Some(tx) = tx else {
+        return worker.drain(most).await.map_err(DrainError::Worker);
+    };
+    worker
+        .drain_in(tx, most)
+        .await
+        .map_err(|error| match error {
+            InlineError::Worker(error) => DrainError::Worker(error),
+            InlineError::Database(error) => DrainError::Database(error),
+            InlineError::TransactionEnded { task_type } => {
+                DrainError::TransactionEnded { task_type }
+            }
+        })
+}
+
+impl fmt::Debug for Drain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drain")
+            .field("may_fail", &self.may_fail)
+            .field("is_inline", &self.tx.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RunOne<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunOne")
+            .field("is_inline", &self.tx.is_some())
+            .finish_non_exhaustive()
     }
 }

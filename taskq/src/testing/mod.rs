@@ -21,6 +21,8 @@
 //!
 //! [`drain`] runs what is due, and [`run_one`] one task of it, by the worker's own path.
 //!
+//! [`Drain::in_tx`] does it in a transaction of the test, which is then rolled back.
+//!
 //! [`advance`] moves time on, so that a test of what happens in a week takes no week.
 //!
 //! [`assert_enqueued!`](crate::assert_enqueued), [`refute_enqueued!`](crate::refute_enqueued) and
@@ -38,22 +40,26 @@ mod advance;
 mod attempt;
 mod database;
 mod drain;
+mod drain_error;
 mod enqueued;
 mod error;
+mod outcome;
 mod postgres;
 #[cfg(feature = "cron")]
 mod ticks;
 
-pub use self::advance::{AdvanceError, advance};
+pub use self::advance::{AdvanceError, advance, advance_in};
 pub use self::attempt::{AttemptBuilder, attempt, tx};
 pub use self::database::Database;
-pub use self::drain::{AttemptOutcome, DrainError, EndedAttempt, OutcomeCounts, drain, run_one};
+pub use self::drain::{Drain, RunOne, drain, run_one};
+pub use self::drain_error::{DrainError, FailedAttempt};
 pub use self::enqueued::EnqueuedTask;
 #[doc(hidden)]
 pub use self::enqueued::{
     __tasks, Conditions, Differences, FoundTasks, Shown, ShownByDebug, ShownByText, Tasks,
 };
 pub use self::error::ClusterError;
+pub use self::outcome::{AttemptOutcome, EndedAttempt, OutcomeCounts};
 pub use self::postgres::Cluster;
 #[cfg(feature = "cron")]
 pub use self::ticks::ticks;

@@ -8,8 +8,14 @@ use sqlx::PgPool;
 use super::drain::{self, Drain, Drained};
 use super::places::Demand;
 use super::settings::Settings;
+#[cfg(feature = "testing")]
+use super::shared::Core;
+#[cfg(feature = "testing")]
+use super::{InlineError, inline};
 use super::{Worker, limits};
 use crate::attempt::state::States;
+#[cfg(feature = "testing")]
+use crate::attempt::tx::Tx;
 use crate::error::WorkerError;
 use crate::faults::drain_limit;
 use crate::operate::check::{self, CheckReport};
@@ -174,21 +180,21 @@ impl WorkerBuilder {
     ///
     /// Nothing is written but the sequence of ids, where it is behind. So the future may be dropped at any time.
     pub async fn build(self) -> Result<Worker, WorkerError> {
-        let registry = Registry::new(self.only.unwrap_or_else(linked_registrations))?;
-        let declared_queues = registry.declared_queues().map(|(_, queue)| queue);
-        let settings = self.settings.validated(declared_queues)?;
-        registry.require_states(&self.states)?;
-        #[cfg(feature = "cron")]
-        registry.schedules()?;
-        registry.require_orders()?;
-        require_connections(&self.pool, &settings, &registry)?;
-        prepare_tables(&self.pool, settings.schema, &registry).await?;
+        let Self {
+            pool,
+            settings,
+            states,
+            only,
+        } = self;
+        let (settings, registry) = checked(settings, &states, only)?;
+        require_connections(&pool, &settings, &registry)?;
+        prepare_tables(&pool, settings.schema, &registry).await?;
         if cfg!(panic = "abort") {
             tracing::warn!(
                 "this program is compiled with `panic = \"abort\"`: a handler that panics ends the process and everything that runs in it, and its task is charged with a crash; remove that line from the profile in Cargo.toml"
             );
         }
-        let worker = Worker::new(self.pool, settings, self.states, registry);
+        let worker = Worker::new(pool, settings, states, registry);
         worker.prepare().await;
         Ok(worker)
     }
@@ -266,16 +272,52 @@ impl WorkerBuilder {
         Ok(drain.end())
     }
 
-    /// Returns the handlers that the worker would have, in order.
+    /// Runs in the caller's transaction what is due, `most` tasks at the most, until nothing is.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn drain_in(
+        mut self,
+        tx: &mut Tx,
+        most: usize,
+    ) -> Result<Drained, InlineError> {
+        self.settings.listen = false;
+        self.settings.poll_interval = drain::PERIOD;
+        let drain = Arc::new(Drain::new(most));
+        self.settings.drain = Some(drain.clone());
+        let checked = checked(self.settings, &self.states, self.only);
+        let (mut settings, registry) = checked.map_err(InlineError::Worker)?;
+        // One after the other, so each sees what those before it have done.
+        settings.queues.iter_mut().for_each(|(_, most)| *most = 1);
+        inline::prepare(tx, settings.schema, &registry).await?;
+        let core = Arc::new(Core::new(self.pool, settings, self.states, registry));
+        inline::run(&core, &drain, tx, drain_limit(drain::LIMIT)).await
+    }
+
     /// Returns the handlers that it was told of, if not all that are linked into the program.
     #[cfg(all(feature = "cli", feature = "dashboard"))]
     pub(crate) fn chosen_handlers(&self) -> Option<Vec<Registration>> {
         self.only.clone()
     }
 
+    /// Returns the handlers that the worker would have, in order.
     pub(crate) fn registry(&self) -> Result<Registry, WorkerError> {
         Registry::new(self.only.clone().unwrap_or_else(linked_registrations))
     }
+}
+
+/// Refuses handlers and settings that cannot work together.
+fn checked(
+    settings: Settings,
+    states: &States,
+    only: Option<Vec<Registration>>,
+) -> Result<(Settings, Registry), WorkerError> {
+    let registry = Registry::new(only.unwrap_or_else(linked_registrations))?;
+    let declared_queues = registry.declared_queues().map(|(_, queue)| queue);
+    let settings = settings.validated(declared_queues)?;
+    registry.require_states(states)?;
+    #[cfg(feature = "cron")]
+    registry.schedules()?;
+    registry.require_orders()?;
+    Ok((settings, registry))
 }
 
 pub(crate) fn linked_registrations() -> Vec<Registration> {

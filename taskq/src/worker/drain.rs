@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -128,7 +129,10 @@ pub(crate) struct EndedAttempt {
     pub(crate) task_id: i64,
     pub(crate) task_type: &'static str,
     pub(crate) number: u16,
+    pub(crate) max_attempts: u16,
     pub(crate) verdict: Verdict,
+    /// The payload of one that failed, without secret values.
+    pub(crate) payload: Option<Box<RawValue>>,
 }
 
 /// What a worker has done that drained.

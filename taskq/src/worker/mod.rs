@@ -10,6 +10,8 @@ mod counters;
 mod drain;
 mod health;
 mod held;
+#[cfg(feature = "testing")]
+mod inline;
 mod limits;
 mod listen;
 #[cfg(feature = "metrics")]
@@ -40,8 +42,10 @@ pub use self::builder::WorkerBuilder;
 #[cfg(feature = "dashboard")]
 pub(crate) use self::builder::linked_registrations;
 #[cfg(feature = "testing")]
-pub(crate) use self::drain::{EndedAttempt, LIMIT as DRAIN_LIMIT};
+pub(crate) use self::drain::{Drained, EndedAttempt, LIMIT as DRAIN_LIMIT};
 pub use self::health::Health;
+#[cfg(feature = "testing")]
+pub(crate) use self::inline::InlineError;
 use self::settings::Settings;
 use self::shared::Core;
 pub use self::shutdown::{NextSignal, StopNow, shutdown_signal};

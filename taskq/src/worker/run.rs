@@ -219,7 +219,7 @@ async fn work(
     outcomes: mpsc::Sender<Settlement>,
     wakes: mpsc::UnboundedReceiver<Wake>,
 ) {
-    let mut claimer = Claimer::new(core.clone(), wakes, outcomes.clone());
+    let mut claimer = Claimer::new(core.clone(), core.store(), wakes, outcomes.clone());
     let stopping = &core.stop.gently;
     while let Some(new) = next_slots(&mut claimer, stopping).await {
         for _ in 0..new.count {
@@ -235,7 +235,7 @@ async fn work(
 }
 
 /// Claims tasks, and returns the slots to open for them; `None` once the stop begins.
-async fn next_slots(claimer: &mut Claimer, stopping: &CancellationToken) -> Option<NewSlots> {
+async fn next_slots(claimer: &mut Claimer<'_>, stopping: &CancellationToken) -> Option<NewSlots> {
     tokio::select! {
         biased;
         new = claimer.claim() => new,

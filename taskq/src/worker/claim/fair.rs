@@ -12,7 +12,7 @@ use crate::lane::suspects::Claimable;
 use crate::lane::{FairEnd, Share};
 use crate::store::{ClaimedTask, FairRequest, Refusal};
 
-impl Claimer {
+impl Claimer<'_> {
     /// Makes one claim in fair turns, and holds the leases that it brought.
     pub(super) async fn claim_fair(
         &mut self,
@@ -75,7 +75,8 @@ impl Claimer {
         share: &Share,
         error: Error,
     ) -> Result<(), Error> {
-        if !Refusal::of(&error).is_some_and(|refusal| refusal.is_about_a_row()) {
+        let is_about_a_row = Refusal::of(&error).is_some_and(|refusal| refusal.is_about_a_row());
+        if self.store.is_lent() || !is_about_a_row {
             return Err(error);
         }
         let refused = &mut self.queues[at].refused;

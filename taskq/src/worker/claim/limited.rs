@@ -14,7 +14,7 @@ use super::alone::Alone;
 use crate::lane::Share;
 use crate::store::{ClaimedTask, LimitedRequest};
 
-impl Claimer {
+impl Claimer<'_> {
     /// Decides by chance whether this claim is for a lane that has claims of its own. If so, returns its share;
     /// otherwise leaves the shares of lanes that have none.
     pub(super) fn keep_one_kind(&self, at: usize, shares: &mut Vec<Share>) -> Option<Alone> {

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Interval, sleep};
 
 use self::buffer::Buffer;
-use self::queue::Queue;
+pub(crate) use self::queue::Queue;
 use super::beats::{self, Loop};
 use super::drain;
 use super::held::strays::{self, Looks};
@@ -43,9 +43,9 @@ const STALE_PERIOD: Duration = Duration::from_millis(250);
 const SLOW: Duration = Duration::from_millis(500);
 
 /// Claims for all queues of a worker.
-pub(crate) struct Claimer {
+pub(crate) struct Claimer<'c> {
     core: Arc<Core>,
-    store: Store<'static>,
+    store: Store<'c>,
     /// The task types that this worker has handlers for, each with the newest payload version that it decodes.
     known: Vec<(String, u16)>,
     transactional: Vec<String>,
@@ -67,9 +67,11 @@ pub(crate) struct NewSlots {
     pub(crate) count: usize,
 }
 
-impl Claimer {
+impl<'c> Claimer<'c> {
+    /// Speaks to Postgres through `store`.
     pub(crate) fn new(
         core: Arc<Core>,
+        store: Store<'c>,
         wakes: mpsc::UnboundedReceiver<Wake>,
         outcomes: mpsc::Sender<Settlement>,
     ) -> Self {
@@ -77,7 +79,7 @@ impl Claimer {
         let ageing = Ageing(core.settings.priority_ageing);
         let by_chance: Arc<[String]> = core.registry.names_by_chance().into();
         Self {
-            store: core.store(),
+            store,
             known: core.registry.known(),
             transactional: core.registry.transactional_names(),
             in_turns: core.registry.names_in_turns().map(str::to_owned).collect(),
@@ -92,7 +94,9 @@ impl Claimer {
             core,
         }
     }
+}
 
+impl Claimer<'_> {
     /// Waits until a queue has room and due tasks, claims them into its buffer, and returns the slots to open for
     /// them. Returns `None` once the worker is asked to stop; then the claimer begins no other call.
     ///
@@ -128,6 +132,28 @@ impl Claimer {
             }
         }
         None
+    }
+
+    /// Makes one claim from a queue, which looks into its lanes from their heads. `known` is what an earlier claimer of this
+    /// worker has learnt.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn claim_once(
+        &mut self,
+        at: usize,
+        known: Option<Vec<Queue>>,
+    ) -> Result<Vec<ClaimedTask>, Error> {
+        if let Some(known) = known {
+            self.queues = known;
+        }
+        self.record_wake(&Wake::AllQueues);
+        self.open_limited();
+        self.claim_from(at).await
+    }
+
+    /// Returns what it has learnt of the queues.
+    #[cfg(feature = "testing")]
+    pub(crate) fn into_queues(self) -> Vec<Queue> {
+        self.queues
     }
 
     async fn hand_back_stale(&mut self) {

@@ -14,7 +14,7 @@ use crate::store::ClaimedTask;
 
 /// One queue, as its worker sees it.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     pub(super) name: String,
     pub(super) lanes: DueLanes,
     pub(super) refused: RefusedLanes,

@@ -18,7 +18,7 @@ const PUT_OFF: Duration = Duration::from_secs(5 * 60);
 /// How long a lane is closed that has a task which can be neither claimed nor put off.
 const CLOSED_FOR: Duration = Duration::from_secs(5);
 
-impl Claimer {
+impl Claimer<'_> {
     /// Makes one claim, and holds the leases that it brought.
     pub(super) async fn claim_tasks(
         &mut self,
@@ -104,7 +104,8 @@ impl Claimer {
         shares: &[Share],
         error: Error,
     ) -> Result<(), Error> {
-        if !Refusal::of(&error).is_some_and(|refusal| refusal.is_about_a_row()) {
+        let is_about_a_row = Refusal::of(&error).is_some_and(|refusal| refusal.is_about_a_row());
+        if self.store.is_lent() || !is_about_a_row {
             return Err(error);
         }
         let queue = &mut self.queues[at];

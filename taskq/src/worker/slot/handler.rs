@@ -22,6 +22,7 @@ use crate::faults::crash_point;
 use crate::store::{ClaimedTask, mixes_up_statements, version_of};
 use crate::task::declaration::{Keep, Registration};
 use crate::task::expiry::{EXPIRES, expires_at};
+use crate::task::secret::masked;
 use crate::worker::counters::Times;
 use crate::worker::drain::EndedAttempt;
 use crate::worker::shared::Core;
@@ -297,11 +298,17 @@ impl Execution<'_> {
         failing.record(&self.task.task_type, verdict.is_failure());
         trace::end(verdict);
         if let Some(drain) = &self.core.settings.drain {
+            let shown = || {
+                let payload = &self.task.payload;
+                masked(self.registration.options.secret, payload).unwrap_or_else(|| payload.clone())
+            };
             drain.record_ended(EndedAttempt {
                 task_id: self.task.task_id,
                 task_type: self.registration.task_type,
                 number: self.number(),
+                max_attempts: self.max_attempts(),
                 verdict: verdict.clone(),
+                payload: verdict.is_failure().then(shown),
             });
         }
     }

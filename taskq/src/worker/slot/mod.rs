@@ -2,6 +2,8 @@
 
 pub(crate) mod habits;
 mod handler;
+#[cfg(feature = "testing")]
+pub(crate) mod inline;
 mod invalid;
 pub(crate) mod returns;
 mod secrets;

@@ -365,7 +365,7 @@ fn stop_keeping(execution: &Execution<'_>, failure: &CompletionError) {
 
 /// Waits for a statement in front of which a dropped handler's query may still be running, and
 /// cancels that query if it takes its time.
-async fn stop_query<T>(
+pub(super) async fn stop_query<T>(
     execution: &Execution<'_>,
     backend: i32,
     statement: impl Future<Output = Result<T, Error>>,
@@ -385,7 +385,7 @@ async fn stop_query<T>(
 
 /// Waits for a completion. Where the handler has dropped a query that still runs, as after a time limit of its
 /// own, that query is cancelled, and the completion fails with it.
-async fn unless_left_over<T>(
+pub(super) async fn unless_left_over<T>(
     execution: &Execution<'_>,
     backend: i32,
     completion: impl Future<Output = Result<T, CompletionError>>,
@@ -423,7 +423,7 @@ fn no_answer() -> Error {
 }
 
 /// Says why a transaction cannot be committed whose handler found nothing wrong.
-fn unacceptable(failure: CompletionError) -> BoxError {
+pub(super) fn unacceptable(failure: CompletionError) -> BoxError {
     if failure.is_of_leftover {
         return "the handler returned while a query of its transaction was running, which was cancelled: a limit around a query of `tx` must not be followed by success".into();
     }

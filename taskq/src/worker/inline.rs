@@ -1,0 +1,186 @@
+//! Running what is due in the caller's own transaction, which may then be rolled back: for tests.
+//!
+//! It is a worker without its loops. The claimer claims, a slot makes the attempt, and the outcome is written, each on the
+//! caller's connection and one after the other. So it sees what the caller has enqueued and not committed, and nothing
+//! that it does is seen by others, or stays, unless the caller commits. It is done as a worker that drains is done: see
+//! [`drain`](super::drain).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::{Error, query_scalar, raw_sql};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::claim::{Claimer, Queue};
+use super::drain::{Drain, Drained};
+use super::limits;
+use super::shared::Core;
+use super::slot::inline::{InlineSession, attempt, has_no_transaction};
+use crate::attempt::tx::Tx;
+use crate::attempt::verdict::{Settlement, Verdict};
+use crate::error::WorkerError;
+use crate::operate::migrate;
+use crate::store::{ClaimedTask, Schema, Store};
+use crate::task::registry::Registry;
+
+/// How many outcomes a claim may hand back at once. It brings one task.
+const HANDED_BACK: usize = 1_000;
+
+/// Why the caller's transaction was not to be gone on with.
+#[derive(Debug)]
+pub(crate) enum InlineError {
+    /// There is no worker of these settings and handlers, or not with these tables.
+    Worker(WorkerError),
+    /// What Postgres said to a statement of ours, which was undone.
+    Database(Error),
+    /// A handler has ended the transaction.
+    TransactionEnded { task_type: String },
+}
+
+impl From<Error> for InlineError {
+    fn from(error: Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Requires tables that a worker can work with, and says how its handlers limit their task types.
+pub(super) async fn prepare(
+    tx: &mut Tx,
+    schema: Schema,
+    registry: &Registry,
+) -> Result<(), InlineError> {
+    let mut refused = Ok(());
+    let prepare = async |tx: &mut Tx| {
+        let mut store = Store::on(tx, schema);
+        refused = migrate::require_version(&mut store, schema).await;
+        match refused {
+            Ok(()) => limits::declare(&mut store, registry).await,
+            Err(_) => Err(Error::RowNotFound),
+        }
+    };
+    let prepared = whole(tx, prepare).await;
+    refused.map_err(InlineError::Worker)?;
+    Ok(prepared?)
+}
+
+/// Runs what is due, until nothing is, or for no longer than `limit`.
+pub(crate) async fn run(
+    core: &Arc<Core>,
+    drain: &Drain,
+    tx: &mut Tx,
+    limit: Duration,
+) -> Result<Drained, InlineError> {
+    drain.begin(core.buffers.len(), 0);
+    let backend = query_scalar("select pg_backend_pid()");
+    let backend = backend.fetch_one(&mut **tx).await?;
+    let mut inline = Inline {
+        core,
+        session: InlineSession { tx, backend },
+        queues: None,
+    };
+    if let Ok(ended) = timeout(limit, inline.run_all(drain)).await {
+        ended?;
+    }
+    Ok(drain.end())
+}
+
+struct Inline<'a> {
+    core: &'a Arc<Core>,
+    session: InlineSession<'a>,
+    /// What earlier claims have learnt.
+    queues: Option<Vec<Queue>>,
+}
+
+impl Inline<'_> {
+    async fn run_all(&mut self, drain: &Drain) -> Result<(), InlineError> {
+        while !drain.done.is_cancelled() {
+            for at in 0..self.core.buffers.len() {
+                for task in self.claim(at).await? {
+                    self.attempt(at, &task).await?;
+                }
+                if drain.left() == 0 {
+                    drain.done.cancel();
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one claim, of one task at the most.
+    async fn claim(&mut self, at: usize) -> Result<Vec<ClaimedTask>, InlineError> {
+        let (outcomes, mut handed_back) = mpsc::channel(HANDED_BACK);
+        let (_, wakes) = mpsc::unbounded_channel();
+        let (core, known) = (self.core.clone(), self.queues.take());
+        let claim = async |tx: &mut Tx| {
+            let store = Store::on(tx, core.settings.schema);
+            let mut claimer = Claimer::new(core.clone(), store, wakes, outcomes);
+            let claimed = claimer.claim_once(at, known).await;
+            claimed.map(|tasks| (tasks, claimer.into_queues()))
+        };
+        let (tasks, queues) = whole(self.session.tx, claim).await?;
+        self.queues = Some(queues);
+        while let Ok(settlement) = handed_back.try_recv() {
+            self.write(&settlement).await?;
+        }
+        Ok(tasks)
+    }
+
+    async fn attempt(&mut self, at: usize, task: &ClaimedTask) -> Result<(), InlineError> {
+        let settlement = match attempt(self.core, at, task, &mut self.session).await {
+            Err(error) if has_no_transaction(&error) => {
+                return Err(InlineError::TransactionEnded {
+                    task_type: task.task_type.clone(),
+                });
+            }
+            settlement => settlement?,
+        };
+        if let Some(settlement) = settlement {
+            self.write(&settlement).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what becomes of a task.
+    async fn write(&mut self, settlement: &Settlement) -> Result<(), InlineError> {
+        let (schema, lease_id) = (self.core.settings.schema, settlement.lease_id);
+        let write = async |tx: &mut Tx| {
+            let mut store = Store::on(tx, schema);
+            if settlement.verdict == Verdict::Complete && !settlement.keep {
+                let completed = store.complete(&[(lease_id, 1)]).await?;
+                if completed == [lease_id] {
+                    return Ok(());
+                }
+            }
+            // A lease that is gone was another's, as where the handler has cancelled its own task.
+            let settled = store.settle(std::slice::from_ref(settlement)).await;
+            settled.map(drop)
+        };
+        whole(self.session.tx, write).await?;
+        self.core.held.record_settled(lease_id, 1);
+        Ok(())
+    }
+}
+
+/// Does all of something in the caller's transaction, or nothing: an error leaves it as it was.
+async fn whole<T>(
+    tx: &mut Tx,
+    step: impl AsyncFnOnce(&mut Tx) -> Result<T, Error>,
+) -> Result<T, Error> {
+    raw_sql("savepoint taskq_inline").execute(&mut **tx).await?;
+    match step(tx).await {
+        Ok(done) => {
+            let release = raw_sql("release savepoint taskq_inline");
+            release.execute(&mut **tx).await?;
+            Ok(done)
+        }
+        Err(error) => {
+            let undo =
+                raw_sql("rollback to savepoint taskq_inline; release savepoint taskq_inline");
+            // Where it cannot be undone, the connection is lost, and with it all.
+            let _ = undo.execute(&mut **tx).await;
+            Err(error)
+        }
+    }
+}

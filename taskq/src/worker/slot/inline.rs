@@ -1,0 +1,104 @@
+//! Making an attempt in the caller's own transaction, for a test that rolls it back.
+//!
+//! It is the attempt of a slot: the handler is run, timed and judged by the same code. What differs is the session. It
+//! is the caller's, so nothing is committed, and a savepoint stands in the place of a transaction.
+
+use sqlx::error::DatabaseError;
+use sqlx::{AssertSqlSafe, Error, raw_sql};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::handler::{Decided, Execution, Handled};
+use super::trace;
+use super::transaction::{stop_query, unacceptable, unless_left_over};
+use crate::attempt::tx::Tx;
+use crate::attempt::verdict::Settlement;
+use crate::store::{self, ClaimedTask, CompletionError};
+use crate::task::declaration::Delivery;
+use crate::worker::shared::Core;
+
+/// Makes one attempt, and returns what is to be written about the task, if anything is.
+pub(crate) async fn attempt(
+    core: &Core,
+    queue: usize,
+    task: &ClaimedTask,
+    session: &mut InlineSession<'_>,
+) -> Result<Option<Settlement>, Error> {
+    let span = trace::begin(core, task, &core.queue_names[queue]);
+    let token = CancellationToken::new();
+    let Some(registration) = core.registry.find(&task.task_type) else {
+        return Ok(None);
+    };
+    let (lease_id, task_type) = (task.lease_id, registration.task_type);
+    let Some(_place) = (core.held).record_started(lease_id, task.task_id, task_type, &token) else {
+        return Ok(None);
+    };
+    let execution = Execution {
+        core,
+        registration,
+        queue,
+        task,
+        taken: &token,
+    };
+    let attempt = async {
+        let decided = match registration.declaration.delivery {
+            Delivery::AtLeastOnce => match execution.run_handler(None).await {
+                Handled::Decided(decided) => Some(decided),
+                Handled::Taken(_) => None,
+            },
+            Delivery::Transactional => session.run(&execution).await?,
+        };
+        Ok(decided.map(|decided| {
+            decided.log();
+            execution.count(&decided);
+            execution.settlement(decided.verdict)
+        }))
+    };
+    attempt.instrument(span).await
+}
+
+/// The caller's transaction, and the process of the server that works on it.
+pub(crate) struct InlineSession<'a> {
+    pub(crate) tx: &'a mut Tx,
+    pub(crate) backend: i32,
+}
+
+impl InlineSession<'_> {
+    /// Runs a handler between savepoints. What it did stays if it succeeded.
+    async fn run(&mut self, execution: &Execution<'_>) -> Result<Option<Decided>, Error> {
+        self.say(store::SAVEPOINT).await?;
+        let decided = match execution.run_handler(Some(self.tx)).await {
+            Handled::Decided(decided) if decided.verdict.is_completion() => {
+                let backend = self.backend;
+                let accept = self.say(store::ACCEPT_ATTEMPT);
+                let accept = async { accept.await.map_err(CompletionError::unanswered) };
+                match unless_left_over(execution, backend, accept).await {
+                    Ok(()) => return Ok(Some(decided)),
+                    Err(failure) if failure.is_interruption() => return Err(failure.error),
+                    Err(failure) => Some(execution.failed_at_end(unacceptable(failure)).into()),
+                }
+            }
+            Handled::Decided(decided) => Some(decided),
+            Handled::Taken(_) => None,
+        };
+        let undo = store::undo_attempt(self.tx);
+        let undone = stop_query(execution, self.backend, undo).await;
+        if undone.is_err() {
+            // What came was the end of a query that was cancelled.
+            store::undo_attempt(self.tx).await?;
+        }
+        self.say("release savepoint taskq_attempt").await?;
+        Ok(decided)
+    }
+
+    async fn say(&mut self, statement: &'static str) -> Result<(), Error> {
+        let said = raw_sql(AssertSqlSafe(statement)).execute(&mut **self.tx);
+        said.await.map(drop)
+    }
+}
+
+/// Tells whether an error says that a handler has ended its caller's transaction.
+pub(crate) fn has_no_transaction(error: &Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    matches!(code.as_deref(), Some("25P01" | "3B001"))
+}
