@@ -66,6 +66,7 @@ mod sequences;
 mod session;
 mod sql;
 mod start;
+mod state;
 mod stop;
 mod support;
 mod transaction;

@@ -14,6 +14,10 @@ use crate::attempt::tx::{Tx, TxHandle};
 pub(crate) struct States {
     // Each value is an `Arc<T>`, under the `TypeId` of `T`, so that `T` may be a trait object.
     values: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    /// Those that handlers of one task type borrow in the place of these.
+    own: HashMap<(&'static str, TypeId), Arc<dyn Any + Send + Sync>>,
+    /// A state that was given for a task type whose handler does not borrow it.
+    unwanted: Option<String>,
 }
 
 impl States {
@@ -21,17 +25,57 @@ impl States {
         self.values.insert(TypeId::of::<T>(), Arc::new(value));
     }
 
-    pub(crate) fn satisfies(&self, requirement: &StateRequirement) -> bool {
-        requirement.type_id == TypeId::of::<Attempt>()
-            || self.values.contains_key(&requirement.type_id)
+    /// Adds a value for the handlers of one task type, which borrow these states.
+    pub(crate) fn insert_for<T: ?Sized + Send + Sync + 'static>(
+        &mut self,
+        task_type: &'static str,
+        borrowed: &[StateRequirement],
+        value: Arc<T>,
+    ) {
+        let state = StateRequirement::of::<T>();
+        if !borrowed.iter().any(|it| it.type_id == state.type_id) {
+            self.unwanted = Some(format!(
+                "gives task `{task_type}` the state `{}`, which its handler does not borrow: it borrows {}",
+                state.name(),
+                named(borrowed)
+            ));
+        }
+        self.own.insert((task_type, state.type_id), Arc::new(value));
     }
 
-    fn get<T: ?Sized + Send + Sync + 'static>(&self) -> &Arc<T> {
-        self.values
-            .get(&TypeId::of::<T>())
+    /// Returns what is wrong with what was given for single task types.
+    pub(crate) fn unwanted(&self) -> Option<&str> {
+        self.unwanted.as_deref()
+    }
+
+    pub(crate) fn satisfies(
+        &self,
+        task_type: &'static str,
+        requirement: &StateRequirement,
+    ) -> bool {
+        let StateRequirement { type_id, .. } = *requirement;
+        type_id == TypeId::of::<Attempt>()
+            || self.values.contains_key(&type_id)
+            || self.own.contains_key(&(task_type, type_id))
+    }
+
+    fn get<T: ?Sized + Send + Sync + 'static>(&self, task_type: &'static str) -> &Arc<T> {
+        let type_id = TypeId::of::<T>();
+        // Most workers have none of these.
+        let own = (!self.own.is_empty()).then(|| self.own.get(&(task_type, type_id)));
+        own.flatten()
+            .or_else(|| self.values.get(&type_id))
             .and_then(|value| value.downcast_ref())
             .expect("the worker refuses to start when a declared state is missing")
     }
+}
+
+fn named(states: &[StateRequirement]) -> String {
+    if states.is_empty() {
+        return "none".into();
+    }
+    let names: Vec<_> = states.iter().map(|it| format!("`{}`", it.name())).collect();
+    names.join(", ")
 }
 
 impl fmt::Debug for States {
@@ -109,7 +153,7 @@ impl<'a> Parts<'a> {
         let attempt: &'a dyn Any = self.attempt;
         attempt
             .downcast_ref::<Arc<T>>()
-            .unwrap_or_else(|| self.states.get::<T>())
+            .unwrap_or_else(|| self.states.get::<T>(self.attempt.task_type))
     }
 
     /// Takes the transaction in which the task completes.

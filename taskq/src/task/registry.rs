@@ -62,7 +62,7 @@ impl Registry {
             .filter(|(name, it)| **name == it.task_type)
         {
             for requirement in registration.declaration.states {
-                if !states.satisfies(requirement) {
+                if !states.satisfies(name, requirement) {
                     missing.push(MissingState {
                         task_type: name,
                         place: registration.place(),

@@ -21,7 +21,8 @@ use crate::faults::drain_limit;
 use crate::operate::check::{self, CheckReport};
 use crate::operate::{foreign_keys, ids, migrate};
 use crate::store::{Schema, Store};
-use crate::task::declaration::{Registration, TaskSet};
+use crate::task::declaration::{Registration, Task, TaskSet};
+use crate::task::payload::Payload;
 use crate::task::registry::Registry;
 
 /// Builds a [`Worker`]. Made by [`Worker::builder`].
@@ -65,6 +66,41 @@ impl WorkerBuilder {
     /// `.state_arc::<dyn Mailer>(Arc::new(smtp))` for handlers that take `&dyn Mailer`.
     pub fn state_arc<T: ?Sized + Send + Sync + 'static>(mut self, state: Arc<T>) -> Self {
         self.states.insert(state);
+        self
+    }
+
+    /// Gives the worker a value that the handler of one task type borrows as `&S`, in the place of what
+    /// [`state`](Self::state) gives the others.
+    ///
+    /// ```no_run
+    /// struct Smtp { host: String }
+    ///
+    /// #[taskq::task]
+    /// async fn send_receipt(smtp: &Smtp, usr_id: i64) {}
+    ///
+    /// #[taskq::task]
+    /// async fn send_newsletter(smtp: &Smtp, usr_id: i64) {}
+    ///
+    /// # fn worker(pool: sqlx::PgPool) -> taskq::WorkerBuilder {
+    /// taskq::Worker::builder(pool)
+    ///     .state(Smtp { host: "smtp.example.com".into() })
+    ///     .state_for::<SendNewsletter, _>(Smtp { host: "bulk.example.com".into() })
+    /// # }
+    /// ```
+    ///
+    /// [`build`](Self::build) refuses a state that the handler does not borrow.
+    pub fn state_for<T: Task, S: Send + Sync + 'static>(self, state: S) -> Self {
+        self.state_arc_for::<T, S>(Arc::new(state))
+    }
+
+    /// Gives the worker a shared value that the handler of one task type borrows, which may be a trait object:
+    /// `.state_arc_for::<SendNewsletter, dyn Mailer>(Arc::new(bulk))`. See [`state_for`](Self::state_for).
+    pub fn state_arc_for<T: Task, S: ?Sized + Send + Sync + 'static>(
+        mut self,
+        state: Arc<S>,
+    ) -> Self {
+        let (task_type, borrowed) = (T::Payload::TASK_TYPE, T::DECLARATION.states);
+        self.states.insert_for(task_type, borrowed, state);
         self
     }
 
@@ -313,6 +349,12 @@ fn checked(
     let registry = Registry::new(only.unwrap_or_else(linked_registrations))?;
     let declared_queues = registry.declared_queues().map(|(_, queue)| queue);
     let settings = settings.validated(declared_queues)?;
+    if let Some(problem) = states.unwanted() {
+        return Err(WorkerError::Setting {
+            setting: "state_for",
+            problem: problem.to_owned(),
+        });
+    }
     registry.require_states(states)?;
     #[cfg(feature = "cron")]
     registry.schedules()?;
