@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool, query, query_scalar};
 use taskq::testing::{AttemptOutcome, DrainError, advance_in, drain, run_one, tx};
 use taskq::{Schema, Tx, WorkerBuilder, WorkerError, assert_enqueued, task};
@@ -248,4 +249,34 @@ async fn sixteen_tests_share_a_database_each_in_its_transaction() {
         test.expect("it passes");
     }
     assert_eq!(count_effects(&pool).await.0, 0);
+}
+
+#[tokio::test]
+async fn a_search_path_that_leads_elsewhere_changes_nothing() {
+    let (database, pool) = database().await;
+    execute(
+        &pool,
+        "create schema trap;
+         create table trap.effect (n bigint);
+         create table trap.task (like taskq.task);
+         create table trap.lease (like taskq.lease)",
+    )
+    .await;
+    let options = database.connect_options();
+    let options = options.options([("search_path", "trap")]);
+    let trapped = PgPoolOptions::new()
+        .max_connections(30)
+        .connect_lazy_with(options);
+    let mut tx = tx(&trapped).await.expect("a transaction");
+    Leave::enqueue(&mut tx, 1).await.expect("enqueued");
+    assert_enqueued!(&mut tx, Leave { n: 1 });
+    let counts = drain(all(&trapped)).in_tx(&mut tx).await;
+    assert_eq!(counts.expect("it drains").completed, 1);
+    drop(tx);
+    let mut db = trapped.acquire().await.expect("a connection");
+    Leave::enqueue(&mut db, 2).await.expect("enqueued");
+    let counts = drain(all(&trapped)).await.expect("it drains");
+    assert_eq!(counts.completed, 1);
+    let left: Vec<i64> = one(&pool, "select array_agg(n) from trap.effect").await;
+    assert_eq!(left, [2]);
 }
