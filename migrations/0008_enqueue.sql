@@ -31,9 +31,9 @@ $option_seconds$;
 -- key 'existing' or 'replaced'. What the task type declares of queue, priority, attempts and key is said in its program
 -- alone: say it here again.
 --
--- `options`: "queue", "priority", "max_attempts", "run_at", "delay", "expires", "metadata", "payload_version"; and for a
--- task of which one at a time may be there "unique_key" (a text), "unique_fields" (an array of the payload's fields) or
--- "unique" (true: the whole payload), with "until", "within", "on_conflict", "at_latest" and "debounce". With "busy_after" it
+-- `options`: "queue", "priority", "max_attempts", "run_at", "delay", "expires", "awaited" (true: its end is told to those
+-- who wait for it), "metadata", "payload_version"; and for a task of which one at a time may be there "unique_key" (a
+-- text), "unique_fields" (an array of the payload's fields) or "unique" (true: the whole payload), with "until", "within", "on_conflict", "at_latest" and "debounce". With "busy_after" it
 -- fails (lock_not_available) where another transaction has had the key for so long.
 create function taskq.enqueue(
     task_type text,
@@ -54,10 +54,15 @@ declare
         coalesce((options ->> 'run_at')::timestamptz, now() + make_interval(secs => delay));
     to_queue constant text := coalesce(options ->> 'queue', 'default');
     expires constant double precision := taskq.option_seconds('expires', options -> 'expires');
+    is_awaited constant boolean := coalesce(options -> 'awaited' = 'true', false);
     with_metadata jsonb := case
-        when expires is null then options -> 'metadata'
+        when expires is null and not is_awaited then options -> 'metadata'
         else coalesce(options -> 'metadata', '{}')
-            || jsonb_build_object('task.expires', extract(epoch from due_at - now()) + expires)
+            || case
+                when expires is null then '{}'
+                else jsonb_build_object('task.expires', extract(epoch from due_at - now()) + expires)
+            end
+            || case when is_awaited then '{"task.awaited": true}'::jsonb else '{}' end
     end;
 begin
     if jsonb_typeof(options) <> 'object' then
@@ -75,6 +80,7 @@ begin
             ('run_at', array['string']),
             ('delay', array['number', 'string']),
             ('expires', array['number', 'string']),
+            ('awaited', array['boolean']),
             ('metadata', array['object']),
             ('payload_version', array['number']),
             ('unique', array['boolean']),
@@ -103,7 +109,7 @@ begin
             end,
             hint = case
                 when wrong.types is null
-                    then 'The options are queue, priority, max_attempts, run_at, delay, expires, metadata, payload_version, '
+                    then 'The options are queue, priority, max_attempts, run_at, delay, expires, awaited, metadata, payload_version, '
                         'unique, unique_key, unique_fields, until, within, on_conflict, at_latest, debounce and busy_after.'
                 when wrong.name in ('until', 'within', 'on_conflict', 'at_latest', 'busy_after') and not is_unique
                     then 'Add "unique_key", "unique_fields" or "unique": true.'

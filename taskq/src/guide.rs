@@ -10,6 +10,7 @@ macro_rules! links {
 [enqueue]: crate::guide::enqueue
 [work]: crate::guide::work
 [fail]: crate::guide::fail
+[wait]: crate::guide::wait
 [elsewhere]: crate::guide::elsewhere
 [order]: crate::guide::order
 [schedule]: crate::guide::schedule
@@ -51,6 +52,7 @@ chapters! {
     enqueue is "enqueue.md",
     work is "work.md",
     fail is "fail.md",
+    wait is "wait.md",
     elsewhere is "elsewhere.md",
     order is "order.md",
     schedule is "schedule.md",

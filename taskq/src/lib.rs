@@ -118,6 +118,8 @@ mod enqueue;
 
 pub mod operate;
 
+mod wait;
+
 mod worker;
 
 #[doc(hidden)]
@@ -149,7 +151,9 @@ pub use crate::attempt::trace::Trace;
 pub use crate::attempt::tx::Tx;
 pub use crate::begin::begin;
 pub use crate::enqueue::{Enqueue, Enqueued, enqueue, enqueue_copy, enqueue_many};
-pub use crate::error::{EnqueueError, MigrateError, OperateError, ResultError, WorkerError};
+pub use crate::error::{
+    EnqueueError, MigrateError, OperateError, ResultError, WaitError, WorkerError,
+};
 pub use crate::operate::migrate::migrate;
 pub use crate::operate::pause::operate;
 pub use crate::operate::result::{TaskResult, result};
@@ -159,6 +163,7 @@ pub use crate::store::Schema;
 pub use crate::task::payload::Payload;
 pub use crate::task::secret::Secret;
 pub use crate::task::unique::EnqueueOutcome;
+pub use crate::wait::Handle;
 #[cfg(feature = "metrics")]
 pub use crate::worker::metrics;
 pub use crate::worker::{Health, Worker, WorkerBuilder, shutdown_signal};

@@ -74,5 +74,6 @@ mod trouble;
 mod typed;
 mod unique;
 mod unknown;
+mod wait;
 mod watch;
 mod ways;

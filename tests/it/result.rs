@@ -291,7 +291,9 @@ async fn a_result_of_a_handler_of_another_time_names_what_does_not_fit() {
     )
     .await;
     let error = task.result(&mut db).await.expect_err("it does not fit");
-    assert!(matches!(&error, ResultError::Decode { path, .. } if path == "number"));
+    assert!(
+        matches!(&error, ResultError::Decode { path, raw, .. } if path == "number" && raw.get() == r#"{"number": "7"}"#)
+    );
     assert_eq!(
         error.to_string(),
         "the result of `charge` does not decode at `number`"

@@ -21,6 +21,7 @@ mod guide {
         enqueue is "enqueue.md",
         work is "work.md",
         fail is "fail.md",
+        wait is "wait.md",
         elsewhere is "elsewhere.md",
         order is "order.md",
         schedule is "schedule.md",

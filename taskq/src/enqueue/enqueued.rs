@@ -16,15 +16,22 @@ pub struct Enqueued<P> {
     /// What the enqueue did.
     pub outcome: EnqueueOutcome,
     pub(crate) schema: Schema,
+    /// Whether its end is told to those who wait for it.
+    pub(crate) is_told: bool,
     payload: PhantomData<fn() -> P>,
 }
 
 impl<P> Enqueued<P> {
-    pub(super) fn new((task_id, outcome, schema): (i64, EnqueueOutcome, Schema)) -> Self {
+    /// `is_told` says whether the enqueue has asked for that: an older task may be without.
+    pub(super) fn new(
+        (task_id, outcome, schema): (i64, EnqueueOutcome, Schema),
+        is_told: bool,
+    ) -> Self {
         Self {
             task_id,
             outcome,
             schema,
+            is_told: is_told && outcome == EnqueueOutcome::Created,
             payload: PhantomData,
         }
     }

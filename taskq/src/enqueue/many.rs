@@ -108,7 +108,7 @@ impl Schema {
             let inserted = insert_many(conn, self, task_type, &payloads?).await?;
             let enqueued = inserted
                 .into_iter()
-                .map(|(task_id, outcome)| Enqueued::new((task_id, outcome, self)));
+                .map(|(task_id, outcome)| Enqueued::new((task_id, outcome, self), false));
             Ok(enqueued.collect())
         }
     }

@@ -60,6 +60,7 @@ use crate::task::unique::{EnqueueOutcome, Unique};
 pub fn enqueue<'c, P: Payload>(conn: &'c mut PgConnection, payload: P) -> Enqueue<'c, P> {
     Enqueue {
         state: State::building(conn, const { TaskType::of::<P>() }, encode(payload, None)),
+        is_told: false,
         payload: PhantomData,
     }
 }
@@ -68,6 +69,8 @@ pub fn enqueue<'c, P: Payload>(conn: &'c mut PgConnection, payload: P) -> Enqueu
 #[must_use = "nothing is enqueued until this is awaited"]
 pub struct Enqueue<'c, P> {
     state: State<'c>,
+    /// Whether the task's end is to be told to those who wait for it.
+    is_told: bool,
     payload: PhantomData<fn() -> P>,
 }
 
@@ -210,6 +213,12 @@ impl<P: Payload> Enqueue<'_, P> {
         self.with(|options| options.unique.get_or_insert_default().busy_after = Some(wait))
     }
 
+    /// Asks for the end of the task to be told, by metadata of this name.
+    pub(crate) fn told_by(mut self, name: &str) -> Self {
+        self.is_told = true;
+        self.metadata(name, true)
+    }
+
     /// Enqueues into the tables of another schema than `taskq`.
     pub fn schema(mut self, other: Schema) -> Self {
         if let State::Building { schema, .. } = &mut self.state {
@@ -266,7 +275,10 @@ impl<P> Future for Enqueue<'_, P> {
                     self.state = State::Inserting(inserted.boxed());
                 }
                 State::Inserting(mut future) => match future.poll_unpin(context) {
-                    Poll::Ready(inserted) => return Poll::Ready(inserted.map(Enqueued::new)),
+                    Poll::Ready(inserted) => {
+                        let is_told = self.is_told;
+                        return Poll::Ready(inserted.map(|it| Enqueued::new(it, is_told)));
+                    }
                     Poll::Pending => {
                         self.state = State::Inserting(future);
                         return Poll::Pending;

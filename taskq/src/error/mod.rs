@@ -14,6 +14,7 @@ mod schema;
 mod secrets;
 mod text;
 mod veiled;
+mod wait;
 mod worker;
 
 use std::error::Error;
@@ -35,6 +36,7 @@ pub(crate) use self::secrets::{MASK, Secrets};
 use self::text::{advice, cause};
 pub(crate) use self::text::{chain, error_text};
 pub(crate) use self::veiled::{message_without_values, quotes_values, unveiled, veiled};
+pub use self::wait::WaitError;
 pub use self::worker::{MissingState, WorkerError};
 
 /// Any error, as a handler returns it.

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use serde_json::value::RawValue;
+
 use super::text::Said;
 use super::{BoxError, DecodeError, veiled};
 
@@ -16,6 +18,8 @@ pub enum ResultError {
         task_type: &'static str,
         /// Where in the result, such as `items[0].price`; `.` is the whole.
         path: String,
+        /// The result as it is kept.
+        raw: Box<RawValue>,
         /// What does not fit.
         source: BoxError,
     },
@@ -24,12 +28,13 @@ pub enum ResultError {
 }
 
 impl ResultError {
-    pub(crate) fn decode(task_type: &'static str, error: DecodeError) -> Self {
+    pub(crate) fn decode(task_type: &'static str, raw: Box<RawValue>, error: DecodeError) -> Self {
         let path = error.path().to_owned();
         let source = error.into_cause();
         Self::Decode {
             task_type,
             path,
+            raw,
             source,
         }
     }

@@ -168,6 +168,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "doctor",
         sql: include_str!("../../migrations/0030_doctor.sql"),
     },
+    Migration {
+        version: 31,
+        name: "wait",
+        sql: include_str!("../../migrations/0031_wait.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

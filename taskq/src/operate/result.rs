@@ -124,7 +124,7 @@ impl Schema {
         match found(Store::on(conn, self).result(task_id).await?) {
             TaskResult::Kept(raw) => match json::decode(&raw) {
                 Ok(result) => Ok(TaskResult::Kept(result)),
-                Err(error) => Err(ResultError::decode(P::TASK_TYPE, error)),
+                Err(error) => Err(ResultError::decode(P::TASK_TYPE, raw, error)),
             },
             TaskResult::Unfinished => Ok(TaskResult::Unfinished),
             TaskResult::NotKept { reason } => Ok(TaskResult::NotKept { reason }),

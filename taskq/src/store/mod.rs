@@ -28,6 +28,7 @@ mod sequences;
 mod session;
 mod statements;
 mod transaction;
+mod wait;
 mod watch;
 
 use sqlx::postgres::PgArguments;
@@ -51,7 +52,7 @@ pub(crate) use self::fleet::{CensusRow, NewerRow, WorkerRow};
 pub(crate) use self::gauges::GaugesKind;
 #[cfg(feature = "metrics")]
 pub(crate) use self::gauges::GaugesRow;
-pub(crate) use self::interruption::{is_lost, is_read_only, mixes_up_statements};
+pub(crate) use self::interruption::{is_interruption, is_lost, is_read_only, mixes_up_statements};
 pub(crate) use self::lease::ExpiredRow;
 pub(crate) use self::leave::RescuedRow;
 pub(crate) use self::limited::{LimitedRequest, read_limits};

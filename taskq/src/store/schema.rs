@@ -50,6 +50,11 @@ impl Schema {
         format!("{}.operator", self.name)
     }
 
+    /// Returns the channel on which those who wait for tasks hear that one has ended.
+    pub(crate) fn ended_channel(self) -> String {
+        format!("{}.ended", self.name)
+    }
+
     /// Returns the schema's name, which is also the name of the channel that wakes its workers.
     pub fn name(&self) -> &'static str {
         self.name

@@ -201,6 +201,7 @@ statements! {
         cancel_backend,
         cancel_leftover,
     }
+    wait { ended }
     check { check_waiting, check_last, check_running, foreign_keys }
 }
 

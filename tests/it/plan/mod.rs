@@ -4,6 +4,7 @@
 mod claim;
 mod outcomes;
 mod pages;
+mod wait;
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, Row, raw_sql};

@@ -29,6 +29,13 @@ async fn record_once(tx: &mut PgConnection, n: i64, takes_ms: u64) -> sqlx::Resu
     Ok(())
 }
 
+/// Returns a text of so many bytes.
+#[task(result = "keep")]
+async fn answer(bytes: usize, takes_ms: u64) -> Result<String, String> {
+    sleep(Duration::from_millis(takes_ms)).await;
+    Ok("x".repeat(bytes))
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt()
