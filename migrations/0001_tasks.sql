@@ -26,7 +26,11 @@ create table taskq.migration (
     -- The oldest binary, by the newest version that it knows, which can run on this schema.
     oldest_binary integer     not null,
     applied_at    timestamptz not null default now(),
-    constraint migration_pkey primary key (version)
+    -- Of the first one alone: random, and made once for these tables. Ids of tasks begin at 1 in every database; with this,
+    -- what is made of them differs between databases.
+    installation_id uuid,
+    constraint migration_pkey primary key (version),
+    constraint migration_installation check ((version = 1) = (installation_id is not null))
 );
 
 create table taskq.task (
@@ -287,5 +291,5 @@ select
     null
 from taskq.history;
 
-insert into taskq.migration (version, name, oldest_binary)
-values (1, 'tasks', 1);
+insert into taskq.migration (version, name, oldest_binary, installation_id)
+values (1, 'tasks', 1, gen_random_uuid());

@@ -485,6 +485,12 @@ begin
     )
     returning *
     into back;
+    -- What a handler has made of the old id must not change: see `Attempt::key`.
+    if back.task_id <> gone.task_id and not coalesce(gone.metadata ? 'task.first_id', false) then
+        update taskq.task
+        set metadata = coalesce(metadata, '{}') || jsonb_build_object('task.first_id', gone.task_id)
+        where task.task_id = back.task_id;
+    end if;
     insert into taskq.audit (by, verb, task_id, task_type, queue, state, reason)
     values (
         coalesce(take_back.by, session_user),

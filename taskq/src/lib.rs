@@ -69,7 +69,7 @@
 //! | has no `&mut` | The handler runs at least once: if its worker dies, or loses its lease, it runs again. |
 //!
 //! Exactly once covers the database, not the mail: what cannot be rolled back comes last in a handler,
-//! under a key made of [`Attempt::task_id`], which is the same in every attempt.
+//! under a key that is the same in every attempt, [`Attempt::key`].
 //!
 //! # Where to go on
 //!

@@ -18,6 +18,7 @@ mod cli_watch;
 mod cluster;
 mod dashboard;
 mod drain;
+mod effect_keys;
 mod enqueue;
 mod enqueue_sql;
 mod enqueued;

@@ -16,6 +16,9 @@ pub(crate) const TICK: &str = "schedule.tick";
 /// [`Until::Again`](crate::unique::Until::Again).
 const AGAIN: &str = "task.again";
 
+/// The name under which the first id of a task travels that `taskq.take_back` has given another.
+const FIRST_ID: &str = "task.first_id";
+
 /// Values by name that travel with a task wherever it goes. Most tasks have none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metadata(Option<Box<Map<String, Value>>>);
@@ -28,6 +31,11 @@ impl Metadata {
     /// Tells whether the task may run only while no other of its key does.
     pub(crate) fn takes_turns(&self) -> bool {
         self.get(AGAIN).is_some()
+    }
+
+    /// Returns the id that the task had at first, if it has another now.
+    pub(crate) fn first_id(&self) -> Option<i64> {
+        self.get(FIRST_ID)?.as_i64()
     }
 
     pub(crate) fn set(&mut self, name: String, value: Value) {

@@ -1,6 +1,7 @@
 //! What a handler can know of the attempt it is making.
 
 pub(crate) mod backoff;
+pub(crate) mod key;
 pub(crate) mod metadata;
 pub(crate) mod outcome;
 pub(crate) mod panics;
@@ -19,7 +20,9 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
+use crate::attempt::key::KeySpace;
 use crate::attempt::metadata::Metadata;
 use crate::attempt::tick::Tick;
 use crate::attempt::verbs::Wish;
@@ -35,6 +38,8 @@ pub struct Attempt {
     pub(crate) max_attempts: u16,
     pub(crate) deadline: Instant,
     pub(crate) created_at: DateTime<Utc>,
+    /// The id of the tables, which no others have.
+    pub(crate) installation_id: Uuid,
     pub(crate) errors: Vec<AttemptError>,
     pub(crate) metadata: Metadata,
     pub(crate) cancellation: Cancellation,
@@ -44,10 +49,40 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Returns the id of the task, the same in every attempt: what a `Message-ID` or an
-    /// idempotency key is made of.
+    /// Returns the id of the task, the same in every attempt. Other databases have tasks of the same id: a
+    /// [`key`](Self::key) is made for what must differ from theirs.
     pub fn task_id(&self) -> i64 {
         self.task_id
+    }
+
+    /// Returns the idempotency key of one effect of this task, for whoever has that effect happen: a bank, a service, a
+    /// mail server.
+    ///
+    /// It is the same in every attempt at this task, also after a crash, and differs between effects of other names, between
+    /// tasks, and between databases. So whoever gets a key a second time knows that the effect has happened, or is under
+    /// way. It is a UUID of version 5, made of a random id of the tables, the id and time with which the task was
+    /// enqueued, and the name.
+    ///
+    /// ```
+    /// # struct Bank; impl Bank { async fn charge(&self, _key: String, _cents: i64) -> Result<(), String> { Ok(()) } }
+    /// use taskq::Attempt;
+    ///
+    /// #[taskq::task]
+    /// async fn charge(bank: &Bank, attempt: &Attempt, cents: i64, fee: i64) -> Result<(), String> {
+    ///     bank.charge(attempt.key("charge").to_string(), cents).await?;
+    ///     bank.charge(attempt.key("fee").to_string(), fee).await
+    /// }
+    /// ```
+    ///
+    /// The payload is no part of it. What that means for a task that is edited, and what else holds, is in the
+    /// [guide](crate::guide::fail#effects-that-happen-once).
+    pub fn key(&self, effect: &str) -> Uuid {
+        let space = KeySpace {
+            installation_id: self.installation_id,
+            task_id: self.metadata.first_id().unwrap_or(self.task_id),
+            created_at: self.created_at,
+        };
+        space.key(effect)
     }
 
     /// Returns the task type, as its payload declares it. The row may say an alias.

@@ -10,6 +10,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgExecutor, PgRow};
 use sqlx::types::Json;
 use sqlx::{Error, FromRow, Row, query_as, query_scalar};
+use uuid::Uuid;
 
 #[cfg(feature = "testing")]
 use super::in_schema;
@@ -232,6 +233,12 @@ impl Store<'_> {
     /// Returns the version of the schema and the oldest binary that can run on it.
     pub(crate) async fn schema_version(&mut self) -> Result<(Option<i32>, Option<i32>), Error> {
         let query = query_as(self.schema.sql.schema_version);
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
+    /// Returns the id of these tables, which no others have.
+    pub(crate) async fn installation(&mut self) -> Result<Uuid, Error> {
+        let query = query_scalar(self.schema.sql.installation);
         self.call(async |db| query.fetch_one(db).await).await
     }
 

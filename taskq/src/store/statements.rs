@@ -196,6 +196,7 @@ statements! {
         clock,
         schema_exists,
         schema_version,
+        installation,
         migrations,
         forget_bench,
         cancel_backend,

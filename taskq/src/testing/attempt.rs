@@ -1,6 +1,6 @@
 //! Attempts and transactions for tests that call a handler as a function.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -8,12 +8,16 @@ use serde::Serialize;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::attempt::metadata::{Metadata, TICK};
 use crate::attempt::tx::Tx;
 use crate::attempt::{Attempt, Cancellation};
 use crate::defaults;
 use crate::error::AttemptError;
+
+/// When tasks of tests were enqueued: all at once, so that attempts at one task have the same keys.
+static CREATED_AT: LazyLock<DateTime<Utc>> = LazyLock::new(Utc::now);
 
 /// Makes an [`Attempt`], for a test that calls a handler with `attempt: &Attempt`.
 ///
@@ -48,7 +52,8 @@ pub fn attempt() -> AttemptBuilder {
             number: 1,
             max_attempts: defaults::MAX_ATTEMPTS,
             deadline: Instant::now() + defaults::TIMEOUT,
-            created_at: Utc::now(),
+            created_at: *CREATED_AT,
+            installation_id: Uuid::nil(),
             errors: Vec::new(),
             metadata: Metadata::default(),
             cancellation: Cancellation::of(&CancellationToken::new()),
@@ -92,6 +97,14 @@ impl AttemptBuilder {
     /// Sets what [`Attempt::task_id`] returns.
     pub fn task_id(mut self, task_id: i64) -> Self {
         self.attempt.task_id = task_id;
+        self
+    }
+
+    /// Sets what [`Attempt::created_at`] returns: in place of one time for all attempts of the process, that of the first.
+    ///
+    /// [`Attempt::key`] depends on it, and on the id of the task. The tables of a test's attempts have the id 0.
+    pub fn created_at(mut self, at: DateTime<Utc>) -> Self {
+        self.attempt.created_at = at;
         self
     }
 

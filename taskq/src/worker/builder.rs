@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use super::drain::{self, Drain, Drained};
 use super::places::Demand;
@@ -224,13 +225,13 @@ impl WorkerBuilder {
         } = self;
         let (settings, registry) = checked(settings, &states, only)?;
         require_connections(&pool, &settings, &registry)?;
-        prepare_tables(&pool, settings.schema, &registry).await?;
+        let installation_id = prepare_tables(&pool, settings.schema, &registry).await?;
         if cfg!(panic = "abort") {
             tracing::warn!(
                 "this program is compiled with `panic = \"abort\"`: a handler that panics ends the process and everything that runs in it, and its task is charged with a crash; remove that line from the profile in Cargo.toml"
             );
         }
-        let worker = Worker::new(pool, settings, states, registry);
+        let worker = Worker::new(pool, settings, states, registry, installation_id);
         worker.prepare().await;
         Ok(worker)
     }
@@ -371,12 +372,12 @@ pub(crate) fn linked_registrations() -> Vec<Registration> {
 
 /// Requires a server that can be written to, and tables that this worker can work with, and says how its handlers limit
 /// their task types, so that every worker keeps to it from now on, and which fields nobody is shown. A worker goes on where its server becomes a standby
-/// later.
+/// later. Returns the id of the tables, which no others have.
 async fn prepare_tables(
     pool: &PgPool,
     schema: Schema,
     registry: &Registry,
-) -> Result<(), WorkerError> {
+) -> Result<Uuid, WorkerError> {
     let mut store = Store::keeping(pool.clone(), schema);
     let mut answer = prepare_tables_once(&mut store, schema).await;
     // Somebody may have spoiled a connection that lies in the pool, as by `set role`. It is closed with its first
@@ -389,25 +390,25 @@ async fn prepare_tables(
             _ => break,
         }
     }
-    answer?;
+    let installation_id = answer?;
     let declared = limits::declare(&mut store, registry).await;
     declared.map_err(WorkerError::Database)?;
     let (task_types, fields) = registry.secrets();
-    if fields.is_empty() {
-        return Ok(());
+    if !fields.is_empty() {
+        let declared = store.declare_secrets(&task_types, &fields).await;
+        declared.map_err(WorkerError::Database)?;
     }
-    let declared = store.declare_secrets(&task_types, &fields).await;
-    declared.map_err(WorkerError::Database)
+    Ok(installation_id)
 }
 
-async fn prepare_tables_once(store: &mut Store<'_>, schema: Schema) -> Result<(), WorkerError> {
+async fn prepare_tables_once(store: &mut Store<'_>, schema: Schema) -> Result<Uuid, WorkerError> {
     if store.is_standby().await.map_err(WorkerError::Database)? {
         return Err(WorkerError::Standby);
     }
     migrate::require_version(store, schema).await?;
     foreign_keys::require_harmless(store).await?;
     ids::advance(store).await;
-    Ok(())
+    store.installation().await.map_err(WorkerError::Database)
 }
 
 /// Requires a pool in which handlers do not wait for each other's connections, nor the worker for theirs.

@@ -87,8 +87,9 @@ impl Worker {
         settings: Settings,
         states: States,
         registry: Registry,
+        installation_id: Uuid,
     ) -> Self {
-        let core = Core::new(pool, settings, states, registry);
+        let core = Core::new(pool, settings, states, registry, installation_id);
         Self {
             core: Arc::new(core),
         }

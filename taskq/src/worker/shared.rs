@@ -41,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) registry: Registry,
     pub(crate) states: States,
     pub(crate) worker_id: Uuid,
+    /// The id of the tables, which no others have.
+    pub(crate) installation_id: Uuid,
     pub(crate) held: Held,
     pub(crate) counters: Counters,
     pub(crate) troubles: Troubles,
@@ -87,6 +89,7 @@ impl Core {
         settings: Settings,
         states: States,
         registry: Registry,
+        installation_id: Uuid,
     ) -> Self {
         let connections = pool.options().get_max_connections();
         Self {
@@ -113,6 +116,7 @@ impl Core {
             outcomes_wait: AtomicBool::new(false),
             // Random for each start: a restarted process must not keep its predecessor's work alive.
             worker_id: Uuid::new_v4(),
+            installation_id,
             stop: Stop::default(),
             returns: Returns::default(),
             habits: KnownHabits::default(),

@@ -220,7 +220,7 @@ fn gated(pool: &PgPool) -> (Arc<RwLock<()>>, PgPool) {
 }
 
 /// Does what a rescuer does that takes the worker for dead.
-async fn steal(pool: &PgPool) {
+pub(crate) async fn steal(pool: &PgPool) {
     execute(
         pool,
         "with gone as (delete from taskq.lease returning *)

@@ -332,6 +332,7 @@ impl Execution<'_> {
             max_attempts: self.max_attempts(),
             deadline: began + self.registration.declaration.timeout,
             created_at: self.task.created_at,
+            installation_id: self.core.installation_id,
             errors: self.task.errors.clone(),
             metadata: self.task.metadata.clone(),
             cancellation: Cancellation::of(&self.core.stop.gently),
