@@ -111,11 +111,12 @@ pub(crate) struct Field<'a> {
 }
 
 impl<'a> Task<'a> {
-    /// Tells whether the handler works in the transaction in which the task completes.
-    pub(crate) fn is_transactional(&self) -> bool {
-        self.arguments
-            .iter()
-            .any(|argument| matches!(argument, Argument::Transaction(_)))
+    /// Returns the argument that is the transaction in which the task completes.
+    pub(crate) fn transaction(&self) -> Option<&TypeReference> {
+        self.arguments.iter().find_map(|argument| match argument {
+            Argument::Transaction(reference) => Some(*reference),
+            _ => None,
+        })
     }
 
     /// Returns the type that has `impl Task`.

@@ -67,6 +67,7 @@
 //! | --- | --- |
 //! | has `&mut tx` | What the handler writes through `tx` and the completion of its task commit in one transaction: its effects in this database happen exactly once, or not at all. A failed handler is rolled back, and its failure is recorded. |
 //! | has no `&mut` | The handler runs at least once: if its worker dies, or loses its lease, it runs again. |
+//! | has `&mut` [`LazyTx`] | The handler runs at least once, and holds no connection until it begins its transaction. From then on what holds for `&mut tx` holds for what it writes there. |
 //!
 //! Exactly once covers the database, not the mail: what cannot be rolled back comes last in a handler,
 //! under a key that is the same in every attempt, [`Attempt::key`].
@@ -145,6 +146,7 @@ pub use chrono;
 pub use taskq_macros::{Payload, task};
 
 pub use crate::attempt::Attempt;
+pub use crate::attempt::lazy::LazyTx;
 pub use crate::attempt::tick::Tick;
 #[cfg(feature = "otel")]
 pub use crate::attempt::trace::Trace;
@@ -196,11 +198,12 @@ pub mod limit {
 pub mod handler {
     pub use futures_util::future::BoxFuture;
 
+    pub use crate::attempt::delivery::Delivery;
     pub use crate::attempt::outcome::{IntoKept, IntoOutcome, Kept, Outcome};
     pub use crate::attempt::state::{Parts, StateRequirement};
-    pub use crate::attempt::tx::TxHandle;
+    pub use crate::attempt::tx_handle::TxHandle;
     pub use crate::operate::result::KeepsResult;
-    pub use crate::task::declaration::{Declaration, Delivery, Keep, Order, Task, TaskSet};
+    pub use crate::task::declaration::{Declaration, Keep, Order, Task, TaskSet};
     pub use crate::task::options::TaskOptions;
     pub use crate::worker::{NextSignal, StopNow};
 }

@@ -10,7 +10,9 @@ use crate::stage::{Finale, ONCE, REPEATABLE, Stage, seed};
 async fn all_tasks_run_in_turns_while_workers_are_killed_and_stopped() {
     seed();
     let stage = Stage::shared().await;
-    stage.take_turns(&["once", "repeatable"]).await;
+    stage
+        .take_turns(&["once", "once_lazily", "repeatable"])
+        .await;
     let mut db = stage.pool.acquire().await.expect("a connection");
     for takes_ms in 5..35 {
         for (plan, count) in [(ONCE, 20), (REPEATABLE, 60)] {

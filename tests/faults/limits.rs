@@ -57,6 +57,7 @@ impl Limits {
         let limits = [
             ("key", "repeatable", self.of_tenant),
             ("key", "once", self.of_tenant),
+            ("key", "once_lazily", self.of_tenant),
             ("queue", "default", self.of_queue),
         ];
         for (scope, name, most) in limits {
@@ -88,16 +89,17 @@ impl Limits {
 
     async fn hold(&self, stage: &Stage) {
         stage.ends_well().await;
-        let tenants: Vec<(i64, i64)> = sqlx::query_as(
-            "select (payload ->> 'n')::bigint, (payload ->> 'takes_ms')::bigint from taskq.tasks",
+        // Each type has tenants of its own.
+        let tenants: Vec<(i64, String)> = sqlx::query_as(
+            "select (payload ->> 'n')::bigint, task_type || (payload ->> 'takes_ms') from taskq.tasks",
         )
         .fetch_all(&stage.pool)
         .await
         .expect("tasks");
-        let tenants: HashMap<i64, i64> = tenants.into_iter().collect();
+        let tenants: HashMap<i64, String> = tenants.into_iter().collect();
         let history = stage.read_history();
         let margin = LEASE / 12;
-        let of_tenant = |n| tenants.get(&n).copied();
+        let of_tenant = |n| tenants.get(&n).cloned();
         assert_eq!(
             beyond(&history, margin, self.of_tenant, of_tenant),
             [].into()

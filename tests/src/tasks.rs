@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 use taskq::error::BoxError;
-use taskq::{Attempt, task};
+use taskq::{Attempt, LazyTx, task};
 use tokio::time::sleep;
 
-use crate::history::{How, Recorder};
+use crate::history::{How, Recorder, Running};
 use crate::sessions::Sessions;
 
 /// How long to wait before another attempt: the tests have no time for more.
@@ -56,23 +56,64 @@ pub async fn once(
     takes_ms: u64,
 ) -> Result<(), BoxError> {
     let running = history.started(n, attempt);
-    let worked = async {
-        sessions.look(tx, history, n).await?;
-        let effect = sqlx::query("insert into effect (n) values ($1)").bind(n);
-        effect.execute(&mut *tx).await?;
-        sessions.leave(tx, history, n).await
-    };
-    if let Err(error) = worked.await {
+    if let Err(error) = leave_effect(tx, history, sessions, n).await {
         if is_refusal(&error) {
             running.ends(How::Refused);
         }
         return Err(error.into());
     }
     sleep(Duration::from_millis(takes_ms)).await;
+    end_once(tx, history, sessions, attempt, running, n, failures).await
+}
+
+/// Does the same in a transaction that it begins when it has waited.
+#[task(timeout = "10m")]
+pub async fn once_lazily(
+    tx: &mut LazyTx,
+    history: &Recorder,
+    sessions: &Sessions,
+    attempt: &Attempt,
+    n: i64,
+    failures: u16,
+    takes_ms: u64,
+) -> Result<(), BoxError> {
+    let running = history.started(n, attempt);
+    sleep(Duration::from_millis(takes_ms)).await;
+    let tx = tx.begin().await?;
+    if let Err(error) = leave_effect(tx, history, sessions, n).await {
+        if is_refusal(&error) {
+            running.ends(How::Refused);
+        }
+        return Err(error.into());
+    }
+    end_once(tx, history, sessions, attempt, running, n, failures).await
+}
+
+async fn leave_effect(
+    tx: &mut PgConnection,
+    history: &Recorder,
+    sessions: &Sessions,
+    n: i64,
+) -> Result<(), sqlx::Error> {
+    sessions.look(tx, history, n).await?;
+    let effect = sqlx::query("insert into effect (n) values ($1)").bind(n);
+    effect.execute(&mut *tx).await?;
+    sessions.leave(tx, history, n).await
+}
+
+async fn end_once(
+    tx: &mut PgConnection,
+    history: &Recorder,
+    sessions: &Sessions,
+    attempt: &Attempt,
+    running: Running<'_>,
+    n: i64,
+    failures: u16,
+) -> Result<(), BoxError> {
     if attempt.number() <= failures {
         attempt.retry_in(RETRY);
         running.ends(How::Failed);
-        match n % 4 {
+        match n % 8 / 2 {
             0 => {
                 sqlx::query("select 1 / 0").execute(&mut *tx).await?;
             }

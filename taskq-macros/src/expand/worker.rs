@@ -121,12 +121,17 @@ fn declaration(task: &Task<'_>) -> TokenStream {
         .filter_map(|it| requirement(task, it))
         .collect();
     let states = (!states.is_empty()).then(|| quote!(.states(const { &[#(#states),*] })));
-    let transactional = task.is_transactional().then(|| quote!(.transactional()));
+    let delivery = task.transaction().map(|reference| {
+        let ty = bare(&reference.elem);
+        let private = task.krate.private_at(ty.span());
+        let delivery = quote_spanned!(ty.span()=> <#ty as #private::TxHandle>::DELIVERY);
+        quote!(.delivery(#delivery))
+    });
     let settings = task.settings.iter().map(|it| it.call(&private));
     let schedule = task.schedule.written(&private);
     let keep = (task.kept).map(|_| quote!(.keep(#private::Keep::WithResult)));
     quote! {
-        #private::Declaration::new()#at #aliases #states #transactional #(#settings)* #keep #schedule
+        #private::Declaration::new()#at #aliases #states #delivery #(#settings)* #keep #schedule
     }
 }
 
@@ -149,7 +154,7 @@ fn run(task: &Task<'_>, payload: &TokenStream) -> TokenStream {
     let private = task.krate.private();
     let handler = &task.function.ident;
     let [data, parts] = ["_payload", "_parts"].map(|name| Ident::new(name, Span::mixed_site()));
-    let mutability = task.is_transactional().then(|| quote!(mut));
+    let mutability = task.transaction().map(|_| quote!(mut));
     let arguments = task.arguments.iter().map(|argument| match argument {
         Argument::Field(field) => {
             let ident = &field.ident;
@@ -168,7 +173,7 @@ fn run(task: &Task<'_>, payload: &TokenStream) -> TokenStream {
         Argument::Transaction(reference) => {
             let ty = bare(&reference.elem);
             let private = task.krate.private_at(ty.span());
-            quote_spanned!(ty.span()=> <#ty as #private::TxHandle>::of(#parts.tx::<#private::Tx>()))
+            quote_spanned!(ty.span()=> <#ty as #private::TxHandle>::of(#parts.given_tx()))
         }
         Argument::Injected(ty) => {
             let private = task.krate.private_at(ty.span());

@@ -1,7 +1,9 @@
 //! What a handler can know of the attempt it is making.
 
 pub(crate) mod backoff;
+pub(crate) mod delivery;
 pub(crate) mod key;
+pub(crate) mod lazy;
 pub(crate) mod metadata;
 pub(crate) mod outcome;
 pub(crate) mod panics;
@@ -11,6 +13,7 @@ pub(crate) mod tick;
 #[cfg(feature = "otel")]
 pub(crate) mod trace;
 pub(crate) mod tx;
+pub(crate) mod tx_handle;
 pub(crate) mod verbs;
 pub(crate) mod verdict;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 use crate::attempt::Attempt;
-use crate::attempt::tx::{Tx, TxHandle};
+use crate::attempt::tx_handle::{GivenTx, TxHandle};
 
 /// The values that handlers borrow, one of each type.
 #[derive(Default, Clone)]
@@ -121,7 +121,7 @@ impl fmt::Debug for StateRequirement {
 pub struct Parts<'a> {
     pub(crate) states: &'a States,
     pub(crate) attempt: &'a Arc<Attempt>,
-    pub(crate) tx: Option<&'a mut Tx>,
+    pub(crate) tx: Option<GivenTx<'a>>,
 }
 
 impl<'a> Parts<'a> {
@@ -160,13 +160,16 @@ impl<'a> Parts<'a> {
     ///
     /// # Panics
     ///
-    /// When the handler was not declared
-    /// [`transactional`](crate::handler::Declaration::transactional), or on the second call.
+    /// When the handler was declared with another [`delivery`](crate::handler::Declaration::delivery), or on the second
+    /// call.
     pub fn tx<X: TxHandle>(&mut self) -> &'a mut X {
-        let tx = self
-            .tx
+        X::of(self.given_tx())
+    }
+
+    #[doc(hidden)]
+    pub fn given_tx(&mut self) -> GivenTx<'a> {
+        self.tx
             .take()
-            .expect("a transactional handler is given its transaction, once");
-        X::of(tx)
+            .expect("a transactional handler is given its transaction, once")
     }
 }

@@ -7,8 +7,8 @@ use clap::{ArgMatches, Command};
 
 #[cfg(feature = "schemars")]
 use super::lock;
+use crate::attempt::delivery::Delivery;
 use crate::error::BoxError;
-use crate::task::declaration::Delivery;
 use crate::task::registry::Registry;
 
 pub(crate) fn command() -> Command {
@@ -42,6 +42,7 @@ fn list(registry: &Registry) -> Result<String, BoxError> {
         }
         let delivery = match declaration.delivery {
             Delivery::Transactional => "transactional",
+            Delivery::LazilyTransactional => "transactional from `begin` on",
             Delivery::AtLeastOnce => "at least once",
         };
         let versions = match (options.oldest_version(), options.version) {

@@ -1,6 +1,7 @@
 //! What can go wrong, at each boundary, and what to do about it.
 
 mod attempt;
+mod begin;
 mod database;
 mod enqueue;
 mod health;
@@ -20,6 +21,7 @@ mod worker;
 use std::error::Error;
 
 pub use self::attempt::AttemptError;
+pub use self::begin::BeginError;
 pub(crate) use self::database::of_database;
 pub(crate) use self::enqueue::Count;
 pub use self::enqueue::EnqueueError;

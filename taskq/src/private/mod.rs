@@ -37,7 +37,7 @@ pub use self::handler::run;
 pub use self::stub::{NoPayload, stub};
 pub use crate::attempt::outcome::{IntoKept, IntoOutcome, Outcome};
 pub use crate::attempt::state::{Parts, StateRequirement};
-pub use crate::attempt::tx::{Tx, TxHandle};
+pub use crate::attempt::tx_handle::TxHandle;
 #[cfg(feature = "cron")]
 pub use crate::calendar::{CatchUp, Overlap};
 pub use crate::enqueue::{Enqueue, enqueue};

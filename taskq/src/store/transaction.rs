@@ -79,6 +79,24 @@ impl OwnStatements {
         Ok((own, row.try_get_unchecked("backend")?))
     }
 
+    /// Tells whether a task is in its lease still.
+    pub(crate) async fn is_held(
+        &self,
+        tx: &mut PgConnection,
+        schema: Schema,
+        lease_id: Uuid,
+        task_id: i64,
+    ) -> Result<bool, Error> {
+        let (name, left) = (&self.name, schema.sql.left);
+        let text = format!(
+            "prepare {name}_left as {left}; execute {name}_left ('{lease_id}'); deallocate {name}_left"
+        );
+        // As text, as above.
+        let rows = raw_sql(AssertSqlSafe(text)).fetch_all(tx).await?;
+        let mut left = rows.iter().map(|row| row.try_get_unchecked::<i64, _>(0));
+        Ok(left.any(|left| left.is_ok_and(|left| left == task_id)))
+    }
+
     /// Completes the task of a handler's own transaction, commits, and begins the next transaction,
     /// all in one round trip.
     ///

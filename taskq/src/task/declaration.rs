@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
+use crate::attempt::delivery::Delivery;
 use crate::attempt::outcome::Outcome;
 use crate::attempt::state::{Parts, StateRequirement};
 use crate::defaults;
@@ -114,9 +115,10 @@ impl Declaration {
         self
     }
 
-    /// Gives the handler the transaction in which the task completes.
-    pub const fn transactional(mut self) -> Self {
-        self.delivery = Delivery::Transactional;
+    /// Sets whether the handler is given the transaction in which the task completes, and when that begins. What
+    /// [`Parts::tx`] is then asked for must fit.
+    pub const fn delivery(mut self, delivery: Delivery) -> Self {
+        self.delivery = delivery;
         self
     }
 
@@ -162,15 +164,6 @@ pub enum Order {
     OldestFirst,
     /// Whatever chance chooses of what is due. Tasks at the head that fail again and again hold up none behind them.
     Random,
-}
-
-/// What holds for a handler's effects. The handler's signature decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
-    /// Without `&mut tx`: the handler runs at least once.
-    AtLeastOnce,
-    /// With `&mut tx`: its effects in this database happen exactly once, or not at all.
-    Transactional,
 }
 
 /// What is kept of a completed task, in `taskq.history`.

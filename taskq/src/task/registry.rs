@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 #[cfg(feature = "cron")]
 use serde_json::value::RawValue;
 
+use crate::attempt::delivery::Delivery;
 use crate::attempt::state::States;
 #[cfg(feature = "cron")]
 use crate::error::error_text;
 use crate::error::{MissingState, WorkerError};
-use crate::task::declaration::{Delivery, Keep, Order, Registration};
+use crate::task::declaration::{Keep, Order, Registration};
 use crate::task::limit::DeclaredLimit;
 use crate::task::options::name_problem;
 #[cfg(feature = "cron")]
@@ -211,11 +212,11 @@ impl Registry {
             .map(|(name, it)| (*name, it.options.queue))
     }
 
-    /// Returns the names whose handlers complete their tasks in their own transactions.
+    /// Returns the names whose handlers complete their tasks in their own transactions, or may.
     pub(crate) fn transactional_names(&self) -> Vec<String> {
         self.handlers
             .iter()
-            .filter(|(_, it)| it.declaration.delivery == Delivery::Transactional)
+            .filter(|(_, it)| it.declaration.delivery.has_transaction())
             .map(|(name, _)| (*name).to_owned())
             .collect()
     }
@@ -239,7 +240,7 @@ impl Registry {
             .collect()
     }
 
-    /// Tells whether a handler that completes its tasks in its own transaction declares this queue.
+    /// Tells whether a handler that is in a transaction for as long as it runs declares this queue.
     pub(crate) fn is_transactional_queue(&self, queue: &str) -> bool {
         self.handlers.values().any(|it| {
             it.options.queue == queue && it.declaration.delivery == Delivery::Transactional

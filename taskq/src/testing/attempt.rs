@@ -4,17 +4,20 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::attempt::lazy::{Beginner, LazyTx};
 use crate::attempt::metadata::{Metadata, TICK};
 use crate::attempt::tx::Tx;
 use crate::attempt::{Attempt, Cancellation};
+use crate::begin::begin;
 use crate::defaults;
-use crate::error::AttemptError;
+use crate::error::{AttemptError, BeginError};
 
 /// When tasks of tests were enqueued: all at once, so that attempts at one task have the same keys.
 static CREATED_AT: LazyLock<DateTime<Utc>> = LazyLock::new(Utc::now);
@@ -77,6 +80,41 @@ pub fn attempt() -> AttemptBuilder {
 pub async fn tx(pool: &PgPool) -> Result<Tx, sqlx::Error> {
     let transaction = pool.begin().await?;
     Ok(Tx { transaction })
+}
+
+/// Makes a [`LazyTx`], for a test that calls a handler with `tx: &mut LazyTx`. It takes a connection of the pool when the
+/// handler, or the test, begins it. Dropping it rolls back.
+///
+/// ```
+/// use taskq::LazyTx;
+///
+/// #[taskq::task]
+/// async fn count_users(tx: &mut LazyTx) -> Result<(), sqlx::Error> {
+///     let tx = tx.begin().await?;
+///     sqlx::query("insert into usr_count select count(*) from usr").execute(&mut *tx).await?;
+///     Ok(())
+/// }
+///
+/// # async fn test(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
+/// let mut tx = taskq::testing::lazy_tx(&pool);
+/// count_users(&mut tx).await?;
+/// let counted: i64 = sqlx::query_scalar("select count from usr_count").fetch_one(tx.begin().await?).await?;
+/// # Ok(()) }
+/// ```
+pub fn lazy_tx(pool: &PgPool) -> LazyTx {
+    LazyTx::new(Arc::new(FromPool(pool.clone())))
+}
+
+struct FromPool(PgPool);
+
+impl Beginner for FromPool {
+    fn begin(&self) -> BoxFuture<'_, Result<Tx, BeginError>> {
+        let begun = begin(&self.0);
+        Box::pin(async {
+            let transaction = begun.await.map_err(BeginError::Database)?;
+            Ok(Tx { transaction })
+        })
+    }
 }
 
 /// Builds an [`Attempt`]. Made by [`attempt`].

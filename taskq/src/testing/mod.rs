@@ -16,8 +16,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`attempt`] makes an [`Attempt`](crate::Attempt) for a test that calls a handler as a function, and [`tx`] a
-//! transaction for one that takes `&mut taskq::Tx`.
+//! [`attempt`] makes an [`Attempt`](crate::Attempt) for a test that calls a handler as a function, and [`tx`] and
+//! [`lazy_tx`] a transaction for one that takes `&mut taskq::Tx` or `&mut taskq::LazyTx`.
 //!
 //! [`drain`] runs what is due, and [`run_one`] one task of it, by the worker's own path.
 //!
@@ -49,7 +49,7 @@ mod postgres;
 mod ticks;
 
 pub use self::advance::{AdvanceError, advance, advance_in};
-pub use self::attempt::{AttemptBuilder, attempt, tx};
+pub use self::attempt::{AttemptBuilder, attempt, lazy_tx, tx};
 pub use self::database::Database;
 pub use self::drain::{Drain, RunOne, drain, run_one};
 pub use self::drain_error::{DrainError, FailedAttempt};

@@ -17,7 +17,7 @@ use super::counters::Counters;
 use super::held::Held;
 #[cfg(feature = "metrics")]
 use super::metrics::meters::Meters;
-use super::places::StrayPlaces;
+use super::places::SharedPlaces;
 #[cfg(feature = "cron")]
 use super::schedules::Schedules;
 use super::settings::Settings;
@@ -61,8 +61,8 @@ pub(crate) struct Core {
     /// Whether outcomes wait to be written.
     pub(crate) outcomes_wait: AtomicBool,
     pub(crate) stop: Stop,
-    /// For handlers with a transaction in queues that no such handler declares.
-    pub(crate) stray_places: StrayPlaces,
+    /// For handlers with a transaction in queues that no such handler declares, and those that begin by themselves.
+    pub(crate) shared_places: SharedPlaces,
     /// Tasks that were returned uncharged.
     pub(crate) returns: Returns,
     pub(crate) habits: KnownHabits,
@@ -93,7 +93,7 @@ impl Core {
     ) -> Self {
         let connections = pool.options().get_max_connections();
         Self {
-            stray_places: StrayPlaces::of(&settings, &registry, connections),
+            shared_places: SharedPlaces::of(&settings, &registry, connections),
             queue_names: settings
                 .queues
                 .iter()

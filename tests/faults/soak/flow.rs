@@ -70,6 +70,7 @@ impl World<'_> {
             Scope::Queue(name("flow")),
             Scope::TaskType(name("repeatable")),
             Scope::TaskType(name("once")),
+            Scope::TaskType(name("once_lazily")),
             Scope::TaskType(name("tenanted")),
             Scope::TaskType(name("single")),
         ];

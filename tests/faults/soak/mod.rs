@@ -84,7 +84,7 @@ async fn all_is_well_with_all_faults_at_once() {
         let worker = world.worker(at);
         world.workers.push(worker);
     }
-    stage.take_turns(&["once"]).await;
+    stage.take_turns(&["once", "once_lazily"]).await;
     stage.schedule().await;
     let (is_over, done) = (AtomicBool::new(false), AtomicUsize::new(0));
     let addresses = [

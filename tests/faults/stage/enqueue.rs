@@ -6,7 +6,7 @@ use sqlx::{Connection, PgConnection};
 use taskq::Payload;
 use taskq::error::BoxError;
 use taskq_tests::history::{Batch, Event, Plan};
-use taskq_tests::tasks::{Once, Repeatable};
+use taskq_tests::tasks::{Once, OnceLazily, Repeatable};
 
 use super::Stage;
 
@@ -127,6 +127,13 @@ async fn insert(tx: &mut PgConnection, batch: Batch, takes_ms: u64) -> Result<Sa
         failures,
         takes_ms,
     };
+    // Half of them begin their transactions by themselves.
+    let lazily = |n| OnceLazily {
+        n,
+        failures,
+        takes_ms,
+    };
+    let (begun, unbegun): (Vec<i64>, Vec<i64>) = batch.numbers().partition(|n| n % 2 == 0);
     let repeatable = |n| Repeatable {
         n,
         failures,
@@ -134,14 +141,19 @@ async fn insert(tx: &mut PgConnection, batch: Batch, takes_ms: u64) -> Result<Sa
     };
     match (once, max_attempts == Once::OPTIONS.max_attempts) {
         (true, true) => {
-            taskq::enqueue_many(&mut *tx, batch.numbers().map(transactional)).await?;
+            taskq::enqueue_many(&mut *tx, begun.into_iter().map(transactional)).await?;
+            taskq::enqueue_many(&mut *tx, unbegun.into_iter().map(lazily)).await?;
         }
         (false, true) => {
             taskq::enqueue_many(&mut *tx, batch.numbers().map(repeatable)).await?;
         }
         (true, false) => {
-            for n in batch.numbers() {
+            for n in begun {
                 let task = taskq::enqueue(&mut *tx, transactional(n));
+                task.max_attempts(max_attempts).await?;
+            }
+            for n in unbegun {
+                let task = taskq::enqueue(&mut *tx, lazily(n));
                 task.max_attempts(max_attempts).await?;
             }
         }

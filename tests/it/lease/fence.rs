@@ -10,10 +10,7 @@ use taskq::task;
 use tokio::sync::{Notify, RwLock};
 
 use super::brief_lease;
-use crate::support::{
-    Log, count_effects, database, effects, execute, states, task as find, until, while_working,
-    worker,
-};
+use crate::support::{Log, database, execute, states, task as find, until, while_working, worker};
 
 #[tokio::test]
 async fn an_outcome_does_not_count_once_the_task_was_rescued() {
@@ -84,48 +81,6 @@ async fn a_completion_does_not_count_once_the_task_was_rescued() {
     })
     .await;
     assert_eq!(states(&pool).await["completed"], 1);
-}
-
-#[tokio::test]
-async fn the_effects_of_a_handler_whose_lease_was_lost_are_rolled_back() {
-    #[task]
-    async fn effective(
-        tx: &mut PgConnection,
-        release: &Notify,
-        runs: &AtomicUsize,
-    ) -> sqlx::Result<()> {
-        let run = runs.fetch_add(1, Ordering::SeqCst);
-        sqlx::query("insert into effect values ($1)")
-            .bind(i64::try_from(run).unwrap_or_default())
-            .execute(tx)
-            .await?;
-        release.notified().await;
-        Ok(())
-    }
-
-    let log = Log::capture();
-    let (_database, pool) = database().await;
-    effects(&pool).await;
-    let mut db = pool.acquire().await.expect("a connection");
-    Effective::enqueue(&mut db).await.expect("enqueued");
-    let (release, runs) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
-    let worker = worker(&pool)
-        .only::<(Effective,)>()
-        .state_arc(release.clone())
-        .state_arc(runs.clone());
-    while_working(worker, async {
-        until("started", async || runs.load(Ordering::SeqCst) == 1).await;
-        steal(&pool).await;
-        until("started again", async || runs.load(Ordering::SeqCst) == 2).await;
-        // Both handlers are waiting now; both find that they have done their work.
-        release.notify_one();
-        release.notify_one();
-        until("over", async || states(&pool).await.is_empty()).await;
-    })
-    .await;
-    assert_eq!(count_effects(&pool).await, (1, 1));
-    assert!(log.has("lease lost; this attempt does not count"));
-    assert!(!log.has("attempt failed"), "{}", log.text());
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use taskq::Worker;
 use taskq_tests::history::{Event, Recorder, now};
 use taskq_tests::sessions::{self, Sessions};
-use taskq_tests::tasks::{Once, Repeatable, Single, Tenanted, Ticked};
+use taskq_tests::tasks::{Once, OnceLazily, Repeatable, Single, Tenanted, Ticked};
 use tokio::time::sleep;
 
 /// How often the process looks whether it still runs, and what it takes for a gap.
@@ -63,10 +63,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
             .queue(&queue, concurrency);
         let worker = if has_flow {
             worker
-                .only::<(Once, Repeatable, Single, Tenanted, Ticked)>()
+                .only::<(Once, OnceLazily, Repeatable, Single, Tenanted, Ticked)>()
                 .queue("flow", OF_FLOW)
         } else {
-            worker.only::<(Once, Repeatable)>()
+            worker.only::<(Once, OnceLazily, Repeatable)>()
         };
         Ok::<_, Box<dyn Error>>(
             worker

@@ -1,10 +1,10 @@
-//! The one `&mut` is the transaction, in three forms; a handler enqueues in it.
+//! The one `&mut` is the transaction, in four forms; a handler enqueues in it.
 
 #![forbid(unsafe_code)]
 #![deny(warnings, missing_docs)]
 
 use sqlx::{PgConnection, Postgres, Transaction};
-use taskq::Tx;
+use taskq::{LazyTx, Tx};
 
 type Alias<'t> = Transaction<'t, Postgres>;
 
@@ -34,6 +34,22 @@ async fn sqlx_transaction(
 #[taskq::task]
 async fn aliased(tx: &mut Alias<'_>, id: i64) -> Result<(), taskq::EnqueueError> {
     Handle::enqueue(&mut *tx, id).await?;
+    Ok(())
+}
+
+type Later = LazyTx;
+
+#[taskq::task]
+async fn lazily(tx: &mut LazyTx, id: i64) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let tx = tx.begin().await?;
+    Handle::enqueue(tx, id).await?;
+    taskq::enqueue(tx, Handle { id }).priority(1).await?;
+    Ok(())
+}
+
+#[taskq::task]
+async fn lazily_by_another_name(tx: &mut Later, id: i64) -> sqlx::Result<()> {
+    sqlx::query("select $1").bind(id).execute(tx.begin().await?).await?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::rules::{Rule, Violation};
 use crate::json::schema::UNKNOWN;
-use crate::task::declaration::{Delivery, Registration};
+use crate::task::declaration::Registration;
 
 /// What a program declares.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,7 +84,7 @@ impl TaskEntry {
             priority: options.priority,
             max_attempts: options.max_attempts,
             timeout_ms: u64::try_from(declaration.timeout.as_millis()).unwrap_or(u64::MAX),
-            transactional: declaration.delivery == Delivery::Transactional,
+            transactional: declaration.delivery.has_transaction(),
             limits: handler.limits().iter().map(ToString::to_string).collect(),
             version: options.version,
             oldest_version: options.oldest_version(),

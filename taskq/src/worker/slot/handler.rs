@@ -9,11 +9,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::trace;
 use crate::attempt::outcome::{Outcome, panic_message};
 use crate::attempt::state::Parts;
-use crate::attempt::tx::Tx;
+use crate::attempt::tx_handle::GivenTx;
 use crate::attempt::verbs::{Wish, wish_of};
 use crate::attempt::verdict::{Settlement, Verdict};
 use crate::attempt::{Attempt, Cancellation, Ending};
@@ -38,7 +39,7 @@ const LONGEST_HOLD: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// Everything that one attempt needs.
 pub(crate) struct Execution<'a> {
-    pub(crate) core: &'a Core,
+    pub(crate) core: &'a Arc<Core>,
     pub(crate) registration: &'a Registration,
     /// Which of the worker's queues the task is in.
     pub(crate) queue: usize,
@@ -100,7 +101,7 @@ pub(crate) struct Interrupted {
 
 impl Execution<'_> {
     /// Runs the handler, in a transaction if one is given, and decides.
-    pub(crate) async fn run_handler(&self, tx: Option<&mut Tx>) -> Handled {
+    pub(crate) async fn run_handler(&self, tx: Option<GivenTx<'_>>) -> Handled {
         // Any of these may have come while the task waited for a transaction.
         if self.taken.is_cancelled() {
             return Handled::Taken(self.why_taken());
@@ -175,11 +176,7 @@ impl Execution<'_> {
     }
 
     pub(crate) fn why_taken(&self) -> Taken {
-        let held = &self.core.held;
-        match held.is_cancelled(self.task.lease_id, self.task.task_id) {
-            true => Taken::Cancelled,
-            false => Taken::Lost,
-        }
+        why_taken(self.core, self.task.lease_id, self.task.task_id)
     }
 
     /// Has nothing start of the task's key for a while.
@@ -347,6 +344,14 @@ impl Execution<'_> {
             self.registration.declaration.timeout
         )
         .into()
+    }
+}
+
+/// Tells why a task was taken from its handler, or is about to be.
+pub(super) fn why_taken(core: &Core, lease_id: Uuid, task_id: i64) -> Taken {
+    match core.held.is_cancelled(lease_id, task_id) {
+        true => Taken::Cancelled,
+        false => Taken::Lost,
     }
 }
 

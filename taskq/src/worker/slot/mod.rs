@@ -5,8 +5,10 @@ mod handler;
 #[cfg(feature = "testing")]
 pub(crate) mod inline;
 mod invalid;
+mod lazy;
 pub(crate) mod returns;
 mod secrets;
+mod session;
 mod stray;
 mod trace;
 mod transaction;
@@ -22,15 +24,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::handler::{Ended, Execution, Handled, Interrupted, Taken, log};
-use self::transaction::Session;
+use self::session::Session;
 use super::claim::buffer::Buffer;
 use super::shared::Core;
 use super::trouble::Said;
+use crate::attempt::delivery::Delivery;
 use crate::attempt::verdict::{Settlement, Verdict};
 use crate::error::BoxError;
 use crate::lane::suspects::must_run_alone;
 use crate::store::ClaimedTask;
-use crate::task::declaration::Delivery;
 
 /// Runs the handlers of a queue's tasks, one after the other, until the worker stops.
 pub(crate) async fn run(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Settlement>) {
@@ -87,7 +89,7 @@ impl Slot {
     /// Makes one attempt. Returns what is left to be written about the task, if anything is.
     async fn attempt(
         &mut self,
-        core: &Core,
+        core: &Arc<Core>,
         queue: usize,
         task: &ClaimedTask,
     ) -> Option<Settlement> {
@@ -139,10 +141,11 @@ async fn deliver(execution: &Execution<'_>, session: &mut Option<Session>) -> En
             Handled::Taken(why) => Ended::Taken(why),
         },
         // What is rare is boxed, so that slots stay small.
-        Delivery::Transactional if execution.core.stray_places.are_shared_in(execution.queue) => {
+        Delivery::Transactional if execution.core.shared_places.are_shared_in(execution.queue) => {
             Box::pin(stray::run(execution)).await
         }
         Delivery::Transactional => transaction::run(execution, session).await,
+        Delivery::LazilyTransactional => Box::pin(lazy::run(execution, session)).await,
     }
 }
 

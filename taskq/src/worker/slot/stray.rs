@@ -9,7 +9,7 @@ pub(crate) async fn run(execution: &Execution<'_>) -> Ended {
     let core = execution.core;
     let _place = tokio::select! {
         biased;
-        place = core.stray_places.take() => place,
+        place = core.shared_places.take_for_stray() => place,
         () = execution.taken.cancelled() => return Ended::Taken(execution.why_taken()),
         () = core.stop.now.cancelled() => return Ended::Unsettled(Verdict::HandBack.into()),
     };

@@ -16,23 +16,21 @@
 //! Where Postgres refuses to keep the completed task, all of it is undone. The task waits again, uncharged, and the
 //! worker that was refused completes it the next time without keeping it.
 
-use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
+use sqlx::Error;
 use sqlx::error::DatabaseError;
-use sqlx::{Connection, Error, PgPool, raw_sql};
 use tokio::time::timeout;
 
 use super::handler::{Decided, Ended, Execution, Handled, Interrupted, Taken};
-use crate::attempt::tx::Tx;
+use super::session::{STEP_LIMIT, Session, begin_in_time, no_answer, step};
+use crate::attempt::tx_handle::GivenTx;
 use crate::attempt::verdict::Verdict;
-use crate::begin::begin_with;
 use crate::error::BoxError;
 use crate::error::error_text;
 use crate::faults::crash_point;
-use crate::store::{self, Committed, Completion, CompletionError, OwnStatements, Store};
-use crate::worker::shared::Core;
+use crate::store::{self, Committed, Completion, CompletionError, Store};
 use crate::worker::trouble::Said;
 
 /// How long to put a task off for which no transaction could be begun.
@@ -41,110 +39,15 @@ const NO_TRANSACTION_DELAY: Duration = Duration::from_secs(1);
 /// How long a dropped handler's last query may go on before it is cancelled.
 const CANCEL_AFTER: Duration = Duration::from_millis(50);
 
-/// How long to wait for a query to stop that was cancelled, and for any step of ours.
-const STEP_LIMIT: Duration = Duration::from_secs(10);
-
 /// How long a completion may go unanswered before the worker asks whether the handler has left a query running.
 const LEFTOVER_AFTER: Duration = Duration::from_secs(1);
-
-/// A connection with a transaction that has just begun, and the process of the server that works on
-/// it. A slot keeps it from task to task, so that one transaction's end and the next one's beginning
-/// are one round trip.
-pub(crate) struct Session {
-    tx: Tx,
-    backend: i32,
-    own: OwnStatements,
-    /// Whether the next task may have it.
-    is_usable: bool,
-    /// Whether the connection has failed.
-    is_lost: bool,
-}
-
-impl Session {
-    async fn begin(execution: &Execution<'_>) -> Result<Self, Error> {
-        let pool = &execution.core.pool;
-        let fresh = execution.core.fresh_session().await?;
-        let mut begun = begin_with(pool, fresh.begin()).await;
-        if begun
-            .as_ref()
-            .is_err_and(|error| error.as_database_error().is_some())
-        {
-            close_unusable(pool).await;
-            begun = begin_with(pool, fresh.begin()).await;
-        }
-        let mut tx = Tx {
-            transaction: begun?,
-        };
-        let prepared = OwnStatements::prepare(&mut tx, fresh, execution.core.settings.schema).await;
-        crash_point("after_begin");
-        let (own, backend) = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                store::end_backend(&mut tx).await;
-                return Err(error);
-            }
-        };
-        Ok(Self {
-            tx,
-            backend,
-            own,
-            is_usable: true,
-            is_lost: false,
-        })
-    }
-
-    /// Ends it where nothing is left to run. The pool gets the connection as clean as a new one, or broken.
-    pub(crate) async fn end(self, core: &Core) {
-        let Self { mut tx, own, .. } = self;
-        let ended = async {
-            let fresh = core.fresh_session().await?;
-            if own.forget(&mut tx, fresh).await? {
-                return Ok(true);
-            }
-            tracing::debug!("a handler has prepared statements; its connection is closed");
-            Ok(false)
-        };
-        let is_clean = step(ended).await.unwrap_or_else(|error| {
-            tracing::debug!(%error, "a connection cannot be cleared; it is closed");
-            false
-        });
-        let end = async {
-            if is_clean {
-                tx.transaction.rollback().await
-            } else {
-                store::end_backend(&mut tx).await;
-                Ok(())
-            }
-        };
-        if let Err(error) = step(end).await {
-            tracing::debug!(%error, "an idle connection failed");
-        }
-    }
-}
-
-/// Closes the connections of a pool that lie idle in it and have been left in a transaction that failed, or in
-/// one that sqlx takes for open. Whoever takes one of them can do nothing with it.
-async fn close_unusable(pool: &PgPool) {
-    // Kept until the end, so that each is looked at once.
-    let mut usable = Vec::new();
-    while let Some(mut connection) = pool.try_acquire() {
-        let answered = raw_sql("begin; rollback").execute(&mut *connection);
-        let answered = step(async { answered.await.map(drop) }).await;
-        if answered.is_err() || connection.is_in_transaction() {
-            tracing::warn!("closing a connection that somebody left in an unfinished transaction");
-            drop(connection.detach());
-        } else {
-            usable.push(connection);
-        }
-    }
-}
 
 /// Runs a handler in its transaction. The slot keeps the session where the transaction has settled the task.
 pub(crate) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -> Ended {
     let begun = match kept.take() {
         Some(session) => Ok(session),
         // What is rare is boxed, so that slots stay small: a worker may have thousands.
-        None => Box::pin(begin_in_time(execution)).await,
+        None => Box::pin(begin_in_time(execution.core)).await,
     };
     let mut session = match begun {
         Ok(session) => session,
@@ -161,7 +64,20 @@ pub(crate) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -
             return Ended::Unsettled(put_off.into());
         }
     };
-    let ended = match execution.run_handler(Some(&mut session.tx)).await {
+    let tx = GivenTx::Begun(&mut session.tx);
+    let handled = execution.run_handler(Some(tx)).await;
+    let (ended, session) = conclude(execution, session, handled).await;
+    *kept = session;
+    ended
+}
+
+/// Ends the transaction of an attempt as its handler has decided. Returns the session where the next task may have it.
+pub(super) async fn conclude(
+    execution: &Execution<'_>,
+    mut session: Session,
+    handled: Handled,
+) -> (Ended, Option<Session>) {
+    let ended = match handled {
         Handled::Decided(decided) if decided.verdict.is_completion() => {
             session.complete(execution, &decided).await
         }
@@ -172,23 +88,12 @@ pub(crate) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -
         }
     };
     match ended {
-        Ended::Settled if session.is_usable => *kept = Some(session),
+        Ended::Settled if session.is_usable => return (ended, Some(session)),
         // The pool finds out by itself that the connection is broken; asking it takes long.
         Ended::Interrupted(_) if session.is_lost => drop(session),
         _ => Box::pin(session.end(execution.core)).await,
     }
-    ended
-}
-
-async fn begin_in_time(execution: &Execution<'_>) -> Result<Session, Error> {
-    timeout(STEP_LIMIT, Session::begin(execution)).await.unwrap_or_else(|_| {
-        Err(Error::Io(io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!(
-                "no connection, or no answer, within {STEP_LIMIT:?}; does the pool allow more connections than the server?"
-            ),
-        )))
-    })
+    (ended, None)
 }
 
 impl Session {
@@ -407,19 +312,6 @@ pub(super) async fn unless_left_over<T>(
         Ok(result) => result,
         Err(_) => Err(CompletionError::unanswered(no_answer())),
     }
-}
-
-async fn step<T>(statement: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    timeout(STEP_LIMIT, statement)
-        .await
-        .unwrap_or_else(|_| Err(no_answer()))
-}
-
-fn no_answer() -> Error {
-    Error::Io(io::Error::new(
-        io::ErrorKind::TimedOut,
-        format!("Postgres did not answer within {STEP_LIMIT:?}"),
-    ))
 }
 
 /// Says why a transaction cannot be committed whose handler found nothing wrong.

@@ -1,24 +1,20 @@
-//! Handlers with `&mut tx`: one commit for their effects and their task, or none.
+//! What a handler writes commits with its task, or not at all.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool, Postgres, Transaction, query};
-use taskq::{Worker, task};
-use tokio::time::sleep;
+use sqlx::{PgPool, query};
+use taskq::task;
+use tokio::sync::Notify;
 
+use super::{Given, begin};
+use crate::lease::fence::steal;
 use crate::support::{
     Log, TaskRow, count_effects, database, drain, effects, execute, one, states, task as find,
     until, while_working, worker,
 };
-
-async fn write(db: &mut PgConnection, n: i64) -> sqlx::Result<()> {
-    query("insert into effect values ($1)")
-        .bind(n)
-        .execute(db)
-        .await
-        .map(drop)
-}
+use crate::transaction::write;
 
 /// Runs one attempt of the only task, which fails, and returns the task as it then stands.
 async fn after_failure(worker: taskq::WorkerBuilder, pool: &PgPool, task_id: i64) -> TaskRow {
@@ -41,126 +37,16 @@ async fn after_failure(worker: taskq::WorkerBuilder, pool: &PgPool, task_id: i64
     find(pool, task_id).await.expect("kept")
 }
 
-/// Runs forty tasks with `&mut tx` in a queue that their type does not declare, on a pool of so many
-/// connections, and returns how many ran at once and whether a warning was logged.
-async fn run_strays(connections: u32) -> (usize, bool) {
-    static RUNNING: AtomicUsize = AtomicUsize::new(0);
-    static MOST: AtomicUsize = AtomicUsize::new(0);
-
-    #[task(queue = "books")]
-    async fn strays(_tx: &mut PgConnection) {
-        let running = RUNNING.fetch_add(1, Ordering::SeqCst) + 1;
-        MOST.fetch_max(running, Ordering::SeqCst);
-        sleep(Duration::from_millis(5)).await;
-        RUNNING.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    let (database, pool) = database().await;
-    MOST.store(0, Ordering::SeqCst);
-    let mut tx = pool.begin().await.expect("begun");
-    for _ in 0..40 {
-        taskq::enqueue(&mut tx, Strays {})
-            .queue("calls")
-            .await
-            .expect("enqueued");
-    }
-    tx.commit().await.expect("committed");
-    let log = Log::capture();
-    let worker = Worker::builder(database.pool_of(connections))
-        .queue("books", 2)
-        .queue("calls", 20)
-        .only::<(Strays,)>();
-    drain(worker, &pool).await;
-    (
-        MOST.load(Ordering::SeqCst),
-        log.has("now wait for each other"),
-    )
-}
-
-#[tokio::test]
-async fn transactional_tasks_in_another_queue_share_the_connections_that_are_left() {
-    // Six are the worker's own, and two are for the queue that they declare.
-    assert_eq!(run_strays(9).await, (1, true));
-    assert_eq!(run_strays(11).await, (3, true));
-    let (most, warned) = run_strays(28).await;
-    assert!(most > 3 && !warned, "{most} at once, warned: {warned}");
-}
-
-#[tokio::test]
-async fn a_stop_hands_back_a_transactional_task_that_waits_for_a_connection() {
-    #[task(queue = "books")]
-    async fn endless(_tx: &mut PgConnection) {
-        std::future::pending::<()>().await;
-    }
-
-    let (database, pool) = database().await;
-    let mut tx = pool.begin().await.expect("begun");
-    for _ in 0..3 {
-        taskq::enqueue(&mut tx, Endless {})
-            .queue("calls")
-            .await
-            .expect("enqueued");
-    }
-    tx.commit().await.expect("committed");
-    let log = Log::capture();
-    let worker = Worker::builder(database.pool_of(9))
-        .queue("books", 2)
-        .queue("calls", 20)
-        .grace_period(Duration::ZERO)
-        .only::<(Endless,)>();
-    while_working(
-        worker,
-        until("one waits", async || log.has("now wait for each other")),
-    )
-    .await;
-    let rows: Vec<(String, i32)> =
-        sqlx::query_as("select state, attempts from taskq.tasks order by task_id")
-            .fetch_all(&pool)
-            .await
-            .expect("the view is readable");
-    assert_eq!(rows, vec![("waiting".to_owned(), 0); 3]);
-}
-
-#[tokio::test]
-async fn the_effects_of_a_handler_and_its_completion_commit_together() {
-    #[task]
-    async fn writes(tx: &mut PgConnection, n: i64) -> sqlx::Result<()> {
-        write(tx, n).await?;
-        let mut nested = sqlx::Connection::begin(&mut *tx).await?;
-        write(&mut nested, n + 1_000).await?;
-        nested.commit().await
-    }
-    #[task]
-    async fn writes_by_tx(tx: &mut taskq::Tx, n: i64) -> sqlx::Result<()> {
-        write(tx, n).await
-    }
-    #[task]
-    async fn writes_by_transaction(tx: &mut Transaction<'_, Postgres>, n: i64) -> sqlx::Result<()> {
-        write(tx, n).await
-    }
-
-    let (_database, pool) = database().await;
-    effects(&pool).await;
-    let mut db = pool.acquire().await.expect("a connection");
-    Writes::enqueue(&mut db, 1).await.expect("enqueued");
-    WritesByTx::enqueue(&mut db, 2).await.expect("enqueued");
-    WritesByTransaction::enqueue(&mut db, 3)
-        .await
-        .expect("enqueued");
-    let worker = worker(&pool).only::<(Writes, WritesByTx, WritesByTransaction)>();
-    drain(worker.keep_completed(true), &pool).await;
-    assert_eq!(count_effects(&pool).await, (4, 4));
-    assert_eq!(states(&pool).await["completed"], 3);
-}
-
 #[tokio::test]
 async fn a_handler_can_enqueue_in_its_transaction() {
     #[task]
-    async fn second(tx: &mut PgConnection) -> sqlx::Result<()> {
+    async fn second(tx: &mut Given) -> sqlx::Result<()> {
+        let tx = begin(tx).await?;
         write(tx, 2).await
     }
     #[task]
-    async fn first(tx: &mut PgConnection) -> anyhow::Result<()> {
+    async fn first(tx: &mut Given) -> anyhow::Result<()> {
+        let tx = begin(tx).await?;
         write(tx, 1).await?;
         Second::enqueue(tx).await?;
         Ok(())
@@ -177,7 +63,8 @@ async fn a_handler_can_enqueue_in_its_transaction() {
 #[tokio::test]
 async fn a_handler_that_writes_and_fails_leaves_its_failure_and_no_write() {
     #[task]
-    async fn fails(tx: &mut PgConnection) -> anyhow::Result<()> {
+    async fn fails(tx: &mut Given) -> anyhow::Result<()> {
+        let tx = begin(tx).await?;
         write(tx, 1).await?;
         anyhow::bail!("the card was declined")
     }
@@ -193,7 +80,8 @@ async fn a_handler_that_writes_and_fails_leaves_its_failure_and_no_write() {
 #[tokio::test]
 async fn a_statement_that_fails_does_not_take_the_record_of_the_failure_with_it() {
     #[task]
-    async fn aborts(tx: &mut PgConnection) -> sqlx::Result<()> {
+    async fn aborts(tx: &mut Given) -> sqlx::Result<()> {
+        let tx = begin(tx).await?;
         write(tx, 1).await?;
         query("select 1 / 0").execute(tx).await.map(drop)
     }
@@ -209,7 +97,8 @@ async fn a_statement_that_fails_does_not_take_the_record_of_the_failure_with_it(
 #[tokio::test]
 async fn an_error_that_the_handler_swallowed_is_a_failure_all_the_same() {
     #[task]
-    async fn swallows(tx: &mut PgConnection) {
+    async fn swallows(tx: &mut Given) {
+        let tx = begin(tx).await.expect("begun");
         write(tx, 1).await.expect("written");
         query("select 1 / 0")
             .execute(tx)
@@ -232,7 +121,8 @@ async fn an_error_that_the_handler_swallowed_is_a_failure_all_the_same() {
 #[tokio::test]
 async fn a_panic_rolls_back_and_is_recorded() {
     #[task]
-    async fn panics(tx: &mut PgConnection) {
+    async fn panics(tx: &mut Given) {
+        let tx = begin(tx).await.expect("begun");
         write(tx, 1).await.expect("written");
         panic!("index out of bounds");
     }
@@ -244,7 +134,7 @@ async fn a_panic_rolls_back_and_is_recorded() {
     let row = after_failure(worker(&pool).only::<(Panics,)>(), &pool, task_id).await;
     assert!(
         row.error()
-            .starts_with("panicked at tests/it/transaction.rs:")
+            .starts_with("panicked at tests/it/transaction/effects.rs:")
             && row.error().ends_with(": index out of bounds"),
         "{}",
         row.error()
@@ -254,7 +144,8 @@ async fn a_panic_rolls_back_and_is_recorded() {
 #[tokio::test]
 async fn a_constraint_that_was_deferred_is_the_handlers_failure() {
     #[task]
-    async fn violates(tx: &mut PgConnection) -> sqlx::Result<()> {
+    async fn violates(tx: &mut Given) -> sqlx::Result<()> {
+        let tx = begin(tx).await?;
         write(tx, 1).await?;
         query("insert into later values (1), (1)")
             .execute(tx)
@@ -278,7 +169,8 @@ async fn a_constraint_that_was_deferred_is_the_handlers_failure() {
 #[tokio::test]
 async fn a_handler_that_ends_the_transaction_itself_is_told_so() {
     #[task]
-    async fn commits(tx: &mut PgConnection) -> sqlx::Result<()> {
+    async fn commits(tx: &mut Given) -> sqlx::Result<()> {
+        let tx = begin(tx).await?;
         sqlx::raw_sql("rollback").execute(tx).await.map(drop)
     }
 
@@ -297,7 +189,8 @@ async fn a_handler_that_ends_the_transaction_itself_is_told_so() {
 #[tokio::test]
 async fn a_query_that_outlives_its_attempt_is_cancelled() {
     #[task(timeout = "200ms")]
-    async fn hangs(tx: &mut PgConnection) -> sqlx::Result<()> {
+    async fn hangs(tx: &mut Given) -> sqlx::Result<()> {
+        let tx = begin(tx).await?;
         write(tx, 1).await?;
         query("select pg_sleep(3600)").execute(tx).await.map(drop)
     }
@@ -319,7 +212,8 @@ async fn a_query_that_outlives_its_attempt_is_cancelled() {
 #[tokio::test]
 async fn a_snooze_rolls_back_and_uses_no_attempt() {
     #[task]
-    async fn premature(tx: &mut PgConnection) -> anyhow::Result<()> {
+    async fn premature(tx: &mut Given) -> anyhow::Result<()> {
+        let tx = begin(tx).await?;
         write(tx, 1).await?;
         Err(taskq::outcome::snooze(Duration::from_secs(3600)))?
     }
@@ -344,7 +238,8 @@ async fn a_snooze_rolls_back_and_uses_no_attempt() {
 #[tokio::test]
 async fn handlers_work_at_read_committed_whatever_the_database_defaults_to() {
     #[task]
-    async fn isolated(tx: &mut PgConnection) -> anyhow::Result<()> {
+    async fn isolated(tx: &mut Given) -> anyhow::Result<()> {
+        let tx = begin(tx).await?;
         let level: String = sqlx::query_scalar("show transaction_isolation")
             .fetch_one(tx)
             .await?;
@@ -359,4 +254,99 @@ async fn handlers_work_at_read_committed_whatever_the_database_defaults_to() {
     Isolated::enqueue(&mut db).await.expect("enqueued");
     drain(worker(&pool).only::<(Isolated,)>(), &pool).await;
     assert!(states(&pool).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_effects_of_a_handler_whose_lease_was_lost_are_rolled_back() {
+    #[task]
+    async fn effective(tx: &mut Given, release: &Notify, runs: &AtomicUsize) -> sqlx::Result<()> {
+        let tx = begin(tx).await?;
+        let run = runs.fetch_add(1, Ordering::SeqCst);
+        sqlx::query("insert into effect values ($1)")
+            .bind(i64::try_from(run).unwrap_or_default())
+            .execute(tx)
+            .await?;
+        release.notified().await;
+        Ok(())
+    }
+
+    let log = Log::capture();
+    let (_database, pool) = database().await;
+    effects(&pool).await;
+    let mut db = pool.acquire().await.expect("a connection");
+    Effective::enqueue(&mut db).await.expect("enqueued");
+    let (release, runs) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let worker = worker(&pool)
+        .only::<(Effective,)>()
+        .state_arc(release.clone())
+        .state_arc(runs.clone());
+    while_working(worker, async {
+        until("started", async || runs.load(Ordering::SeqCst) == 1).await;
+        steal(&pool).await;
+        until("started again", async || runs.load(Ordering::SeqCst) == 2).await;
+        // Both handlers are waiting now; both find that they have done their work.
+        release.notify_one();
+        release.notify_one();
+        until("over", async || states(&pool).await.is_empty()).await;
+    })
+    .await;
+    assert_eq!(count_effects(&pool).await, (1, 1));
+    assert!(log.has("lease lost; this attempt does not count"));
+    assert!(!log.has("attempt failed"), "{}", log.text());
+}
+
+#[tokio::test]
+async fn a_stop_rolls_back_and_hands_the_task_back() {
+    #[task]
+    async fn endless(tx: &mut Given, started: &Notify) -> sqlx::Result<()> {
+        let tx = begin(tx).await?;
+        write(tx, 1).await?;
+        started.notify_one();
+        query("select pg_sleep(3600)").execute(tx).await.map(drop)
+    }
+
+    let (_database, pool) = database().await;
+    effects(&pool).await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let task_id = Endless::enqueue(&mut db).await.expect("enqueued").task_id;
+    let started = Arc::new(Notify::new());
+    let worker = worker(&pool)
+        .only::<(Endless,)>()
+        .state_arc(started.clone())
+        .grace_period(Duration::from_millis(100));
+    while_working(worker, started.notified()).await;
+    assert_eq!(count_effects(&pool).await, (0, 0));
+    let row = find(&pool, task_id).await.expect("waiting");
+    assert_eq!((row.state.as_str(), row.attempts), ("waiting", 0));
+}
+
+#[tokio::test]
+async fn a_task_that_an_operator_cancels_is_rolled_back() {
+    #[task]
+    async fn endless(tx: &mut Given, started: &Notify) -> sqlx::Result<()> {
+        let tx = begin(tx).await?;
+        write(tx, 1).await?;
+        started.notify_one();
+        std::future::pending().await
+    }
+
+    let (_database, pool) = database().await;
+    effects(&pool).await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let task_id = Endless::enqueue(&mut db).await.expect("enqueued").task_id;
+    let started = Arc::new(Notify::new());
+    let worker = worker(&pool)
+        .only::<(Endless,)>()
+        .state_arc(started.clone());
+    while_working(worker, async {
+        started.notified().await;
+        let cancelled = taskq::operate(&pool).cancel(task_id).await;
+        cancelled.expect("cancelled");
+        let open = "select count(*) from pg_stat_activity where datname = current_database() and state = 'idle in transaction'";
+        until("rolled back", async || one::<i64>(&pool, open).await == 0).await;
+    })
+    .await;
+    assert_eq!(count_effects(&pool).await, (0, 0));
+    let row = find(&pool, task_id).await.expect("kept");
+    assert_eq!((row.state.as_str(), row.attempts), ("cancelled", 0));
 }
