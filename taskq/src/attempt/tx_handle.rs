@@ -62,7 +62,7 @@ impl TxHandle for Transaction<'static, Postgres> {
     const DELIVERY: Delivery = Delivery::Transactional;
 
     fn of(given: GivenTx<'_>) -> &mut Self {
-        &mut given.begun().transaction
+        given.begun().transaction()
     }
 }
 

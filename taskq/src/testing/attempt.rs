@@ -79,7 +79,7 @@ pub fn attempt() -> AttemptBuilder {
 /// Dropping the future begins nothing.
 pub async fn tx(pool: &PgPool) -> Result<Tx, sqlx::Error> {
     let transaction = pool.begin().await?;
-    Ok(Tx { transaction })
+    Ok(Tx::new(transaction))
 }
 
 /// Makes a [`LazyTx`], for a test that calls a handler with `tx: &mut LazyTx`. It takes a connection of the pool when the
@@ -112,7 +112,7 @@ impl Beginner for FromPool {
         let begun = begin(&self.0);
         Box::pin(async {
             let transaction = begun.await.map_err(BeginError::Database)?;
-            Ok(Tx { transaction })
+            Ok(Tx::new(transaction))
         })
     }
 }

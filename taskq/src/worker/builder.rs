@@ -324,8 +324,9 @@ impl WorkerBuilder {
         let (mut settings, registry) = checked.map_err(InlineError::Worker)?;
         // One after the other, so each sees what those before it have done.
         settings.queues.iter_mut().for_each(|(_, most)| *most = 1);
-        inline::prepare(tx, settings.schema, &registry).await?;
-        let core = Arc::new(Core::new(self.pool, settings, self.states, registry));
+        let installation_id = inline::prepare(tx, settings.schema, &registry).await?;
+        let (pool, states) = (self.pool, self.states);
+        let core = Arc::new(Core::new(pool, settings, states, registry, installation_id));
         inline::run(&core, &drain, tx, drain_limit(drain::LIMIT)).await
     }
 

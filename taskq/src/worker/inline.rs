@@ -11,6 +11,7 @@ use std::time::Duration;
 use sqlx::{Error, query_scalar, raw_sql};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::claim::{Claimer, Queue};
 use super::drain::{Drain, Drained};
@@ -44,18 +45,22 @@ impl From<Error> for InlineError {
     }
 }
 
-/// Requires tables that a worker can work with, and says how its handlers limit their task types.
+/// Requires tables that a worker can work with, and says how its handlers limit their task types. Returns the id of the
+/// installation.
 pub(super) async fn prepare(
     tx: &mut Tx,
     schema: Schema,
     registry: &Registry,
-) -> Result<(), InlineError> {
+) -> Result<Uuid, InlineError> {
     let mut refused = Ok(());
     let prepare = async |tx: &mut Tx| {
         let mut store = Store::on(tx, schema);
         refused = migrate::require_version(&mut store, schema).await;
         match refused {
-            Ok(()) => limits::declare(&mut store, registry).await,
+            Ok(()) => {
+                limits::declare(&mut store, registry).await?;
+                store.installation().await
+            }
             Err(_) => Err(Error::RowNotFound),
         }
     };

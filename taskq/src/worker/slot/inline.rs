@@ -3,6 +3,10 @@
 //! It is the attempt of a slot: the handler is run, timed and judged by the same code. What differs is the session. It
 //! is the caller's, so nothing is committed, and a savepoint stands in the place of a transaction.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use sqlx::error::DatabaseError;
 use sqlx::{AssertSqlSafe, Error, raw_sql};
 use tokio_util::sync::CancellationToken;
@@ -11,15 +15,18 @@ use tracing::Instrument;
 use super::handler::{Decided, Execution, Handled};
 use super::trace;
 use super::transaction::{stop_query, unacceptable, unless_left_over};
+use crate::attempt::delivery::Delivery;
+use crate::attempt::lazy::{Beginner, LazyTx};
 use crate::attempt::tx::Tx;
+use crate::attempt::tx_handle::GivenTx;
 use crate::attempt::verdict::Settlement;
+use crate::error::BeginError;
 use crate::store::{self, ClaimedTask, CompletionError};
-use crate::task::declaration::Delivery;
 use crate::worker::shared::Core;
 
 /// Makes one attempt, and returns what is to be written about the task, if anything is.
 pub(crate) async fn attempt(
-    core: &Core,
+    core: &Arc<Core>,
     queue: usize,
     task: &ClaimedTask,
     session: &mut InlineSession<'_>,
@@ -46,7 +53,9 @@ pub(crate) async fn attempt(
                 Handled::Decided(decided) => Some(decided),
                 Handled::Taken(_) => None,
             },
-            Delivery::Transactional => session.run(&execution).await?,
+            Delivery::Transactional | Delivery::LazilyTransactional => {
+                session.run(&execution).await?
+            }
         };
         Ok(decided.map(|decided| {
             decided.log();
@@ -67,7 +76,7 @@ impl InlineSession<'_> {
     /// Runs a handler between savepoints. What it did stays if it succeeded.
     async fn run(&mut self, execution: &Execution<'_>) -> Result<Option<Decided>, Error> {
         self.say(store::SAVEPOINT).await?;
-        let decided = match execution.run_handler(Some(self.tx)).await {
+        let decided = match self.run_handler(execution).await {
             Handled::Decided(decided) if decided.verdict.is_completion() => {
                 let backend = self.backend;
                 let accept = self.say(store::ACCEPT_ATTEMPT);
@@ -91,9 +100,38 @@ impl InlineSession<'_> {
         Ok(decided)
     }
 
+    async fn run_handler(&mut self, execution: &Execution<'_>) -> Handled {
+        if execution.registration.declaration.delivery == Delivery::Transactional {
+            let given = GivenTx::Begun(&mut *self.tx);
+            return execution.run_handler(Some(given)).await;
+        }
+        let lent = Arc::new(Lent(Mutex::new(Some(self.tx.lend()))));
+        let mut lazy = LazyTx::new(lent.clone());
+        let handled = execution.run_handler(Some(GivenTx::Lazy(&mut lazy))).await;
+        if let Some(tx) = lazy.into_begun().or_else(|| lent.take()) {
+            self.tx.take_back(tx);
+        }
+        handled
+    }
+
     async fn say(&mut self, statement: &'static str) -> Result<(), Error> {
         let said = raw_sql(AssertSqlSafe(statement)).execute(&mut **self.tx);
         said.await.map(drop)
+    }
+}
+
+/// The caller's transaction, for a handler that may ask for it.
+struct Lent(Mutex<Option<Tx>>);
+
+impl Lent {
+    fn take(&self) -> Option<Tx> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Beginner for Lent {
+    fn begin(&self) -> BoxFuture<'_, Result<Tx, BeginError>> {
+        async { self.take().ok_or(BeginError::LeaseLost) }.boxed()
     }
 }
 

@@ -47,9 +47,7 @@ impl Session {
             close_unusable(pool).await;
             begun = begin_with(pool, fresh.begin()).await;
         }
-        let mut tx = Tx {
-            transaction: begun?,
-        };
+        let mut tx = Tx::new(begun?);
         let prepared = OwnStatements::prepare(&mut tx, fresh, core.settings.schema).await;
         crash_point("after_begin");
         let (own, backend) = match prepared {
@@ -109,7 +107,7 @@ impl Session {
         });
         let end = async {
             if is_clean {
-                tx.transaction.rollback().await
+                tx.into_transaction().rollback().await
             } else {
                 store::end_backend(&mut tx).await;
                 Ok(())
