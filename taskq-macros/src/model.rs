@@ -15,12 +15,23 @@ pub(crate) struct Task<'a> {
     pub(crate) aliases: Vec<String>,
     /// What else its options say to the worker.
     pub(crate) settings: Vec<&'a Setting>,
+    /// The functions that its options name.
+    pub(crate) functions: Vec<Named<'a>>,
     /// What enqueues the task by the calendar.
     pub(crate) schedule: &'a Schedule,
     /// The handler's return type, if what it holds is kept.
     pub(crate) kept: Option<&'a Type>,
     /// In the order of the handler's arguments.
     pub(crate) arguments: Vec<Argument<'a>>,
+}
+
+/// A function that an option names.
+pub(crate) struct Named<'a> {
+    /// The constant of `Task` that has it.
+    pub(crate) constant: &'static str,
+    /// The type of the function, for a payload.
+    pub(crate) ty: &'static str,
+    pub(crate) path: &'a syn::Path,
 }
 
 /// Where the payload of a handler comes from.

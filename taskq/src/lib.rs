@@ -198,12 +198,13 @@ pub mod limit {
 pub mod handler {
     pub use futures_util::future::BoxFuture;
 
+    pub use crate::attempt::backoff::{Retry, RetryFn};
     pub use crate::attempt::delivery::Delivery;
     pub use crate::attempt::outcome::{IntoKept, IntoOutcome, Kept, Outcome};
     pub use crate::attempt::state::{Parts, StateRequirement};
     pub use crate::attempt::tx_handle::TxHandle;
     pub use crate::operate::result::KeepsResult;
-    pub use crate::task::declaration::{Declaration, Keep, Order, Task, TaskSet};
+    pub use crate::task::declaration::{Declaration, Keep, Order, Task, TaskSet, TimeoutFn};
     pub use crate::task::options::TaskOptions;
     pub use crate::worker::{NextSignal, StopNow};
 }

@@ -23,6 +23,7 @@ mod enqueue;
 mod enqueue_sql;
 mod enqueued;
 mod expires;
+mod failing;
 mod fair;
 mod guide;
 mod history;

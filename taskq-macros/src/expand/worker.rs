@@ -7,7 +7,7 @@ use syn::spanned::Spanned as _;
 use syn::{ReturnType, Type};
 
 use crate::expand::{Attributes, payload};
-use crate::model::{Argument, Payload, Task};
+use crate::model::{Argument, Named, Payload, Task};
 use crate::parse::bare;
 use crate::tokens::mentions;
 
@@ -17,12 +17,15 @@ pub(super) fn implementation(task: &Task<'_>) -> TokenStream {
     let payload = payload_type(task);
     let private = task.krate.private();
     let declaration = declaration(task);
+    let functions = functions(task);
     let run = run(task, &payload);
     quote! {
         impl #private::Task for #ident {
             type Payload = #payload;
 
             const DECLARATION: #private::Declaration = #declaration;
+
+            #functions
 
             #run
         }
@@ -133,6 +136,19 @@ fn declaration(task: &Task<'_>) -> TokenStream {
     quote! {
         #private::Declaration::new()#at #aliases #states #delivery #(#settings)* #keep #schedule
     }
+}
+
+/// Writes the constants that have the functions which options name. That one has not the type that it needs is said at
+/// its name.
+fn functions(task: &Task<'_>) -> TokenStream {
+    let functions = task.functions.iter().map(|Named { constant, ty, path }| {
+        let private = task.krate.private_at(path.span());
+        let [constant, ty] = [constant, ty].map(|name| Ident::new(name, path.span()));
+        quote_spanned!(path.span()=>
+            const #constant: #private::Option<#private::#ty<Self::Payload>> = #private::Option::Some(#path);
+        )
+    });
+    quote!(#(#functions)*)
 }
 
 fn requirement(task: &Task<'_>, argument: &Argument<'_>) -> Option<TokenStream> {

@@ -8,6 +8,7 @@ use syn::{LitStr, Path, Type};
 
 use super::limits::{Concurrency, Rate};
 use super::place::Subject;
+use super::retry::Retry;
 use super::schedule::Schedule;
 use super::sequence::Sequence;
 use super::unique::{self, Unique};
@@ -17,6 +18,8 @@ use super::unique::{self, Unique};
 pub(crate) struct Options {
     /// Those that say no more than a value.
     pub(super) settings: Vec<Setting>,
+    /// Those whose value is a function, by their names.
+    pub(super) functions: Vec<(&'static str, Path)>,
     pub(crate) name: Option<LitStr>,
     pub(crate) aliases: Vec<LitStr>,
     /// Whether the handler's result is kept.
@@ -57,6 +60,7 @@ pub(super) enum Value {
     Signed(i16),
     Unsigned(u16),
     Duration(Duration),
+    Retry(Retry),
     /// Whether tasks run in no order.
     Random(bool),
 }
@@ -71,6 +75,12 @@ impl Options {
     /// Returns what is said about the payload, or about the handler, in the order given.
     pub(crate) fn settings(&self, subject: Subject) -> impl Iterator<Item = &Setting> {
         (self.settings.iter()).filter(move |setting| setting.subject == subject)
+    }
+
+    /// Returns the function that an option of this name names.
+    pub(crate) fn function(&self, name: &str) -> Option<&Path> {
+        let mut functions = self.functions.iter();
+        functions.find(|(it, _)| *it == name).map(|(_, path)| path)
     }
 
     /// Tells whether tasks run in no order.
@@ -109,6 +119,7 @@ impl Value {
             Self::Signed(number) => number.to_token_stream(),
             Self::Unsigned(number) => number.to_token_stream(),
             Self::Duration(duration) => unique::written(private, *duration),
+            Self::Retry(retry) => retry.written(private),
             Self::Random(true) => quote!(#private::Order::Random),
             Self::Random(false) => quote!(#private::Order::OldestFirst),
         }

@@ -24,13 +24,21 @@ pub(crate) enum Problem {
 }
 
 impl Problem {
+    /// Says what is wrong with `text`, which is a part of an option's value.
+    pub(crate) fn about(&self, text: &str) -> String {
+        match self {
+            Self::NotADuration => format!(
+                "`{text}` is not a duration; write whole numbers with units, the largest unit first, \
+                 such as `500ms`, `30s`, `5m`, `2h`, `1d` or `1h30m`"
+            ),
+            Self::Zero | Self::TooLong => self.message(text, text),
+        }
+    }
+
     /// Says what is wrong with `text`, given as `option`.
     pub(crate) fn message(&self, option: &str, text: &str) -> String {
         match self {
-            Self::NotADuration => format!(
-                "`{option}`: `{text}` is not a duration; write whole numbers with units, the \
-                 largest unit first, such as `500ms`, `30s`, `5m`, `2h`, `1d` or `1h30m`"
-            ),
+            Self::NotADuration => format!("`{option}`: {}", self.about(text)),
             Self::Zero => format!("`{option}` must be longer than zero"),
             Self::TooLong => format!("`{option}` must be at most `{MAX_DAYS}d`, a hundred years"),
         }

@@ -6,10 +6,11 @@ use super::declared::{Options, Setting, Value};
 use super::given::GivenOption;
 use super::limits;
 use super::place::{Place, Subject};
+use super::retry;
 use super::sequence;
 use super::unique;
 use super::unknown;
-use super::values;
+use super::values::{self, Said};
 
 /// An option that there is.
 pub(super) struct KnownOption {
@@ -24,11 +25,13 @@ pub(super) struct KnownOption {
 enum Meaning {
     /// It is given to a method of the option's name: see [`Setting`].
     Method(fn(&GivenOption) -> syn::Result<Value>),
+    /// It is given to a method of the option's name, or it names a function: see [`Options::function`].
+    MethodOrFunction(fn(&GivenOption) -> syn::Result<Said>),
     /// The macro itself needs it.
     Special(fn(&mut Options, &GivenOption) -> syn::Result<()>),
 }
 
-static KNOWN: [KnownOption; 28] = [
+static KNOWN: [KnownOption; 29] = [
     KnownOption {
         name: "name",
         example: "name = \"mail.welcome\"",
@@ -121,7 +124,13 @@ static KNOWN: [KnownOption; 28] = [
         name: "timeout",
         example: "timeout = \"30s\"",
         subject: Subject::Handler,
-        meaning: Meaning::Method(values::duration),
+        meaning: Meaning::MethodOrFunction(retry::timeout),
+    },
+    KnownOption {
+        name: "retry",
+        example: "retry = \"exponential(5s, 6h)\"",
+        subject: Subject::Handler,
+        meaning: Meaning::MethodOrFunction(retry::read),
     },
     KnownOption {
         name: "order",
@@ -248,17 +257,23 @@ impl KnownOption {
     /// Reads the value, and adds it to what the options say.
     pub(super) fn read(&self, given: GivenOption, options: &mut Options) -> syn::Result<()> {
         let read = match self.meaning {
-            Meaning::Method(read) => read(&given).map(|value| {
-                options.settings.push(Setting {
-                    subject: self.subject,
-                    name: self.name,
-                    value,
-                });
+            Meaning::Method(read) => read(&given).map(|value| self.add(value, options)),
+            Meaning::MethodOrFunction(read) => read(&given).map(|said| match said {
+                Said::Value(value) => self.add(value, options),
+                Said::Function(path) => options.functions.push((self.name, path)),
             }),
             Meaning::Special(read) => read(options, &given),
         };
         options.keys.push((given.key, self.subject));
         read
+    }
+
+    fn add(&self, value: Value, options: &mut Options) {
+        options.settings.push(Setting {
+            subject: self.subject,
+            name: self.name,
+            value,
+        });
     }
 }
 
@@ -294,7 +309,7 @@ mod tests {
 
     #[test]
     fn another_word_is_not_taken_for_a_slip() {
-        for word in ["kind", "retry", "backoff"] {
+        for word in ["kind", "attempts", "backoff"] {
             assert!(!said_of(word).contains("did you mean"), "{word}");
         }
     }
@@ -304,7 +319,7 @@ mod tests {
         for (word, way_out) in [
             ("retries", "`max_attempts = 5` says"),
             ("unique_for", "`unique(within = \"1h\")`"),
-            ("backoff", "taskq::outcome::retry_in"),
+            ("backoff", "`retry = \"exponential(5s, 6h)\"`"),
             ("max_concurrency", "`concurrency = 10` says"),
             ("rate_limit", "`rate = \"100/min\"`"),
             ("fifo", "`sequence = order_id`"),

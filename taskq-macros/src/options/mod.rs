@@ -9,6 +9,7 @@ mod given;
 mod known;
 mod limits;
 mod place;
+mod retry;
 mod schedule;
 mod sequence;
 mod unique;

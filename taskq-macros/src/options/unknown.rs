@@ -19,9 +19,9 @@ const ELSEWHERE: [Elsewhere; 9] = [
         way_out: "`max_attempts = 5` says how often a task is attempted at most, the first time included",
     },
     Elsewhere {
-        names: &["backoff", "retry", "retry_delay", "retry_in"],
-        way_out: "a failed task waits 5 s, then twice as long each time, up to 6 h; for another wait return \
-                  `taskq::outcome::retry_in(…)` as the error, which `attempt.number()` can choose",
+        names: &["backoff", "retry_delay", "retry_in"],
+        way_out: "`retry = \"exponential(5s, 6h)\"` says how long a failed task waits, and `retry = my_backoff` names a \
+                  function of the payload, the attempt's number and its error that says so",
     },
     Elsewhere {
         names: &[
@@ -63,9 +63,8 @@ const ELSEWHERE: [Elsewhere; 9] = [
         way_out: "each enqueue says when its task is due: `taskq::enqueue(&mut tx, …).delay(…)`",
     },
     Elsewhere {
-        names: &["expires", "ttl", "deadline"],
-        way_out: "taskq has no tasks that expire yet; a handler may look at `attempt.created_at()`, and return \
-                  `taskq::outcome::cancel(\"too late\")` as the error",
+        names: &["ttl"],
+        way_out: "`expires = \"1h\"` says for how long after it is due a task is worth starting",
     },
     Elsewhere {
         names: &["keep", "retention"],

@@ -206,6 +206,24 @@ impl Bounds for u16 {
     const MAX: i32 = u16::MAX as i32;
 }
 
+/// What an option says that takes a text or the name of a function.
+pub(super) enum Said<V = Value> {
+    Value(V),
+    Function(Path),
+}
+
+/// As [`Said`], before the text is read.
+pub(super) type TextOrFunction = Said<LitStr>;
+
+impl Parse for TextOrFunction {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        match input.peek(LitStr) {
+            true => input.parse().map(Self::Value),
+            false => input.call(Path::parse_mod_style).map(Self::Function),
+        }
+    }
+}
+
 struct Names(Vec<LitStr>);
 
 impl Parse for Names {

@@ -13,7 +13,7 @@ use syn::{Data, DeriveInput, Fields, ReturnType, Type};
 
 use crate::errors::Errors;
 use crate::krate::Krate;
-use crate::model::{Argument, Derived, Payload, Stored, Task};
+use crate::model::{Argument, Derived, Named, Payload, Stored, Task};
 use crate::names;
 use crate::options::{BESIDE_CRON, Options, Subject};
 use crate::parse::Function;
@@ -23,6 +23,12 @@ use self::secret::SecretField;
 pub(crate) use self::attributes::stays_on_function;
 pub(crate) use self::function::{is_method, is_task};
 pub(crate) use self::payload::{is_taken, payload_ident};
+
+/// The options that may name a function, each with the constant of `Task` that has it and the type of that.
+const FUNCTIONS: [[&str; 3]; 2] = [
+    ["retry", "RETRY", "RetryFn"],
+    ["timeout", "TIMEOUT", "TimeoutFn"],
+];
 
 /// Makes a task of a function and its options, or says all that is wrong with them.
 pub(crate) fn task<'a>(
@@ -65,6 +71,7 @@ pub(crate) fn task<'a>(
             payload,
             aliases,
             settings: options.settings(Subject::Handler).collect(),
+            functions: named(options),
             schedule: &options.schedule,
             kept,
             arguments,
@@ -142,6 +149,14 @@ fn secrets<'a>(arguments: &'a [Argument<'_>]) -> Vec<SecretField<'a>> {
         })
     });
     secrets.collect()
+}
+
+fn named(options: &Options) -> Vec<Named<'_>> {
+    let named = FUNCTIONS.iter().filter_map(|[option, constant, ty]| {
+        let path = options.function(option)?;
+        Some(Named { constant, ty, path })
+    });
+    named.collect()
 }
 
 fn check_aliases(

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::attempt::panics;
-use crate::error::{BoxError, Count, EncodeError};
+use crate::error::{BoxError, Count, EncodeError, Panicked};
 use crate::json::{self, MAX_STORED_SIZE};
 
 /// How one attempt ended, as its handler tells it.
@@ -119,6 +119,13 @@ impl Kept {
 /// Returns what a panic said, and where.
 pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     panics::message(panic)
+}
+
+impl Outcome {
+    /// An attempt that ended in a panic.
+    pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
+        Self::Failed(Panicked::new(panic_message(panic)).into())
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::attempt::backoff::backoff;
+use crate::attempt::backoff::MAX_DELAY;
 use crate::attempt::outcome::Kept;
 use crate::attempt::verbs::{Wish, wish_of};
 use crate::error::BoxError;
@@ -12,9 +12,6 @@ use crate::error::error_text;
 
 /// The longest error text that is kept, in bytes. An attempt's history is read by people.
 const MAX_ERROR_LENGTH: usize = 4_000;
-
-/// The longest that a task is put off: a hundred years, which a timestamp can always hold.
-const MAX_DELAY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
 /// Where a claimed task goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,13 +47,13 @@ pub(crate) struct Settlement {
 }
 
 impl Verdict {
-    /// Decides about an attempt that failed. `jitter` is random, in `0.0..1.0`.
+    /// Decides about an attempt that failed. `wait` is asked for how long the task waits, where nothing else says that.
     pub(crate) fn of_failure(
         error: &BoxError,
         wish: Option<Wish>,
         number: u16,
         max_attempts: u16,
-        jitter: f64,
+        wait: impl FnOnce() -> Duration,
     ) -> Self {
         let text = shorten(error_text(&**error));
         let is_last = number >= max_attempts;
@@ -80,7 +77,7 @@ impl Verdict {
                 error: text,
             },
             None => Self::Retry {
-                delay: backoff(number, jitter),
+                delay: wait().min(MAX_DELAY),
                 error: text,
             },
         }
@@ -96,7 +93,7 @@ impl Verdict {
                     Wish::Snooze(_) => "its handler asked for a snooze".into(),
                     Wish::Discard(why) | Wish::Cancel(why) => why.clone().into(),
                 };
-                Self::of_failure(&error, Some(wish), number, max_attempts, 0.0)
+                Self::of_failure(&error, Some(wish), number, max_attempts, || Duration::ZERO)
             }
         }
     }
@@ -236,7 +233,7 @@ mod tests {
     use crate::attempt::verbs;
 
     fn of(error: impl Into<BoxError>, number: u16) -> Verdict {
-        Verdict::of_failure(&error.into(), None, number, 3, 0.5)
+        Verdict::of_failure(&error.into(), None, number, 3, || Duration::from_secs(5))
     }
 
     #[test]
@@ -276,7 +273,7 @@ mod tests {
     #[test]
     fn a_wish_of_the_attempt_wins_over_what_the_handler_returned() {
         let wish = Some(Wish::Cancel("sold out".into()));
-        let verdict = Verdict::of_failure(&"failed".into(), wish.clone(), 1, 3, 0.5);
+        let verdict = Verdict::of_failure(&"failed".into(), wish.clone(), 1, 3, || Duration::MAX);
         assert_eq!(
             verdict,
             Verdict::Cancel {

@@ -45,6 +45,10 @@ fn list(registry: &Registry) -> Result<String, BoxError> {
             Delivery::LazilyTransactional => "transactional from `begin` on",
             Delivery::AtLeastOnce => "at least once",
         };
+        let timeout = match handler.timeout_by {
+            Some(_) => "by the payload".to_owned(),
+            None => format!("{:?}", declaration.timeout),
+        };
         let versions = match (options.oldest_version(), options.version) {
             (oldest, version) if oldest < version => format!("{version}, reads from {oldest}"),
             (_, version) => version.to_string(),
@@ -56,8 +60,8 @@ fn list(registry: &Registry) -> Result<String, BoxError> {
         )?;
         writeln!(
             text,
-            "  attempts: {}, timeout: {:?}, {delivery}",
-            options.max_attempts, declaration.timeout
+            "  attempts: {}, timeout: {timeout}, {delivery}",
+            options.max_attempts
         )?;
         writeln!(text, "  version: {versions}")?;
         #[cfg(feature = "cron")]

@@ -20,7 +20,7 @@ mod worker;
 
 use std::error::Error;
 
-pub use self::attempt::AttemptError;
+pub use self::attempt::{AttemptError, Panicked, TimedOut};
 pub use self::begin::BeginError;
 pub(crate) use self::database::of_database;
 pub(crate) use self::enqueue::Count;

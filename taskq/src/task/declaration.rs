@@ -1,12 +1,14 @@
 //! What a worker needs to know of a task type: how to decode a row and run its handler.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::panic::Location;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
+use crate::attempt::backoff::{Retry, RetryFn};
 use crate::attempt::delivery::Delivery;
 use crate::attempt::outcome::Outcome;
 use crate::attempt::state::{Parts, StateRequirement};
@@ -16,6 +18,9 @@ use crate::task::options::TaskOptions;
 use crate::task::payload::{self, Payload};
 #[cfg(feature = "cron")]
 use crate::task::schedule::Schedule;
+
+/// A function that says how long an attempt may take: see [`Task::TIMEOUT`].
+pub type TimeoutFn<P> = fn(&P) -> Duration;
 
 /// A handler that a worker can run.
 ///
@@ -58,6 +63,25 @@ pub trait Task: 'static {
     /// What else the worker must know before it can run the handler.
     const DECLARATION: Declaration;
 
+    /// How long a failed task waits for its next attempt, as a function of its payload, the number of the attempt that
+    /// failed, from 1, and its error: `#[task(retry = my_backoff)]` writes it. It wins over
+    /// [`Declaration::retry`].
+    ///
+    /// It is called after a failure, unless the handler has said what becomes of the task or no attempt is left. The
+    /// error is what the handler returned, [`TimedOut`](crate::error::TimedOut) or
+    /// [`Panicked`](crate::error::Panicked). What it returns holds as it is: no chance is added. Zero is at once, and
+    /// more than a hundred years are a hundred. If it panics, the task waits as by
+    /// [`Retry::DEFAULT`].
+    const RETRY: Option<RetryFn<Self::Payload>> = None;
+
+    /// How long one attempt may take, as a function of its payload: `#[task(timeout = my_timeout)]` writes it. It wins
+    /// over [`Declaration::timeout`].
+    ///
+    /// It is called before each attempt, which reads the payload once more for it. With zero a handler that does not end
+    /// before it first waits has timed out; more than a hundred years are a hundred. If it panics, the attempt fails, and
+    /// the handler does not run.
+    const TIMEOUT: Option<TimeoutFn<Self::Payload>> = None;
+
     /// Runs the handler once.
     fn run<'a>(payload: Self::Payload, parts: Parts<'a>) -> BoxFuture<'a, Outcome>;
 }
@@ -71,6 +95,7 @@ pub struct Declaration {
     pub(crate) states: &'static [StateRequirement],
     pub(crate) delivery: Delivery,
     pub(crate) timeout: Duration,
+    pub(crate) retry: Retry,
     pub(crate) keep: Keep,
     pub(crate) order: Order,
     #[cfg(feature = "cron")]
@@ -89,6 +114,7 @@ impl Declaration {
             states: &[],
             delivery: Delivery::AtLeastOnce,
             timeout: defaults::TIMEOUT,
+            retry: Retry::DEFAULT,
             keep: Keep::Nothing,
             order: Order::OldestFirst,
             #[cfg(feature = "cron")]
@@ -142,7 +168,16 @@ impl Declaration {
         self
     }
 
-    /// Sets how long one attempt may take.
+    /// Sets how long a failed task waits for its next attempt, unless [`Task::RETRY`] says so; [`Retry::DEFAULT`] if
+    /// neither does. An error, a panic, a timeout and a commit that Postgres refuses are failures alike. What a crash or
+    /// a stop of the worker interrupts waits for nothing.
+    pub const fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Sets how long one attempt may take, unless [`Task::TIMEOUT`] says so; [`defaults::TIMEOUT`], an hour, if neither
+    /// does. More than a hundred years are a hundred.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -180,6 +215,11 @@ pub enum Keep {
 
 pub(crate) type DecodeFn = fn(&RawValue, Option<u16>) -> Result<(), DecodeError>;
 
+pub(crate) type RetryByFn =
+    fn(&RawValue, Option<u16>, u16, &(dyn Error + 'static)) -> Result<Duration, DecodeError>;
+
+pub(crate) type TimeoutByFn = fn(&RawValue, Option<u16>) -> Result<Duration, DecodeError>;
+
 pub(crate) type RunFn =
     for<'a> fn(&RawValue, Option<u16>, Parts<'a>) -> Result<BoxFuture<'a, Outcome>, DecodeError>;
 
@@ -192,6 +232,8 @@ pub struct Registration {
     pub(crate) declaration: Declaration,
     pub(crate) decode: DecodeFn,
     pub(crate) run: RunFn,
+    pub(crate) retry_by: Option<RetryByFn>,
+    pub(crate) timeout_by: Option<TimeoutByFn>,
     #[cfg(all(any(feature = "cli", feature = "dashboard"), feature = "schemars"))]
     pub(crate) json_schema: fn() -> Option<schemars::Schema>,
     #[cfg(all(feature = "cli", feature = "schemars"))]
@@ -207,6 +249,14 @@ impl Registration {
             declaration: T::DECLARATION,
             decode: decode_erased::<T::Payload>,
             run: run_erased::<T>,
+            retry_by: match T::RETRY {
+                Some(_) => Some(retry_erased::<T>),
+                None => None,
+            },
+            timeout_by: match T::TIMEOUT {
+                Some(_) => Some(timeout_erased::<T>),
+                None => None,
+            },
             #[cfg(all(any(feature = "cli", feature = "dashboard"), feature = "schemars"))]
             json_schema: T::Payload::json_schema,
             #[cfg(all(feature = "cli", feature = "schemars"))]
@@ -244,6 +294,24 @@ pub(crate) fn all_linked_secrets() -> BTreeMap<&'static str, Vec<&'static str>> 
 // As for a run, and then it is let go.
 fn decode_erased<P: Payload>(raw: &RawValue, version: Option<u16>) -> Result<(), DecodeError> {
     payload::read::<P>(raw, version).map(drop)
+}
+
+fn retry_erased<T: Task>(
+    raw: &RawValue,
+    version: Option<u16>,
+    number: u16,
+    error: &(dyn Error + 'static),
+) -> Result<Duration, DecodeError> {
+    let payload = payload::read::<T::Payload>(raw, version)?;
+    Ok(T::RETRY.map_or(Duration::ZERO, |retry| retry(&payload, number, error)))
+}
+
+fn timeout_erased<T: Task>(
+    raw: &RawValue,
+    version: Option<u16>,
+) -> Result<Duration, DecodeError> {
+    let payload = payload::read::<T::Payload>(raw, version)?;
+    Ok(T::TIMEOUT.map_or(T::DECLARATION.timeout, |timeout| timeout(&payload)))
 }
 
 fn run_erased<'a, T: Task>(

@@ -12,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::trace;
-use crate::attempt::outcome::{Outcome, panic_message};
+use crate::attempt::outcome::Outcome;
 use crate::attempt::state::Parts;
 use crate::attempt::tx_handle::GivenTx;
 use crate::attempt::verbs::{Wish, wish_of};
 use crate::attempt::verdict::{Settlement, Verdict};
 use crate::attempt::{Attempt, Cancellation, Ending};
-use crate::error::{BoxError, DecodeError, error_text, of_database};
+use crate::error::{BoxError, DecodeError, TimedOut, error_text, of_database};
 use crate::faults::crash_point;
 use crate::store::{ClaimedTask, mixes_up_statements, version_of};
 use crate::task::declaration::{Keep, Registration};
@@ -116,7 +116,11 @@ impl Execution<'_> {
             tracing::info!("task expired: it was not started in time");
             return Handled::Decided(Verdict::Expire.into());
         }
-        let Ending(attempt) = &Ending(Arc::new(self.attempt(began)));
+        let allowed = match self.timeout(began) {
+            Ok(allowed) => allowed,
+            Err(verdict) => return Handled::Decided(verdict.into()),
+        };
+        let Ending(attempt) = &Ending(Arc::new(self.attempt(began + allowed)));
         let parts = Parts {
             states: &self.core.states,
             attempt,
@@ -134,8 +138,8 @@ impl Execution<'_> {
             biased;
             ended = timeout_at(attempt.deadline.into(), &mut handler) => match ended {
                 Ok(Ok(outcome)) => outcome,
-                Ok(Err(panic)) => Outcome::Failed(panic_message(&*panic).into()),
-                Err(_) => Outcome::Failed(self.timed_out()),
+                Ok(Err(panic)) => Outcome::panicked(&*panic),
+                Err(_) => Outcome::Failed(TimedOut::new(allowed).into()),
             },
             () = self.taken.cancelled() => {
                 let why = self.why_taken();
@@ -156,7 +160,7 @@ impl Execution<'_> {
         if ended.saturating_duration_since(attempt.deadline) > OVERRUN {
             tracing::warn!(
                 took = ?(ended - began),
-                timeout = ?self.registration.declaration.timeout,
+                timeout = ?allowed,
                 "the handler outran its timeout because it blocks its thread, or its process stood still; blocking work belongs in `spawn_blocking`"
             );
         }
@@ -167,7 +171,7 @@ impl Execution<'_> {
         // An error whose text panics is a failure like any other.
         let decide = AssertUnwindSafe(|| self.decide(outcome, attempt));
         let decided = std::panic::catch_unwind(decide).unwrap_or_else(|panic| {
-            self.decide(Outcome::Failed(panic_message(&*panic).into()), attempt)
+            self.decide(Outcome::panicked(&*panic), attempt)
         });
         Handled::Decided(Decided {
             times: Some(self.times(began, ended)),
@@ -219,7 +223,7 @@ impl Execution<'_> {
         let start =
             AssertUnwindSafe(|| (self.registration.run)(&self.task.payload, version, parts));
         std::panic::catch_unwind(start).unwrap_or_else(|panic| {
-            let outcome = Outcome::Failed(panic_message(&*panic).into());
+            let outcome = Outcome::panicked(&*panic);
             Ok(std::future::ready(outcome).boxed())
         })
     }
@@ -229,7 +233,7 @@ impl Execution<'_> {
         let wish = attempt.take_wish();
         match outcome {
             Outcome::Completed | Outcome::Kept(_) if self.has_secrets() && wish.is_some() => {
-                let (_, wish) = self.hide_secrets("".into(), wish);
+                let (_, wish) = self.hide_secrets(&"".into(), wish);
                 Verdict::of_success(wish, number, max_attempts).into()
             }
             Outcome::Completed => Verdict::of_success(wish, number, max_attempts).into(),
@@ -240,11 +244,12 @@ impl Execution<'_> {
             Outcome::Failed(error) => {
                 let wish = wish.or_else(|| wish_of(&*error));
                 let of_database = of_database(&*error).any(mixes_up_statements);
-                let (error, wish) = self.hide_secrets(error, wish);
+                let (hidden, wish) = self.hide_secrets(&error, wish);
                 let is_failure = matches!(wish, None | Some(Wish::RetryIn(_)));
                 let is_mixed_up = is_failure && of_database;
-                let verdict =
-                    Verdict::of_failure(&error, wish, number, max_attempts, fastrand::f64());
+                let said = hidden.as_ref().unwrap_or(&error);
+                let wait = || self.wait_after(&*error);
+                let verdict = Verdict::of_failure(said, wish, number, max_attempts, wait);
                 Decided {
                     is_failure,
                     is_mixed_up,
@@ -257,8 +262,10 @@ impl Execution<'_> {
     /// Decides about an attempt that failed after its handler had ended.
     pub(crate) fn failed_at_end(&self, error: BoxError) -> Verdict {
         let (number, max_attempts) = (self.number(), self.max_attempts());
-        let (error, _) = self.hide_secrets(error, None);
-        Verdict::of_failure(&error, None, number, max_attempts, fastrand::f64())
+        let (hidden, _) = self.hide_secrets(&error, None);
+        let said = hidden.as_ref().unwrap_or(&error);
+        let wait = || self.wait_after(&*error);
+        Verdict::of_failure(said, None, number, max_attempts, wait)
     }
 
     pub(crate) fn settlement(&self, verdict: Verdict) -> Settlement {
@@ -320,14 +327,14 @@ impl Execution<'_> {
             .unwrap_or(self.registration.options.max_attempts)
     }
 
-    fn attempt(&self, began: Instant) -> Attempt {
+    fn attempt(&self, deadline: Instant) -> Attempt {
         Attempt {
             task_id: self.task.task_id,
             task_type: self.registration.task_type,
             queue: self.core.queue_names[self.queue].clone(),
             number: self.number(),
             max_attempts: self.max_attempts(),
-            deadline: began + self.registration.declaration.timeout,
+            deadline,
             created_at: self.task.created_at,
             installation_id: self.core.installation_id,
             errors: self.task.errors.clone(),
@@ -336,14 +343,6 @@ impl Execution<'_> {
             wish: Mutex::default(),
             hold: Mutex::default(),
         }
-    }
-
-    fn timed_out(&self) -> BoxError {
-        format!(
-            "timed out after {:?}",
-            self.registration.declaration.timeout
-        )
-        .into()
     }
 }
 

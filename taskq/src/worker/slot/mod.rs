@@ -1,5 +1,6 @@
 //! One place to run a handler: it takes task after task of a queue, and makes an attempt of each.
 
+mod declared;
 pub(crate) mod habits;
 mod handler;
 #[cfg(feature = "testing")]

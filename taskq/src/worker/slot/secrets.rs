@@ -10,14 +10,14 @@ impl Execution<'_> {
         !self.registration.options.secret.is_empty()
     }
 
-    /// Takes the payload's secret values out of what is said of a failure.
+    /// Takes the payload's secret values out of what is said of a failure. Returns no error where it has none.
     pub(super) fn hide_secrets(
         &self,
-        error: BoxError,
+        error: &BoxError,
         wish: Option<Wish>,
-    ) -> (BoxError, Option<Wish>) {
+    ) -> (Option<BoxError>, Option<Wish>) {
         if !self.has_secrets() {
-            return (error, wish);
+            return (None, wish);
         }
         let fields = self.registration.options.secret;
         let secrets = Secrets::of(fields, Some(&self.task.payload));
@@ -26,6 +26,7 @@ impl Execution<'_> {
             Wish::Cancel(why) => Wish::Cancel(secrets.hide(why)),
             Wish::RetryIn(_) | Wish::Snooze(_) => wish,
         });
-        (secrets.hide(error_text(&*error)).into(), wish)
+        let hidden = secrets.hide(error_text(&**error));
+        (Some(hidden.into()), wish)
     }
 }
