@@ -214,7 +214,7 @@ begin
                 gone.created_at,
                 gone.max_attempts,
                 gone.errors,
-                nullif(gone.metadata - 'task.expires', '{}')
+                nullif(gone.metadata - array['task.expires', 'task.gives_up', 'task.snoozes', 'task.discard'], '{}')
             from gone
             where (do_bulk.bulk).verb = 'retry'
             order by gone.task_id

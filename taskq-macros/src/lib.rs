@@ -68,6 +68,12 @@ use crate::options::Place;
 /// | `priority = -5` | 0 | smaller runs earlier |
 /// | `max_attempts = 5` | 25 | how often a task is attempted at most |
 /// | `timeout = "1h30m"` | an hour | how long one attempt may take; units `ms`, `s`, `m`, `h`, `d` |
+/// | `timeout = my_timeout` | an hour | a function that says it: `fn my_timeout(payload: &SendEmailWelcome) -> Duration` |
+/// | `retry = "linear(10s, 1h)"`, `"fixed(1m)"`, `"10s, 1m, 10m"` | `"exponential(5s, 6h)"` | how long a failed task waits for its next attempt, a fifth more or less |
+/// | `retry = my_backoff` | as above | a function that says it: `fn my_backoff(payload: &SendEmailWelcome, attempt: u16, error: &(dyn Error + 'static)) -> Duration` |
+/// | `max_snoozes = 100` | any number | how often a task may be snoozed; one more discards it |
+/// | `give_up_after = "2d"` | never | for how long after it is due a task is retried and snoozed; then it is discarded |
+/// | `on_discard = told` | nothing | what is done in the transaction that discards a task: `async fn told(payload: SendEmailWelcome, discarded: taskq::Discarded<'_>, tx: &mut PgConnection) -> Result<(), E>` |
 /// | `order = "random"` | `"oldest"` | chance decides which of the due tasks of one priority runs next |
 /// | `expires = "1h"` | never | for how long after it is due a task is worth starting; later it is set aside as `expired` |
 /// | `concurrency = 10`, `concurrency(5, key = tenant_id)` | any number | so many run at once over all workers; see `taskq::limit::Concurrency` |

@@ -146,6 +146,7 @@ pub use chrono;
 pub use taskq_macros::{Payload, task};
 
 pub use crate::attempt::Attempt;
+pub use crate::attempt::discarded::Discarded;
 pub use crate::attempt::lazy::LazyTx;
 pub use crate::attempt::tick::Tick;
 #[cfg(feature = "otel")]
@@ -200,11 +201,13 @@ pub mod handler {
 
     pub use crate::attempt::backoff::{Retry, RetryFn};
     pub use crate::attempt::delivery::Delivery;
+    pub use crate::attempt::discarded::DiscardFn;
     pub use crate::attempt::outcome::{IntoKept, IntoOutcome, Kept, Outcome};
     pub use crate::attempt::state::{Parts, StateRequirement};
     pub use crate::attempt::tx_handle::TxHandle;
     pub use crate::operate::result::KeepsResult;
-    pub use crate::task::declaration::{Declaration, Keep, Order, Task, TaskSet, TimeoutFn};
+    pub use crate::task::declaration::{Declaration, Keep, Order, Task, TimeoutFn};
     pub use crate::task::options::TaskOptions;
+    pub use crate::task::registration::TaskSet;
     pub use crate::worker::{NextSignal, StopNow};
 }

@@ -143,12 +143,37 @@ fn declaration(task: &Task<'_>) -> TokenStream {
 fn functions(task: &Task<'_>) -> TokenStream {
     let functions = task.functions.iter().map(|Named { constant, ty, path }| {
         let private = task.krate.private_at(path.span());
+        let function = match *constant {
+            "ON_DISCARD" => on_discard(task, path),
+            _ => path.to_token_stream(),
+        };
         let [constant, ty] = [constant, ty].map(|name| Ident::new(name, path.span()));
         quote_spanned!(path.span()=>
-            const #constant: #private::Option<#private::#ty<Self::Payload>> = #private::Option::Some(#path);
+            const #constant: #private::Option<#private::#ty<Self::Payload>> =
+                #private::Option::Some(#function);
         )
     });
     quote!(#(#functions)*)
+}
+
+/// Writes a function that calls an `async fn`, which has a future of its own type.
+fn on_discard(task: &Task<'_>, path: &syn::Path) -> TokenStream {
+    let span = path.span();
+    let private = task.krate.private_at(span);
+    let ty = payload_type(task);
+    // The user's function may have any of these names.
+    let [function, payload, discarded, tx] = ["_on_discard", "_payload", "_discarded", "_tx"]
+        .map(|name| Ident::new(name, Span::mixed_site().located_at(span)));
+    quote_spanned!(span=> {
+        fn #function<'run>(
+            #payload: #ty,
+            #discarded: #private::Discarded<'run>,
+            #tx: &'run mut #private::PgConnection,
+        ) -> #private::BoxFuture<'run, #private::Outcome> {
+            #private::run(#path(#payload, #discarded, #tx), #private::IntoOutcome::into_outcome)
+        }
+        #function
+    })
 }
 
 fn requirement(task: &Task<'_>, argument: &Argument<'_>) -> Option<TokenStream> {

@@ -6,7 +6,6 @@ use super::declared::{Options, Setting, Value};
 use super::given::GivenOption;
 use super::limits;
 use super::place::{Place, Subject};
-use super::retry;
 use super::sequence;
 use super::unique;
 use super::unknown;
@@ -31,7 +30,7 @@ enum Meaning {
     Special(fn(&mut Options, &GivenOption) -> syn::Result<()>),
 }
 
-static KNOWN: [KnownOption; 29] = [
+static KNOWN: [KnownOption; 32] = [
     KnownOption {
         name: "name",
         example: "name = \"mail.welcome\"",
@@ -64,7 +63,7 @@ static KNOWN: [KnownOption; 29] = [
         name: "max_attempts",
         example: "max_attempts = 5",
         subject: Subject::Payload,
-        meaning: Meaning::Method(values::max_attempts),
+        meaning: Meaning::Method(values::at_least_one),
     },
     KnownOption {
         name: "unique",
@@ -124,13 +123,31 @@ static KNOWN: [KnownOption; 29] = [
         name: "timeout",
         example: "timeout = \"30s\"",
         subject: Subject::Handler,
-        meaning: Meaning::MethodOrFunction(retry::timeout),
+        meaning: Meaning::MethodOrFunction(values::timeout),
     },
     KnownOption {
         name: "retry",
         example: "retry = \"exponential(5s, 6h)\"",
         subject: Subject::Handler,
-        meaning: Meaning::MethodOrFunction(retry::read),
+        meaning: Meaning::MethodOrFunction(values::retry),
+    },
+    KnownOption {
+        name: "max_snoozes",
+        example: "max_snoozes = 100",
+        subject: Subject::Handler,
+        meaning: Meaning::Method(values::at_least_one),
+    },
+    KnownOption {
+        name: "give_up_after",
+        example: "give_up_after = \"2d\"",
+        subject: Subject::Handler,
+        meaning: Meaning::Method(values::duration),
+    },
+    KnownOption {
+        name: "on_discard",
+        example: "on_discard = told_the_customer",
+        subject: Subject::Handler,
+        meaning: Meaning::MethodOrFunction(values::function),
     },
     KnownOption {
         name: "order",

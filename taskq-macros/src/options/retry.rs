@@ -1,16 +1,12 @@
-//! Reads `retry`: how long a failed task waits.
+//! What `retry` says: how long a failed task waits.
 
 use std::time::Duration;
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::LitStr;
 
-use super::declared::Value;
 use super::duration;
-use super::given::GivenOption;
 use super::unique::written;
-use super::values::{Said, TextOrFunction};
 
 /// How a failed task waits, as a text says it.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,35 +21,8 @@ const WAYS: &str = "write `exponential(5s, 6h)`, the first wait and the longest;
                     longest; `fixed(1m)`; or the waits themselves, `10s, 1m, 10m`, of which the last repeats. A function \
                     is named without quotes: `retry = my_backoff`";
 
-/// Reads a text, or the name of a function.
-pub(super) fn read(given: &GivenOption) -> syn::Result<Said> {
-    let takes = "a way to wait in a string, or the name of a function, as in `retry = my_backoff`";
-    match given.assigned(takes)? {
-        TextOrFunction::Function(path) => Ok(Said::Function(path)),
-        TextOrFunction::Value(text) => match parse(&text.value()) {
-            Ok(retry) => Ok(Said::Value(Value::Retry(retry))),
-            Err(problem) => Err(syn::Error::new_spanned(&text, format!("`retry`: {problem}"))),
-        },
-    }
-}
-
-/// Reads the value of `timeout`: a duration, or the name of a function.
-pub(super) fn timeout(given: &GivenOption) -> syn::Result<Said> {
-    let takes = "a duration in a string, or the name of a function, as in `timeout = my_timeout`";
-    match given.assigned(takes)? {
-        TextOrFunction::Function(path) => Ok(Said::Function(path)),
-        TextOrFunction::Value(text) => {
-            duration_of("timeout", &text).map(|it| Said::Value(Value::Duration(it)))
-        }
-    }
-}
-
-fn duration_of(key: &str, text: &LitStr) -> syn::Result<Duration> {
-    duration::parse(&text.value())
-        .map_err(|problem| syn::Error::new_spanned(text, problem.message(key, &text.value())))
-}
-
-fn parse(text: &str) -> Result<Retry, String> {
+/// Reads a way to wait, or says what is wrong with it.
+pub(super) fn parse(text: &str) -> Result<Retry, String> {
     let text = text.trim();
     let Some((way, rest)) = text.split_once('(') else {
         return match durations(text) {
@@ -69,12 +38,17 @@ fn parse(text: &str) -> Result<Retry, String> {
     };
     match way.trim() {
         "exponential" => {
-            let [first, longest] = exactly(inner, "exponential(5s, 6h)", "the first wait and the longest")?;
+            let [first, longest] = exactly(
+                inner,
+                "exponential(5s, 6h)",
+                "the first wait and the longest",
+            )?;
             in_order("the first wait", first, longest, inner)?;
             Ok(Retry::Exponential(first, longest))
         }
         "linear" => {
-            let [step, longest] = exactly(inner, "linear(10s, 1h)", "the step and the longest wait")?;
+            let [step, longest] =
+                exactly(inner, "linear(10s, 1h)", "the step and the longest wait")?;
             in_order("the step", step, longest, inner)?;
             Ok(Retry::Linear(step, longest))
         }
@@ -86,7 +60,11 @@ fn parse(text: &str) -> Result<Retry, String> {
     }
 }
 
-fn exactly<const N: usize>(inner: &str, example: &str, takes: &str) -> Result<[Duration; N], String> {
+fn exactly<const N: usize>(
+    inner: &str,
+    example: &str,
+    takes: &str,
+) -> Result<[Duration; N], String> {
     let durations = durations(inner)?;
     durations
         .try_into()
@@ -144,11 +122,20 @@ mod tests {
     #[test]
     fn each_way_to_wait_is_read() {
         for (text, retry) in [
-            ("exponential(5s, 6h)", Retry::Exponential(seconds(5), seconds(21_600))),
-            (" exponential ( 5s,5s ) ", Retry::Exponential(seconds(5), seconds(5))),
+            (
+                "exponential(5s, 6h)",
+                Retry::Exponential(seconds(5), seconds(21_600)),
+            ),
+            (
+                " exponential ( 5s,5s ) ",
+                Retry::Exponential(seconds(5), seconds(5)),
+            ),
             ("linear(10s, 1h)", Retry::Linear(seconds(10), seconds(3600))),
             ("fixed(1m30s)", Retry::Fixed(seconds(90))),
-            ("10s, 1m,10m", Retry::List(vec![seconds(10), seconds(60), seconds(600)])),
+            (
+                "10s, 1m,10m",
+                Retry::List(vec![seconds(10), seconds(60), seconds(600)]),
+            ),
             ("10m, 1s", Retry::List(vec![seconds(600), seconds(1)])),
             ("1h", Retry::List(vec![seconds(3600)])),
         ] {

@@ -13,7 +13,7 @@ struct Elsewhere {
     way_out: &'static str,
 }
 
-const ELSEWHERE: [Elsewhere; 9] = [
+const ELSEWHERE: [Elsewhere; 11] = [
     Elsewhere {
         names: &["retries", "max_retries", "attempts"],
         way_out: "`max_attempts = 5` says how often a task is attempted at most, the first time included",
@@ -61,6 +61,20 @@ const ELSEWHERE: [Elsewhere; 9] = [
     Elsewhere {
         names: &["delay", "run_at", "run_in"],
         way_out: "each enqueue says when its task is due: `taskq::enqueue(&mut tx, …).delay(…)`",
+    },
+    Elsewhere {
+        names: &[
+            "on_failure",
+            "on_exhausted",
+            "on_death",
+            "retries_exhausted",
+        ],
+        way_out: "`on_discard = told` names an `async fn` that runs in the transaction that discards a task",
+    },
+    Elsewhere {
+        names: &["deadline", "retry_until", "retry_for"],
+        way_out: "`give_up_after = \"2d\"` says for how long after it is due a task is retried and snoozed, and `expires = \"1h\"` \
+                  for how long it is worth starting",
     },
     Elsewhere {
         names: &["ttl"],

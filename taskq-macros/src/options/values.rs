@@ -1,5 +1,7 @@
 //! Reads the value of one option, and refuses what the option cannot be.
 
+use std::time::Duration;
+
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 use syn::parse::{Parse, ParseStream, Parser as _};
@@ -9,6 +11,7 @@ use syn::{LitInt, LitStr, Path, Token, Type};
 use super::declared::{Value, Version};
 use super::duration;
 use super::given::{GivenOption, GivenValue};
+use super::retry;
 use crate::names;
 
 /// Reads the name of a task type.
@@ -37,11 +40,11 @@ pub(super) fn priority(given: &GivenOption) -> syn::Result<Value> {
     integer(given).map(Value::Signed)
 }
 
-/// Reads a number of attempts.
-pub(super) fn max_attempts(given: &GivenOption) -> syn::Result<Value> {
+/// Reads how often something may be: attempts, snoozes.
+pub(super) fn at_least_one(given: &GivenOption) -> syn::Result<Value> {
     match integer(given)? {
-        0 => Err(given.wrong_value("`max_attempts` must be at least 1")),
-        max_attempts => Ok(Value::Unsigned(max_attempts)),
+        0 => Err(given.wrong_value(&format!("`{}` must be at least 1", given.key))),
+        number => Ok(Value::Unsigned(number)),
     }
 }
 
@@ -70,6 +73,47 @@ pub(super) fn upgrades(given: &GivenOption) -> syn::Result<Vec<Path>> {
     Ok(paths)
 }
 
+/// Reads how a failed task waits: a text, or the name of a function.
+pub(super) fn retry(given: &GivenOption) -> syn::Result<Said> {
+    let takes = "a way to wait in a string, or the name of a function, as in `retry = my_backoff`";
+    match given.assigned(takes)? {
+        TextOrFunction::Function(path) => Ok(Said::Function(path)),
+        TextOrFunction::Value(text) => match retry::parse(&text.value()) {
+            Ok(retry) => Ok(Said::Value(Value::Retry(retry))),
+            Err(problem) => Err(syn::Error::new_spanned(
+                &text,
+                format!("`retry`: {problem}"),
+            )),
+        },
+    }
+}
+
+/// Reads how long an attempt may take: a duration, or the name of a function.
+pub(super) fn timeout(given: &GivenOption) -> syn::Result<Said> {
+    let takes = "a duration in a string, or the name of a function, as in `timeout = my_timeout`";
+    match given.assigned(takes)? {
+        TextOrFunction::Function(path) => Ok(Said::Function(path)),
+        TextOrFunction::Value(text) => {
+            duration_of(&given.key, &text).map(|it| Said::Value(Value::Duration(it)))
+        }
+    }
+}
+
+fn duration_of(key: &Ident, text: &LitStr) -> syn::Result<Duration> {
+    duration::parse(&text.value()).map_err(|problem| {
+        syn::Error::new_spanned(text, problem.message(&key.to_string(), &text.value()))
+    })
+}
+
+/// Reads the name of a function.
+pub(super) fn function(given: &GivenOption) -> syn::Result<Said> {
+    let takes = "the name of a function";
+    match given.assigned(takes)? {
+        TextOrFunction::Function(path) => Ok(Said::Function(path)),
+        TextOrFunction::Value(_) => Err(given.wrong_kind(takes)),
+    }
+}
+
 /// Reads the type of a payload that is declared elsewhere.
 pub(super) fn handles(given: &GivenOption) -> syn::Result<Type> {
     let takes = "the type of a payload";
@@ -81,14 +125,8 @@ pub(super) fn handles(given: &GivenOption) -> syn::Result<Type> {
 
 /// Reads a duration.
 pub(super) fn duration(given: &GivenOption) -> syn::Result<Value> {
-    let text: LitStr = given.assigned("a duration in a string")?;
-    match duration::parse(&text.value()) {
-        Ok(duration) => Ok(Value::Duration(duration)),
-        Err(problem) => {
-            let message = problem.message(&given.key.to_string(), &text.value());
-            Err(syn::Error::new_spanned(&text, message))
-        }
-    }
+    let text = given.assigned("a duration in a string")?;
+    duration_of(&given.key, &text).map(Value::Duration)
 }
 
 /// Reads in what order tasks run.

@@ -25,7 +25,8 @@ pub(crate) use self::function::{is_method, is_task};
 pub(crate) use self::payload::{is_taken, payload_ident};
 
 /// The options that may name a function, each with the constant of `Task` that has it and the type of that.
-const FUNCTIONS: [[&str; 3]; 2] = [
+const FUNCTIONS: [[&str; 3]; 3] = [
+    ["on_discard", "ON_DISCARD", "DiscardFn"],
     ["retry", "RETRY", "RetryFn"],
     ["timeout", "TIMEOUT", "TimeoutFn"],
 ];

@@ -150,7 +150,10 @@ mod tests {
         let minute = 60 * SECOND;
         for (retry, waits) in [
             (Retry::exponential(SECOND, 7 * SECOND), [1, 2, 4, 7, 7]),
-            (Retry::linear(10 * SECOND, 35 * SECOND), [10, 20, 30, 35, 35]),
+            (
+                Retry::linear(10 * SECOND, 35 * SECOND),
+                [10, 20, 30, 35, 35],
+            ),
             (Retry::fixed(minute), [60; 5]),
             (
                 Retry::list(const { &[SECOND, Duration::from_secs(9), Duration::from_secs(5)] }),

@@ -1,7 +1,9 @@
 //! What a handler can know of the attempt it is making.
 
 pub(crate) mod backoff;
+pub(crate) mod bounds;
 pub(crate) mod delivery;
+pub(crate) mod discarded;
 pub(crate) mod key;
 pub(crate) mod lazy;
 pub(crate) mod metadata;
@@ -106,6 +108,12 @@ impl Attempt {
     /// Returns how many attempts the task has at most.
     pub fn max_attempts(&self) -> u16 {
         self.max_attempts
+    }
+
+    /// Returns how often the task was snoozed, if its type declares
+    /// [`max_snoozes`](crate::handler::Declaration::max_snoozes); otherwise nobody counts, and it is zero.
+    pub fn snoozes(&self) -> u64 {
+        bounds::snoozes(&self.metadata)
     }
 
     /// Tells whether a failure now would discard the task.

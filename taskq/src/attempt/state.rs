@@ -59,13 +59,20 @@ impl States {
             || self.own.contains_key(&(task_type, type_id))
     }
 
-    fn get<T: ?Sized + Send + Sync + 'static>(&self, task_type: &'static str) -> &Arc<T> {
+    pub(crate) fn find<T: ?Sized + Send + Sync + 'static>(
+        &self,
+        task_type: &'static str,
+    ) -> Option<&Arc<T>> {
         let type_id = TypeId::of::<T>();
         // Most workers have none of these.
         let own = (!self.own.is_empty()).then(|| self.own.get(&(task_type, type_id)));
         own.flatten()
             .or_else(|| self.values.get(&type_id))
             .and_then(|value| value.downcast_ref())
+    }
+
+    fn get<T: ?Sized + Send + Sync + 'static>(&self, task_type: &'static str) -> &Arc<T> {
+        self.find(task_type)
             .expect("the worker refuses to start when a declared state is missing")
     }
 }

@@ -23,17 +23,39 @@ pub(crate) enum Verdict {
     /// It failed and waits for its next attempt.
     Retry { delay: Duration, error: String },
     /// It runs later, as if this attempt had not been.
-    Snooze { delay: Duration },
+    Snooze {
+        delay: Duration,
+        /// Whether its handler asked for it.
+        is_wished: bool,
+    },
     /// It was not run, or not to its end, and waits again in its old place.
     HandBack,
-    /// It is given up: no attempt is left, or its handler said so.
-    Discard { error: String, is_wished: bool },
+    /// It is given up.
+    Discard { error: String, why: GivenUp },
+    /// It is given up later: what is to be done when it is has failed, for this reason.
+    DiscardLater {
+        delay: Duration,
+        error: Option<String>,
+    },
     /// Its handler found that it is no longer wanted.
     Cancel { error: String },
     /// Its payload does not decode.
     Invalid { error: String },
     /// It was to start by a time, and did not.
     Expire,
+}
+
+/// Why a task is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GivenUp {
+    /// No attempt is left.
+    LastAttempt,
+    /// Its handler said so.
+    Wished,
+    /// It would wait for longer, or once more, than its type allows.
+    Bound,
+    /// An earlier attempt was the last, for one of these reasons.
+    Earlier,
 }
 
 /// A verdict about one task, and the lease that gives the right to it.
@@ -44,6 +66,8 @@ pub(crate) struct Settlement {
     pub(crate) verdict: Verdict,
     /// Whether the task is kept when it has completed.
     pub(crate) keep: bool,
+    /// What its row has to tell the next attempt, as a JSON object for its metadata.
+    pub(crate) mark: Option<String>,
 }
 
 impl Verdict {
@@ -60,17 +84,18 @@ impl Verdict {
         match wish.or_else(|| wish_of(&**error)) {
             Some(Wish::Snooze(delay)) => Self::Snooze {
                 delay: delay.min(MAX_DELAY),
+                is_wished: true,
             },
             Some(Wish::Discard(why)) => Self::Discard {
                 error: mention(text, why),
-                is_wished: true,
+                why: GivenUp::Wished,
             },
             Some(Wish::Cancel(why)) => Self::Cancel {
                 error: mention(text, why),
             },
             _ if is_last => Self::Discard {
                 error: text,
-                is_wished: false,
+                why: GivenUp::LastAttempt,
             },
             Some(Wish::RetryIn(delay)) => Self::Retry {
                 delay: delay.min(MAX_DELAY),
@@ -139,7 +164,7 @@ impl Verdict {
         match self {
             Self::Complete | Self::Keep { .. } => 0,
             Self::Retry { .. } => 1,
-            Self::Snooze { .. } => 2,
+            Self::Snooze { .. } | Self::DiscardLater { .. } => 2,
             Self::HandBack => 3,
             Self::Discard { .. } => 4,
             Self::Cancel { .. } => 5,
@@ -155,7 +180,9 @@ impl Verdict {
 
     pub(crate) fn delay(&self) -> Duration {
         match self {
-            Self::Retry { delay, .. } | Self::Snooze { delay } => *delay,
+            Self::Retry { delay, .. }
+            | Self::Snooze { delay, .. }
+            | Self::DiscardLater { delay, .. } => *delay,
             _ => Duration::ZERO,
         }
     }
@@ -166,6 +193,7 @@ impl Verdict {
             | Self::Discard { error, .. }
             | Self::Cancel { error }
             | Self::Invalid { error } => Some(error),
+            Self::DiscardLater { error, .. } => error.as_deref(),
             Self::Keep { result } => result.problem(),
             Self::Complete | Self::Snooze { .. } | Self::HandBack | Self::Expire => None,
         }
@@ -180,9 +208,10 @@ impl Verdict {
                 delay: *delay,
                 error,
             },
-            Self::Discard { is_wished, .. } => Self::Discard {
-                error,
-                is_wished: *is_wished,
+            Self::Discard { why, .. } => Self::Discard { error, why: *why },
+            Self::DiscardLater { delay, .. } => Self::DiscardLater {
+                delay: *delay,
+                error: Some(error),
             },
             Self::Cancel { .. } => Self::Cancel { error },
             Self::Invalid { .. } => Self::Invalid { error },
@@ -219,7 +248,7 @@ pub(crate) fn in_ascii(text: &str) -> String {
         .collect()
 }
 
-fn shorten(mut text: String) -> String {
+pub(crate) fn shorten(mut text: String) -> String {
     if text.len() > MAX_ERROR_LENGTH {
         text.truncate(text.floor_char_boundary(MAX_ERROR_LENGTH));
         text.push_str("...");
@@ -244,7 +273,7 @@ mod tests {
             of("no", 3),
             Verdict::Discard {
                 error: "no".into(),
-                is_wished: false
+                why: GivenUp::LastAttempt,
             }
         );
     }
@@ -266,7 +295,10 @@ mod tests {
         let minute = Duration::from_secs(60);
         assert_eq!(
             of(verbs::snooze(minute), 3),
-            Verdict::Snooze { delay: minute }
+            Verdict::Snooze {
+                delay: minute,
+                is_wished: true,
+            }
         );
     }
 

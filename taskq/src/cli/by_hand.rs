@@ -8,7 +8,7 @@ use super::said::{speaking, time, who_and_why};
 use super::text::printable;
 use crate::error::{BoxError, error_text};
 use crate::operate::filter::Age;
-use crate::task::declaration::Registration;
+use crate::task::registration::Registration;
 use crate::task::registry::Registry;
 use crate::task::unique::EnqueueOutcome;
 use crate::worker::WorkerBuilder;

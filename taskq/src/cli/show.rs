@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 
 use clap::{Arg, ArgMatches, Command};
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::said::{json, operator, seconds};
 use super::text::{WIDTH, advised, cut, printable};
+use crate::attempt::bounds::{GIVES_UP, SNOOZES};
 use crate::error::BoxError;
 use crate::operate::show::{TaskDetails, TaskEvent};
 use crate::worker::WorkerBuilder;
@@ -70,6 +72,12 @@ pub(super) fn text(task: &TaskDetails) -> Result<String, BoxError> {
         "attempts",
         format!("{}{}", task.attempts, of(task.max_attempts)),
     )?;
+    if let Some(snoozes) = bound(task, SNOOZES) {
+        line("snoozes", snoozes)?;
+    }
+    if let Some(at) = bound(task, GIVES_UP) {
+        line("gives up", at)?;
+    }
     if task.crashes > 0 {
         line("crashes", task.crashes.to_string())?;
     }
@@ -124,6 +132,15 @@ pub(super) fn text(task: &TaskDetails) -> Result<String, BoxError> {
         writeln!(text, "{}  {}", seconds(&event.at), printable(&event.text))?;
     }
     Ok(text)
+}
+
+/// Returns what a task's type has written down about how far it goes.
+fn bound(task: &TaskDetails, name: &str) -> Option<String> {
+    let metadata: Value = serde_json::from_str(task.metadata.get()).ok()?;
+    match metadata.get(name)? {
+        Value::String(text) => Some(printable(text)),
+        value => Some(value.to_string()),
+    }
 }
 
 fn json_text(value: &RawValue) -> String {

@@ -17,7 +17,7 @@ use super::reader::Reader;
 use crate::error::WorkerError;
 use crate::operate::doctor::SharedLook;
 use crate::operate::pause::Operator;
-use crate::task::declaration::Registration;
+use crate::task::registration::Registration;
 use crate::task::registry::Registry;
 use crate::worker::linked_registrations;
 

@@ -59,8 +59,8 @@ pub use self::routes::{ROUTES, Route};
 pub use self::serve::{Bound, ServeError, Server};
 use crate::operate::pause::Operator;
 #[cfg(feature = "cli")]
-use crate::task::declaration::Registration;
-use crate::task::declaration::TaskSet;
+use crate::task::registration::Registration;
+use crate::task::registration::TaskSet;
 
 /// Makes a router of the pages for an application, once it is said who is let in: [`Mount::access`].
 pub fn router(operator: Operator) -> Mount {

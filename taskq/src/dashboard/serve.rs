@@ -21,7 +21,7 @@ use super::board::{Board, Shown};
 use super::live::Live;
 use super::routes;
 use super::token::Token;
-use crate::task::declaration::TaskSet;
+use crate::task::registration::TaskSet;
 
 /// How long requests may take that are under way when the server is stopped.
 const GRACE: Duration = Duration::from_secs(5);

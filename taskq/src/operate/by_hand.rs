@@ -15,9 +15,9 @@ use super::task::TaskState;
 use crate::error::{MASK, OperateError};
 #[cfg(any(feature = "cli", feature = "dashboard"))]
 use crate::task::by_name::enqueue_options;
-use crate::task::declaration::linked_secrets;
 #[cfg(any(feature = "cli", feature = "dashboard"))]
 use crate::task::options::TaskOptions;
+use crate::task::registration::linked_secrets;
 use crate::task::secret::still_masked;
 use crate::task::unique::EnqueueOutcome;
 

@@ -15,7 +15,7 @@ use crate::error::OperateError;
 #[cfg(feature = "dashboard")]
 use crate::store::{ScheduleRow, Signed};
 #[cfg(feature = "dashboard")]
-use crate::task::declaration::linked_secrets;
+use crate::task::registration::linked_secrets;
 #[cfg(feature = "dashboard")]
 use crate::task::secret::still_masked;
 

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::pause::Operator;
 use super::task::TaskState;
 use crate::error::OperateError;
-use crate::task::declaration::linked_secrets;
+use crate::task::registration::linked_secrets;
 use crate::task::secret::masked;
 
 /// How often a task is looked at that moves meanwhile.

@@ -33,8 +33,9 @@ use serde_json::value::RawValue;
 use crate::attempt::state::{Parts, StateRequirement};
 use crate::error::DecodeError;
 use crate::json;
-use crate::task::declaration::{Registration, Task};
+use crate::task::declaration::Task;
 use crate::task::payload::Payload;
+use crate::task::registration::Registration;
 
 /// A payload that serde can write and read.
 #[diagnostic::on_unimplemented(

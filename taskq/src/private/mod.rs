@@ -36,6 +36,7 @@ pub use self::codec::{Codec, FirstStep, NoCodec, first_step, further_step, read_
 pub use self::handler::run;
 pub use self::stub::{NoPayload, stub};
 pub use crate::attempt::backoff::{Retry, RetryFn};
+pub use crate::attempt::discarded::{DiscardFn, Discarded};
 pub use crate::attempt::outcome::{IntoKept, IntoOutcome, Outcome};
 pub use crate::attempt::state::{Parts, StateRequirement};
 pub use crate::attempt::tx_handle::TxHandle;
@@ -46,10 +47,11 @@ pub use crate::error::{DecodeError, EncodeError, InvalidPayload};
 #[cfg(feature = "schemars")]
 pub use crate::json::schema::{FieldSchema, NoSchema, Probe, prelude as schema_prelude};
 pub use crate::operate::result::KeepsResult;
-pub use crate::task::declaration::{Declaration, Keep, Order, Registration, Task, TimeoutFn};
+pub use crate::task::declaration::{Declaration, Keep, Order, Task, TimeoutFn};
 pub use crate::task::limit::{Concurrency, Rate};
 pub use crate::task::options::TaskOptions;
 pub use crate::task::payload::Payload;
+pub use crate::task::registration::Registration;
 #[cfg(feature = "cron")]
 pub use crate::task::schedule::Schedule;
 pub use crate::task::secret::MASKED;

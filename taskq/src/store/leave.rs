@@ -153,9 +153,12 @@ impl Store<'_> {
     }
 }
 
-/// Returns a column of results, if there is any: most task types have none, and send nothing.
+/// Returns a column of results, and of marks for the metadata of tasks that wait, if there is any: most task types have
+/// neither, and send nothing.
 fn results(settlements: &[Settlement]) -> Option<Vec<Option<&str>>> {
-    let results = column(settlements, |settlement| settlement.verdict.result());
+    let results = column(settlements, |settlement| {
+        settlement.verdict.result().or(settlement.mark.as_deref())
+    });
     results.iter().any(Option::is_some).then_some(results)
 }
 

@@ -72,7 +72,8 @@ pub(crate) use self::statements::in_schema;
 #[cfg(feature = "testing")]
 pub(crate) use self::transaction::ACCEPT_ATTEMPT;
 pub(crate) use self::transaction::{
-    Committed, Completion, CompletionError, OwnStatements, is_lease_gone, undo_attempt,
+    Committed, Completion, CompletionError, OwnStatements, accept_attempt, is_lease_gone,
+    undo_attempt,
 };
 #[cfg(feature = "dashboard")]
 pub(crate) use self::watch::MinuteTotal;

@@ -267,6 +267,11 @@ pub(crate) async fn undo_attempt(tx: &mut PgConnection) -> Result<(), Error> {
     undone
 }
 
+/// Has Postgres accept what somebody did since the attempt began, where more is said before the commit.
+pub(crate) async fn accept_attempt(tx: &mut PgConnection) -> Result<(), Error> {
+    raw_sql(ACCEPT_ATTEMPT).execute(tx).await.map(drop)
+}
+
 /// Why a handler's transaction was not committed.
 #[derive(Debug)]
 pub(crate) struct CompletionError {

@@ -1,21 +1,17 @@
 //! What a worker needs to know of a task type: how to decode a row and run its handler.
 
-use std::collections::BTreeMap;
-use std::error::Error;
 use std::panic::Location;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use serde_json::value::RawValue;
 
 use crate::attempt::backoff::{Retry, RetryFn};
 use crate::attempt::delivery::Delivery;
+use crate::attempt::discarded::DiscardFn;
 use crate::attempt::outcome::Outcome;
 use crate::attempt::state::{Parts, StateRequirement};
 use crate::defaults;
-use crate::error::DecodeError;
-use crate::task::options::TaskOptions;
-use crate::task::payload::{self, Payload};
+use crate::task::payload::Payload;
 #[cfg(feature = "cron")]
 use crate::task::schedule::Schedule;
 
@@ -82,6 +78,23 @@ pub trait Task: 'static {
     /// the handler does not run.
     const TIMEOUT: Option<TimeoutFn<Self::Payload>> = None;
 
+    /// What is done when a task of this type is discarded, in the transaction that discards it:
+    /// `#[task(on_discard = told_the_customer)]` writes it, of an
+    /// `async fn(payload, discarded: Discarded<'_>, tx: &mut PgConnection) -> Result<(), E>`.
+    ///
+    /// It runs after the last failure, after a handler's [`discard`](crate::outcome::discard), and where
+    /// [`max_snoozes`](Declaration::max_snoozes) or [`give_up_after`](Declaration::give_up_after) ends the task. What it
+    /// writes through `tx` is there if and only if the task is dead; other effects may happen more than once. It does
+    /// not run for a task that is cancelled, expired, invalid or quarantined, nor for one that an operator discards or
+    /// deletes.
+    ///
+    /// An error, a panic or an attempt that takes longer than [`timeout`](Declaration::timeout) (an hour where that is a
+    /// function) undoes all of it. The task then waits, by [`Retry::DEFAULT`] and for as long as it takes, with the error
+    /// beside the others. It runs this function again, and its handler no more. An operator may cancel it.
+    ///
+    /// If the process dies meanwhile, nothing was written, and the last attempt is made once more.
+    const ON_DISCARD: Option<DiscardFn<Self::Payload>> = None;
+
     /// Runs the handler once.
     fn run<'a>(payload: Self::Payload, parts: Parts<'a>) -> BoxFuture<'a, Outcome>;
 }
@@ -96,6 +109,8 @@ pub struct Declaration {
     pub(crate) delivery: Delivery,
     pub(crate) timeout: Duration,
     pub(crate) retry: Retry,
+    pub(crate) max_snoozes: Option<u16>,
+    pub(crate) give_up_after: Option<Duration>,
     pub(crate) keep: Keep,
     pub(crate) order: Order,
     #[cfg(feature = "cron")]
@@ -115,6 +130,8 @@ impl Declaration {
             delivery: Delivery::AtLeastOnce,
             timeout: defaults::TIMEOUT,
             retry: Retry::DEFAULT,
+            max_snoozes: None,
+            give_up_after: None,
             keep: Keep::Nothing,
             order: Order::OldestFirst,
             #[cfg(feature = "cron")]
@@ -176,6 +193,25 @@ impl Declaration {
         self
     }
 
+    /// Sets how often a task may be [snoozed](crate::outcome::snooze) by its handler; at least 1. One snooze more, and it
+    /// is discarded, with an error that says so. Snoozes are counted in its metadata, so its row does not grow; an
+    /// operator's retry begins the count anew. Where nothing is said, nobody counts.
+    pub const fn max_snoozes(mut self, max_snoozes: u16) -> Self {
+        self.max_snoozes = Some(max_snoozes);
+        self
+    }
+
+    /// Sets for how long after it was first due a task is retried and snoozed. One whose next attempt would be later is
+    /// discarded at once, with an error that says so. An attempt that has begun goes on, and one that begins late, since
+    /// its worker was busy or down, is made: see [`TaskOptions::expires`](crate::handler::TaskOptions::expires) for tasks that are worth nothing then.
+    ///
+    /// The clock is that of Postgres. The first failure or snooze writes the end down in the metadata of the task; an
+    /// operator's retry begins anew.
+    pub const fn give_up_after(mut self, give_up_after: Duration) -> Self {
+        self.give_up_after = Some(give_up_after);
+        self
+    }
+
     /// Sets how long one attempt may take, unless [`Task::TIMEOUT`] says so; [`defaults::TIMEOUT`], an hour, if neither
     /// does. More than a hundred years are a hundred.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
@@ -212,148 +248,3 @@ pub enum Keep {
     /// [`into_kept`](crate::handler::IntoKept::into_kept).
     WithResult,
 }
-
-pub(crate) type DecodeFn = fn(&RawValue, Option<u16>) -> Result<(), DecodeError>;
-
-pub(crate) type RetryByFn =
-    fn(&RawValue, Option<u16>, u16, &(dyn Error + 'static)) -> Result<Duration, DecodeError>;
-
-pub(crate) type TimeoutByFn = fn(&RawValue, Option<u16>) -> Result<Duration, DecodeError>;
-
-pub(crate) type RunFn =
-    for<'a> fn(&RawValue, Option<u16>, Parts<'a>) -> Result<BoxFuture<'a, Outcome>, DecodeError>;
-
-/// One handler as the worker sees it: what `inventory` collects and [`Task`] describes.
-#[doc(hidden)]
-#[derive(Debug, Clone, Copy)]
-pub struct Registration {
-    pub(crate) task_type: &'static str,
-    pub(crate) options: TaskOptions,
-    pub(crate) declaration: Declaration,
-    pub(crate) decode: DecodeFn,
-    pub(crate) run: RunFn,
-    pub(crate) retry_by: Option<RetryByFn>,
-    pub(crate) timeout_by: Option<TimeoutByFn>,
-    #[cfg(all(any(feature = "cli", feature = "dashboard"), feature = "schemars"))]
-    pub(crate) json_schema: fn() -> Option<schemars::Schema>,
-    #[cfg(all(feature = "cli", feature = "schemars"))]
-    pub(crate) older_json_schemas: fn() -> Vec<Option<schemars::Schema>>,
-}
-
-impl Registration {
-    /// Describes `T`.
-    pub const fn of<T: Task>() -> Self {
-        Self {
-            task_type: T::Payload::TASK_TYPE,
-            options: T::Payload::OPTIONS,
-            declaration: T::DECLARATION,
-            decode: decode_erased::<T::Payload>,
-            run: run_erased::<T>,
-            retry_by: match T::RETRY {
-                Some(_) => Some(retry_erased::<T>),
-                None => None,
-            },
-            timeout_by: match T::TIMEOUT {
-                Some(_) => Some(timeout_erased::<T>),
-                None => None,
-            },
-            #[cfg(all(any(feature = "cli", feature = "dashboard"), feature = "schemars"))]
-            json_schema: T::Payload::json_schema,
-            #[cfg(all(feature = "cli", feature = "schemars"))]
-            older_json_schemas: T::Payload::older_json_schemas,
-        }
-    }
-
-    /// Tells whether the payload says what result is kept, and the handler keeps none.
-    pub(crate) const fn loses_result<T: Task>() -> bool {
-        T::Payload::OPTIONS.keeps_result && !matches!(T::DECLARATION.keep, Keep::WithResult)
-    }
-}
-
-inventory::collect!(Registration);
-
-/// Returns the secret fields of a task type, or of what it is an alias of, as far as this program links its handler.
-pub(crate) fn linked_secrets(task_type: &str) -> Vec<&'static str> {
-    let linked = inventory::iter::<Registration>.into_iter();
-    let of_type = linked
-        .filter(|it| it.task_type == task_type || it.declaration.aliases.contains(&task_type));
-    of_type.flat_map(|it| it.options.secret).copied().collect()
-}
-
-/// Returns the secret fields of all task types, and of their aliases, whose handlers this program links.
-pub(crate) fn all_linked_secrets() -> BTreeMap<&'static str, Vec<&'static str>> {
-    let linked = inventory::iter::<Registration>.into_iter();
-    let names = linked.flat_map(|it| {
-        let aliases = it.declaration.aliases.iter().copied();
-        aliases.chain([it.task_type])
-    });
-    let fields = names.map(|name| (name, linked_secrets(name)));
-    fields.filter(|(_, fields)| !fields.is_empty()).collect()
-}
-
-// As for a run, and then it is let go.
-fn decode_erased<P: Payload>(raw: &RawValue, version: Option<u16>) -> Result<(), DecodeError> {
-    payload::read::<P>(raw, version).map(drop)
-}
-
-fn retry_erased<T: Task>(
-    raw: &RawValue,
-    version: Option<u16>,
-    number: u16,
-    error: &(dyn Error + 'static),
-) -> Result<Duration, DecodeError> {
-    let payload = payload::read::<T::Payload>(raw, version)?;
-    Ok(T::RETRY.map_or(Duration::ZERO, |retry| retry(&payload, number, error)))
-}
-
-fn timeout_erased<T: Task>(
-    raw: &RawValue,
-    version: Option<u16>,
-) -> Result<Duration, DecodeError> {
-    let payload = payload::read::<T::Payload>(raw, version)?;
-    Ok(T::TIMEOUT.map_or(T::DECLARATION.timeout, |timeout| timeout(&payload)))
-}
-
-fn run_erased<'a, T: Task>(
-    raw: &RawValue,
-    version: Option<u16>,
-    parts: Parts<'a>,
-) -> Result<BoxFuture<'a, Outcome>, DecodeError> {
-    match payload::read(raw, version) {
-        Ok(payload) => Ok(T::run(payload, parts)),
-        Err(error) => Err(error),
-    }
-}
-
-/// A tuple of tasks, such as `(SendEmailWelcome, Purge)`.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a tuple of tasks",
-    label = "not a tuple of tasks",
-    note = "write `.only::<(SendEmailWelcome, Purge)>()`, and `.only::<(Purge,)>()` for a single one"
-)]
-pub trait TaskSet {
-    #[doc(hidden)]
-    fn __registrations() -> Vec<Registration>;
-}
-
-macro_rules! task_set_of_tuple {
-    ($($task:ident)+) => {
-        impl<$($task: Task),+> TaskSet for ($($task,)+) {
-            fn __registrations() -> Vec<Registration> {
-                // Said by `register!` too, and better: this is for a task that was not registered.
-                $(const { assert!(!Registration::loses_result::<$task>(), "the payload says what result is kept, and its handler keeps none") };)+
-                vec![$(Registration::of::<$task>()),+]
-            }
-        }
-    };
-}
-
-macro_rules! task_sets {
-    ($first:ident $($rest:ident)*) => {
-        task_set_of_tuple!($first $($rest)*);
-        task_sets!($($rest)*);
-    };
-    () => {};
-}
-
-task_sets!(T1 T2 T3 T4 T5 T6 T7 T8 T9 T10 T11 T12 T13 T14 T15 T16 T17 T18 T19 T20 T21 T22 T23 T24);

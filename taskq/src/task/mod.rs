@@ -8,6 +8,7 @@ pub(crate) mod limit;
 pub(crate) mod options;
 pub(crate) mod payload;
 mod range;
+pub(crate) mod registration;
 pub(crate) mod registry;
 #[cfg(feature = "cron")]
 pub(crate) mod schedule;

@@ -10,9 +10,10 @@ use crate::attempt::state::States;
 #[cfg(feature = "cron")]
 use crate::error::error_text;
 use crate::error::{MissingState, WorkerError};
-use crate::task::declaration::{Keep, Order, Registration};
+use crate::task::declaration::{Keep, Order};
 use crate::task::limit::DeclaredLimit;
 use crate::task::options::name_problem;
+use crate::task::registration::Registration;
 #[cfg(feature = "cron")]
 use crate::task::secret::masked;
 use crate::task::unique::Until;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, query_as, query_scalar};
 
+use crate::attempt::bounds::GIVES_UP;
 use crate::error::veiled;
+use crate::task::expiry::EXPIRES;
 
 /// Moves time on by `duration`, for everything that taskq has stored in the schema `taskq`: when tasks are due, and their
 /// backoff; leases; how long keys live; when tasks expire and pauses end; ticks of schedules; the history. Idle workers
@@ -77,15 +79,17 @@ pub async fn advance_in(tx: &mut PgConnection, duration: Duration) -> Result<(),
         let update = sqlx::query(AssertSqlSafe(update)).bind(seconds);
         update.execute(&mut *tx).await?;
     }
-    let expiries = sqlx::query(
-        "update taskq.task
-         set metadata = metadata || jsonb_build_object(
-             'task.expires',
-             (metadata ->> 'task.expires')::timestamptz - make_interval(secs => $1)
-         )
-         where jsonb_typeof(metadata -> 'task.expires') = 'string'",
-    );
-    expiries.bind(seconds).execute(&mut *tx).await?;
+    for name in [EXPIRES, GIVES_UP] {
+        let times = sqlx::query(
+            "update taskq.task
+             set metadata = metadata || jsonb_build_object(
+                 $2::text,
+                 (metadata ->> $2)::timestamptz - make_interval(secs => $1)
+             )
+             where jsonb_typeof(metadata -> $2) = 'string'",
+        );
+        times.bind(seconds).bind(name).execute(&mut *tx).await?;
+    }
     Ok(())
 }
 

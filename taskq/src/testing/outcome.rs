@@ -75,7 +75,9 @@ impl From<Verdict> for AttemptOutcome {
         match verdict {
             Verdict::Complete | Verdict::Keep { .. } => Self::Completed,
             Verdict::Retry { delay, error } => Self::Retried { delay, error },
-            Verdict::Snooze { delay } => Self::Snoozed { delay },
+            Verdict::Snooze { delay, .. } | Verdict::DiscardLater { delay, .. } => {
+                Self::Snoozed { delay }
+            }
             Verdict::HandBack => Self::HandedBack,
             Verdict::Discard { error, .. } => Self::Discarded { error },
             Verdict::Cancel { error } => Self::Cancelled { error },
@@ -129,7 +131,7 @@ impl OutcomeCounts {
             let count = match &attempt.verdict {
                 Verdict::Complete | Verdict::Keep { .. } => &mut counts.completed,
                 Verdict::Retry { .. } => &mut counts.retried,
-                Verdict::Snooze { .. } => &mut counts.snoozed,
+                Verdict::Snooze { .. } | Verdict::DiscardLater { .. } => &mut counts.snoozed,
                 Verdict::Discard { .. } => &mut counts.discarded,
                 Verdict::Cancel { .. } => &mut counts.cancelled,
                 Verdict::Invalid { .. } => &mut counts.invalid,

@@ -22,8 +22,9 @@ use crate::faults::drain_limit;
 use crate::operate::check::{self, CheckReport};
 use crate::operate::{foreign_keys, ids, migrate};
 use crate::store::{Schema, Store};
-use crate::task::declaration::{Registration, Task, TaskSet};
+use crate::task::declaration::Task;
 use crate::task::payload::Payload;
+use crate::task::registration::{Registration, TaskSet};
 use crate::task::registry::Registry;
 
 /// Builds a [`Worker`]. Made by [`Worker::builder`].

@@ -79,7 +79,9 @@ async fn the_payload_decides_how_long_an_attempt_may_take() {
     );
     assert_eq!((&*too_many.0, &*too_many.1), ("3", "discarded"));
     assert!(
-        too_many.2.starts_with("the function of `timeout` panicked at ")
+        too_many
+            .2
+            .starts_with("the function of `timeout` panicked at ")
             && too_many.2.ends_with("too many pages"),
         "{}",
         too_many.2

@@ -8,7 +8,7 @@ use crate::dashboard::failure::Failure;
 use crate::dashboard::form::Form;
 use crate::dashboard::text::{link, pretty};
 use crate::error::error_text;
-use crate::task::declaration::Registration;
+use crate::task::registration::Registration;
 
 /// A payload that somebody writes.
 pub(super) struct Draft {

@@ -11,7 +11,7 @@ use crate::dashboard::form::Control;
 use crate::dashboard::frame::{Frame, page};
 use crate::dashboard::text::{link, pretty};
 use crate::operate::show::TaskDetails;
-use crate::task::declaration::Registration;
+use crate::task::registration::Registration;
 use crate::task::registry::Registry;
 use crate::task::unique::EnqueueOutcome;
 

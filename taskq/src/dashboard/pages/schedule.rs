@@ -19,7 +19,7 @@ use crate::operate::filter::Age;
 use crate::operate::schedules::Upserted;
 use crate::store::ScheduleRow;
 use crate::task::by_name::enqueue_options;
-use crate::task::declaration::Registration;
+use crate::task::registration::Registration;
 
 /// What stands in the fields beside the payload, as it is typed.
 struct Typed {

@@ -19,7 +19,7 @@ pub(crate) use self::age::Age;
 pub use self::error::FilterError;
 use self::pattern::Pattern;
 use self::term::Term;
-use crate::task::declaration::all_linked_secrets;
+use crate::task::registration::all_linked_secrets;
 
 /// Which tasks are meant: `state:dead type:send_* error:"timed out" older:1h`.
 ///

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::rules::{Rule, Violation};
 use crate::json::schema::UNKNOWN;
-use crate::task::declaration::Registration;
+use crate::task::registration::Registration;
 
 /// What a program declares.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

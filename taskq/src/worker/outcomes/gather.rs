@@ -113,6 +113,7 @@ mod tests {
                 task_id,
                 verdict: verdict.clone(),
                 keep: false,
+                mark: None,
             });
         }
         gathered

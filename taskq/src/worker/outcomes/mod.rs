@@ -22,7 +22,7 @@ use super::beats::{self, Loop};
 use super::shared::{Core, sleep_until_some};
 use super::trouble::Said;
 use crate::attempt::outcome::Kept;
-use crate::attempt::verdict::{Settlement, Verdict};
+use crate::attempt::verdict::{Settlement, Verdict, in_ascii};
 use crate::error::error_text;
 use crate::store::{Refusal, Store, is_too_much};
 
@@ -283,7 +283,11 @@ fn another_way(settlement: &Settlement, refusal: &Refusal) -> Option<Settlement>
         return Some(other(Verdict::Keep { result }, true));
     }
     if let Some(verdict) = verdict.in_ascii() {
-        return Some(other(verdict, settlement.keep));
+        let mark = settlement.mark.as_deref().map(in_ascii);
+        return Some(Settlement {
+            mark,
+            ..other(verdict, settlement.keep)
+        });
     }
     if verdict.is_completion() && settlement.keep {
         tracing::error!(

@@ -1,4 +1,5 @@
-//! What a task type declares by a function of its payload.
+//! What a task type declares about its attempts: how long one takes, how long the next one waits, and until when there
+//! are any.
 
 use std::error::Error;
 use std::panic::AssertUnwindSafe;
@@ -6,12 +7,32 @@ use std::time::{Duration, Instant};
 
 use super::handler::Execution;
 use crate::attempt::backoff::{MAX_DELAY, Retry};
+use crate::attempt::bounds::Bounds;
 use crate::attempt::outcome::panic_message;
 use crate::attempt::verdict::Verdict;
 use crate::error::{Panicked, error_text};
 use crate::store::version_of;
+use crate::task::expiry::{EXPIRES, expires_at};
 
 impl Execution<'_> {
+    /// Tells whether the task was to start earlier.
+    pub(super) fn has_expired(&self) -> bool {
+        let written = self.task.metadata.get(EXPIRES);
+        let declared = self.registration.options.expires;
+        if written.is_none() && declared.is_none() {
+            return false;
+        }
+        let created_at = self.task.created_at;
+        // A retry has moved when it is due.
+        let due = match self.task.attempts {
+            0 => created_at.max(self.task.run_at),
+            _ => created_at,
+        };
+        let expires_at = expires_at(written, created_at, declared, due);
+        let now = self.core.database_clock.now();
+        expires_at.zip(now).is_some_and(|(end, now)| end <= now)
+    }
+
     /// Returns how long the attempt may take, or what becomes of the task where nobody can say.
     pub(super) fn timeout(&self, began: Instant) -> Result<Duration, Verdict> {
         let Some(timeout_by) = self.registration.timeout_by else {
@@ -27,6 +48,36 @@ impl Execution<'_> {
                 Err(self.failed_at_end(Panicked::new(text).into()))
             }
         }
+    }
+
+    /// Gives the task up where its type allows no further wait.
+    pub(super) fn within_bounds(&self, verdict: Verdict) -> Verdict {
+        match self.bounds(&verdict) {
+            Some(bounds) => bounds.apply(verdict, self.core.database_clock.now()),
+            None => verdict,
+        }
+    }
+
+    /// Returns what the task's row has to tell its next attempt.
+    pub(super) fn mark(&self, verdict: &Verdict) -> Option<String> {
+        let mark = self.bounds(verdict)?.mark(verdict)?;
+        serde_json::to_string(&mark).ok()
+    }
+
+    /// Returns what bounds the task, if it is to wait and its type says anything of that.
+    fn bounds(&self, verdict: &Verdict) -> Option<Bounds> {
+        if !matches!(verdict, Verdict::Retry { .. } | Verdict::Snooze { .. }) {
+            return None;
+        }
+        let declaration = &self.registration.declaration;
+        let (max_snoozes, give_up_after) = (declaration.max_snoozes, declaration.give_up_after);
+        if max_snoozes.is_none() && give_up_after.is_none() {
+            return None;
+        }
+        // What moves the time when it is due, a retry or a snooze, writes down the end before.
+        let due = self.task.created_at.max(self.task.run_at);
+        let metadata = &self.task.metadata;
+        Some(Bounds::of(metadata, max_snoozes, give_up_after, due))
     }
 
     /// Returns how long the task waits after an attempt that failed with this error.

@@ -16,13 +16,13 @@ use crate::attempt::outcome::Outcome;
 use crate::attempt::state::Parts;
 use crate::attempt::tx_handle::GivenTx;
 use crate::attempt::verbs::{Wish, wish_of};
-use crate::attempt::verdict::{Settlement, Verdict};
+use crate::attempt::verdict::{GivenUp, Settlement, Verdict};
 use crate::attempt::{Attempt, Cancellation, Ending};
 use crate::error::{BoxError, DecodeError, TimedOut, error_text, of_database};
 use crate::faults::crash_point;
 use crate::store::{ClaimedTask, mixes_up_statements, version_of};
-use crate::task::declaration::{Keep, Registration};
-use crate::task::expiry::{EXPIRES, expires_at};
+use crate::task::declaration::Keep;
+use crate::task::registration::Registration;
 use crate::task::secret::masked;
 use crate::worker::counters::Times;
 use crate::worker::drain::EndedAttempt;
@@ -112,6 +112,9 @@ impl Execution<'_> {
         if is_paused || self.core.stop.now.is_cancelled() {
             return Handled::Decided(Verdict::HandBack.into());
         }
+        if let Some(verdict) = self.left_to_discard() {
+            return Handled::Decided(verdict.into());
+        }
         if self.has_expired() {
             tracing::info!("task expired: it was not started in time");
             return Handled::Decided(Verdict::Expire.into());
@@ -170,9 +173,8 @@ impl Execution<'_> {
         }
         // An error whose text panics is a failure like any other.
         let decide = AssertUnwindSafe(|| self.decide(outcome, attempt));
-        let decided = std::panic::catch_unwind(decide).unwrap_or_else(|panic| {
-            self.decide(Outcome::panicked(&*panic), attempt)
-        });
+        let decided = std::panic::catch_unwind(decide)
+            .unwrap_or_else(|panic| self.decide(Outcome::panicked(&*panic), attempt));
         Handled::Decided(Decided {
             times: Some(self.times(began, ended)),
             ..decided
@@ -199,24 +201,6 @@ impl Execution<'_> {
         }
     }
 
-    /// Tells whether the task was to start earlier.
-    fn has_expired(&self) -> bool {
-        let written = self.task.metadata.get(EXPIRES);
-        let declared = self.registration.options.expires;
-        if written.is_none() && declared.is_none() {
-            return false;
-        }
-        let created_at = self.task.created_at;
-        // A retry has moved when it is due.
-        let due = match self.task.attempts {
-            0 => created_at.max(self.task.run_at),
-            _ => created_at,
-        };
-        let expires_at = expires_at(written, created_at, declared, due);
-        let now = self.core.database_clock.now();
-        expires_at.zip(now).is_some_and(|(end, now)| end <= now)
-    }
-
     // A panic while a payload is decoded must not end more than this attempt either.
     fn start_handler<'a>(&self, parts: Parts<'a>) -> Result<BoxFuture<'a, Outcome>, DecodeError> {
         let version = version_of(self.task.payload_version);
@@ -229,6 +213,14 @@ impl Execution<'_> {
     }
 
     fn decide(&self, outcome: Outcome, attempt: &Attempt) -> Decided {
+        let decided = self.decide_unbounded(outcome, attempt);
+        Decided {
+            verdict: self.within_bounds(decided.verdict),
+            ..decided
+        }
+    }
+
+    fn decide_unbounded(&self, outcome: Outcome, attempt: &Attempt) -> Decided {
         let (number, max_attempts) = (attempt.number, attempt.max_attempts);
         let wish = attempt.take_wish();
         match outcome {
@@ -265,13 +257,14 @@ impl Execution<'_> {
         let (hidden, _) = self.hide_secrets(&error, None);
         let said = hidden.as_ref().unwrap_or(&error);
         let wait = || self.wait_after(&*error);
-        Verdict::of_failure(said, None, number, max_attempts, wait)
+        self.within_bounds(Verdict::of_failure(said, None, number, max_attempts, wait))
     }
 
     pub(crate) fn settlement(&self, verdict: Verdict) -> Settlement {
         Settlement {
             lease_id: self.task.lease_id,
             task_id: self.task.task_id,
+            mark: self.mark(&verdict),
             verdict,
             keep: self.keeps_completed(),
         }
@@ -327,7 +320,7 @@ impl Execution<'_> {
             .unwrap_or(self.registration.options.max_attempts)
     }
 
-    fn attempt(&self, deadline: Instant) -> Attempt {
+    pub(super) fn attempt(&self, deadline: Instant) -> Attempt {
         Attempt {
             task_id: self.task.task_id,
             task_type: self.registration.task_type,
@@ -395,15 +388,24 @@ pub(crate) fn log(verdict: &Verdict, took: Option<Duration>) {
         Verdict::Retry { delay, error } => {
             tracing::warn!(?took, error, retry_in = ?delay, "attempt failed; will retry");
         }
-        Verdict::Discard {
-            error,
-            is_wished: true,
-        } => tracing::warn!(?took, error, "task discarded by its handler"),
-        Verdict::Discard { error, .. } => {
-            tracing::error!(?took, error, "task discarded: no attempt is left");
-        }
+        Verdict::Discard { error, why } => match why {
+            GivenUp::Wished => tracing::warn!(?took, error, "task discarded by its handler"),
+            GivenUp::LastAttempt => {
+                tracing::error!(?took, error, "task discarded: no attempt is left");
+            }
+            GivenUp::Bound => {
+                tracing::error!(?took, error, "task discarded: it may not wait any longer");
+            }
+            GivenUp::Earlier => {
+                tracing::error!(error, "task discarded, as its last attempt ended earlier");
+            }
+        },
         Verdict::Cancel { error } => tracing::info!(?took, error, "task cancelled by its handler"),
-        Verdict::Snooze { delay } => tracing::debug!(?took, ?delay, "snoozed"),
-        Verdict::HandBack | Verdict::Invalid { .. } | Verdict::Expire => {}
+        Verdict::Snooze { delay, .. } => tracing::debug!(?took, ?delay, "snoozed"),
+        // Where it failed, that was said.
+        Verdict::DiscardLater { .. }
+        | Verdict::HandBack
+        | Verdict::Invalid { .. }
+        | Verdict::Expire => {}
     }
 }

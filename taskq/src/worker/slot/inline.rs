@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::handler::{Decided, Execution, Handled};
-use super::trace;
 use super::transaction::{stop_query, unacceptable, unless_left_over};
+use super::{discard, trace};
 use crate::attempt::delivery::Delivery;
 use crate::attempt::lazy::{Beginner, LazyTx};
 use crate::attempt::tx::Tx;
@@ -57,11 +57,10 @@ pub(crate) async fn attempt(
                 session.run(&execution).await?
             }
         };
-        Ok(decided.map(|decided| {
-            decided.log();
-            execution.count(&decided);
-            execution.settlement(decided.verdict)
-        }))
+        match decided {
+            Some(decided) => session.settlement(&execution, decided).await,
+            None => Ok(None),
+        }
     };
     attempt.instrument(span).await
 }
@@ -98,6 +97,30 @@ impl InlineSession<'_> {
         }
         self.say("release savepoint taskq_attempt").await?;
         Ok(decided)
+    }
+
+    /// Returns what is to be written, after what the task's type does where the task is discarded.
+    async fn settlement(
+        &mut self,
+        execution: &Execution<'_>,
+        decided: Decided,
+    ) -> Result<Option<Settlement>, Error> {
+        if let Some(on_discard) = execution.on_discard(&decided.verdict) {
+            self.say(store::SAVEPOINT).await?;
+            let called = discard::call(execution, &decided, on_discard, self.tx).await;
+            if !matches!(called, Ok(None)) {
+                store::undo_attempt(self.tx).await?;
+            }
+            self.say("release savepoint taskq_attempt").await?;
+            match called {
+                Ok(None) => {}
+                Ok(Some(_)) => return Ok(None),
+                Err(not_yet) => return Ok(Some(discard::later(execution, &decided, not_yet))),
+            }
+        }
+        decided.log();
+        execution.count(&decided);
+        Ok(Some(execution.settlement(decided.verdict)))
     }
 
     async fn run_handler(&mut self, execution: &Execution<'_>) -> Handled {

@@ -31,7 +31,7 @@ pub(super) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -
     let mut lazy = LazyTx::new(begins.clone());
     let handled = execution.run_handler(Some(GivenTx::Lazy(&mut lazy))).await;
     let Some((session, place)) = begins.take(lazy) else {
-        return without_transaction(handled, begins.take_failed());
+        return without_transaction(execution, handled, begins.take_failed());
     };
     let (ended, session) = conclude(execution, session, handled).await;
     // Others may be waiting for the connection.
@@ -43,7 +43,11 @@ pub(super) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -
 }
 
 /// Ends an attempt that has no transaction.
-fn without_transaction(handled: Handled, failed: Option<Failed>) -> Ended {
+fn without_transaction(
+    execution: &Execution<'_>,
+    handled: Handled,
+    failed: Option<Failed>,
+) -> Ended {
     match (handled, failed) {
         // Where the task was taken, the handler may end with the error of `begin` before it is dropped. The lease may be
         // there still, so that its failure would count.
@@ -53,7 +57,9 @@ fn without_transaction(handled: Handled, failed: Option<Failed>) -> Ended {
             Ended::Interrupted(Interrupted::of(decided.verdict))
         }
         (Handled::Decided(decided), _) => {
-            decided.log();
+            if execution.on_discard(&decided.verdict).is_none() {
+                decided.log();
+            }
             Ended::Unsettled(decided)
         }
     }

@@ -1,6 +1,7 @@
 //! One place to run a handler: it takes task after task of a queue, and makes an attempt of each.
 
 mod declared;
+mod discard;
 pub(crate) mod habits;
 mod handler;
 #[cfg(feature = "testing")]
@@ -136,7 +137,9 @@ async fn deliver(execution: &Execution<'_>, session: &mut Option<Session>) -> En
     match execution.registration.declaration.delivery {
         Delivery::AtLeastOnce => match execution.run_handler(None).await {
             Handled::Decided(decided) => {
-                decided.log();
+                if execution.on_discard(&decided.verdict).is_none() {
+                    decided.log();
+                }
                 Ended::Unsettled(decided)
             }
             Handled::Taken(why) => Ended::Taken(why),
@@ -158,16 +161,7 @@ async fn left_to_write(execution: &Execution<'_>, ended: Ended) -> Option<Settle
             returns.forget(execution.task.task_id);
             return None;
         }
-        Ended::Taken(Taken::Lost) => {
-            tracing::warn!("lease lost; this attempt does not count");
-            return None;
-        }
-        Ended::Taken(Taken::Cancelled) => {
-            tracing::info!("an operator has cancelled the task; its handler was stopped");
-            let held = &execution.core.held;
-            held.record_settled(execution.task.lease_id, 1);
-            return None;
-        }
+        Ended::Taken(why) => return taken(execution, why),
         Ended::Unsettled(decided) => {
             returns.forget(execution.task.task_id);
             decided
@@ -178,8 +172,29 @@ async fn left_to_write(execution: &Execution<'_>, ended: Ended) -> Option<Settle
             verdict.into()
         }
     };
+    if let Some(on_discard) = execution.on_discard(&decided.verdict) {
+        // Boxed, so that slots stay small: it is rare.
+        let discarded = Box::pin(discard::run(execution, decided, on_discard)).await;
+        return match discarded {
+            (Ended::Taken(why), _) => taken(execution, why),
+            (_, left) => left,
+        };
+    }
     execution.count(&decided);
     Some(execution.settlement(decided.verdict))
+}
+
+/// Says that a task was taken from its handler. Nothing is left to be written about it.
+fn taken(execution: &Execution<'_>, why: Taken) -> Option<Settlement> {
+    match why {
+        Taken::Lost => tracing::warn!("lease lost; this attempt does not count"),
+        Taken::Cancelled => {
+            tracing::info!("an operator has cancelled the task; its handler was stopped");
+            let held = &execution.core.held;
+            held.record_settled(execution.task.lease_id, 1);
+        }
+    }
+    None
 }
 
 /// Returns a task uncharged whose transaction was interrupted, after a pause: whatever happened to the

@@ -34,7 +34,7 @@ use crate::store::{self, Committed, Completion, CompletionError, Store};
 use crate::worker::trouble::Said;
 
 /// How long to put a task off for which no transaction could be begun.
-const NO_TRANSACTION_DELAY: Duration = Duration::from_secs(1);
+pub(super) const NO_TRANSACTION_DELAY: Duration = Duration::from_secs(1);
 
 /// How long a dropped handler's last query may go on before it is cancelled.
 const CANCEL_AFTER: Duration = Duration::from_millis(50);
@@ -60,6 +60,7 @@ pub(crate) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -
             }
             let put_off = Verdict::Snooze {
                 delay: NO_TRANSACTION_DELAY,
+                is_wished: false,
             };
             return Ended::Unsettled(put_off.into());
         }
@@ -129,6 +130,10 @@ impl Session {
                 self.is_lost = true;
                 return Ended::Interrupted(Interrupted::of(decided.verdict));
             }
+            // In a transaction of its own, which what the type does then is a part of.
+            Ok(()) if execution.on_discard(&decided.verdict).is_some() => {
+                return Ended::Unsettled(decided);
+            }
             Ok(()) => match self.settle(execution, &decided).await {
                 // The handler failed because the server writes nothing now.
                 Err(failure) if decided.is_failure && store::is_read_only(&failure.error) => {
@@ -152,7 +157,7 @@ impl Session {
 
     /// Takes the task out of its lease, commits, and begins the next transaction. If the lease does not
     /// hold the task any more it is lost, and the transaction must not be committed.
-    async fn settle(
+    pub(super) async fn settle(
         &mut self,
         execution: &Execution<'_>,
         decided: &Decided,
@@ -236,7 +241,7 @@ impl Session {
     }
 
     /// Undoes everything, where the task is somebody else's.
-    async fn roll_back(&mut self, execution: &Execution<'_>) {
+    pub(super) async fn roll_back(&mut self, execution: &Execution<'_>) {
         let undo = store::undo_attempt(&mut self.tx);
         if let Err(error) = stop_query(execution, self.backend, undo).await {
             tracing::debug!(%error, "rollback failed; the connection is closed, which rolls back");

@@ -8,7 +8,7 @@
 --   discarded, cancelled    set aside as dead, one attempt used
 --   invalid, expired        set aside as dead
 --   quarantined  set aside as dead, one crash counted
--- An error is added to those of its task.
+-- An error is added to those of its task. The result of a task that waits again is merged into its metadata.
 -- Locks: new rows only.
 --
 -- Returns the tasks that have left, with the types of those that were quarantined. Fails if one has not arrived:
@@ -46,7 +46,10 @@ waiting as (
         attempts + (outcome = 'retry')::integer,
         crashes + (outcome = 'rescued')::integer,
         taskq.with_error(errors, attempts + 1, error),
-        metadata
+        case
+            when result is null then metadata
+            else coalesce(metadata, '{}') || result::jsonb
+        end
     from settled
     where outcome in ('retry', 'snooze', 'hand_back', 'rescued')
     order by task_id

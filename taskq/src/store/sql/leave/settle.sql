@@ -1,8 +1,8 @@
 -- Takes tasks out of their leases, each to where its outcome sends it.
 -- $1 lease ids, $2 task ids, $3 outcomes, $4 delays in seconds, $5 errors (null: none to record)
 -- $6 whether the task is kept in the history when it has completed
--- $7 the results of those that have, as JSON (null: none is kept; null for all of them: none at all), and what
---    Postgres said of those that it has refused
+-- $7 the results of those that have, as JSON (null: none is kept; null for all of them: none at all), what those that
+--    wait again are to have in their metadata (null: what they have), and what Postgres said of those that it has refused
 -- Goes on in shrink.sql and move.sql, which says what each outcome means.
 -- Index lease_pkey. Locks: the leases, in the order of their ids; then new rows only.
 --

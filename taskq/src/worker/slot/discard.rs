@@ -1,0 +1,203 @@
+//! What a task type does when one of its tasks is given up, in the transaction that discards it.
+//!
+//! First the function of the type runs, then the task leaves its lease, then both commit: so what it writes is there
+//! once, if and only if the task is dead. If the function fails, all of it is undone. The task waits, with the reason in
+//! its metadata why it is given up, and whoever claims it next goes on here, and does not run its handler again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use serde_json::json;
+use sqlx::PgConnection;
+use tokio::time::timeout;
+
+use super::handler::{Decided, Ended, Execution, Taken};
+use super::session::{Session, begin_in_time};
+use super::transaction::{NO_TRANSACTION_DELAY, unacceptable};
+use crate::attempt::backoff::{MAX_DELAY, Retry};
+use crate::attempt::discarded::Discarded;
+use crate::attempt::outcome::{Outcome, panic_message};
+use crate::attempt::verdict::{GivenUp, Settlement, Verdict, shorten};
+use crate::error::{BoxError, TimedOut, error_text};
+use crate::store::{self, CompletionError, version_of};
+use crate::task::registration::OnDiscardFn;
+use crate::worker::trouble::Said;
+
+/// The metadata in which a task has why it is given up, where that could not be finished.
+const DISCARD: &str = "task.discard";
+
+/// Why a task is not discarded yet.
+pub(super) enum NotYet {
+    /// What its type does then has failed.
+    Failed(String),
+    /// Its worker stops, or no transaction could be begun.
+    Interrupted(Duration),
+}
+
+impl Execution<'_> {
+    /// Returns what the task's type does before it is discarded, if it is to be and the type does anything.
+    pub(super) fn on_discard(&self, verdict: &Verdict) -> Option<OnDiscardFn> {
+        match verdict {
+            Verdict::Discard { .. } => self.registration.on_discard,
+            _ => None,
+        }
+    }
+
+    /// Returns the verdict of an earlier attempt that could not be finished.
+    pub(super) fn left_to_discard(&self) -> Option<Verdict> {
+        let error = self.task.metadata.get(DISCARD)?.get("error")?.as_str()?;
+        Some(Verdict::Discard {
+            error: error.to_owned(),
+            why: GivenUp::Earlier,
+        })
+    }
+}
+
+/// Discards a task after what its type does then. Returns how the attempt ended, and what is left to be written.
+pub(super) async fn run(
+    execution: &Execution<'_>,
+    decided: Decided,
+    on_discard: OnDiscardFn,
+) -> (Ended, Option<Settlement>) {
+    let discarded = discard(execution, &decided, on_discard).await;
+    let not_yet = match discarded {
+        Ok(ended) => {
+            if let Ended::Settled = ended {
+                decided.log();
+            }
+            return (ended, None);
+        }
+        Err(not_yet) => not_yet,
+    };
+    (Ended::Settled, Some(later(execution, &decided, not_yet)))
+}
+
+/// Returns what is written about a task that is not discarded yet.
+pub(super) fn later(execution: &Execution<'_>, decided: &Decided, not_yet: NotYet) -> Settlement {
+    let error = decided.verdict.error().unwrap_or_default();
+    let tries = execution.task.metadata.get(DISCARD);
+    let tries = tries.and_then(|it| it.get("tries")?.as_u64()).unwrap_or(0);
+    let (delay, problem, tries) = match not_yet {
+        NotYet::Failed(problem) => {
+            let tries = tries.saturating_add(1);
+            let number = u16::try_from(tries).unwrap_or(u16::MAX);
+            let delay = Retry::DEFAULT.wait(number, fastrand::f64());
+            tracing::error!(
+                error = problem,
+                given_up = error,
+                retry_in = ?delay,
+                "the function of `on_discard` failed; the task waits, to be discarded later"
+            );
+            let said = format!("`on_discard` failed: {problem}; the task is given up: {error}");
+            (delay, Some(shorten(said)), tries)
+        }
+        NotYet::Interrupted(delay) => (delay, None, tries),
+    };
+    let later = Verdict::DiscardLater {
+        delay,
+        error: problem,
+    };
+    // Neither JSON in Postgres nor its text holds a zero byte.
+    let error = error.replace('\0', "\u{fffd}");
+    let mark = json!({ DISCARD: { "error": error, "tries": tries } }).to_string();
+    let later = Decided::from(later);
+    execution.count(&later);
+    Settlement {
+        mark: Some(mark),
+        ..execution.settlement(later.verdict)
+    }
+}
+
+async fn discard(
+    execution: &Execution<'_>,
+    decided: &Decided,
+    on_discard: OnDiscardFn,
+) -> Result<Ended, NotYet> {
+    let core = execution.core;
+    let mut session = match begin_in_time(core).await {
+        Ok(session) => session,
+        Err(error) => {
+            if let Some(Said { error, again }) = core.trouble("begin", &error) {
+                tracing::warn!(
+                    error,
+                    "cannot begin a transaction; the task is discarded later{again}"
+                );
+            }
+            return Err(NotYet::Interrupted(NO_TRANSACTION_DELAY));
+        }
+    };
+    let ended = tell(execution, decided, on_discard, &mut session).await;
+    if !matches!(ended, Ok(Ended::Settled)) {
+        session.roll_back(execution).await;
+    }
+    // Its lease may have other tasks, whose heartbeats go on.
+    core.held.set_settling([execution.task.lease_id], false);
+    session.end(core).await;
+    ended
+}
+
+async fn tell(
+    execution: &Execution<'_>,
+    decided: &Decided,
+    on_discard: OnDiscardFn,
+    session: &mut Session,
+) -> Result<Ended, NotYet> {
+    if let Some(why) = call(execution, decided, on_discard, &mut session.tx).await? {
+        return Ok(Ended::Taken(why));
+    }
+    let failed = |failure| NotYet::Failed(error_text(&*unacceptable(failure)));
+    let accepted = store::accept_attempt(&mut session.tx).await;
+    accepted.map_err(|error| failed(CompletionError::unanswered(error)))?;
+    session.settle(execution, decided).await.map_err(failed)
+}
+
+/// Calls the function of the type. Returns why the task was taken meanwhile, if it was.
+pub(super) async fn call(
+    execution: &Execution<'_>,
+    decided: &Decided,
+    on_discard: OnDiscardFn,
+    tx: &mut PgConnection,
+) -> Result<Option<Taken>, NotYet> {
+    let allowed = execution.registration.declaration.timeout.min(MAX_DELAY);
+    let attempt = execution.attempt(Instant::now() + allowed);
+    let discarded = Discarded {
+        states: &execution.core.states,
+        attempt: &attempt,
+        error: decided.verdict.error().unwrap_or_default(),
+    };
+    let (payload, version) = (
+        &execution.task.payload,
+        version_of(execution.task.payload_version),
+    );
+    let told = async {
+        match on_discard(payload, version, discarded, tx) {
+            Ok(told) => told.await,
+            Err(error) => Outcome::Failed(error.into()),
+        }
+    };
+    let told = AssertUnwindSafe(told).catch_unwind();
+    let outcome = tokio::select! {
+        biased;
+        told = timeout(allowed, told) => match told {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panic)) => Outcome::panicked(&*panic),
+            Err(_) => Outcome::Failed(TimedOut::new(allowed).into()),
+        },
+        () = execution.taken.cancelled() => return Ok(Some(execution.why_taken())),
+        () = execution.core.stop.now.cancelled() => return Err(NotYet::Interrupted(Duration::ZERO)),
+    };
+    if let Outcome::Failed(error) = outcome {
+        let text = catch_unwind(AssertUnwindSafe(|| said(execution, error)));
+        return Err(NotYet::Failed(
+            text.unwrap_or_else(|panic| panic_message(&*panic)),
+        ));
+    }
+    Ok(None)
+}
+
+/// Returns what an error says, without the values of secret fields.
+fn said(execution: &Execution<'_>, error: BoxError) -> String {
+    let (hidden, _) = execution.hide_secrets(&error, None);
+    error_text(&**hidden.as_ref().unwrap_or(&error))
+}

@@ -1,0 +1,4 @@
+#[taskq::task(retry = 5)]
+async fn charge() {}
+
+fn main() {}

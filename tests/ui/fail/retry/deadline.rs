@@ -1,0 +1,4 @@
+#[taskq::task(deadline = "2d")]
+async fn charge() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[taskq::task(on_discard = "told")]
+async fn charge() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[taskq::task(retry = "linear(10s)")]
+async fn charge() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[taskq::task(retry = "sometimes")]
+async fn charge() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[taskq::task(max_snoozes = 0)]
+async fn charge() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[taskq::task(retry = "10s, 0s")]
+async fn charge() {}
+
+fn main() {}
