@@ -80,7 +80,9 @@ async fn a_key_is_the_same_in_every_attempt_whatever_happened_in_between() {
     })
     .await;
     let key = promised(&pool, task_id, created_at, "charge").await;
-    assert_eq!(keys.all(), vec![(task_id, key); 4]);
+    let all = keys.all();
+    assert!(all.len() >= 4, "{all:?}");
+    assert_eq!(all, vec![(task_id, key); all.len()]);
 }
 
 #[tokio::test]

@@ -78,7 +78,8 @@ async fn a_state_for_one_type_is_missing_for_the_others() {
 #[tokio::test]
 async fn a_state_that_the_handler_does_not_borrow_is_refused() {
     let (_database, pool) = database().await;
-    let worker = worker(&pool).state_for::<SendReceipt, _>(7_u8);
+    let worker = worker(&pool).only::<(SendReceipt,)>();
+    let worker = worker.state_for::<SendReceipt, _>(7_u8);
     let error = worker.build().await.expect_err("nobody borrows it");
     let text = error.to_string();
     assert!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgPool, query, query_as, query_scalar};
 use taskq::outcome::{cancel, discard, retry_in, snooze};
 use taskq::testing::{drain, tx};
-use taskq::{Attempt, WorkerBuilder, task};
+use taskq::{Attempt, Discarded, LazyTx, WorkerBuilder, task};
 
 use crate::support::{database, execute, until, while_working};
 
@@ -75,6 +75,39 @@ async fn in_tx(tx: &mut PgConnection, how: String, attempt: &Attempt) -> anyhow:
     }
 }
 
+#[task(max_attempts = 3)]
+async fn lazily(tx: &mut LazyTx, how: String) -> anyhow::Result<()> {
+    match how.as_str() {
+        "never begin" => return Ok(()),
+        "fail before" => anyhow::bail!("no luck"),
+        _ => {}
+    }
+    note(tx.begin().await?, &*how).await?;
+    match how.as_str() {
+        "fail" => anyhow::bail!("no luck"),
+        "discard" => Err(discard("too late").into()),
+        "panic" => panic!("out of paper"),
+        _ => Ok(()),
+    }
+}
+
+#[task(max_attempts = 1, on_discard = told)]
+async fn tells(how: String) -> Result<(), String> {
+    Err(format!("no luck: {how}"))
+}
+
+async fn told(
+    payload: Tells,
+    discarded: Discarded<'_>,
+    tx: &mut PgConnection,
+) -> anyhow::Result<()> {
+    note(tx, discarded.error()).await?;
+    match payload.how.as_str() {
+        "refuse" => anyhow::bail!("not now"),
+        _ => Ok(()),
+    }
+}
+
 #[task(result = "keep")]
 async fn sums_up(a: i64, b: i64) -> Result<i64, String> {
     Ok(a + b)
@@ -135,6 +168,8 @@ fn all(pool: &PgPool) -> WorkerBuilder {
             Plain,
             Hangs,
             InTx,
+            Lazily,
+            Tells,
             SumsUp,
             SumsUpInTx,
             OneOfAKind,
@@ -178,6 +213,14 @@ const FEATURES: &[Feature] = &[
     ("in tx: defer", &["waiting"], &[]),
     ("in tx: enqueue", &[], &["enqueue", "enqueued"]),
     ("in tx: enqueue and fail", &["waiting"], &[]),
+    ("lazily: succeed", &[], &["succeed"]),
+    ("lazily: never begin", &[], &[]),
+    ("lazily: fail before", &["waiting"], &[]),
+    ("lazily: fail", &["waiting"], &[]),
+    ("lazily: discard", &["discarded"], &[]),
+    ("lazily: panic", &["waiting"], &[]),
+    ("on discard: tell", &["discarded"], &["no luck: tell"]),
+    ("on discard: refuse", &["waiting"], &[]),
     ("result", &["completed"], &[]),
     ("result in tx", &["completed"], &[]),
     ("unique", &[], &[]),
@@ -265,6 +308,8 @@ async fn enqueue(name: &str, db: &mut PgConnection) {
             let how = how.trim_end_matches(" at last").to_owned();
             match kind {
                 "plain" => Plain::enqueue(db, how).max_attempts(most).await.map(drop_result),
+                "lazily" => Lazily::enqueue(db, how).await.map(drop_result),
+                "on discard" => Tells::enqueue(db, how).await.map(drop_result),
                 _ => InTx::enqueue(db, how).max_attempts(most).await.map(drop_result),
             }
         }
@@ -326,7 +371,7 @@ async fn prepared() -> (taskq::testing::Database, PgPool) {
          create function put_off() returns trigger language plpgsql as
              $$ begin new.run_at := new.run_at + interval '1 hour'; return new; end $$;
          create trigger put_off before insert on taskq.task for each row
-             when (new.attempts > 0 and new.run_at > now() + interval '1 second') execute function put_off()",
+             when ((new.attempts > 0 or new.metadata ? 'task.discard') and new.run_at > now() + interval '1 second') execute function put_off()",
     )
     .await;
     (database, pool)
@@ -403,18 +448,16 @@ async fn handlers_without_a_transaction_end_the_same_in_all_three_ways() {
 
 #[tokio::test]
 async fn handlers_with_a_transaction_end_the_same_in_all_three_ways() {
-    compare(
-        FEATURES
-            .iter()
-            .filter(|(name, ..)| name.starts_with("in tx")),
-    )
-    .await;
+    compare(FEATURES.iter().filter(is_in_tx)).await;
+}
+
+fn is_in_tx((name, ..): &&'static Feature) -> bool {
+    name.starts_with("in tx") || name.starts_with("lazily")
 }
 
 #[tokio::test]
 async fn what_a_type_or_an_enqueue_says_holds_in_all_three_ways() {
-    let is_one = |(name, ..): &&Feature| {
-        !name.starts_with("plain") && !name.starts_with("in tx") && *name != "hangs"
-    };
+    let is_one =
+        |it: &&'static Feature| !it.0.starts_with("plain") && !is_in_tx(it) && it.0 != "hangs";
     compare(FEATURES.iter().filter(is_one)).await;
 }
