@@ -389,10 +389,10 @@ async fn by_worker(name: &'static str) -> Afterwards {
     )";
     let settled = async || {
         // What is limited stays; nothing more happens once two looks are the same.
-        let before = look(&mut *pool.acquire().await.expect("a connection")).await;
+        let before = look(&mut pool.acquire().await.expect("a connection")).await;
         let done: bool = query_scalar(is_done).fetch_one(&pool).await.expect("done");
         tokio::time::sleep(Duration::from_millis(300)).await;
-        done && before == look(&mut *pool.acquire().await.expect("a connection")).await
+        done && before == look(&mut pool.acquire().await.expect("a connection")).await
     };
     while_working(all(&pool), until("settled", settled)).await;
     look(&mut db).await
@@ -415,7 +415,7 @@ async fn inline(name: &'static str) -> Afterwards {
     drained.expect("it drains");
     let afterwards = look(&mut tx).await;
     drop(tx);
-    let nothing = look(&mut *pool.acquire().await.expect("a connection")).await;
+    let nothing = look(&mut pool.acquire().await.expect("a connection")).await;
     assert!(nothing.tasks.is_empty(), "{name}: {nothing:?}");
     assert!(nothing.noted.is_empty(), "{name}: {nothing:?}");
     afterwards

@@ -148,9 +148,13 @@ fn functions(task: &Task<'_>) -> TokenStream {
             _ => path.to_token_stream(),
         };
         let [constant, ty] = [constant, ty].map(|name| Ident::new(name, path.span()));
+        let given = Ident::new("_given", Span::mixed_site().located_at(path.span()));
+        // Given to `Some` at once, it would be said that the argument of `Some` is wrong.
         quote_spanned!(path.span()=>
-            const #constant: #private::Option<#private::#ty<Self::Payload>> =
-                #private::Option::Some(#function);
+            const #constant: #private::Option<#private::#ty<Self::Payload>> = {
+                let #given: #private::#ty<Self::Payload> = #function;
+                #private::Option::Some(#given)
+            };
         )
     });
     quote!(#(#functions)*)

@@ -56,7 +56,7 @@ pub struct Filter {
 }
 
 /// The term for the tasks that died, as they are counted.
-#[cfg(any(feature = "dashboard", feature = "top"))]
+#[cfg(any(feature = "cli", feature = "dashboard"))]
 pub(crate) const DIED: &str = "state:died";
 
 impl Filter {
