@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
-#[cfg(feature = "dashboard")]
+#[cfg(any(feature = "dashboard", feature = "top"))]
 use sqlx::query_scalar;
 use sqlx::{Error, FromRow, Row, query_as};
 use uuid::Uuid;
@@ -67,7 +67,7 @@ impl Store<'_> {
     }
 
     /// Tells what time it is by the clock of Postgres.
-    #[cfg(feature = "dashboard")]
+    #[cfg(any(feature = "dashboard", feature = "top"))]
     pub(crate) async fn clock(&mut self) -> Result<DateTime<Utc>, Error> {
         let query = query_scalar(self.schema.sql.clock);
         self.call(async |db| query.fetch_one(db).await).await

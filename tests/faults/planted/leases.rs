@@ -147,7 +147,7 @@ async fn a_missing_savepoint_is_found() {
             failures: 1,
             ..ONCE
         };
-        stage.enqueue(fails_once, 4, 0).await;
+        stage.enqueue(fails_once, 8, 0).await;
         let _worker = stage.worker().with_bug(plant).start();
         stage.over().await;
         stage.judged().await
