@@ -29,6 +29,12 @@ const AGAIN: &str = include_str!("again.sql");
 /// How often each page is asked for.
 const TIMES: usize = 9;
 
+/// How often a page that shares what it has found, so that nobody has found it before.
+const ALONE: usize = 5;
+
+/// For how long it shares that, and a little longer.
+const SHARED: Duration = Duration::from_millis(2_100);
+
 /// How many viewers are compared with one.
 const VIEWERS: usize = 50;
 
@@ -50,6 +56,9 @@ struct Page {
     page: String,
     median_ms: f64,
     worst_ms: f64,
+    /// The median of visits before which nobody came for a while, of a page that shares what it has found with whoever comes
+    /// within two seconds.
+    alone_ms: Option<f64>,
     /// The first time after a restart, with nothing of the tables in memory.
     cold_ms: f64,
     /// Whether it says that it stopped before the end.
@@ -164,11 +173,18 @@ async fn pages(server: &Server, db: &Database, places: &[Place]) -> Result<Vec<P
             stopped = answer.text.contains("data-stopped");
             taken.push(answer.took);
         }
+        let mut alone = Vec::new();
+        for _ in 0..if place.name.starts_with("overview") { ALONE } else { 0 } {
+            sleep(SHARED).await;
+            alone.push(site.browser.get(&place.path).await?.took);
+        }
+        alone.sort();
         taken.sort();
         pages.push(Page {
             page: place.name.clone(),
             median_ms: ms(taken[TIMES / 2]),
             worst_ms: ms(taken[TIMES - 1]),
+            alone_ms: alone.get(ALONE / 2).copied().map(ms),
             cold_ms: 0.0,
             stopped,
         });
@@ -300,22 +316,25 @@ fn ms(time: Duration) -> f64 {
 
 fn table(pages: &[Page], watched: &[Watched], scraped: Option<i64>, effort: &Effort) -> String {
     let mut text = format!(
-        "\npages: milliseconds, beside {} waiting, {} dead and {} finished tasks\n{:<58} {:>8} {:>8} {:>8}  SAYS THAT IT STOPPED\n",
+        "\npages: milliseconds, beside {} waiting, {} dead and {} finished tasks\n{:<58} {:>8} {:>8} {:>8} {:>8}  SAYS THAT IT STOPPED\n",
         effort.many,
         effort.many * 3 / 10,
         effort.many * 10,
         "",
         "MEDIAN",
         "WORST",
+        "ALONE",
         "COLD"
     );
     for page in pages {
         let _ = writeln!(
             text,
-            "{:<58} {:>8.1} {:>8.1} {:>8.1}  {}",
+            "{:<58} {:>8.1} {:>8.1} {:>8} {:>8.1}  {}",
             page.page,
             page.median_ms,
             page.worst_ms,
+            page.alone_ms
+                .map_or_else(String::new, |ms| format!("{ms:.1}")),
             page.cold_ms,
             if page.stopped { "yes" } else { "" }
         );

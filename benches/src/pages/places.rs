@@ -105,6 +105,7 @@ fn faces(page: &str) -> Result<Vec<String>> {
         ]),
         "audit" => of(&["", "before=1000"]),
         "bulk" => of(&["id=500"]),
+        "schedule" => of(&["", "name=schedule_7"]),
         "queues" | "limits" | "schedules" | "workers" | "bulks" | "enqueue" => of(&[""]),
         "theme" => of(&["to=dark"]),
         // What open pages are told: measured by viewers.
