@@ -174,7 +174,11 @@ async fn pages(server: &Server, db: &Database, places: &[Place]) -> Result<Vec<P
             taken.push(answer.took);
         }
         let mut alone = Vec::new();
-        for _ in 0..if place.name.starts_with("overview") { ALONE } else { 0 } {
+        let times = match place.name.starts_with("overview") {
+            true => ALONE,
+            false => 0,
+        };
+        for _ in 0..times {
             sleep(SHARED).await;
             alone.push(site.browser.get(&place.path).await?.took);
         }
