@@ -104,6 +104,14 @@ async fn told(
     note(tx, discarded.error()).await?;
     match payload.how.as_str() {
         "refuse" => anyhow::bail!("not now"),
+        "swallow" => {
+            let _ = query("select 1 / 0").execute(tx).await;
+            Ok(())
+        }
+        "defer" => {
+            let twice = query("insert into later values (1), (1)");
+            Ok(twice.execute(tx).await.map(drop_result)?)
+        }
         _ => Ok(()),
     }
 }
@@ -221,6 +229,8 @@ const FEATURES: &[Feature] = &[
     ("lazily: panic", &["waiting"], &[]),
     ("on discard: tell", &["discarded"], &["no luck: tell"]),
     ("on discard: refuse", &["waiting"], &[]),
+    ("on discard: swallow", &["waiting"], &[]),
+    ("on discard: defer", &["waiting"], &[]),
     ("result", &["completed"], &[]),
     ("result in tx", &["completed"], &[]),
     ("unique", &[], &[]),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use serde_json::json;
-use sqlx::PgConnection;
+use sqlx::{Error, PgConnection};
 use tokio::time::timeout;
 
 use super::handler::{Decided, Ended, Execution, Taken};
@@ -33,6 +33,14 @@ pub(super) enum NotYet {
     Failed(String),
     /// Its worker stops, or no transaction could be begun.
     Interrupted(Duration),
+}
+
+impl NotYet {
+    /// Postgres does not accept what the function did.
+    pub(super) fn refused(error: Error) -> Self {
+        let failure = CompletionError::unanswered(error);
+        Self::Failed(error_text(&*unacceptable(failure)))
+    }
 }
 
 impl Execution<'_> {
@@ -146,10 +154,10 @@ async fn tell(
     if let Some(why) = call(execution, decided, on_discard, &mut session.tx).await? {
         return Ok(Ended::Taken(why));
     }
-    let failed = |failure| NotYet::Failed(error_text(&*unacceptable(failure)));
     let accepted = store::accept_attempt(&mut session.tx).await;
-    accepted.map_err(|error| failed(CompletionError::unanswered(error)))?;
-    session.settle(execution, decided).await.map_err(failed)
+    accepted.map_err(NotYet::refused)?;
+    let settled = session.settle(execution, decided).await;
+    settled.map_err(|failure| NotYet::Failed(error_text(&*unacceptable(failure))))
 }
 
 /// Calls the function of the type. Returns why the task was taken meanwhile, if it was.

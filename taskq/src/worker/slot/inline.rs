@@ -107,11 +107,16 @@ impl InlineSession<'_> {
     ) -> Result<Option<Settlement>, Error> {
         if let Some(on_discard) = execution.on_discard(&decided.verdict) {
             self.say(store::SAVEPOINT).await?;
-            let called = discard::call(execution, &decided, on_discard, self.tx).await;
+            let mut called = discard::call(execution, &decided, on_discard, self.tx).await;
+            if let Ok(None) = called
+                && let Err(error) = self.say(store::ACCEPT_ATTEMPT).await
+            {
+                called = Err(discard::NotYet::refused(error));
+            }
             if !matches!(called, Ok(None)) {
                 store::undo_attempt(self.tx).await?;
+                self.say("release savepoint taskq_attempt").await?;
             }
-            self.say("release savepoint taskq_attempt").await?;
             match called {
                 Ok(None) => {}
                 Ok(Some(_)) => return Ok(None),
