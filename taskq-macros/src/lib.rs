@@ -55,6 +55,7 @@ use crate::options::Place;
 /// | `#[inject] x: Arc<T>` | worker state that is shared instead of borrowed |
 /// | `#[payload] m: T` | a payload that is declared elsewhere, as a whole |
 /// | `#[secret] token: String` | a payload field whose value is shown to nobody: see the guide |
+/// | `#[encrypted] token: String` | a secret payload field that is stored encrypted: feature `encryption` |
 ///
 /// The shape decides, never the name of a type, so aliases and re-exports work.
 ///

@@ -63,6 +63,8 @@ pub(crate) struct Stored<'a> {
     pub(crate) limits: Limits<'a>,
     /// The names of its secret fields.
     pub(crate) secret: Vec<String>,
+    /// The names of those that are encrypted.
+    pub(crate) encrypted: Vec<String>,
 }
 
 /// What `concurrency`, `rate`, `sequence` and `fair` say, with the names that the fields of their key have in JSON.
@@ -117,7 +119,7 @@ pub(crate) struct Field<'a> {
     pub(crate) ty: &'a Type,
     /// Those that go to the field: `serde`, `garde`, `schemars` and `doc`.
     pub(crate) attributes: Vec<&'a Attribute>,
-    /// `#[secret]`, if it is.
+    /// `#[secret]` or `#[encrypted]`, if it is.
     pub(crate) secret: Option<&'a Attribute>,
 }
 

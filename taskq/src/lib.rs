@@ -91,6 +91,7 @@
 //! - `dashboard` has pages that show what the tables hold, and on which operators act: `taskq::dashboard`, an axum router.
 //! - `top` adds a live view of it in a terminal, `top`.
 //! - `cron` has schedules enqueue tasks by the calendar.
+//! - `encryption` has fields of payloads stored encrypted, with the keys of [`encryption`].
 //! - `metrics` exposes metrics of workers and tables, for Prometheus or a recorder of the crate `metrics`.
 //! - `otel` has the trace of an enqueue go on in the handler.
 //! - `schemars` knows the JSON Schema of each payload. With `cli`, `tasks --lock` writes them to a file, and
@@ -102,6 +103,9 @@
 pub mod defaults;
 pub mod error;
 pub mod json;
+
+#[cfg(feature = "encryption")]
+mod cipher;
 
 mod task;
 
@@ -179,6 +183,13 @@ pub mod outcome {
 /// Of which tasks one at a time may be there: [`Unique`](unique::Unique).
 pub mod unique {
     pub use crate::task::unique::{OnConflict, Unique, Until};
+}
+
+/// Fields of payloads that are stored encrypted: the [`Keys`](encryption::Keys) for it, and how to change them.
+#[cfg(feature = "encryption")]
+pub mod encryption {
+    pub use crate::cipher::{Keys, KeysError, install};
+    pub use crate::operate::rekey::{Rekeyed, rekey};
 }
 
 /// What enqueues tasks by the calendar: [`Schedule`](schedule::Schedule).

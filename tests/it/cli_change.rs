@@ -63,9 +63,9 @@ async fn each_command_that_changes_is_refused_where_nothing_may_change() {
     let changing = VERBS.iter().filter(|verb| verb.changes);
     let commands = changing.flat_map(|verb| verb.commands);
     let mut tried = 0;
-    for command in commands.copied().chain(["run", "migrate"]) {
+    for command in commands.copied().chain(["run", "migrate", "rekey"]) {
         let arguments = match command {
-            "run" | "migrate" => vec![command],
+            "run" | "migrate" | "rekey" => vec![command],
             command => with_arguments(command),
         };
         let arguments = [&arguments[..], &["--read-only"]].concat();

@@ -19,6 +19,7 @@ mod cluster;
 mod dashboard;
 mod drain;
 mod effect_keys;
+mod encrypted;
 mod enqueue;
 mod enqueue_sql;
 mod enqueued;

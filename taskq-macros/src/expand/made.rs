@@ -121,7 +121,7 @@ fn structure(
     let has_secrets = !stored.secret.is_empty();
     let (debug, further): (Vec<_>, Vec<_>) =
         further.iter().partition(|it| has_secrets && is_debug(it));
-    let debug = (!debug.is_empty()).then(|| debug_impl(task, payload, &attributes));
+    let debug = (!debug.is_empty()).then(|| debug_impl(task, payload, stored, &attributes));
     let derives = derives(task, &further);
     let docs = payload_docs(task, stored);
     let fields = task.fields().map(|field| {
@@ -178,22 +178,23 @@ fn is_debug(derive: &syn::Path) -> bool {
 }
 
 /// Writes `Debug` as its derive would, but for the values of secret fields.
-fn debug_impl(task: &Task<'_>, payload: &Ident, attributes: &Attributes) -> TokenStream {
+fn debug_impl(
+    task: &Task<'_>,
+    payload: &Ident,
+    stored: &Stored<'_>,
+    attributes: &Attributes,
+) -> TokenStream {
     let private = task.krate.private();
     let (cfgs, allow) = (&attributes.cfgs, &attributes.allow_deprecated);
     let name = payload.unraw().to_string();
     let formatter = Ident::new("formatter", Span::mixed_site());
-    let fields = task.fields().map(
-        |Field {
-             ident, ty, secret, ..
-         }| {
-            let name = ident.unraw().to_string();
-            match secret {
-                Some(_) => quote!(.field(#name, &#private::MASKED)),
-                None => quote_spanned!(ty.span()=> .field(#name, &self.#ident)),
-            }
-        },
-    );
+    let fields = task.fields().map(|Field { ident, ty, .. }| {
+        let name = ident.unraw().to_string();
+        match stored.secret.contains(&name) {
+            true => quote!(.field(#name, &#private::MASKED)),
+            false => quote_spanned!(ty.span()=> .field(#name, &self.#ident)),
+        }
+    });
     quote! {
         #(#cfgs)*
         #allow

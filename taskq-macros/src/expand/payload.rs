@@ -217,8 +217,13 @@ fn options(stored: &Stored<'_>, krate: &Krate) -> Option<TokenStream> {
         let names = &stored.secret;
         quote!(.secret(&[#(#names),*]))
     });
+    let encrypted = (!stored.encrypted.is_empty()).then(|| {
+        let names = &stored.encrypted;
+        quote!(.encrypted(&[#(#names),*]))
+    });
     let said = quote!(
         #settings #version #older #keeps_result #unique #concurrency #rate #sequence #fair #secret
+        #encrypted
     );
     (!said.is_empty())
         .then(|| quote!(const OPTIONS: #private::TaskOptions = #private::TaskOptions::new()#said;))

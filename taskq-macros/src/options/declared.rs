@@ -35,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) sequence: Option<Sequence>,
     /// The fields by which keys take turns.
     pub(crate) fair: Option<Vec<Ident>>,
+    /// What says that all fields are encrypted.
+    pub(crate) encrypted: Option<LitStr>,
     /// The variant of `OnDead`.
     pub(crate) on_dead: Option<&'static str>,
     pub(crate) handles: Option<Type>,

@@ -30,7 +30,7 @@ enum Meaning {
     Special(fn(&mut Options, &GivenOption) -> syn::Result<()>),
 }
 
-static KNOWN: [KnownOption; 32] = [
+static KNOWN: [KnownOption; 33] = [
     KnownOption {
         name: "name",
         example: "name = \"mail.welcome\"",
@@ -117,6 +117,14 @@ static KNOWN: [KnownOption; 32] = [
         subject: Subject::Payload,
         meaning: Meaning::Special(|options, given| {
             limits::fair(given).map(|it| options.fair = Some(it))
+        }),
+    },
+    KnownOption {
+        name: "encrypted",
+        example: "encrypted = \"payload\"",
+        subject: Subject::Payload,
+        meaning: Meaning::Special(|options, given| {
+            values::encrypted(given).map(|it| options.encrypted = Some(it))
         }),
     },
     KnownOption {

@@ -159,6 +159,18 @@ pub(super) fn keep(given: &GivenOption) -> syn::Result<()> {
     }
 }
 
+/// Reads what is encrypted.
+pub(super) fn encrypted(given: &GivenOption) -> syn::Result<LitStr> {
+    let word: LitStr = given.assigned("a string")?;
+    match word.value().as_str() {
+        "payload" => Ok(word),
+        _ => Err(syn::Error::new_spanned(
+            word,
+            "`encrypted` can be `\"payload\"`, which encrypts each field; for some of them write `#[encrypted]` on each",
+        )),
+    }
+}
+
 /// Reads the type of the result that tasks keep.
 pub(super) fn result(given: &GivenOption) -> syn::Result<Type> {
     given.assigned("the type that the handler's `Result` holds")

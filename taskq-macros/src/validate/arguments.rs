@@ -77,7 +77,7 @@ pub(crate) fn route<'a>(
                     ident: names::field(ident),
                     ty,
                     attributes: attributes::of_field(argument),
-                    secret: argument.marked("secret"),
+                    secret: (argument.marked("encrypted")).or_else(|| argument.marked("secret")),
                 }),
             }
         }

@@ -34,12 +34,17 @@ pub(super) fn check(attributes: &[Attribute], routed: &Argument<'_>, errors: &mu
                     );
                 }
             }
-            "secret" if !matches!(routed, Argument::Field(_)) => errors.at(
-                attribute,
-                "`#[secret]` goes on a payload field, and this argument is none: remove it",
-            ),
-            "secret" if matches!(attribute.meta, Meta::Path(_)) => {}
-            "secret" => errors.at(attribute, "`#[secret]` takes nothing: write `#[secret]`"),
+            hidden @ ("secret" | "encrypted") => {
+                if !matches!(routed, Argument::Field(_)) {
+                    let message = format!(
+                        "`#[{hidden}]` goes on a payload field, and this argument is none: remove it"
+                    );
+                    errors.at(attribute, message);
+                } else if !matches!(attribute.meta, Meta::Path(_)) {
+                    let message = format!("`#[{hidden}]` takes nothing: write `#[{hidden}]`");
+                    errors.at(attribute, message);
+                }
+            }
             "payload" if matches!(attribute.meta, Meta::Path(_)) => {}
             "payload" => errors.at(attribute, "`#[payload]` takes nothing: write `#[payload]`"),
             "inject" if matches!(attribute.meta, Meta::Path(_)) => {}
@@ -55,7 +60,8 @@ pub(super) fn check(attributes: &[Attribute], routed: &Argument<'_>, errors: &mu
                 attribute,
                 format!(
                     "unknown attribute `#[{name}]`: an argument of a handler may have `#[serde]`, \
-                     `#[garde]`, `#[schemars]`, `#[inject]`, `#[payload]`, `#[secret]` and documentation"
+                     `#[garde]`, `#[schemars]`, `#[inject]`, `#[payload]`, `#[secret]`, `#[encrypted]` and \
+                     documentation"
                 ),
             ),
         }
@@ -66,11 +72,13 @@ pub(super) fn check(attributes: &[Attribute], routed: &Argument<'_>, errors: &mu
 pub(super) fn check_are_elsewhere(function: &parse::Function, errors: &mut Errors) {
     let attributes = function.arguments.iter().flat_map(|it| &it.attributes);
     for attribute in attributes {
-        if attribute.path().is_ident("secret") {
-            errors.at(
-                attribute,
-                "the payload is declared elsewhere: write `#[taskq(secret)]` on its field there",
-            );
+        for hidden in ["secret", "encrypted"] {
+            if attribute.path().is_ident(hidden) {
+                let message = format!(
+                    "the payload is declared elsewhere: write `#[taskq({hidden})]` on its field there"
+                );
+                errors.at(attribute, message);
+            }
         }
         if !goes_to_the_field(attribute) {
             continue;

@@ -63,7 +63,8 @@ pub(crate) fn task<'a>(
         let fields: Vec<_> = fields.collect();
         stored.unique = unique::check(options, &fields, &mut errors);
         stored.limits = limits::check(options, &fields, &mut errors);
-        stored.secret = secret::check(&secrets(&arguments), options, &mut errors);
+        let names = secret::check(&secrets(&arguments, options), options, &mut errors);
+        (stored.secret, stored.encrypted) = (names.secret, names.encrypted);
     }
     match payload {
         Some(payload) if errors.is_empty() => Ok(Task {
@@ -115,8 +116,8 @@ pub(crate) fn payload<'a>(
     let named: Vec<_> = named.collect();
     let unique = unique::check_derived(input, &named, options, &mut errors);
     let limits = limits::check_derived(input, &named, options, &mut errors);
-    let secrets = secret::of_derived(input, &mut errors);
-    let secret = secret::check(&secrets, options, &mut errors);
+    let secrets = secret::of_derived(input, options, &mut errors);
+    let secrets = secret::check(&secrets, options, &mut errors);
     let is_validated = payload::is_validated(&input.data);
     if !errors.is_empty() {
         return Err(errors);
@@ -128,7 +129,8 @@ pub(crate) fn payload<'a>(
         stored: Stored {
             unique,
             limits,
-            secret,
+            secret: secrets.secret,
+            encrypted: secrets.encrypted,
             ..payload::stored(name, options)
         },
         fields,
@@ -137,15 +139,22 @@ pub(crate) fn payload<'a>(
     })
 }
 
-fn secrets<'a>(arguments: &'a [Argument<'_>]) -> Vec<SecretField<'a>> {
+fn secrets<'a>(arguments: &'a [Argument<'_>], options: &'a Options) -> Vec<SecretField<'a>> {
+    let whole = options.encrypted.as_ref();
     let fields = arguments.iter().filter_map(|argument| match argument {
         Argument::Field(field) => Some(field),
         _ => None,
     });
     let secrets = fields.filter_map(|field| {
+        let marked = field.secret;
+        let is_encrypted = marked.is_some_and(|it| it.path().is_ident("encrypted"));
         Some(SecretField {
             ident: &field.ident,
-            marked: field.secret?,
+            marked: match (whole, marked) {
+                (Some(whole), _) => whole,
+                (None, marked) => marked?,
+            },
+            is_encrypted: whole.is_some() || is_encrypted,
             attributes: field.attributes.clone(),
         })
     });

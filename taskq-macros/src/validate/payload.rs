@@ -171,6 +171,7 @@ pub(super) fn stored(name: String, options: &Options) -> Stored<'_> {
         unique: None,
         limits: Limits::default(),
         secret: Vec::new(),
+        encrypted: Vec::new(),
     }
 }
 

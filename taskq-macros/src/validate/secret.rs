@@ -1,7 +1,8 @@
-//! What is secret in a payload: that such fields have names in JSON by which they are hidden, and make no keys.
+//! What is secret in a payload, and what of it is encrypted: that such fields have names in JSON by which they are hidden, and
+//! make no keys.
 
 use proc_macro2::Ident;
-use quote::ToTokens as _;
+use quote::ToTokens;
 use syn::ext::IdentExt as _;
 use syn::{Attribute, Data, DeriveInput, Fields};
 
@@ -14,8 +15,17 @@ use crate::wire::Names;
 pub(super) struct SecretField<'a> {
     pub(super) ident: &'a Ident,
     /// What says that it is.
-    pub(super) marked: &'a Attribute,
+    pub(super) marked: &'a dyn ToTokens,
+    pub(super) is_encrypted: bool,
     pub(super) attributes: Vec<&'a Attribute>,
+}
+
+/// The names of secret fields.
+#[derive(Default)]
+pub(super) struct SecretNames {
+    pub(super) secret: Vec<String>,
+    /// Those of them that are encrypted.
+    pub(super) encrypted: Vec<String>,
 }
 
 /// Finds the names under which the secret fields may stand: in the JSON that is written and read, and in what says where a
@@ -24,15 +34,21 @@ pub(super) fn check(
     secrets: &[SecretField<'_>],
     options: &Options,
     errors: &mut Errors,
-) -> Vec<String> {
+) -> SecretNames {
     check_keys(secrets, options, errors);
-    let mut all = Vec::new();
+    let mut found = SecretNames::default();
     for SecretField {
         ident,
         marked,
+        is_encrypted,
         attributes,
     } in secrets
     {
+        if *is_encrypted && !cfg!(feature = "encryption") {
+            let message = "encrypted fields need the feature `encryption` of taskq: write `taskq = { …, features = \
+                           [\"encryption\"] }`";
+            errors.at(marked, message);
+        }
         let names = Names::of(attributes.iter().copied());
         if let Some(attribute) = names.nameless {
             let message = format!(
@@ -54,38 +70,64 @@ pub(super) fn check(
             .into_iter()
             .chain(names.aliases)
         {
-            if !all.contains(&name) {
-                all.push(name);
+            if found.secret.contains(&name) {
+                continue;
             }
+            if *is_encrypted {
+                found.encrypted.push(name.clone());
+            }
+            found.secret.push(name);
         }
     }
-    all
+    found
 }
 
 /// Finds the secret fields of a payload that `derive(Payload)` stands on.
-pub(super) fn of_derived<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Vec<SecretField<'a>> {
+pub(super) fn of_derived<'a>(
+    input: &'a DeriveInput,
+    options: &'a Options,
+    errors: &mut Errors,
+) -> Vec<SecretField<'a>> {
     let named = match &input.data {
         Data::Struct(data) => matches!(data.fields, Fields::Named(_)),
         Data::Enum(_) | Data::Union(_) => false,
     };
+    let whole = options.encrypted.as_ref();
+    if let Some(whole) = whole.filter(|_| !named) {
+        errors.at(
+            whole,
+            "what is encrypted are the fields of a struct, each by its name: make the payload one",
+        );
+    }
     let mut secrets = Vec::new();
     for field in fields(&input.data) {
+        let attributes: Vec<_> = field.attrs.iter().collect();
+        if let (Some(marked), Some(ident)) = (whole, &field.ident) {
+            secrets.push(SecretField {
+                ident,
+                marked,
+                is_encrypted: true,
+                attributes: attributes.clone(),
+            });
+        }
         let marks = field.attrs.iter().filter(|it| it.path().is_ident("taskq"));
         for marked in marks {
-            let is_secret = marked
+            let word = marked
                 .meta
                 .require_list()
-                .is_ok_and(|list| list.tokens.to_string() == "secret");
+                .map(|list| list.tokens.to_string());
+            let word = word.unwrap_or_default();
             match &field.ident {
-                _ if !is_secret => errors.at(
+                _ if !["secret", "encrypted"].contains(&&*word) => errors.at(
                     marked,
-                    "a field's `#[taskq(…)]` says that it is secret, and nothing else: write `#[taskq(secret)]`; options go \
-                     on the payload",
+                    "a field's `#[taskq(…)]` says that it is secret, and nothing else: write `#[taskq(secret)]`, or \
+                     `#[taskq(encrypted)]`; options go on the payload",
                 ),
                 Some(ident) if named => secrets.push(SecretField {
                     ident,
                     marked,
-                    attributes: field.attrs.iter().collect(),
+                    is_encrypted: word == "encrypted",
+                    attributes: attributes.clone(),
                 }),
                 _ => errors.at(
                     marked,

@@ -174,7 +174,7 @@ pub(super) fn checked<'a>(
         let way_out = "--unchecked takes the payload as it is";
         return Err(format!("this program has no task type `{name}`{similar} ({way_out})").into());
     };
-    match (handler.decode)(payload, Some(handler.options.version)) {
+    match handler.reads(task_type, payload, Some(handler.options.version)) {
         Ok(()) => Ok(Some(handler)),
         Err(error) => {
             let why = error_text(&error);

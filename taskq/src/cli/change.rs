@@ -16,7 +16,7 @@ const REFUSED: u8 = 2;
 const VARIABLE: &str = "TASKQ_READ_ONLY";
 
 /// Commands that are no verbs of an operator, and change something.
-const OTHERS: [&str; 4] = ["run", "migrate", "migrate up", "bench"];
+const OTHERS: [&str; 5] = ["run", "migrate", "migrate up", "bench", "rekey"];
 
 /// Commands of those that change nothing.
 const HARMLESS: [&str; 3] = ["migrate list", "migrate print", "migrate check"];

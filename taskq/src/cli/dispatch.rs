@@ -25,6 +25,10 @@ pub(super) fn commands(face: Face) -> Command {
             .subcommand(Command::new("run").about("Works until SIGINT or SIGTERM"))
             .subcommand(check::command())
             .subcommand(tasks::command());
+        #[cfg(feature = "encryption")]
+        {
+            command = command.subcommand(super::rekey::command());
+        }
     }
     #[cfg(feature = "top")]
     {
@@ -99,6 +103,8 @@ pub(super) async fn execute(
         Some(("run", _)) => return run::execute(builder).await,
         Some(("check", matches)) => return check::execute(&builder, matches).await,
         Some(("tasks", matches)) => return tasks::execute(&builder.registry()?, matches),
+        #[cfg(feature = "encryption")]
+        Some(("rekey", matches)) => return super::rekey::execute(&builder, matches).await,
         Some(("doctor", matches)) => return doctor::execute(&builder, matches).await,
         Some(("acknowledge", matches)) => doctor::execute_acknowledge(&builder, matches).await?,
         Some(("unacknowledge", matches)) => {

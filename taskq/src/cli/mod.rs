@@ -73,6 +73,7 @@
 //! | `weights` | lists the weights that somebody has said; `--json` for machines |
 //! | `bench` | measures this database with plain tasks of its own, and removes them; `--tasks NUMBER`, `--yes`, `--json` |
 //! | `completions SHELL` | prints what has bash, zsh or fish complete these commands |
+//! | `rekey` | encrypts with the newest key what waits or is dead with an older one: [`rekey`](crate::encryption::rekey); `--json`; exits with 1 if some is left; with the feature `encryption` |
 //! | `tasks` | lists the declared task types, with their options, their versions and, with the feature `schemars`, the JSON Schema of their payloads |
 //! | `tasks --lock FILE` | writes that list to a file, to be kept under version control |
 //! | `tasks --check FILE` | compares the program with the file, and exits with 1 if the change would strand rows |
@@ -160,6 +161,8 @@ mod migrate;
 mod missing;
 mod pause;
 mod prune;
+#[cfg(feature = "encryption")]
+mod rekey;
 mod run;
 mod said;
 #[cfg(feature = "cron")]

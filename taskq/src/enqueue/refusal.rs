@@ -35,6 +35,8 @@ fn refused(task_type: &'static str, index: Option<usize>, error: Unwritable) -> 
             size,
             limit: MAX_STORED_SIZE,
         },
+        #[cfg(feature = "encryption")]
+        Unwritable::NoKeys => EnqueueError::NoKeys { task_type },
     }
 }
 

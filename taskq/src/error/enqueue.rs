@@ -43,6 +43,13 @@ pub enum EnqueueError {
         /// How many there may be.
         limit: usize,
     },
+    /// The task type has encrypted fields, and this process has no keys: see
+    /// [`encryption::install`](crate::encryption::install).
+    #[cfg(feature = "encryption")]
+    NoKeys {
+        /// The task type.
+        task_type: &'static str,
+    },
     /// An option of the enqueue is out of its range.
     Option {
         /// The option.
@@ -132,6 +139,11 @@ impl fmt::Display for EnqueueError {
             Self::Conflict { task_type } => write!(
                 f,
                 "another transaction has taken the key of the task of the type `{task_type}` since this one began: run this one again, or begin it as `read committed`"
+            ),
+            #[cfg(feature = "encryption")]
+            Self::NoKeys { task_type } => write!(
+                f,
+                "`{task_type}` has encrypted fields, and this process has no keys: call `taskq::encryption::install` when it starts"
             ),
             Self::Option { option, problem } => write!(f, "`{option}` {problem}"),
             Self::Database(error) if missing_table(error) => {

@@ -41,6 +41,16 @@ pub enum WorkerError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The fields of a payload are encrypted, and cannot be decrypted here.
+    #[cfg(feature = "encryption")]
+    Encryption {
+        /// The task type.
+        task_type: &'static str,
+        /// `file:line` of the handler.
+        place: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// A handler declares a limit that cannot be kept.
     Limit {
         /// The task type.
@@ -143,6 +153,12 @@ impl fmt::Display for WorkerError {
                 place,
                 problem,
             } => write!(f, "the schedule `{name}` ({place}) cannot be followed: {problem}"),
+            #[cfg(feature = "encryption")]
+            Self::Encryption {
+                task_type,
+                place,
+                problem,
+            } => write!(f, "the encrypted fields of `{task_type}` ({place}): {problem}"),
             Self::Limit {
                 task_type,
                 place,

@@ -9,6 +9,8 @@ use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+#[cfg(feature = "encryption")]
+use super::encrypt;
 use super::pause::Operator;
 use super::show::TaskDetails;
 use super::task::TaskState;
@@ -178,6 +180,10 @@ impl IntoFuture for Editing {
             if payload.get().contains(MASK) {
                 self.operator.edited_payload(self.task_id, payload).await?;
             }
+            #[cfg(feature = "encryption")]
+            let encrypted = self.operator.encrypted(self.task_id, payload).await?;
+            #[cfg(feature = "encryption")]
+            let payload = encrypted.as_deref().unwrap_or(payload);
             let mut store = self.operator.store();
             let edited = store
                 .edit(self.task_id, payload, version, self.at, reason, by)
@@ -262,9 +268,14 @@ impl IntoFuture for ByHand {
         async move {
             let options = Value::Object(self.options);
             let (reason, by) = (self.reason.as_deref(), self.operator.user.as_deref());
+            let payload = &*self.payload;
+            #[cfg(feature = "encryption")]
+            let encrypted = encrypt::typed(&self.task_type, payload)?;
+            #[cfg(feature = "encryption")]
+            let payload = encrypted.as_deref().unwrap_or(payload);
             let mut store = self.operator.store();
             let made = store
-                .enqueue_by_hand(&self.task_type, &self.payload, &options, reason, by)
+                .enqueue_by_hand(&self.task_type, payload, &options, reason, by)
                 .await;
             let (task_id, outcome) = made.map_err(|error| self.operator.error(error))?;
             let outcome = match outcome.as_str() {

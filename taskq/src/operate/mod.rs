@@ -12,6 +12,8 @@ pub(crate) mod check;
 #[cfg(any(feature = "dashboard", feature = "top"))]
 pub(crate) mod clock;
 pub(crate) mod doctor;
+#[cfg(feature = "encryption")]
+mod encrypt;
 pub(crate) mod filter;
 pub(crate) mod foreign_keys;
 #[cfg(any(feature = "cli", feature = "dashboard"))]
@@ -31,6 +33,8 @@ pub(crate) mod number;
 mod one_first;
 pub(crate) mod pause;
 pub(crate) mod refused;
+#[cfg(feature = "encryption")]
+pub(crate) mod rekey;
 #[cfg(any(feature = "dashboard", feature = "top"))]
 pub(crate) mod remedy;
 pub(crate) mod result;

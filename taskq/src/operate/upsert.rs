@@ -88,7 +88,7 @@ impl<'c> Upsert<'c> {
             timezone: timezone.to_owned(),
             task_type: P::TASK_TYPE.to_owned(),
             options: enqueue_options(const { &P::OPTIONS }),
-            payload: payload::write(&payload).map_err(unwritable),
+            payload: written(&payload),
             rules: Rules::default(),
             queue: None,
             priority: None,
@@ -220,11 +220,24 @@ fn refuse(message: String) -> OperateError {
     OperateError::Refused { message }
 }
 
+fn written<P: Payload>(payload: &P) -> Result<Box<RawValue>, OperateError> {
+    #[cfg(feature = "encryption")]
+    if let Some(field) = P::OPTIONS.encrypted.first() {
+        return Err(refuse(format!(
+            "a schedule keeps its payload, and `{field}` of `{}` is encrypted: schedule a task that finds the value, and enqueues this one",
+            P::TASK_TYPE
+        )));
+    }
+    payload::write(payload).map_err(unwritable)
+}
+
 fn unwritable(why: Unwritable) -> OperateError {
     let why = match why {
         Unwritable::Invalid(invalid) => invalid.to_string(),
         Unwritable::Encode(error) => error_text(&error),
         Unwritable::TooLarge { size } => format!("it has {size} bytes of JSON"),
+        #[cfg(feature = "encryption")]
+        Unwritable::NoKeys => "this process has no keys".to_owned(),
     };
     refuse(format!("the payload cannot be enqueued: {why}"))
 }

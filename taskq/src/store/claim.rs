@@ -68,7 +68,7 @@ pub(crate) enum Scarcity {
 }
 
 /// A claimed task.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ClaimedTask {
     pub(crate) lease_id: Uuid,
     pub(crate) task_id: i64,

@@ -14,6 +14,8 @@ mod fleet;
 mod gauges;
 mod history;
 mod interruption;
+#[cfg(feature = "encryption")]
+mod keys;
 mod lease;
 mod leave;
 mod limited;
@@ -53,6 +55,8 @@ pub(crate) use self::gauges::GaugesKind;
 #[cfg(feature = "metrics")]
 pub(crate) use self::gauges::GaugesRow;
 pub(crate) use self::interruption::{is_interruption, is_lost, is_read_only, mixes_up_statements};
+#[cfg(feature = "encryption")]
+pub(crate) use self::keys::OldKeyRow;
 pub(crate) use self::lease::ExpiredRow;
 pub(crate) use self::leave::RescuedRow;
 pub(crate) use self::limited::{LimitedRequest, read_limits};

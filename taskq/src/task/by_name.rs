@@ -4,6 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::options::TaskOptions;
 use super::secret::SECRET;
+#[cfg(feature = "encryption")]
+use crate::cipher::ENCRYPTED;
 
 /// Returns what a task type says of its tasks, as the function `taskq.enqueue` takes it.
 pub(crate) fn enqueue_options(declared: &TaskOptions) -> Map<String, Value> {
@@ -16,8 +18,16 @@ pub(crate) fn enqueue_options(declared: &TaskOptions) -> Map<String, Value> {
     if let Some(expires) = declared.expires {
         add("expires", expires.as_secs_f64().into());
     }
+    let mut metadata = Map::new();
     if !declared.secret.is_empty() {
-        add("metadata", json!({ SECRET: declared.secret }));
+        metadata.insert(SECRET.to_owned(), json!(declared.secret));
+    }
+    #[cfg(feature = "encryption")]
+    if !declared.encrypted.is_empty() {
+        metadata.insert(ENCRYPTED.to_owned(), true.into());
+    }
+    if !metadata.is_empty() {
+        add("metadata", metadata.into());
     }
     if let Some(unique) = declared.unique {
         match unique.fields {

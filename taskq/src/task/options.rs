@@ -10,6 +10,8 @@ use super::sequence::Sequence;
 use super::start::Start;
 use super::unique::{Unique, UniqueOptions};
 use crate::attempt::metadata::Metadata;
+#[cfg(feature = "encryption")]
+use crate::cipher::ENCRYPTED;
 use crate::defaults;
 use crate::error::EnqueueError;
 
@@ -56,6 +58,9 @@ pub struct TaskOptions {
     pub fair: Option<&'static [&'static str]>,
     /// The fields of the payload's JSON whose values are shown to nobody.
     pub secret: &'static [&'static str],
+    /// The fields of the payload's JSON that are stored encrypted.
+    #[cfg(feature = "encryption")]
+    pub encrypted: &'static [&'static str],
 }
 
 impl TaskOptions {
@@ -75,6 +80,8 @@ impl TaskOptions {
             sequence: None,
             fair: None,
             secret: &[],
+            #[cfg(feature = "encryption")]
+            encrypted: &[],
         }
     }
 
@@ -175,6 +182,14 @@ impl TaskOptions {
         self
     }
 
+    /// Says which fields of the payload's JSON are stored encrypted, and are [secret](Self::secret) too: see
+    /// [`encryption`](crate::encryption). `#[encrypted]` on an argument writes both, and `#[taskq(encrypted)]` on a field.
+    #[cfg(feature = "encryption")]
+    pub const fn encrypted(mut self, fields: &'static [&'static str]) -> Self {
+        self.encrypted = fields;
+        self
+    }
+
     /// Returns what is wrong with making a key of these fields, `None` being the whole payload: keys are shown.
     pub(crate) fn tells_secret(&self, key: Option<&[&str]>) -> Option<String> {
         let first = self.secret.first()?;
@@ -189,6 +204,13 @@ impl TaskOptions {
                 ))
             }
         }
+    }
+
+    /// Returns an encrypted field that is not secret, and so would be quoted in errors.
+    #[cfg(feature = "encryption")]
+    pub(crate) fn shows_encrypted(&self) -> Option<&'static str> {
+        let mut encrypted = self.encrypted.iter();
+        encrypted.find(|it| !self.secret.contains(it)).copied()
     }
 
     /// Returns the oldest version that is read.
@@ -245,6 +267,12 @@ impl EnqueueOptions {
             let problem = "must be longer than zero, and at most a hundred years";
             return Err(refuse("expires", problem.into()));
         }
+        #[cfg(feature = "encryption")]
+        if let Some(field) = declared.shows_encrypted() {
+            let problem =
+                format!("name `{field}`, which is not secret: name it in `.secret(…)` too");
+            return Err(refuse("encrypted", problem));
+        }
         if let Some(problem) = self.metadata.problem() {
             return Err(refuse("metadata", problem));
         }
@@ -278,10 +306,15 @@ impl EnqueueOptions {
         }
     }
 
-    /// Writes down which fields are secret, for those who show the task and do not know its type.
+    /// Writes down which fields are secret, for those who show the task and do not know its type, and that some are
+    /// encrypted.
     pub(crate) fn write_secret(&mut self, declared: &TaskOptions) {
         if !declared.secret.is_empty() {
             self.metadata.set(SECRET.to_owned(), declared.secret.into());
+        }
+        #[cfg(feature = "encryption")]
+        if !declared.encrypted.is_empty() {
+            self.metadata.set(ENCRYPTED.to_owned(), true.into());
         }
     }
 

@@ -2,6 +2,8 @@
 
 use serde_json::value::RawValue;
 
+#[cfg(feature = "encryption")]
+use crate::cipher::{self, NoKeys};
 use crate::error::{DecodeError, EncodeError, InvalidPayload, Secrets};
 use crate::json;
 use crate::task::options::TaskOptions;
@@ -146,7 +148,23 @@ pub(crate) fn write<P: Payload>(payload: &P) -> Result<Box<RawValue>, Unwritable
         let error = hide::<P>(error, &raw);
         return Err(EncodeError::unreadable(error).into());
     }
+    #[cfg(feature = "encryption")]
+    if !P::OPTIONS.encrypted.is_empty() {
+        return encrypt::<P>(&raw);
+    }
     Ok(raw)
+}
+
+/// Encrypts what the type has encrypted.
+#[cfg(feature = "encryption")]
+fn encrypt<P: Payload>(raw: &RawValue) -> Result<Box<RawValue>, Unwritable> {
+    let encrypted = cipher::encrypt(P::TASK_TYPE, P::OPTIONS.encrypted, raw);
+    let encrypted = encrypted.map_err(|NoKeys| Unwritable::NoKeys)?;
+    // An envelope is longer than its value.
+    match json::oversize(&encrypted)? {
+        Some(size) => Err(Unwritable::TooLarge { size }),
+        None => Ok(encrypted),
+    }
 }
 
 /// Why a payload is not enqueued.
@@ -154,7 +172,12 @@ pub(crate) fn write<P: Payload>(payload: &P) -> Result<Box<RawValue>, Unwritable
 pub(crate) enum Unwritable {
     Invalid(InvalidPayload),
     Encode(EncodeError),
-    TooLarge { size: usize },
+    TooLarge {
+        size: usize,
+    },
+    /// It has encrypted fields, and this process has no keys.
+    #[cfg(feature = "encryption")]
+    NoKeys,
 }
 
 impl From<EncodeError> for Unwritable {

@@ -85,6 +85,22 @@ impl Registration {
     }
 }
 
+impl Registration {
+    /// Reads the payload of a row as a worker does, with the keys of this process, and lets it go. `task_type` is the name in
+    /// the row.
+    pub(crate) fn reads(
+        &self,
+        #[cfg_attr(not(feature = "encryption"), expect(unused_variables))] task_type: &str,
+        raw: &RawValue,
+        version: Option<u16>,
+    ) -> Result<(), DecodeError> {
+        #[cfg(feature = "encryption")]
+        return crate::cipher::read_with(task_type, raw, |raw| (self.decode)(raw, version));
+        #[cfg(not(feature = "encryption"))]
+        (self.decode)(raw, version)
+    }
+}
+
 inventory::collect!(Registration);
 
 /// Returns the secret fields of a task type, or of what it is an alias of, as far as this program links its handler.
@@ -93,6 +109,25 @@ pub(crate) fn linked_secrets(task_type: &str) -> Vec<&'static str> {
     let of_type = linked
         .filter(|it| it.task_type == task_type || it.declaration.aliases.contains(&task_type));
     of_type.flat_map(|it| it.options.secret).copied().collect()
+}
+
+/// Tells whether this program links a handler of a task type with encrypted fields.
+#[cfg(feature = "encryption")]
+pub(crate) fn links_encrypted() -> bool {
+    let mut linked = inventory::iter::<Registration>.into_iter();
+    linked.any(|it| !it.options.encrypted.is_empty())
+}
+
+/// Returns the encrypted fields of a task type, or of what it is an alias of, as far as this program links its handler.
+#[cfg(feature = "encryption")]
+pub(crate) fn linked_encrypted(task_type: &str) -> Vec<&'static str> {
+    let linked = inventory::iter::<Registration>.into_iter();
+    let of_type = linked
+        .filter(|it| it.task_type == task_type || it.declaration.aliases.contains(&task_type));
+    of_type
+        .flat_map(|it| it.options.encrypted)
+        .copied()
+        .collect()
 }
 
 /// Returns the secret fields of all task types, and of their aliases, whose handlers this program links.

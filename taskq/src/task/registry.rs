@@ -133,6 +133,27 @@ impl Registry {
             .map(|(_, it)| it)
     }
 
+    /// Requires keys where fields are encrypted, and that those are secret too.
+    #[cfg(feature = "encryption")]
+    pub(crate) fn require_keys(&self, there_are_some: bool) -> Result<(), WorkerError> {
+        for it in self.handlers.values() {
+            let options = &it.options;
+            let problem = match options.shows_encrypted() {
+                Some(field) => format!("`{field}` is encrypted and not secret: name it in `.secret(…)` too"),
+                None if !options.encrypted.is_empty() && !there_are_some => {
+                    "there are no keys: call `taskq::encryption::install`, or give the worker some by `.keys(…)`".into()
+                }
+                None => continue,
+            };
+            return Err(WorkerError::Encryption {
+                task_type: it.task_type,
+                place: it.place(),
+                problem,
+            });
+        }
+        Ok(())
+    }
+
     /// Requires that tasks which run in no order have no keys: of each key the oldest starts first.
     pub(crate) fn require_orders(&self) -> Result<(), WorkerError> {
         let random = self.handlers.values();

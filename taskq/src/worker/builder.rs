@@ -17,6 +17,8 @@ use super::{Worker, limits};
 use crate::attempt::state::States;
 #[cfg(feature = "testing")]
 use crate::attempt::tx::Tx;
+#[cfg(feature = "encryption")]
+use crate::cipher::{self, Keys};
 use crate::error::WorkerError;
 use crate::faults::drain_limit;
 use crate::operate::check::{self, CheckReport};
@@ -207,6 +209,17 @@ impl WorkerBuilder {
         self
     }
 
+    /// Gives the worker keys of its own for encrypted fields, in place of those that
+    /// [`encryption::install`](crate::encryption::install) has given the process.
+    ///
+    /// A task whose key it does not have waits, uncharged, for a worker that has it: for 15 seconds at first, and then for
+    /// up to 5 minutes. What does not decrypt is set aside as `invalid`.
+    #[cfg(feature = "encryption")]
+    pub fn keys(mut self, keys: Keys) -> Self {
+        self.settings.keys = Some(Arc::new(keys));
+        self
+    }
+
     /// Makes the worker, or says why it must not start.
     ///
     /// # Errors
@@ -280,6 +293,12 @@ impl WorkerBuilder {
 impl WorkerBuilder {
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// Returns the keys that its worker would decrypt with.
+    #[cfg(all(feature = "encryption", feature = "cli"))]
+    pub(crate) fn keys_in_force(&self) -> Option<Arc<Keys>> {
+        self.settings.keys.clone().or_else(cipher::installed)
     }
 
     pub(crate) fn tables(&self) -> Schema {
@@ -362,6 +381,8 @@ fn checked(
     #[cfg(feature = "cron")]
     registry.schedules()?;
     registry.require_orders()?;
+    #[cfg(feature = "encryption")]
+    registry.require_keys(settings.keys.is_some() || cipher::installed().is_some())?;
     Ok((settings, registry))
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::drain::Drain;
 #[cfg(feature = "otel")]
 use crate::attempt::trace::Trace;
+#[cfg(feature = "encryption")]
+use crate::cipher::Keys;
 use crate::defaults;
 use crate::error::WorkerError;
 use crate::store::Schema;
@@ -31,6 +33,9 @@ pub(crate) struct Settings {
     pub(crate) history_retention: Duration,
     pub(crate) priority_ageing: Option<Duration>,
     pub(crate) release: Option<String>,
+    /// Those that decrypt, if not those of the process.
+    #[cfg(feature = "encryption")]
+    pub(crate) keys: Option<Arc<Keys>>,
     /// What a worker of a test knows that ends once nothing is due.
     pub(crate) drain: Option<Arc<Drain>>,
 }
@@ -51,6 +56,8 @@ impl Default for Settings {
             history_retention: defaults::HISTORY_RETENTION,
             priority_ageing: None,
             release: None,
+            #[cfg(feature = "encryption")]
+            keys: None,
             drain: None,
         }
     }

@@ -21,7 +21,7 @@ fn names(of: impl Fn(&Verb) -> &'static [&'static str]) -> BTreeSet<&'static str
 }
 
 /// Commands that are about this program, and not about what is in the tables.
-const NOT_OPERATING: [&str; 9] = [
+const NOT_OPERATING: [&str; 10] = [
     "bench",
     "run",
     "check",
@@ -29,6 +29,7 @@ const NOT_OPERATING: [&str; 9] = [
     "tasks",
     "cron",
     "dashboard",
+    "rekey",
     "top",
     "help",
 ];

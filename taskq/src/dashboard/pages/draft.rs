@@ -103,7 +103,7 @@ impl Draft {
                 "this program has no task type `{task_type}`{similar} (say \"unchecked\" to take the payload as it is)"
             )));
         };
-        let decoded = (handler.decode)(payload, Some(handler.options.version));
+        let decoded = handler.reads(task_type, payload, Some(handler.options.version));
         decoded.map(|()| Some(handler)).map_err(|error| {
             let path = error.path().to_owned();
             let text = error_text(&error);

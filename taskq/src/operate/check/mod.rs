@@ -159,7 +159,7 @@ fn stranded_payload(
     if let Some(version) = version.filter(|version| *version > known) {
         return Some(Stranded::NewerVersion { version, known });
     }
-    let decode = AssertUnwindSafe(|| (handler.decode)(payload, version));
+    let decode = AssertUnwindSafe(|| handler.reads(task_type, payload, version));
     let (path, error) = match std::panic::catch_unwind(decode) {
         Ok(Ok(())) => return None,
         Ok(Err(error)) => (error.path().to_owned(), error_text(&error)),

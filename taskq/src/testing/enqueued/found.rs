@@ -6,6 +6,8 @@ use sqlx::PgConnection;
 
 use super::compared::{Conditions, Differences};
 use super::instead::{self, NearTask};
+#[cfg(feature = "encryption")]
+use crate::cipher;
 use crate::error::{DecodeError, error_text};
 use crate::store::{Elsewhere, Store, TaskOfType, version_of};
 use crate::task::payload::{self, Payload};
@@ -60,9 +62,18 @@ pub fn __tasks<P: Payload>(conditions: Conditions) -> Tasks<P> {
         task_type: P::TASK_TYPE,
         queue: P::OPTIONS.queue,
         secret: P::OPTIONS.secret,
-        read: payload::read,
+        read: read::<P>,
         conditions,
     }
+}
+
+/// Reads a payload as a worker does, with the keys of this process.
+fn read<P: Payload>(raw: &RawValue, version: Option<u16>) -> Result<P, DecodeError> {
+    #[cfg(feature = "encryption")]
+    if let Some(opened) = cipher::decrypt(cipher::installed().as_deref(), P::TASK_TYPE, raw)? {
+        return payload::read(&opened, version);
+    }
+    payload::read(raw, version)
 }
 
 impl<P> Tasks<P> {

@@ -12,6 +12,8 @@ use sqlx::{AssertSqlSafe, Error, raw_sql};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+#[cfg(feature = "encryption")]
+use super::encrypted;
 use super::handler::{Decided, Execution, Handled};
 use super::transaction::{stop_query, unacceptable, unless_left_over};
 use super::{discard, trace};
@@ -46,6 +48,16 @@ pub(crate) async fn attempt(
         queue,
         task,
         taken: &token,
+    };
+    #[cfg(feature = "encryption")]
+    let opened = match encrypted::open(core, registration, task) {
+        Ok(opened) => opened,
+        Err(error) => return Ok(Some(encrypted::settle(&execution, error))),
+    };
+    #[cfg(feature = "encryption")]
+    let execution = Execution {
+        task: opened.as_ref().unwrap_or(task),
+        ..execution
     };
     let attempt = async {
         let decided = match registration.declaration.delivery {

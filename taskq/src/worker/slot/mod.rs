@@ -2,6 +2,8 @@
 
 mod declared;
 mod discard;
+#[cfg(feature = "encryption")]
+mod encrypted;
 pub(crate) mod habits;
 mod handler;
 #[cfg(feature = "testing")]
@@ -119,6 +121,16 @@ impl Slot {
             queue,
             task,
             taken: &self.token,
+        };
+        #[cfg(feature = "encryption")]
+        let opened = match encrypted::open(core, registration, task) {
+            Ok(opened) => opened,
+            Err(error) => return Some(encrypted::settle(&execution, error)),
+        };
+        #[cfg(feature = "encryption")]
+        let execution = Execution {
+            task: opened.as_ref().unwrap_or(task),
+            ..execution
         };
         let attempt = AssertUnwindSafe(deliver(&execution, &mut self.session));
         let Ok(ended) = attempt.catch_unwind().await else {

@@ -1,0 +1,4 @@
+#[taskq::task(encrypted = "card")]
+async fn charge(_card: String) {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[taskq::task]
+async fn charge(#[encrypted] _config: &u8) {}
+
+fn main() {}
