@@ -360,11 +360,11 @@ as $needed_rights$
     select 'claim', 'function', given.name, '{execute}'
     from unnest(array[
         'prune_history', 'prune_history_day', 'advance_ids', 'take_back', 'take_keys', 'prune_keys', 'backfill_schedule',
-        'write_down'
+        'write_down', 'declare_keep', 'prune_kept'
     ]) as given (name)
     union all
     select 'cancel', 'table', given.name, '{insert,update,delete}'
-    from unnest(array['pause', 'schedule', 'schedule_definition', 'limit_rule']) as given (name)
+    from unnest(array['pause', 'schedule', 'schedule_definition', 'limit_rule', 'keep_override']) as given (name)
     union all
     select 'cancel', 'table', 'sequence_block', '{delete}'
     union all
@@ -373,7 +373,8 @@ as $needed_rights$
         'put_pause', 'end_pause', 'pause_queue', 'pause_task_type', 'resume_queue', 'resume_task_type', 'backfill_schedule',
         'cancel', 'retry', 'discard', 'edit', 'enqueue_by_hand', 'freeze_bulk', 'begin_bulk', 'step_bulk', 'stop_bulk',
         'drop_bulk', 'put_limit', 'end_limit', 'limit_concurrency', 'limit_rate', 'reset_limits', 'skip_dead', 'set_weight',
-        'stop_worker', 'forget_worker', 'acknowledge', 'unacknowledge', 'run_schedule', 'remove_schedule', 'take_back', 'end_session', 'write_down'
+        'stop_worker', 'forget_worker', 'acknowledge', 'unacknowledge', 'run_schedule', 'remove_schedule', 'take_back', 'end_session', 'write_down',
+        'keep', 'reset_keep', 'prunable', 'prune_kept', 'prune_history_day'
     ]) as given (name)
 $needed_rights$;
 

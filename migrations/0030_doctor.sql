@@ -321,6 +321,8 @@ begin
         select * from taskq.ail_settings()
         union all
         select * from taskq.ail_rights()
+        union all
+        select * from taskq.ail_kept()
     ) as found
     left join taskq.acknowledged as known
       on known.problem = found.problem

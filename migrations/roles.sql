@@ -25,7 +25,8 @@ grant select on taskq.migration, taskq.tasks, taskq.pause, taskq.sequence_block 
 grant select, insert on taskq.secret_field to taskq_worker;
 grant execute on function
     taskq.prune_history(interval), taskq.prune_history_day(interval), taskq.advance_ids(), taskq.take_back,
-    taskq.take_keys, taskq.prune_keys, taskq.backfill_schedule, taskq.write_down
+    taskq.take_keys, taskq.prune_keys, taskq.backfill_schedule, taskq.write_down,
+    taskq.declare_keep, taskq.prune_kept
 to taskq_worker;
 
 -- A reader: dashboards, and people at three in the morning.
@@ -37,14 +38,15 @@ on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.migra
     taskq.bulk, taskq.bulk_failure, taskq.bulk_retried,
     taskq.schedule, taskq.schedule_definition, taskq.limit_definition, taskq.limit_rule, taskq.limits, taskq.gate,
     taskq.sequence_block, taskq.blocked, taskq.fair_weight, taskq.minute, taskq.minute_total, taskq.secret_field,
-    taskq.acknowledged
+    taskq.acknowledged, taskq.keep_definition, taskq.keep_override, taskq.keeps, taskq.pruned
 to taskq_read;
 
 -- Whoever pauses and resumes, cancels and retries tasks, one or all that match, makes, changes and runs schedules, and limits,
 -- has sequences go on, says what weight keys have, and stops workers.
 create role taskq_operator;
 grant taskq_read to taskq_operator;
-grant insert, update, delete on taskq.pause, taskq.schedule, taskq.schedule_definition, taskq.limit_rule
+grant insert, update, delete on taskq.pause, taskq.schedule, taskq.schedule_definition, taskq.limit_rule,
+    taskq.keep_override
 to taskq_operator;
 grant delete on taskq.sequence_block to taskq_operator;
 grant execute on function
@@ -55,5 +57,6 @@ grant execute on function
     taskq.cancel, taskq.retry, taskq.discard, taskq.edit, taskq.enqueue_by_hand,
     taskq.freeze_bulk, taskq.begin_bulk, taskq.step_bulk, taskq.stop_bulk, taskq.drop_bulk,
     taskq.put_limit, taskq.end_limit, taskq.limit_concurrency, taskq.limit_rate, taskq.reset_limits, taskq.skip_dead,
-    taskq.set_weight, taskq.stop_worker, taskq.acknowledge, taskq.unacknowledge
+    taskq.set_weight, taskq.stop_worker, taskq.acknowledge, taskq.unacknowledge,
+    taskq.keep, taskq.reset_keep, taskq.prunable, taskq.prune_kept, taskq.prune_history_day
 to taskq_operator;

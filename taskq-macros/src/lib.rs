@@ -86,6 +86,7 @@ use crate::options::Place;
 /// | `catch_up_within = "12h"` | any time; for `"all"` a day | how long ago they may have been |
 /// | `overlap = "allow"`, `"skip"`, `"one_waiting"` | `"allow"` | what a tick does while the task of the last one is still there |
 /// | `jitter = "30s"` | none | how much later its tasks start at the most |
+/// | `keep = "7d"`, `keep(completed = "7d", discarded = "30d")` | completed: nothing; dead: for ever | for how long finished tasks are kept, by outcome; `"none"`: not at all, `"forever"`; see `taskq::handler::Keep` |
 /// | `result = "keep"` | nothing is kept | the `T` of the handler's `Result<T, E>` is stored with its completed task, and read back by `taskq::result` |
 /// | `version = 2` | 1 | the version of the payload; raise it when rows that wait would not decode |
 /// | `upgrade = from_v1`, `upgrade = [from_v1, from_v2]` | none | how payloads of earlier versions become the newest, a step each: `fn from_v1(old: SendEmailWelcomeV1) -> SendEmailWelcome` |

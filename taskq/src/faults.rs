@@ -77,6 +77,7 @@ mod with_faults {
         "after_rescue",
         "before_hand_back",
         "before_duty",
+        "after_prune",
         "before_tick",
         "after_tick",
     ];

@@ -217,7 +217,8 @@ pub mod handler {
     pub use crate::attempt::state::{Parts, StateRequirement};
     pub use crate::attempt::tx_handle::TxHandle;
     pub use crate::operate::result::KeepsResult;
-    pub use crate::task::declaration::{Declaration, Keep, Order, Task, TimeoutFn};
+    pub use crate::task::declaration::{Declaration, Order, Task, TimeoutFn};
+    pub use crate::task::keep::{Keep, KeepFor};
     pub use crate::task::options::TaskOptions;
     pub use crate::task::registration::TaskSet;
     pub use crate::worker::{NextSignal, StopNow};

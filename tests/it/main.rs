@@ -31,6 +31,7 @@ mod history;
 mod ids;
 mod inline;
 mod invalid;
+mod keep;
 mod lease;
 mod limit_beside;
 mod limit_keys;

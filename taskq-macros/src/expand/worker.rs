@@ -132,7 +132,7 @@ fn declaration(task: &Task<'_>) -> TokenStream {
     });
     let settings = task.settings.iter().map(|it| it.call(&private));
     let schedule = task.schedule.written(&private);
-    let keep = (task.kept).map(|_| quote!(.keep(#private::Keep::WithResult)));
+    let keep = (task.kept).map(|_| quote!(.keeps_result()));
     quote! {
         #private::Declaration::new()#at #aliases #states #delivery #(#settings)* #keep #schedule
     }

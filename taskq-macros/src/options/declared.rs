@@ -6,6 +6,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote};
 use syn::{LitStr, Path, Type};
 
+use super::keep::Keep;
 use super::limits::{Concurrency, Rate};
 use super::place::Subject;
 use super::retry::Retry;
@@ -63,6 +64,7 @@ pub(super) enum Value {
     Unsigned(u16),
     Duration(Duration),
     Retry(Retry),
+    Keep(Keep),
     /// Whether tasks run in no order.
     Random(bool),
 }
@@ -89,6 +91,12 @@ impl Options {
     pub(crate) fn is_random(&self) -> bool {
         let mut settings = self.settings.iter();
         settings.any(|setting| matches!(setting.value, Value::Random(true)))
+    }
+
+    /// Tells whether completed tasks are not kept.
+    pub(crate) fn leaves_nothing(&self) -> bool {
+        let mut settings = self.settings.iter();
+        settings.any(|setting| matches!(&setting.value, Value::Keep(keep) if keep.leaves_nothing()))
     }
 
     /// Returns the names of the options that have no place where the payload is declared elsewhere.
@@ -122,6 +130,7 @@ impl Value {
             Self::Unsigned(number) => number.to_token_stream(),
             Self::Duration(duration) => unique::written(private, *duration),
             Self::Retry(retry) => retry.written(private),
+            Self::Keep(keep) => keep.written(private),
             Self::Random(true) => quote!(#private::Order::Random),
             Self::Random(false) => quote!(#private::Order::OldestFirst),
         }

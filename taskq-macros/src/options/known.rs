@@ -4,6 +4,7 @@ use proc_macro2::Ident;
 
 use super::declared::{Options, Setting, Value};
 use super::given::GivenOption;
+use super::keep;
 use super::limits;
 use super::place::{Place, Subject};
 use super::sequence;
@@ -30,7 +31,7 @@ enum Meaning {
     Special(fn(&mut Options, &GivenOption) -> syn::Result<()>),
 }
 
-static KNOWN: [KnownOption; 33] = [
+static KNOWN: [KnownOption; 34] = [
     KnownOption {
         name: "name",
         example: "name = \"mail.welcome\"",
@@ -198,6 +199,12 @@ static KNOWN: [KnownOption; 33] = [
         example: "jitter = \"30s\"",
         subject: Subject::Handler,
         meaning: Meaning::Special(|options, given| options.schedule.read_jitter(given)),
+    },
+    KnownOption {
+        name: "keep",
+        example: "keep = \"7d\"",
+        subject: Subject::Handler,
+        meaning: Meaning::Method(|given| keep::read(given).map(Value::Keep)),
     },
     KnownOption {
         name: "result",

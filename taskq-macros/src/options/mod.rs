@@ -6,6 +6,7 @@
 mod declared;
 mod duration;
 mod given;
+mod keep;
 mod known;
 mod limits;
 mod place;

@@ -81,9 +81,9 @@ const ELSEWHERE: [Elsewhere; 11] = [
         way_out: "`expires = \"1h\"` says for how long after it is due a task is worth starting",
     },
     Elsewhere {
-        names: &["keep", "retention"],
-        way_out: "`result = \"keep\"` keeps completed tasks of this type with what they returned, and \
-                  `Worker::builder(pool).keep_completed(true)` those of every type",
+        names: &["retention", "retain", "keep_completed", "prune_after"],
+        way_out: "`keep = \"7d\"` says for how long completed tasks are kept, and `keep(discarded = \"30d\")` those of \
+                  another outcome",
     },
 ];
 

@@ -208,6 +208,16 @@ fn check_kept<'a>(
             );
             None
         }
+        (ReturnType::Type(..), Some(_)) if options.keeps_result && options.leaves_nothing() => {
+            if let Some(key) = options.key("keep") {
+                errors.at(
+                    key,
+                    "a result is kept with its completed task, and `none` keeps no completed tasks: \
+                     write for how long, such as `keep = \"7d\"`, or remove `result`",
+                );
+            }
+            None
+        }
         (ReturnType::Type(_, ty), _) => options.keeps_result.then_some(&**ty),
         (ReturnType::Default, None) => None,
     }

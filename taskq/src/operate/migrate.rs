@@ -173,6 +173,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "wait",
         sql: include_str!("../../migrations/0031_wait.sql"),
     },
+    Migration {
+        version: 32,
+        name: "keep",
+        sql: include_str!("../../migrations/0032_keep.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

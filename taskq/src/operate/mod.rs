@@ -32,6 +32,7 @@ pub(crate) mod number;
 #[cfg(any(feature = "cli", feature = "dashboard"))]
 mod one_first;
 pub(crate) mod pause;
+pub(crate) mod prune;
 pub(crate) mod refused;
 #[cfg(feature = "encryption")]
 pub(crate) mod rekey;
@@ -69,6 +70,7 @@ pub use self::migrate::{Migration, migrations};
 pub use self::migration_status::MigrationStatus;
 pub use self::minutes::{Minute, Spread};
 pub use self::pause::{Operator, Pause, Pausing, Queue, Schedule, Scope, TaskType};
+pub use self::prune::Prunable;
 pub use self::refused::TakenBack;
 #[cfg(feature = "cron")]
 pub use self::schedule_status::ScheduleStatus;

@@ -197,7 +197,7 @@ pub struct Lost<const RESULT: bool>;
 #[diagnostic::on_unimplemented(
     message = "the payload says what result is kept, and its handler keeps none",
     label = "its result would be lost",
-    note = "write `result = \"keep\"` in the handler's `#[task]`, or `.keep(Keep::WithResult)` in a declaration by hand"
+    note = "write `result = \"keep\"` in the handler's `#[task]`, or `.keeps_result()` in a declaration by hand"
 )]
 pub trait NothingLost {
     /// Names this, for the compiler to look.

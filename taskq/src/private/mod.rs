@@ -47,7 +47,8 @@ pub use crate::error::{DecodeError, EncodeError, InvalidPayload};
 #[cfg(feature = "schemars")]
 pub use crate::json::schema::{FieldSchema, NoSchema, Probe, prelude as schema_prelude};
 pub use crate::operate::result::KeepsResult;
-pub use crate::task::declaration::{Declaration, Keep, Order, Task, TimeoutFn};
+pub use crate::task::declaration::{Declaration, Order, Task, TimeoutFn};
+pub use crate::task::keep::{Keep, KeepFor};
 pub use crate::task::limit::{Concurrency, Rate};
 pub use crate::task::options::TaskOptions;
 pub use crate::task::payload::Payload;

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use sqlx::{Error, query_scalar};
+use sqlx::postgres::PgRow;
+use sqlx::{Error, FromRow, Row as _, query_as, query_scalar};
 
 use super::{Store, column};
+use crate::task::keep::{DeclaredKeeps, Prunable};
 
 impl Store<'_> {
     /// Adds to the counters of what became of tasks.
@@ -25,6 +27,28 @@ impl Store<'_> {
         self.call(async |db| query.fetch_one(db).await).await
     }
 
+    /// Says for how long the types of a living worker are kept.
+    pub(crate) async fn declare_keep(&mut self, keeps: &DeclaredKeeps) -> Result<(), Error> {
+        let query = sqlx::query(self.schema.sql.declare_keep)
+            .bind(&keeps.task_types)
+            .bind(&keeps.outcomes)
+            .bind(&keeps.seconds);
+        self.execute(query).await
+    }
+
+    /// Deletes what is kept no longer and does not go with a whole day, so many rows of each time and outcome at the most.
+    /// Returns how many, and whether there may be more.
+    pub(crate) async fn prune_kept(&mut self, most: i64) -> Result<(i64, bool), Error> {
+        let query = query_as(self.schema.sql.prune_kept).bind(most);
+        self.call(async |db| query.fetch_one(db).await).await
+    }
+
+    /// Tells what would be pruned now, if completed tasks are kept so long of which nobody says it.
+    pub(crate) async fn prunable(&mut self, unsaid: Duration) -> Result<Vec<Prunable>, Error> {
+        let query = query_as(self.schema.sql.prunable).bind(unsaid.as_secs_f64());
+        self.call(async |db| query.fetch_all(db).await).await
+    }
+
     /// Deletes gates that say nothing any more, so many at the most, and returns how many.
     pub(crate) async fn prune_gates(&mut self, most: i64) -> Result<i64, Error> {
         let query = query_scalar(self.schema.sql.prune_gates).bind(most);
@@ -35,5 +59,17 @@ impl Store<'_> {
     pub(crate) async fn prune_keys(&mut self, most: i64) -> Result<i64, Error> {
         let query = query_scalar(self.schema.sql.prune_keys).bind(most);
         self.call(async |db| query.fetch_one(db).await).await
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for Prunable {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        Ok(Self {
+            task_type: row.try_get("task_type")?,
+            outcome: row.try_get("outcome")?,
+            seconds: row.try_get("seconds")?,
+            tasks: row.try_get::<i64, _>("tasks")?.unsigned_abs(),
+            oldest_at: row.try_get("oldest_at")?,
+        })
     }
 }

@@ -130,7 +130,7 @@ statements! {
     }
     lease { hold_key, heartbeat, cancelled, strays, expired, left }
     fleet { register, unregister, census, newer, advance_ids, declare_limits, end_undeclared_limits, declare_secrets, wake_one }
-    history { count, count_minutes, prune, prune_keys, prune_gates, prune_minutes }
+    history { count, count_minutes, prune, prune_keys, prune_gates, prune_minutes, declare_keep, prune_kept, prunable }
     schedule {
         declare_schedules,
         end_undeclared,

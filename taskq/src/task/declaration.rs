@@ -11,6 +11,7 @@ use crate::attempt::discarded::DiscardFn;
 use crate::attempt::outcome::Outcome;
 use crate::attempt::state::{Parts, StateRequirement};
 use crate::defaults;
+use crate::task::keep::{Keep, KeepFor};
 use crate::task::payload::Payload;
 #[cfg(feature = "cron")]
 use crate::task::schedule::Schedule;
@@ -112,6 +113,7 @@ pub struct Declaration {
     pub(crate) max_snoozes: Option<u16>,
     pub(crate) give_up_after: Option<Duration>,
     pub(crate) keep: Keep,
+    pub(crate) keeps_result: bool,
     pub(crate) order: Order,
     #[cfg(feature = "cron")]
     pub(crate) schedules: &'static [Schedule],
@@ -132,7 +134,8 @@ impl Declaration {
             retry: Retry::DEFAULT,
             max_snoozes: None,
             give_up_after: None,
-            keep: Keep::Nothing,
+            keep: Keep::new(),
+            keeps_result: false,
             order: Order::OldestFirst,
             #[cfg(feature = "cron")]
             schedules: &[],
@@ -165,10 +168,43 @@ impl Declaration {
         self
     }
 
-    /// Sets what is kept of completed tasks of this type, if the worker does not keep them anyway.
+    /// Sets for how long finished tasks of this type are kept, by outcome: `#[task(keep = "7d")]` writes it.
+    ///
+    /// # Panics
+    ///
+    /// If the result is kept, and the completed task is not: as the program is compiled, where this is a constant.
     pub const fn keep(mut self, keep: Keep) -> Self {
         self.keep = keep;
+        self.require_place_of_result();
         self
+    }
+
+    /// Has what the handler returns kept with its completed task: the handler ends by
+    /// [`into_kept`](crate::handler::IntoKept::into_kept). `#[task(result = "keep")]` writes it.
+    ///
+    /// # Panics
+    ///
+    /// As [`keep`](Self::keep).
+    pub const fn keeps_result(mut self) -> Self {
+        self.keeps_result = true;
+        self.require_place_of_result();
+        self
+    }
+
+    const fn require_place_of_result(&self) {
+        let has_place = !matches!(self.keep.completed, Some(KeepFor::NotAtAll));
+        assert!(
+            has_place || !self.keeps_result,
+            "a result is kept with its completed task, and this type keeps no completed tasks"
+        );
+    }
+
+    /// Tells whether completed tasks are kept, where the worker keeps those of which nobody says it, or does not.
+    pub(crate) fn keeps_completed(&self, unless_said: bool) -> bool {
+        match self.keep.completed {
+            Some(keep_for) => keep_for != KeepFor::NotAtAll,
+            None => self.keeps_result || unless_said,
+        }
     }
 
     /// Sets in what order tasks of this type run, within one priority.
@@ -237,14 +273,40 @@ pub enum Order {
     Random,
 }
 
-/// What is kept of a completed task, in `taskq.history`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
-    /// Nothing: its row is deleted.
-    Nothing,
-    /// The task.
-    Completed,
-    /// The task, and what its handler returned: the handler ends by
-    /// [`into_kept`](crate::handler::IntoKept::into_kept).
-    WithResult,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "a result is kept with its completed task")]
+    fn a_result_has_no_place_where_completed_tasks_are_not_kept() {
+        let _ = Declaration::new()
+            .keep(Keep::new().completed(KeepFor::NotAtAll))
+            .keeps_result();
+    }
+
+    #[test]
+    fn what_a_type_says_wins_over_its_worker() {
+        let said = |keep: Keep| Declaration::new().keep(keep);
+        let day = KeepFor::Time(Duration::from_secs(86_400));
+        for (declaration, otherwise, by_a_keeping_worker) in [
+            (said(Keep::new()), false, true),
+            (said(Keep::new().discarded(day)), false, true),
+            (said(Keep::new()).keeps_result(), true, true),
+            (said(Keep::new().completed(KeepFor::NotAtAll)), false, false),
+            (said(Keep::new().completed(day)), true, true),
+            (said(Keep::new().completed(KeepFor::Forever)), true, true),
+        ] {
+            assert_eq!(
+                declaration.keeps_completed(false),
+                otherwise,
+                "{declaration:?}"
+            );
+            assert_eq!(
+                declaration.keeps_completed(true),
+                by_a_keeping_worker,
+                "{declaration:?}"
+            );
+        }
+    }
 }

@@ -12,7 +12,7 @@ use crate::attempt::discarded::Discarded;
 use crate::attempt::outcome::Outcome;
 use crate::attempt::state::Parts;
 use crate::error::DecodeError;
-use crate::task::declaration::{Declaration, Keep, Task};
+use crate::task::declaration::{Declaration, Task};
 use crate::task::options::TaskOptions;
 use crate::task::payload::{self, Payload};
 
@@ -81,7 +81,7 @@ impl Registration {
 
     /// Tells whether the payload says what result is kept, and the handler keeps none.
     pub(crate) const fn loses_result<T: Task>() -> bool {
-        T::Payload::OPTIONS.keeps_result && !matches!(T::DECLARATION.keep, Keep::WithResult)
+        T::Payload::OPTIONS.keeps_result && !T::DECLARATION.keeps_result
     }
 }
 

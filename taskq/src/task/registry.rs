@@ -10,7 +10,8 @@ use crate::attempt::state::States;
 #[cfg(feature = "cron")]
 use crate::error::error_text;
 use crate::error::{MissingState, WorkerError};
-use crate::task::declaration::{Keep, Order};
+use crate::task::declaration::Order;
+use crate::task::keep::DeclaredKeeps;
 use crate::task::limit::DeclaredLimit;
 use crate::task::options::name_problem;
 use crate::task::registration::Registration;
@@ -223,7 +224,16 @@ impl Registry {
     pub(crate) fn keeps_some(&self) -> bool {
         self.handlers
             .values()
-            .any(|it| it.declaration.keep != Keep::Nothing)
+            .any(|it| it.declaration.keeps_completed(false))
+    }
+
+    /// Returns for how long the finished tasks of the types are kept, by all names that rows may carry.
+    pub(crate) fn keeps(&self) -> DeclaredKeeps {
+        let mut keeps = DeclaredKeeps::default();
+        for (name, it) in &self.handlers {
+            keeps.add(name, &it.declaration.keep);
+        }
+        keeps
     }
 
     /// Returns each task type with the queue that it declares.

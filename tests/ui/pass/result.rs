@@ -65,7 +65,7 @@ impl KeepsResult for ByHand {
 impl taskq::handler::Task for ByHandHandler {
     type Payload = ByHand;
 
-    const DECLARATION: taskq::handler::Declaration = taskq::handler::Declaration::new().keep(taskq::handler::Keep::WithResult);
+    const DECLARATION: taskq::handler::Declaration = taskq::handler::Declaration::new().keeps_result();
 
     fn run<'a>(_: ByHand, _: taskq::handler::Parts<'a>) -> taskq::handler::BoxFuture<'a, taskq::handler::Outcome> {
         use taskq::handler::IntoKept as _;

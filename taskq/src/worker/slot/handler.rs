@@ -21,7 +21,6 @@ use crate::attempt::{Attempt, Cancellation, Ending};
 use crate::error::{BoxError, DecodeError, TimedOut, error_text, of_database};
 use crate::faults::crash_point;
 use crate::store::{ClaimedTask, mixes_up_statements, version_of};
-use crate::task::declaration::Keep;
 use crate::task::registration::Registration;
 use crate::task::secret::masked;
 use crate::worker::counters::Times;
@@ -272,7 +271,8 @@ impl Execution<'_> {
 
     /// Tells whether the task is kept when it has completed.
     pub(crate) fn keeps_completed(&self) -> bool {
-        self.core.settings.keep_completed || self.registration.declaration.keep != Keep::Nothing
+        let declaration = &self.registration.declaration;
+        declaration.keeps_completed(self.core.settings.keep_completed)
     }
 
     /// Returns how long the task had been due when its handler began, by Postgres's clock, and how long that ran.

@@ -9,6 +9,7 @@ mod duty;
 mod gates;
 #[cfg(feature = "metrics")]
 mod gauges;
+mod keep;
 mod keys;
 mod limits;
 mod minutes;
@@ -34,6 +35,7 @@ pub(crate) const DUTIES: &[Duty] = &[
     census::DUTY,
     tables::DUTY,
     prune::DUTY,
+    keep::DUTY,
     keys::DUTY,
     gates::DUTY,
     limits::DUTY,

@@ -1,0 +1,127 @@
+//! Days of the history, their edges, and rows that come late.
+
+use taskq::task;
+use taskq::testing::drain;
+
+use super::{ended, left, of, pruned};
+use crate::support::{database, execute, one, worker};
+
+#[task(keep = "2d")]
+async fn two_days() {}
+
+#[task(keep = "5d")]
+async fn five_days() {}
+
+const DAYS: &str =
+    "select count(*) from pg_class where relname ~ '^history_[0-9]{8}$' and relkind = 'r'";
+
+#[tokio::test]
+async fn a_day_is_dropped_when_nothing_in_it_is_kept_any_longer() {
+    let (_database, pool) = database().await;
+    for day in 1..=12 {
+        let ago = format!("{day} days");
+        ended(&pool, "two_days", "completed", &ago, 10).await;
+        ended(&pool, "five_days", "completed", &ago, 10).await;
+        ended(&pool, "unsaid", "completed", &ago, 10).await;
+    }
+    let run = || drain(worker(&pool).only::<(TwoDays, FiveDays)>());
+    run().await.expect("drained");
+    run().await.expect("drained");
+    // Those of which nobody says it are kept longest, for a week, and go with their day.
+    let kept = left(&pool).await;
+    let of_type = |name: &str| {
+        kept.get(&(name.to_owned(), "completed".to_owned()))
+            .copied()
+    };
+    assert_eq!(of_type("two_days"), Some(10));
+    assert_eq!(of_type("five_days"), Some(40));
+    let unsaid = of_type("unsaid").expect("some");
+    assert!((70..=90).contains(&unsaid), "{unsaid}");
+    let days: i64 = one(&pool, DAYS).await;
+    assert!((9..=12).contains(&days), "{days} days");
+    let counted: i64 = pruned(&pool).await.values().sum();
+    let still: i64 = kept.values().sum();
+    assert_eq!(counted + still, 360, "each is counted once");
+}
+
+#[tokio::test]
+async fn what_is_kept_for_ever_keeps_its_days_and_others_leave_them() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "select taskq.keep('five_days', 'completed', 'forever')",
+    )
+    .await;
+    for name in ["two_days", "five_days", "unsaid"] {
+        ended(&pool, name, "completed", "400 days", 3).await;
+    }
+    drain(worker(&pool).only::<(TwoDays, FiveDays)>())
+        .await
+        .expect("drained");
+    assert_eq!(left(&pool).await, of([("five_days", "completed", 3)]));
+}
+
+/// The clocks of Zurich go back an hour in it: a day of the session has 25 hours, and a time is still a time.
+#[tokio::test]
+async fn nothing_is_pruned_early_where_the_clocks_change() {
+    let (_database, pool) = database().await;
+    // Ends a second before the day of UTC, and a second after it.
+    execute(
+        &pool,
+        "insert into taskq.history (
+             task_id, task_type, payload, queue, priority, created_at, attempts, claimed_at, finished_at
+         )
+         select n, 'two_days', '{}', 'default', 0, now(), 1, now(), now() - interval '48 hours' + make_interval(secs => n)
+         from generate_series(-60, 60, 20) as n
+         where n <> 0",
+    )
+    .await;
+    drain(worker(&pool).only::<(TwoDays, FiveDays)>())
+        .await
+        .expect("drained");
+    let early: i64 = one(
+        &pool,
+        "select count(*) from taskq.history where finished_at > now() - interval '48 hours'",
+    )
+    .await;
+    assert!((1..=3).contains(&early), "{early}");
+    let left: Vec<i64> = sqlx::query_scalar("select task_id from taskq.history order by task_id")
+        .fetch_all(&pool)
+        .await
+        .expect("read");
+    assert!(
+        left.ends_with(&[40, 60]) && !left.contains(&-20),
+        "{left:?}"
+    );
+    // The same in a session whose days have 25 hours now and then.
+    let mut session = pool.acquire().await.expect("a connection");
+    for zone in ["Europe/Zurich", "America/St_Johns", "Pacific/Apia"] {
+        let edge: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+            "select set_config('timezone', '{zone}', false) is not null
+                 and timestamptz '2026-10-26 00:30:00+00' - make_interval(secs => 86400)
+                   = timestamptz '2026-10-25 00:30:00+00'"
+        )))
+        .fetch_one(&mut *session)
+        .await
+        .expect("asked");
+        assert!(edge, "{zone}");
+    }
+}
+
+#[tokio::test]
+async fn what_commits_late_is_pruned_a_day_later() {
+    let (_database, pool) = database().await;
+    let run = || drain(worker(&pool).only::<(TwoDays, FiveDays)>());
+    run().await.expect("drained");
+    // Its transaction began long ago, and other rows of that time are pruned already.
+    ended(&pool, "two_days", "completed", "50 hours", 1).await;
+    run().await.expect("drained");
+    assert_eq!(left(&pool).await.len(), 1);
+    execute(
+        &pool,
+        "update taskq.keep_sweep set again_at = now() - interval '1 second'",
+    )
+    .await;
+    run().await.expect("drained");
+    assert_eq!(left(&pool).await, of([]));
+}

@@ -1,0 +1,4 @@
+#[taskq::task(keep = "7x")]
+async fn send_mail(_to: String) {}
+
+fn main() {}
