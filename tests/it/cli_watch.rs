@@ -175,9 +175,8 @@ async fn what_is_kept_is_pruned_once_it_was_counted_and_somebody_said_yes() {
     .await;
     assert_eq!(audited, 2);
     for (arguments, says) in [
-        (&["prune"][..], "--history"),
         (
-            &["prune", "--history", "1d", "--dead", "1d"],
+            &["prune", "--history", "1d", "--dead", "1d"][..],
             "cannot be used with",
         ),
         (&["prune", "--dead", "old"], "such as"),
@@ -189,6 +188,42 @@ async fn what_is_kept_is_pruned_once_it_was_counted_and_somebody_said_yes() {
             "{arguments:?}: {err}"
         );
     }
+}
+
+#[tokio::test]
+async fn what_is_kept_no_longer_is_pruned_once_somebody_said_yes() {
+    let (database, pool) = database().await;
+    let (out, err, code) = said(&database, &["prune", "--yes"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    assert!(
+        out.contains("nothing is kept longer than it should be"),
+        "{out}"
+    );
+    execute(
+        &pool,
+        "insert into taskq.dead (task_id, task_type, payload, queue, priority, created_at, attempts, crashes, errors, state, finished_at)
+         select 10000 + n, 'send_card', '{}', 'mail', 0, now(), 1, 0, '[]', 'discarded', now() - n * interval '1 day'
+         from generate_series(1, 10) as n;
+         select taskq.keep('send_card', 'discarded', '36h')",
+    )
+    .await;
+    let dead = "select count(*) from taskq.dead";
+    let (out, err, code) = said(&database, &["prune", "--dry-run"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    for part in ["TASKS", "9", "send_card", "discarded", "36h"] {
+        assert!(out.contains(part), "{out}");
+    }
+    let (out, _, _) = said(&database, &["prune", "--dry-run", "--json"]).await;
+    let told: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(told[0]["tasks"], 9, "{told}");
+    let (_, err, code) = said(&database, &["prune"]).await;
+    assert_eq!(code, Some(2));
+    assert!(err.contains("say --yes"), "{err}");
+    assert_eq!(one::<i64>(&pool, dead).await, 10);
+    let (_, err, code) = said(&database, &["prune", "--yes"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    assert!(err.contains("9 pruned"), "{err}");
+    assert_eq!(one::<i64>(&pool, dead).await, 1);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::operate::pause::Operator;
 use crate::worker::WorkerBuilder;
 
 /// Nobody said yes, and there is nobody to ask.
-const NOT_SAID: u8 = 2;
+pub(super) const NOT_SAID: u8 = 2;
 
 /// It was done to some, and not to all.
 const PARTLY: u8 = 3;
@@ -150,7 +150,7 @@ async fn ask_nobody(freezing: &Freezing, verb: &str) -> Result<ExitCode, BoxErro
     Ok(ExitCode::from(NOT_SAID))
 }
 
-fn says_yes() -> Result<bool, BoxError> {
+pub(super) fn says_yes() -> Result<bool, BoxError> {
     eprint!("go on? [y/N] ");
     let mut answer = String::new();
     stdin().read_line(&mut answer)?;

@@ -38,6 +38,7 @@
 //! | `take-back ID…`, `take-back --all` | has Postgres take refused tasks back: [`Operator::take_back`](crate::operate::Operator::take_back); `--because WHY`, `--as-user WHO` |
 //! | `cancel --all FILTER`, and `retry`, `discard` | does it to all tasks that match a [`Filter`](crate::operate::Filter), once somebody has said yes; `--yes`, `--dry-run`, `--json` |
 //! | `reschedule --all FILTER --at TIME` | has all that match and wait be due at another time; `--yes`, `--dry-run`, `--json` |
+//! | `prune` | deletes finished tasks that are kept no longer, by what their types say; `--yes`, `--dry-run`, `--json` |
 //! | `prune --history AGE`, `prune --dead AGE` | deletes completed or dead tasks that finished longer ago: `discard --all`; `--yes`, `--dry-run`, `--json`, `--because WHY`, `--as-user WHO` |
 //! | `edit ID JSON` | gives a dead task another payload, and has it run again; `--at TIME`, `--unchecked`, `--because WHY`, `--as-user WHO` |
 //! | `enqueue TYPE JSON` | enqueues a task by the name of its type; `--at TIME`, `--delay AGE`, `--queue NAME`, `--priority NUMBER`, `--unchecked`, `--because WHY`, `--as-user WHO` |

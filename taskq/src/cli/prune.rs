@@ -1,14 +1,16 @@
-//! `prune`: deletes what is kept of tasks that ended long ago, as an operation on all that match.
+//! `prune`: deletes finished tasks that are kept no longer; or those that ended long ago, as an operation on all that match.
 
+use std::io::{IsTerminal, stdin};
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 
 use super::bulk;
-use super::said::who_and_why;
-use super::said::{json, speaking};
+use super::said::{json, seconds, speaking, who_and_why};
+use super::table::{self, Table};
 use crate::error::BoxError;
 use crate::operate::filter::{Age, Filter};
+use crate::operate::prune::Prunable;
 use crate::worker::WorkerBuilder;
 
 pub(crate) fn command() -> Command {
@@ -21,17 +23,13 @@ pub(crate) fn command() -> Command {
             .help(help)
     };
     let command = Command::new("prune")
-        .about("Deletes what is kept of tasks that ended long ago; counts them first, and asks")
+        .about("Deletes finished tasks that are kept no longer, or that ended long ago; counts them first, and asks")
         .arg(age(
             "history",
-            "Completed tasks that finished longer ago: 90s, 30m, 1h, 2d, 8w",
+            "Completed tasks that finished longer ago, however long they are kept: 90s, 30m, 1h, 2d, 8w",
         ))
         .arg(age("dead", "Dead tasks that finished longer ago"))
-        .group(
-            ArgGroup::new("which")
-                .args(["history", "dead"])
-                .required(true),
-        )
+        .group(ArgGroup::new("which").args(["history", "dead"]))
         .arg(flag("yes", "Does it without asking"))
         .arg(flag("dry-run", "Counts them, and changes nothing"))
         .arg(json());
@@ -53,9 +51,88 @@ pub(crate) async fn execute(
     ) {
         (Some(age), _) => format!("state:completed older:{age}"),
         (None, Some(age)) => format!("state:dead older:{age}"),
-        (None, None) => return Err("say --history or --dead".into()),
+        (None, None) => return prune(builder, matches).await,
     };
     let operator = speaking(builder, matches);
     let freezing = operator.discard_all(&filter.parse::<Filter>()?);
     bulk::treat(&operator, freezing, "discard", matches).await
+}
+
+/// Does at once what workers do about once a minute.
+async fn prune(builder: &WorkerBuilder, matches: &ArgMatches) -> Result<ExitCode, BoxError> {
+    let operator = speaking(builder, matches);
+    let prunable = operator.prunable().await?;
+    table::print(
+        matches,
+        &prunable,
+        "nothing is kept longer than it should be",
+        list,
+    )?;
+    if matches.get_flag("dry-run") || prunable.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !matches.get_flag("yes") {
+        if !stdin().is_terminal() {
+            eprintln!("nothing is deleted: say --yes, since there is nobody to ask");
+            return Ok(ExitCode::from(bulk::NOT_SAID));
+        }
+        eprintln!("this deletes them");
+        if !bulk::says_yes()? {
+            eprintln!("nothing has changed");
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+    operator.prune().await?;
+    let left = operator.prunable().await?;
+    let count = |all: &[Prunable]| all.iter().map(|it| it.tasks).sum::<u64>();
+    let left = count(&left);
+    let pruned = count(&prunable).saturating_sub(left);
+    eprintln!("{pruned} pruned");
+    if left > 0 {
+        eprintln!("{left} are left: somebody has locked them, or another one is deleting them");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(prunable: &[Prunable]) -> Table {
+    let mut table = Table::new(&["TASKS", "TYPE", "OUTCOME", "KEPT", "OLDEST"]).right(0);
+    for it in prunable {
+        table.row([
+            it.tasks.to_string(),
+            it.task_type.clone(),
+            it.outcome.clone(),
+            kept(it.seconds),
+            seconds(&it.oldest_at),
+        ]);
+    }
+    table
+}
+
+/// Says a time in the largest unit of which it is a whole number.
+fn kept(seconds: f64) -> String {
+    for (unit, length) in [("d", 86_400.0), ("h", 3_600.0), ("m", 60.0)] {
+        if seconds >= length && seconds % length == 0.0 {
+            return format!("{}{unit}", seconds / length);
+        }
+    }
+    match seconds > 0.0 {
+        true => format!("{seconds}s"),
+        false => "none".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_time_is_said_as_it_is_written() {
+        for (seconds, said) in [
+            (0.0, "none"),
+            (0.5, "0.5s"),
+            (90.0, "90s"),
+            (5400.0, "90m"),
+            (604_800.0, "7d"),
+        ] {
+            assert_eq!(super::kept(seconds), said);
+        }
+    }
 }
