@@ -2,17 +2,18 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::modes::{GROUPS, PAGES};
+use crate::modes::{GROUPS, PAGES, PRUNE};
 
 pub const HELP: &str = "\
 Measures taskq beside its peers and beside bare SQL, on a Postgres of its own.
 
   --quick          one round of each, and less of it: minutes in place of hours
   --only A,B       these groups only: drain, insert, bulk, latency, growth, limits,
-                   order, pages
+                   order, pages; prune, only where it is named
   --systems A,B    these systems only, by the beginning of their names
   --rounds N       how often each measurement is taken
   --situation S    of all these, only what has S in its name; of pages only with --only pages
+  --rows N         how many finished tasks prune has; 20,000,000 unless said
   --stream SECONDS how long the stream of growth lasts
   --keep NAME      use the server of this name, which stays, and the tables that an
                    earlier run has filled there for pages
@@ -27,6 +28,7 @@ pub struct Arguments {
     pub rounds: Option<usize>,
     pub situation: Option<String>,
     pub stream: Option<u64>,
+    pub rows: Option<u64>,
     pub keep: Option<String>,
     pub json: bool,
     pub chart: Option<String>,
@@ -51,6 +53,7 @@ impl Arguments {
                 "--rounds" => arguments.rounds = Some(value()?.parse().context("--rounds")?),
                 "--situation" => arguments.situation = Some(value()?),
                 "--stream" => arguments.stream = Some(value()?.parse().context("--stream")?),
+                "--rows" => arguments.rows = Some(value()?.parse().context("--rows")?),
                 "--chart" => arguments.chart = Some(value()?),
                 "--help" | "-h" => return Ok(None),
                 other => bail!("unknown argument `{other}`\n\n{HELP}"),
@@ -79,6 +82,11 @@ impl Arguments {
     /// Whether pages are measured at all. A situation is about their names only where their group was asked for.
     pub fn wants_pages(&self) -> bool {
         self.wants_group(PAGES) && (!self.only.is_empty() || self.situation.is_none())
+    }
+
+    /// Whether pruning is measured, which fills gigabytes: only where it was asked for.
+    pub fn wants_prune(&self) -> bool {
+        self.only.iter().any(|only| only == PRUNE)
     }
 
     pub fn wants_system(&self, name: &str) -> bool {

@@ -10,6 +10,7 @@ mod meter;
 mod modes;
 mod pages;
 mod process;
+mod prune;
 mod report;
 mod sample;
 mod server;
@@ -77,6 +78,15 @@ async fn main() -> Result<ExitCode> {
             Ok(text) => print!("{text}"),
             Err(error) => {
                 eprintln!("pages FAILED: {error:#}");
+                failures += 1;
+            }
+        }
+    }
+    if arguments.wants_prune() {
+        match prune::measure(&server, &effort, &arguments).await {
+            Ok(text) => print!("{text}"),
+            Err(error) => {
+                eprintln!("prune FAILED: {error:#}");
                 failures += 1;
             }
         }

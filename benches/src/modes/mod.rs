@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-pub use self::drain::until_completed;
+pub use self::drain::{From, drain as drain_of, prepare, until_completed};
 pub use self::flow::{Limit, Order};
 pub use self::growth::Situation;
 use self::growth::{Count, FED, UNKNOWN};
@@ -22,12 +22,15 @@ use crate::server::{Database, Server};
 use crate::systems::{Family, Handler, System};
 
 /// The groups of `--only`, in the order in which they are measured.
-pub const GROUPS: [&str; 8] = [
-    "drain", "insert", "bulk", "latency", "growth", "limits", "order", PAGES,
+pub const GROUPS: [&str; 9] = [
+    "drain", "insert", "bulk", "latency", "growth", "limits", "order", PAGES, PRUNE,
 ];
 
 /// The group that measures no systems: the pages of the dashboard.
 pub const PAGES: &str = "pages";
+
+/// Another: drains while a large history is pruned.
+pub const PRUNE: &str = "prune";
 
 /// One kind of measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ pub mod flow;
 mod graphile;
 mod node;
 mod sqlxmq;
-mod taskq;
+pub mod taskq;
 mod underway;
 
 pub use self::flow::Flow;
