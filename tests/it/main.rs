@@ -63,6 +63,7 @@ mod schedule_mended;
 mod schedule_operate;
 mod schedule_versions;
 mod schedules;
+mod secret_canaries;
 mod secret_errors;
 mod secret_filters;
 mod secrets;

@@ -54,6 +54,17 @@ async fn site(pool: &PgPool) -> Site {
     .await
 }
 
+/// Asks for pages, and returns what they show.
+pub(crate) async fn shown(pages: dashboard::Mount, names: &[String]) -> Vec<String> {
+    let router = Router::new().nest_service("/tasks", pages.access(three()));
+    let site = Site::of(router, "/tasks").await;
+    let mut shown = Vec::new();
+    for name in names {
+        shown.push(site.page(name).await);
+    }
+    shown
+}
+
 impl Site {
     async fn of(router: Router, prefix: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
