@@ -111,6 +111,17 @@ return case until
     else metadata
 end;
 
+-- Returns the metadata of a task that is a member of this group, and of no other; null: of none.
+create function taskq.with_group(metadata jsonb, of_group jsonb) returns jsonb
+language sql
+immutable
+parallel safe
+return case
+    when of_group is not null then coalesce(metadata, '{}') || jsonb_build_object('task.group', of_group)
+    when metadata ? 'task.group' then nullif(metadata - 'task.group', '{}')
+    else metadata
+end;
+
 -- Returns the id of a task to be inserted. Whoever may insert a task may have one, though not use the sequence.
 create function taskq.new_task_id() returns bigint
 language sql
@@ -270,14 +281,17 @@ begin
                     max_attempts = of_max_attempts,
                     -- The older task's creation is further away.
                     metadata = taskq.with_key(
-                        case jsonb_typeof(of_metadata -> 'task.expires')
-                            when 'number' then of_metadata || jsonb_build_object(
-                                'task.expires',
-                                (of_metadata ->> 'task.expires')::double precision
-                                    + extract(epoch from now() - task.created_at)
-                            )
-                            else of_metadata
-                        end,
+                        taskq.with_group(
+                            case jsonb_typeof(of_metadata -> 'task.expires')
+                                when 'number' then of_metadata || jsonb_build_object(
+                                    'task.expires',
+                                    (of_metadata ->> 'task.expires')::double precision
+                                        + extract(epoch from now() - task.created_at)
+                                )
+                                else of_metadata
+                            end,
+                            task.metadata -> 'task.group'
+                        ),
                         holder.until,
                         same.key
                     ),

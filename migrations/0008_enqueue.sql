@@ -32,7 +32,7 @@ $option_seconds$;
 -- alone: say it here again.
 --
 -- `options`: "queue", "priority", "max_attempts", "run_at", "delay", "expires", "awaited" (true: its end is told to those
--- who wait for it), "metadata", "payload_version"; and for a task of which one at a time may be there "unique_key" (a
+-- who wait for it), "group" (of which it is a member), "metadata", "payload_version"; and for a task of which one at a time may be there "unique_key" (a
 -- text), "unique_fields" (an array of the payload's fields) or "unique" (true: the whole payload), with "until", "within", "on_conflict", "at_latest" and "debounce". With "busy_after" it
 -- fails (lock_not_available) where another transaction has had the key for so long.
 create function taskq.enqueue(
@@ -55,14 +55,16 @@ declare
     to_queue constant text := coalesce(options ->> 'queue', 'default');
     expires constant double precision := taskq.option_seconds('expires', options -> 'expires');
     is_awaited constant boolean := coalesce(options -> 'awaited' = 'true', false);
+    of_group constant bigint := (options ->> 'group')::bigint;
     with_metadata jsonb := case
-        when expires is null and not is_awaited then options -> 'metadata'
+        when expires is null and not is_awaited and of_group is null then options -> 'metadata'
         else coalesce(options -> 'metadata', '{}')
             || case
                 when expires is null then '{}'
                 else jsonb_build_object('task.expires', extract(epoch from due_at - now()) + expires)
             end
             || case when is_awaited then '{"task.awaited": true}'::jsonb else '{}' end
+            || case when of_group is null then '{}' else jsonb_build_object('task.group', of_group) end
     end;
 begin
     if jsonb_typeof(options) <> 'object' then
@@ -81,6 +83,7 @@ begin
             ('delay', array['number', 'string']),
             ('expires', array['number', 'string']),
             ('awaited', array['boolean']),
+            ('group', array['number']),
             ('metadata', array['object']),
             ('payload_version', array['number']),
             ('unique', array['boolean']),
@@ -109,7 +112,7 @@ begin
             end,
             hint = case
                 when wrong.types is null
-                    then 'The options are queue, priority, max_attempts, run_at, delay, expires, awaited, metadata, payload_version, '
+                    then 'The options are queue, priority, max_attempts, run_at, delay, expires, awaited, group, metadata, payload_version, '
                         'unique, unique_key, unique_fields, until, within, on_conflict, at_latest, debounce and busy_after.'
                 when wrong.name in ('until', 'within', 'on_conflict', 'at_latest', 'busy_after') and not is_unique
                     then 'Add "unique_key", "unique_fields" or "unique": true.'
@@ -218,6 +221,9 @@ begin
     into enqueue.task_id;
     if not found then
         raise exception 'the task was not inserted: a trigger has dropped it';
+    end if;
+    if of_group is not null then
+        perform taskq.join_group(of_group, array[enqueue.task_id]);
     end if;
     return next;
 end

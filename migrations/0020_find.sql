@@ -10,7 +10,7 @@ create index refused_at on taskq.refused (refused_at, task_id);
 --   payload    [{"path": ["usr_id"], "values": ["42"]}, ...]: a field, as text
 --   error      parts of the last error, in any case
 --   older, newer           so many seconds
---   cause, id
+--   cause, id, group
 --   secret     {"send_card": ["pin"]}: fields of types that the asker knows to be secret, and the tables perhaps not
 -- A task matches if it matches each. Where there are several values, one of them is enough.
 
@@ -30,7 +30,7 @@ begin
     select
         case
             when known.kind is null then format(
-                'a filter has no %L: it has state, queue, queue_like, type, type_like, payload, error, older, newer, cause, id',
+                'a filter has no %L: it has state, queue, queue_like, type, type_like, payload, error, older, newer, cause, id, group',
                 given.name
             )
             when known.kind <> jsonb_typeof(given.value)
@@ -51,6 +51,7 @@ begin
             ('newer', 'number'),
             ('cause', 'array'),
             ('id', 'array'),
+            ('group', 'array'),
             ('secret', 'object')
     ) as known (name, kind) on known.name = given.name
     where known.kind is distinct from jsonb_typeof(given.value)
@@ -95,6 +96,11 @@ begin
         and exists (select from jsonb_array_elements_text(filter -> 'id') as said where said !~ '^-?[0-9]{1,18}$')
     then
         problem := 'an id is a whole number';
+    end if;
+    if problem is null
+        and exists (select from jsonb_array_elements_text(filter -> 'group') as said where said !~ '^[0-9]{1,18}$')
+    then
+        problem := 'a group is a whole number, its id';
     end if;
     if problem is null and filter ? 'payload' then
         select format(
@@ -207,7 +213,23 @@ return (
              from taskq.history'
     end || case when place <> 'running' then coalesce(' where task_id = any (' || said.ids || ') offset 0', '') else '' end
     from (
-        select case when filter ? 'id' then 'array(select said::bigint from jsonb_array_elements_text($1 -> ''id'') as said)' end as ids
+        select case
+            when filter ? 'group' then concat(
+                'array(
+                     select group_member.task_id
+                     from taskq.group_member
+                     where group_member.group_id = any (
+                         array(select said::bigint from jsonb_array_elements_text($1 -> ''group'') as said)
+                     )',
+                case when filter ? 'id' then '
+                       and group_member.task_id = any (
+                           array(select said::bigint from jsonb_array_elements_text($1 -> ''id'') as said)
+                       )'
+                end,
+                ')'
+            )
+            when filter ? 'id' then 'array(select said::bigint from jsonb_array_elements_text($1 -> ''id'') as said)'
+        end as ids
     ) as said
 );
 

@@ -349,18 +349,18 @@ as $needed_rights$
     select 'claim', 'table', given.name, '{select,insert,update,delete}'::text[]
     from unnest(array[
         'task', 'lease', 'dead', 'history', 'worker', 'sleeper', 'counter', 'frontier', 'refused', 'unique_key', 'schedule',
-        'schedule_definition', 'limit_definition', 'limit_rule', 'gate', 'minute', 'minute_total'
+        'schedule_definition', 'limit_definition', 'limit_rule', 'gate', 'minute', 'minute_total', 'group_member', 'group_change'
     ]) as given (name)
     union all
     select 'claim', 'table', given.name, '{select}'
-    from unnest(array['migration', 'tasks', 'pause', 'sequence_block']) as given (name)
+    from unnest(array['migration', 'tasks', 'pause', 'sequence_block', 'task_group']) as given (name)
     union all
     select 'claim', 'table', 'secret_field', '{select,insert}'
     union all
     select 'claim', 'function', given.name, '{execute}'
     from unnest(array[
         'prune_history', 'prune_history_day', 'advance_ids', 'take_back', 'take_keys', 'prune_keys', 'backfill_schedule',
-        'write_down', 'declare_keep', 'prune_kept'
+        'write_down', 'declare_keep', 'prune_kept', 'begin_group', 'join_group', 'seal_group', 'tend_groups', 'prune_groups'
     ]) as given (name)
     union all
     select 'cancel', 'table', given.name, '{insert,update,delete}'
@@ -374,7 +374,7 @@ as $needed_rights$
         'cancel', 'retry', 'discard', 'edit', 'enqueue_by_hand', 'freeze_bulk', 'begin_bulk', 'step_bulk', 'stop_bulk',
         'drop_bulk', 'put_limit', 'end_limit', 'limit_concurrency', 'limit_rate', 'reset_limits', 'skip_dead', 'set_weight',
         'stop_worker', 'forget_worker', 'acknowledge', 'unacknowledge', 'run_schedule', 'remove_schedule', 'take_back', 'end_session', 'write_down',
-        'keep', 'reset_keep', 'prunable', 'prune_kept', 'prune_history_day'
+        'keep', 'reset_keep', 'prunable', 'prune_kept', 'prune_history_day', 'seal_group'
     ]) as given (name)
 $needed_rights$;
 

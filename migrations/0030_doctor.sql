@@ -308,6 +308,8 @@ begin
         union all
         select * from taskq.ail_limits()
         union all
+        select * from taskq.ail_groups()
+        union all
         select * from taskq.ail_pace(doctor.patience, 10000)
         union all
         select * from taskq.ail_horizon(doctor.patience)

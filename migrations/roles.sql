@@ -9,6 +9,8 @@ grant usage on schema taskq to taskq_enqueue;
 grant insert, select (task_id) on taskq.task to taskq_enqueue;
 -- What it may do with waiting tasks by their keys, `on_conflict` says. Leave it out where it enqueues none that is unique.
 grant execute on function taskq.take_keys to taskq_enqueue;
+-- To begin groups, add to them and seal them. Leave it out where nobody does.
+grant execute on function taskq.begin_group, taskq.join_group, taskq.seal_group to taskq_enqueue;
 
 -- To read results it has to see where tasks are, and so their payloads: grant it taskq_read below.
 
@@ -19,14 +21,16 @@ grant select, insert, update, delete
 on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.sleeper,
     taskq.counter, taskq.frontier, taskq.refused, taskq.unique_key,
     taskq.schedule, taskq.schedule_definition,
-    taskq.limit_definition, taskq.limit_rule, taskq.gate, taskq.minute, taskq.minute_total
+    taskq.limit_definition, taskq.limit_rule, taskq.gate, taskq.minute, taskq.minute_total,
+    taskq.group_member, taskq.group_change
 to taskq_worker;
-grant select on taskq.migration, taskq.tasks, taskq.pause, taskq.sequence_block to taskq_worker;
+grant select on taskq.migration, taskq.tasks, taskq.pause, taskq.sequence_block, taskq.task_group to taskq_worker;
 grant select, insert on taskq.secret_field to taskq_worker;
 grant execute on function
     taskq.prune_history(interval), taskq.prune_history_day(interval), taskq.advance_ids(), taskq.take_back,
     taskq.take_keys, taskq.prune_keys, taskq.backfill_schedule, taskq.write_down,
-    taskq.declare_keep, taskq.prune_kept
+    taskq.declare_keep, taskq.prune_kept,
+    taskq.begin_group, taskq.join_group, taskq.seal_group, taskq.tend_groups, taskq.prune_groups
 to taskq_worker;
 
 -- A reader: dashboards, and people at three in the morning.
@@ -38,7 +42,8 @@ on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.migra
     taskq.bulk, taskq.bulk_failure, taskq.bulk_retried,
     taskq.schedule, taskq.schedule_definition, taskq.limit_definition, taskq.limit_rule, taskq.limits, taskq.gate,
     taskq.sequence_block, taskq.blocked, taskq.fair_weight, taskq.minute, taskq.minute_total, taskq.secret_field,
-    taskq.acknowledged, taskq.keep_definition, taskq.keep_override, taskq.keeps, taskq.pruned
+    taskq.acknowledged, taskq.keep_definition, taskq.keep_override, taskq.keeps, taskq.pruned,
+    taskq.task_group, taskq.group_member
 to taskq_read;
 
 -- Whoever pauses and resumes, cancels and retries tasks, one or all that match, makes, changes and runs schedules, and limits,
@@ -57,6 +62,6 @@ grant execute on function
     taskq.cancel, taskq.retry, taskq.discard, taskq.edit, taskq.enqueue_by_hand,
     taskq.freeze_bulk, taskq.begin_bulk, taskq.step_bulk, taskq.stop_bulk, taskq.drop_bulk,
     taskq.put_limit, taskq.end_limit, taskq.limit_concurrency, taskq.limit_rate, taskq.reset_limits, taskq.skip_dead,
-    taskq.set_weight, taskq.stop_worker, taskq.acknowledge, taskq.unacknowledge,
+    taskq.set_weight, taskq.stop_worker, taskq.acknowledge, taskq.unacknowledge, taskq.seal_group,
     taskq.keep, taskq.reset_keep, taskq.prunable, taskq.prune_kept, taskq.prune_history_day
 to taskq_operator;

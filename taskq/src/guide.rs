@@ -11,6 +11,7 @@ macro_rules! links {
 [work]: crate::guide::work
 [fail]: crate::guide::fail
 [wait]: crate::guide::wait
+[groups]: crate::guide::groups
 [elsewhere]: crate::guide::elsewhere
 [order]: crate::guide::order
 [schedule]: crate::guide::schedule
@@ -53,6 +54,7 @@ chapters! {
     work is "work.md",
     fail is "fail.md",
     wait is "wait.md",
+    groups is "groups.md",
     elsewhere is "elsewhere.md",
     order is "order.md",
     schedule is "schedule.md",

@@ -151,13 +151,16 @@ pub use taskq_macros::{Payload, task};
 
 pub use crate::attempt::Attempt;
 pub use crate::attempt::discarded::Discarded;
+pub use crate::attempt::group::{Group, GroupEnded};
 pub use crate::attempt::lazy::LazyTx;
 pub use crate::attempt::tick::Tick;
 #[cfg(feature = "otel")]
 pub use crate::attempt::trace::Trace;
 pub use crate::attempt::tx::Tx;
 pub use crate::begin::begin;
-pub use crate::enqueue::{Enqueue, Enqueued, enqueue, enqueue_copy, enqueue_many};
+pub use crate::enqueue::{
+    Enqueue, Enqueued, EnqueuedMany, Many, NewTask, Place, enqueue, enqueue_copy, enqueue_many,
+};
 pub use crate::error::{
     EnqueueError, MigrateError, OperateError, ResultError, WaitError, WorkerError,
 };

@@ -15,7 +15,7 @@ fn with_arguments(command: &str) -> Vec<&str> {
         "enqueue" => &["send_card", "{}", "--unchecked"],
         "cancel --all" | "retry --all" | "discard --all" => &["id:1", "--yes"],
         "reschedule --all" => &["id:1", "--at", "2100-01-01T00:00:00Z", "--yes"],
-        "bulk resume" | "bulk stop" | "skip-dead" => &["1"],
+        "bulk resume" | "bulk stop" | "skip-dead" | "seal-group" => &["1"],
         "pause" | "resume" | "reset-limits" => &["queue", "mail"],
         "schedules pause" | "schedules resume" | "schedules run" | "schedules remove" => {
             &["nightly"]
@@ -97,6 +97,7 @@ async fn what_reads_does_so_where_nothing_may_change() {
         &["pauses"],
         &["limits"],
         &["blocked"],
+        &["groups"],
         &["weights"],
         &["schedules"],
         &["bulk", "list"],

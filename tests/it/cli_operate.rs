@@ -348,3 +348,64 @@ async fn the_command_line_retries_one_of_those_that_match_and_says_what_has_beco
         "{err}"
     );
 }
+
+#[tokio::test]
+async fn the_command_line_lists_groups_and_seals_one_that_nobody_seals() {
+    let (database, pool) = database().await;
+    let (out, err, code) = said(&database, &["groups"]).await;
+    assert_eq!(
+        (out.as_str(), code),
+        ("there are no groups\n", Some(0)),
+        "{err}"
+    );
+    execute(
+        &pool,
+        "select taskq.begin_group('finish');
+         select taskq.enqueue('send_card', '{}', '{\"group\": 1}') from generate_series(1, 3);
+         select taskq.cancel(2)",
+    )
+    .await;
+    let (out, _, _) = said(&database, &["groups"]).await;
+    let begins =
+        "GROUP  STATE   BEGUN                 MEMBERS  LEFT  ENDED        TYPE\n    1  adding  20";
+    assert!(out.starts_with(begins), "{out}");
+    assert!(
+        out.ends_with("        3     2  1 cancelled  finish\n"),
+        "{out}"
+    );
+    let (out, _, _) = said(&database, &["list", "group:1 state:waiting", "--json"]).await;
+    assert_eq!(out.matches("\"task_id\"").count(), 2, "{out}");
+    let (out, _, _) = said(&database, &["show", "2"]).await;
+    assert!(out.contains("\ngroup      1\n"), "{out}");
+    let arguments = [
+        "seal-group",
+        "1",
+        "--because",
+        "the import died",
+        "--as-user",
+        "ada",
+    ];
+    let (out, err, code) = said(&database, &arguments).await;
+    assert_eq!(
+        (out.as_str(), code),
+        ("sealed: group 1\n", Some(0)),
+        "{err}"
+    );
+    let (out, err, code) = said(
+        &database,
+        &["cancel", "--all", "group:1 state:waiting", "--yes"],
+    )
+    .await;
+    assert_eq!(code, Some(0), "{out}{err}");
+    let (out, _, _) = said(&database, &["groups", "--json"]).await;
+    let listed: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(
+        (&listed[0]["cancelled"], &listed[0]["remaining"]),
+        (&json!(3), &json!(0))
+    );
+    let finish = "select count(*) from taskq.task where task_type = 'finish'";
+    assert_eq!(one::<i64>(&pool, finish).await, 1);
+    let (_, err, code) = said(&database, &["seal-group", "99"]).await;
+    assert_eq!(code, Some(1));
+    assert!(err.contains("there is no group 99"), "{err}");
+}

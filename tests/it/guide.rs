@@ -40,7 +40,7 @@ async fn every_statement_of_the_guide_is_understood() {
         .expect("a table of the user's");
     let mut count = 0;
     for chapter in [
-        "enqueue", "find", "limits", "operate", "order", "schedule", "watch",
+        "enqueue", "find", "groups", "limits", "operate", "order", "schedule", "watch",
     ] {
         let path = root().join(format!("docs/guide/{chapter}.md"));
         for statement in blocks(&fs::read_to_string(path).expect("readable"), "sql") {

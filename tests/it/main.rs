@@ -26,6 +26,7 @@ mod enqueued;
 mod expires;
 mod failing;
 mod fair;
+mod groups;
 mod guide;
 mod history;
 mod ids;

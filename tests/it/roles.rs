@@ -339,3 +339,23 @@ async fn an_operator_role_may_mend_what_is_no_task() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn a_web_role_may_begin_groups_and_add_to_them_and_an_operator_may_seal_one() {
+    let (_database, pool) = database().await;
+    execute(&pool, "select taskq.begin_group('there')").await;
+    let begin = "select taskq.begin_group('a')";
+    // All of it, with what its commit does.
+    let all = "with begun as (select taskq.begin_group('a') as group_id)
+               select taskq.enqueue('b', '{}', jsonb_build_object('group', group_id)), taskq.seal_group(group_id) from begun;
+               set constraints all immediate";
+    let seal = "select taskq.seal_group(1, by => 'ada')";
+    let read = "select * from taskq.task_group";
+    let tend = "select taskq.tend_groups(1, 1)";
+    let web = [(begin, true), (all, true), (read, false), (tend, false)];
+    as_role(&pool, "taskq_enqueue", &web).await;
+    let worker = [(all, true), (read, true), (tend, true)];
+    as_role(&pool, "taskq_worker", &worker).await;
+    let operator = [(begin, false), (seal, true), (read, true), (tend, false)];
+    as_role(&pool, "taskq_operator", &operator).await;
+}

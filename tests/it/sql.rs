@@ -27,6 +27,8 @@ fn texts(file: &Path) -> Vec<String> {
         &["refused.sql"],
         &["keep.sql", "completed.sql"],
         &["completed.sql"],
+        &["members.sql", "keep.sql", "move.sql"],
+        &["members.sql", "completed.sql"],
     ];
     let is_part = |name: &&str| file.ends_with(name);
     if is_part(&"shrink.sql")
@@ -173,6 +175,9 @@ fn no_statement_sorts_at_random_or_counts_a_table() {
             "newer.sql",
             "complete_own.sql",
             "complete_own_kept.sql",
+            "complete_own_member.sql",
+            // The members that it ends.
+            "members.sql",
             "move.sql",
             "refused.sql",
             // What it enqueues, and what it has looked at.

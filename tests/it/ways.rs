@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgPool, query, query_as, query_scalar};
 use taskq::outcome::{cancel, discard, retry_in, snooze};
 use taskq::testing::{drain, tx};
-use taskq::{Attempt, Discarded, LazyTx, WorkerBuilder, task};
+use taskq::{Attempt, Discarded, Group, LazyTx, Many, WorkerBuilder, task};
 
 use crate::support::{database, execute, until, while_working};
 
@@ -167,6 +167,29 @@ async fn elsewhere(tx: &mut PgConnection) -> sqlx::Result<()> {
     note(tx, "elsewhere").await
 }
 
+/// A member of a group, which adds another if it is to.
+#[task(max_attempts = 1)]
+async fn of_group(tx: &mut PgConnection, attempt: &Attempt, how: String) -> anyhow::Result<()> {
+    match how.as_str() {
+        "add" => {
+            let group = attempt.group().expect("a member");
+            Plain::enqueue(tx, "succeed".into()).group(group).await?;
+            Ok(())
+        }
+        _ => anyhow::bail!("no luck"),
+    }
+}
+
+#[task]
+async fn at_last(tx: &mut PgConnection, attempt: &Attempt) -> sqlx::Result<()> {
+    let ended = attempt.group_ended().expect("the task of a group");
+    note(
+        tx,
+        format!("{} of {} completed", ended.completed, ended.members),
+    )
+    .await
+}
+
 /// One slot for each queue, so that the order is the same too.
 fn all(pool: &PgPool) -> WorkerBuilder {
     taskq::Worker::builder(pool.clone())
@@ -187,6 +210,8 @@ fn all(pool: &PgPool) -> WorkerBuilder {
             InTurns,
             Pays,
             Elsewhere,
+            OfGroup,
+            AtLast,
         )>()
 }
 
@@ -254,6 +279,12 @@ const FEATURES: &[Feature] = &[
     ("unknown", &["waiting"], &[]),
     ("priority", &[], &["first", "second", "third"]),
     ("other queue", &[], &["elsewhere"]),
+    (
+        "group",
+        &["discarded", "completed", "discarded"],
+        &["3 of 5 completed"],
+    ),
+    ("group of none", &[], &["0 of 0 completed"]),
 ];
 
 async fn enqueue(name: &str, db: &mut PgConnection) {
@@ -292,6 +323,18 @@ async fn enqueue(name: &str, db: &mut PgConnection) {
             Ok(())
         }
         "secret" => Pays::enqueue(db, "4000-0000-1234".into()).await.map(drop_result),
+        "group" | "group of none" => {
+            let group = Group::begin(db, AtLast {}).await.expect("begun");
+            if name == "group" {
+                let mut many = Many::new().group(group);
+                many.push(OfGroup { how: "fail".into() });
+                many.push(OfGroup { how: "add".into() });
+                many.push(SumsUp { a: 2, b: 3 });
+                many.push(Plain { how: "discard".into() });
+                many.enqueue(db).await.expect("enqueued");
+            }
+            group.seal(db).await
+        }
         "later" => Plain::enqueue(db, "later".into()).delay(MINUTE).await.map(drop_result),
         "other queue" => Elsewhere::enqueue(db).await.map(drop_result),
         "priority" => {

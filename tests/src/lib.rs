@@ -22,6 +22,7 @@ mod guide {
         work is "work.md",
         fail is "fail.md",
         wait is "wait.md",
+        groups is "groups.md",
         elsewhere is "elsewhere.md",
         order is "order.md",
         schedule is "schedule.md",

@@ -48,6 +48,11 @@ impl Metadata {
         json::encode(self.0.as_deref()?).ok()
     }
 
+    /// Returns the values as one object, if there are any.
+    pub(crate) fn to_value(&self) -> Option<Value> {
+        self.0.as_deref().cloned().map(Value::Object)
+    }
+
     /// Reads what is stored. The tables allow objects only.
     pub(crate) fn of_stored(stored: Value) -> Self {
         match stored {

@@ -66,6 +66,8 @@ pub(crate) struct Settlement {
     pub(crate) verdict: Verdict,
     /// Whether the task is kept when it has completed.
     pub(crate) keep: bool,
+    /// Whether the task is a member of a group, which is told of its end.
+    pub(crate) is_member: bool,
     /// What its row has to tell the next attempt, as a JSON object for its metadata.
     pub(crate) mark: Option<String>,
 }

@@ -8,8 +8,8 @@ use super::face::Face;
 #[cfg(feature = "cron")]
 use super::schedules;
 use super::{
-    act, audit, bench, bulk, by_hand, causes, change, check, completions, doctor, limits, list,
-    mend, migrate, pause, prune, run, sequences, show, stats, tasks, weights, workers,
+    act, audit, bench, bulk, by_hand, causes, change, check, completions, doctor, groups, limits,
+    list, mend, migrate, pause, prune, run, sequences, show, stats, tasks, weights, workers,
 };
 use crate::error::BoxError;
 use crate::worker::WorkerBuilder;
@@ -66,6 +66,8 @@ pub(super) fn commands(face: Face) -> Command {
         .subcommand(limits::limits())
         .subcommand(sequences::blocked())
         .subcommand(sequences::skip_dead())
+        .subcommand(groups::groups())
+        .subcommand(groups::seal_group())
         .subcommand(weights::weight())
         .subcommand(weights::weights())
         .subcommand(migrate::command())
@@ -141,6 +143,8 @@ pub(super) async fn execute(
         Some(("limits", matches)) => limits::execute_limits(&builder, matches).await?,
         Some(("blocked", matches)) => sequences::execute_blocked(&builder, matches).await?,
         Some(("skip-dead", matches)) => sequences::execute_skip_dead(&builder, matches).await?,
+        Some(("groups", matches)) => groups::execute_groups(&builder, matches).await?,
+        Some(("seal-group", matches)) => groups::execute_seal_group(&builder, matches).await?,
         Some(("weight", matches)) => weights::execute_weight(&builder, matches).await?,
         Some(("weights", matches)) => weights::execute_weights(&builder, matches).await?,
         Some(("migrate", matches)) => return migrate::execute(&builder, matches).await,

@@ -68,6 +68,8 @@
 //! | `limit queue NAME`, `limit type NAME`, `limit key NAME` | limits how many tasks of a queue, of a task type or of each key of one run at once, or how fast they start: [`Operator::limit`](crate::operate::Operator::limit); `--concurrency NUMBER`, `--rate 100/min`, `--burst NUMBER`, `--unlimited`, `--because WHY`, `--until TIME`, `--as-user WHO` |
 //! | `reset-limits queue NAME`, and `type`, `key` | has what programs declare hold again: [`Operator::reset_limits`](crate::operate::Operator::reset_limits); `--because WHY`, `--as-user WHO` |
 //! | `limits` | lists the limits: declared, overridden, and in force; `--json` for machines |
+//! | `groups` | lists groups: how many of their members are left, and how the others ended; `--json` for machines |
+//! | `seal-group ID` | says that all members of a group are there, where nobody else does |
 //! | `blocked` | lists the dead tasks at which sequences wait; `--json` for machines |
 //! | `skip-dead TASK_ID --frees NUMBER` | has the sequence go on without it: [`Operator::skip_dead`](crate::operate::Operator::skip_dead); `--because WHY`, `--as-user WHO` |
 //! | `weight TASK_TYPE KEY --set NUMBER`, or `--reset` | says how many tasks a turn of a key is: [`Operator::weight`](crate::operate::Operator::weight); `--because WHY`, `--as-user WHO` |
@@ -152,6 +154,7 @@ mod dashboard;
 mod dispatch;
 mod doctor;
 mod face;
+mod groups;
 mod limits;
 mod list;
 #[cfg(feature = "schemars")]

@@ -78,6 +78,9 @@ pub(super) fn text(task: &TaskDetails) -> Result<String, BoxError> {
     if let Some(at) = bound(task, GIVES_UP) {
         line("gives up", at)?;
     }
+    if let Some(group_id) = task.group_id() {
+        line("group", group_id.to_string())?;
+    }
     if task.crashes > 0 {
         line("crashes", task.crashes.to_string())?;
     }

@@ -17,14 +17,15 @@ use crate::task::payload::{Payload, TaskType};
 use crate::task::unique::EnqueueOutcome;
 
 /// The most tasks that one statement inserts. More are inserted by further statements.
-const MAX_TASKS_AT_ONCE: usize = 10_000;
+pub(super) const MAX_TASKS_AT_ONCE: usize = 10_000;
 
 /// How many bytes of JSON one statement inserts, unless a single payload is longer. A message to Postgres may
 /// have a gigabyte, and both sides hold all of it.
-const MAX_BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
+pub(super) const MAX_BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
 
 /// Enqueues many tasks of one type in the caller's transaction, in one round trip for each ten
-/// thousand or 8 MiB of JSON, and returns them in the order given.
+/// thousand or 8 MiB of JSON, and returns them in the order given. [`Many`](crate::Many) takes several types, and lets each
+/// task say more of itself.
 ///
 /// ```no_run
 /// # #[taskq::task] async fn send_email_welcome(usr_id: i64, locale: Option<String>) {}

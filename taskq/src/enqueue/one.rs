@@ -16,9 +16,11 @@ use sqlx::PgConnection;
 use tracing::Instrument as _;
 
 use super::enqueued::Enqueued;
+use super::mixed;
 use super::refusal::{encode, refused_by_table, refused_key};
 #[cfg(feature = "otel")]
 use super::trace;
+use crate::attempt::group::Group;
 use crate::error::EnqueueError;
 use crate::json;
 use crate::store::{Schema, Store};
@@ -213,6 +215,22 @@ impl<P: Payload> Enqueue<'_, P> {
         self.with(|options| options.unique.get_or_insert_default().busy_after = Some(wait))
     }
 
+    /// Has the task be a member of a group, if it is created: the group waits for no task that had the key already.
+    ///
+    /// What the enqueue then does is one statement as before, and it locks the group only while the caller's transaction
+    /// commits. Add members before the group is sealed, or from a member that runs: after the group has ended the enqueue
+    /// fails with [`EnqueueError::Group`], or the commit does, if the group ends in between.
+    ///
+    /// ```no_run
+    /// # #[taskq::task] async fn send_email_welcome(usr_id: i64) {}
+    /// # async fn f(tx: &mut sqlx::PgConnection, group: taskq::Group) -> Result<(), taskq::EnqueueError> {
+    /// SendEmailWelcome::enqueue(tx, 42).group(group).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn group(self, group: Group) -> Self {
+        self.with(|options| options.set_group(group))
+    }
+
     /// Asks for the end of the task to be told, by metadata of this name.
     pub(crate) fn told_by(mut self, name: &str) -> Self {
         self.is_told = true;
@@ -319,6 +337,13 @@ async fn insert_checked(
     payload: Box<RawValue>,
     schema: Schema,
 ) -> Result<(i64, EnqueueOutcome, Schema), EnqueueError> {
+    if options.group.is_some() {
+        // Rare, and large.
+        return Box::pin(mixed::insert_member(
+            conn, schema, task_type, options, payload,
+        ))
+        .await;
+    }
     let mut store = Store::on(conn, schema);
     let payload = [payload];
     let enqueued = match options.unique(task_type.options) {

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::error::EnqueueError;
 use crate::json::MAX_STORED_SIZE;
-use crate::store::{holder_of_key, is_busy, is_too_large, is_unserializable};
+use crate::store::{holder_of_key, is_busy, is_too_large, is_unserializable, refusal_of_group};
 use crate::task::payload::{Payload, Unwritable, write};
 
 /// Writes a payload, or says of which of many payloads what is wrong with it.
@@ -62,6 +62,9 @@ pub(super) fn refused_by_table(
 ) -> EnqueueError {
     if let Some(task_id) = holder_of_key(&error) {
         return EnqueueError::Duplicate { task_type, task_id };
+    }
+    if let Some(problem) = refusal_of_group(&error) {
+        return EnqueueError::Group { problem };
     }
     if !is_too_large(&error) {
         return error.into();

@@ -8,6 +8,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::attempt::trace::Sender;
 use crate::error::EnqueueError;
+use crate::store::MixedRow;
 use crate::task::options::EnqueueOptions;
 use crate::task::payload::TaskType;
 
@@ -39,6 +40,31 @@ pub(super) fn begin(
         is_alone,
     }
     .write(&mut options.metadata);
+    Some(span)
+}
+
+/// Begins a span that lasts for an enqueue of tasks of several types, likewise.
+pub(super) fn begin_mixed(rows: &mut [MixedRow]) -> Option<Span> {
+    let caller = recorded(&Span::current().context()).or_else(|| recorded(&Context::current()))?;
+    let task_type = rows.first()?.task_type.name;
+    let is_of_one = rows.iter().all(|row| row.task_type.name == task_type);
+    let name = if is_of_one { task_type } else { "many" };
+    let span = tracing::info_span!(
+        "send",
+        otel.name = format!("send {name}"),
+        otel.kind = "producer",
+        messaging.system = "taskq",
+        messaging.operation.name = "send",
+        messaging.operation.type = "send",
+        messaging.batch.message_count = Empty,
+    );
+    let sender = Sender {
+        span: recorded(&span.context()).unwrap_or(caller),
+        is_alone: false,
+    };
+    for row in rows {
+        sender.write(&mut row.options.metadata);
+    }
     Some(span)
 }
 

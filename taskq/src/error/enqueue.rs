@@ -79,6 +79,20 @@ pub enum EnqueueError {
         /// The task type.
         task_type: &'static str,
     },
+    /// One of [many](crate::Many) tasks could not be enqueued, and so none of them was.
+    OfMany {
+        /// Which of them it is, counted from zero.
+        index: usize,
+        /// Its task type.
+        task_type: &'static str,
+        /// Why.
+        source: Box<EnqueueError>,
+    },
+    /// Nothing can be added to the group: it has ended, or is not there. The caller's transaction is aborted.
+    Group {
+        /// What Postgres said, with the id of the group.
+        problem: String,
+    },
     /// Postgres refused the insert, or could not be reached. What it said of the row, which has the payload, is left out.
     Database(sqlx::Error),
 }
@@ -145,6 +159,15 @@ impl fmt::Display for EnqueueError {
                 f,
                 "`{task_type}` has encrypted fields, and this process has no keys: call `taskq::encryption::install` when it starts"
             ),
+            Self::OfMany {
+                index,
+                task_type,
+                source,
+            } => write!(
+                f,
+                "the task `{task_type}` at index {index} of those given: {source}"
+            ),
+            Self::Group { problem } => f.write_str(problem),
             Self::Option { option, problem } => write!(f, "`{option}` {problem}"),
             Self::Database(error) if missing_table(error) => {
                 f.write_str("this database has no task tables: run `taskq::migrate(&pool)` first")

@@ -178,6 +178,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "keep",
         sql: include_str!("../../migrations/0032_keep.sql"),
     },
+    Migration {
+        version: 33,
+        name: "groups",
+        sql: include_str!("../../migrations/0033_groups.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

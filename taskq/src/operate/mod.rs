@@ -18,6 +18,7 @@ pub(crate) mod filter;
 pub(crate) mod foreign_keys;
 #[cfg(any(feature = "cli", feature = "dashboard"))]
 pub(crate) mod gone;
+pub(crate) mod group;
 pub(crate) mod ids;
 pub(crate) mod limit;
 pub(crate) mod list;
@@ -64,6 +65,7 @@ pub use self::cause::{Cause, Causes, FindCauses};
 pub use self::check::{CheckReport, Finding, Stranded, StrandedSchedule};
 pub use self::doctor::{Acknowledged, Acknowledging, Ailment, Severity};
 pub use self::filter::{Filter, FilterError};
+pub use self::group::GroupStatus;
 pub use self::limit::{Bound, EachKey, Limit, LimitScope, Limiting, Overridden};
 pub use self::list::{Cursor, FoundTask, Listing, Page};
 pub use self::migrate::{Migration, migrations};

@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::pause::Operator;
 use super::task::TaskState;
+use crate::attempt::group::GROUP;
 use crate::error::OperateError;
 use crate::task::registration::linked_secrets;
 use crate::task::secret::masked;
@@ -143,6 +145,14 @@ pub struct TaskDetails {
     /// Why it does not run now: see [`Operator::why`].
     #[serde(default)]
     pub why: Vec<Reason>,
+}
+
+impl TaskDetails {
+    /// Returns the id of the group of which it is a member, if it is of one.
+    pub fn group_id(&self) -> Option<i64> {
+        let metadata: Value = serde_json::from_str(self.metadata.get()).ok()?;
+        metadata.get(GROUP)?.as_i64()
+    }
 }
 
 /// Why a task does not run now, or what becomes of it.

@@ -84,6 +84,8 @@ pub const VERBS: &[Verb] = &[
     verb("tell limits", &["limits"], &["limits"], &["limits"], false),
     verb("say the weight of a key", &["set_weight"], &["weight"], &["weight"], true),
     verb("tell weights", &["fair_weight"], &["weights"], &["weights"], false),
+    verb("tell groups", &["task_group"], &["groups", "group"], &["groups"], false),
+    verb("seal a group", &["seal_group"], &["seal_group"], &["seal-group"], true),
     verb("tell blocked sequences", &["blocked"], &["blocked"], &["blocked"], false),
     verb("skip a dead task", &["skip_dead"], &["skip_dead"], &["skip-dead"], true),
     verb("tell schedules", &["schedule"], &["Schedules::list"], &["schedules"], false),

@@ -205,6 +205,19 @@ pub(crate) fn holder_of_key(error: &Error) -> Option<i64> {
     task_id.parse().ok()
 }
 
+/// Returns why nothing can be added to a group, where that is so.
+pub(crate) fn refusal_of_group(error: &Error) -> Option<String> {
+    let error = unveiled(error.as_database_error()?)?;
+    let is_of_group = error.constraint() == Some("task_group");
+    is_of_group.then(|| error.message().to_owned())
+}
+
+/// Returns which of several tasks a refusal is about, if the function that enqueues them says so.
+pub(crate) fn refused_index(error: &Error) -> Option<usize> {
+    let error = unveiled(error.as_database_error()?)?;
+    error.hint()?.strip_prefix("at index ")?.parse().ok()
+}
+
 /// Tells whether an enqueue has not waited longer for a transaction that has its key.
 pub(crate) fn is_busy(error: &Error) -> bool {
     const LOCK_NOT_AVAILABLE: &str = "55P03";

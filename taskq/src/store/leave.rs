@@ -60,7 +60,9 @@ impl Store<'_> {
     ) -> Result<Vec<(Uuid, i64)>, Error> {
         crash_point("before_settle");
         let are_kept = |task: &Settlement| task.verdict.is_completion() && task.keep;
-        let statement = if settlements.iter().all(are_kept) {
+        let statement = if settlements.iter().any(|task| task.is_member) {
+            self.schema.sql.settle_members
+        } else if settlements.iter().all(are_kept) {
             self.schema.sql.settle_kept
         } else {
             self.schema.sql.settle
@@ -76,8 +78,11 @@ impl Store<'_> {
         &mut self,
         settlements: &[Settlement],
     ) -> Result<Vec<(Uuid, i64)>, Error> {
-        self.settle_by(self.schema.sql.settle_completed, settlements)
-            .await
+        let statement = match settlements.iter().any(|task| task.is_member) {
+            true => self.schema.sql.settle_completed_members,
+            false => self.schema.sql.settle_completed,
+        };
+        self.settle_by(statement, settlements).await
     }
 
     async fn settle_by(

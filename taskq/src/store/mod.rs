@@ -12,6 +12,7 @@ mod find;
 mod fleet;
 #[cfg(feature = "metrics")]
 mod gauges;
+mod group;
 mod history;
 mod interruption;
 #[cfg(feature = "encryption")]
@@ -45,7 +46,8 @@ pub(crate) use self::check::{CheckedRow, ForeignKey, Page};
 pub(crate) use self::claim::{ClaimRequest, ClaimedLease, ClaimedTask, Scarcity, version_of};
 pub(crate) use self::doctor::look_at_way;
 pub(crate) use self::enqueue::{
-    Copy, holder_of_key, is_busy, is_too_large, is_unserializable, refused_row,
+    Copy, holder_of_key, is_busy, is_too_large, is_unserializable, refusal_of_group, refused_index,
+    refused_row,
 };
 pub(crate) use self::fair::FairRequest;
 pub(crate) use self::find::{CauseRow, FoundCause, FoundPlace, FoundRow};
@@ -54,6 +56,7 @@ pub(crate) use self::fleet::{CensusRow, NewerRow, WorkerRow};
 pub(crate) use self::gauges::GaugesKind;
 #[cfg(feature = "metrics")]
 pub(crate) use self::gauges::GaugesRow;
+pub(crate) use self::group::MixedRow;
 pub(crate) use self::interruption::{is_interruption, is_lost, is_read_only, mixes_up_statements};
 #[cfg(feature = "encryption")]
 pub(crate) use self::keys::OldKeyRow;

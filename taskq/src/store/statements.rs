@@ -101,7 +101,7 @@ macro_rules! statements {
 }
 
 statements! {
-    enqueue { enqueue, enqueue_many, enqueue_many_with, enqueue_copy, enqueue_copy_with, enqueue_unique }
+    enqueue { enqueue, enqueue_many, enqueue_many_with, enqueue_copy, enqueue_copy_with, enqueue_unique, enqueue_each, begin_group, seal_group }
     claim {
         scan = scan + lanes,
         scan_marked = scan_marked + lanes,
@@ -121,16 +121,22 @@ statements! {
         complete_some,
         complete_own,
         complete_own_kept,
+        complete_own_member,
         settle = settle + shrink + keep + move,
         settle_kept = settle + shrink + keep + completed,
         settle_completed = settle + shrink + completed,
+        settle_members = settle + shrink + members + keep + move,
+        settle_completed_members = settle + shrink + members + completed,
         settle_refused = settle + shrink + refused,
         rescue = rescue + shrink + keep + move,
         rescue_refused = rescue + shrink + refused,
     }
     lease { hold_key, heartbeat, cancelled, strays, expired, left }
     fleet { register, unregister, census, newer, advance_ids, declare_limits, end_undeclared_limits, declare_secrets, wake_one }
-    history { count, count_minutes, prune, prune_keys, prune_gates, prune_minutes, declare_keep, prune_kept, prunable }
+    history {
+        count, count_minutes, prune, prune_keys, prune_gates, prune_minutes, declare_keep, prune_kept, prunable,
+        tend_groups, prune_groups,
+    }
     schedule {
         declare_schedules,
         end_undeclared,
@@ -157,6 +163,8 @@ statements! {
         end_limit,
         all_limits,
         blocked,
+        groups,
+        seal_group_as,
         skip_dead,
         take_back,
         set_weight,

@@ -24,7 +24,7 @@ use crate::faults::{self, crash_point};
 #[derive(Debug)]
 pub(crate) struct OwnStatements {
     name: String,
-    is_prepared: [bool; 2],
+    is_prepared: [bool; 3],
     /// Whether a handler has made temporary tables.
     has_temporary: bool,
     /// How to begin the next transaction.
@@ -38,6 +38,8 @@ pub(crate) struct Completion<'a> {
     pub(crate) lease_id: Uuid,
     /// What is kept of the task, if it is.
     pub(crate) kept: Option<&'a Verdict>,
+    /// Whether the task is a member of a group.
+    pub(crate) is_member: bool,
     /// Of the handlers of its type.
     pub(crate) habits: Habits,
 }
@@ -71,7 +73,7 @@ impl OwnStatements {
         let is_default: bool = row.try_get_unchecked("is_default")?;
         let own = Self {
             name,
-            is_prepared: [true, false],
+            is_prepared: [true, false, false],
             has_temporary: false,
             // Saying what is so anyway takes as long as all else that begins a transaction.
             begin: if is_default { "begin" } else { BEGIN },
@@ -113,9 +115,15 @@ impl OwnStatements {
             schema,
             lease_id,
             kept,
+            is_member,
             habits,
         } = *completion;
-        let keep = kept.is_some();
+        // A row in the history tells the group itself.
+        let (way, statement) = match (kept, is_member) {
+            (Some(_), _) => (1, schema.sql.complete_own_kept),
+            (None, true) => (2, schema.sql.complete_own_member),
+            (None, false) => (0, schema.sql.complete_own),
+        };
         let arguments = match kept {
             None => format!("'{lease_id}'"),
             Some(verdict) => format!(
@@ -124,13 +132,8 @@ impl OwnStatements {
                 literal(verdict.error().map(storable).as_deref())
             ),
         };
-        let statement = if keep {
-            schema.sql.complete_own_kept
-        } else {
-            schema.sql.complete_own
-        };
-        let mut name = format!("{}_{}", self.name, u8::from(keep));
-        let is_prepared = self.is_prepared[usize::from(keep)];
+        let mut name = format!("{}_{way}", self.name);
+        let is_prepared = self.is_prepared[way];
         let (mut prepare, mut deallocate, mut reset_user) = (String::new(), String::new(), "");
         if habits.deallocates {
             name.push_str("_once");
@@ -187,7 +190,7 @@ impl OwnStatements {
             }
         }
         drop(answers);
-        self.is_prepared[usize::from(keep)] |= !habits.deallocates;
+        self.is_prepared[way] |= !habits.deallocates;
         Ok(committed)
     }
 
@@ -243,9 +246,9 @@ impl OwnStatements {
         let reset = fresh.reset();
         let name = &self.name;
         let mut deallocate = String::new();
-        for keep in [0, 1] {
-            if self.is_prepared[keep] {
-                write!(deallocate, "deallocate {name}_{keep};").expect("a string takes everything");
+        for way in 0..self.is_prepared.len() {
+            if self.is_prepared[way] {
+                write!(deallocate, "deallocate {name}_{way};").expect("a string takes everything");
             }
         }
         let text = format!(

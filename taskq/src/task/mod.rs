@@ -4,6 +4,7 @@
 pub(crate) mod by_name;
 pub(crate) mod declaration;
 pub(crate) mod expiry;
+pub(crate) mod group_status;
 pub(crate) mod keep;
 pub(crate) mod limit;
 pub(crate) mod options;

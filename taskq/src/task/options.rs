@@ -234,6 +234,8 @@ pub(crate) struct EnqueueOptions {
     pub(crate) start: Start,
     pub(crate) expires: Option<Duration>,
     pub(crate) metadata: Metadata,
+    /// The id of the group of which the task is a member.
+    pub(crate) group: Option<i64>,
     /// Boxed, for few say any of it.
     pub(crate) unique: Option<Box<UniqueOptions>>,
 }

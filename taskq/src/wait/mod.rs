@@ -13,7 +13,7 @@ use sqlx::{PgConnection, PgPool};
 use tokio::time::timeout;
 
 use self::book::{Answer, Wait};
-use crate::enqueue::{Enqueue, Enqueued};
+use crate::enqueue::{Enqueue, Enqueued, EnqueuedMany, NewTask, Place};
 use crate::error::{ResultError, WaitError};
 use crate::json;
 use crate::operate::result::{KeepsResult, TaskResult};
@@ -169,6 +169,16 @@ impl<P: Payload> Enqueue<'_, P> {
     }
 }
 
+impl<P: Payload> NewTask<P> {
+    /// Has the end of the task told at once to those who wait for it: see [`Enqueue::awaited`].
+    pub fn awaited(self) -> Self
+    where
+        P: KeepsResult,
+    {
+        self.told_by(AWAITED)
+    }
+}
+
 impl<P> Enqueued<P> {
     /// Returns a handle, by which to wait for the task.
     pub fn handle(&self) -> Handle<P> {
@@ -178,6 +188,17 @@ impl<P> Enqueued<P> {
             is_told: self.is_told,
             payload: PhantomData,
         }
+    }
+}
+
+impl EnqueuedMany {
+    /// Returns a handle of one task, by which to wait for it.
+    ///
+    /// # Panics
+    ///
+    /// As [`get`](Self::get).
+    pub fn handle<P>(&self, place: Place<P>) -> Handle<P> {
+        self.get(place).handle()
     }
 }
 

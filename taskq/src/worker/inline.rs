@@ -79,6 +79,9 @@ pub(crate) async fn run(
     drain.begin(core.buffers.len(), 0);
     let backend = query_scalar("select pg_backend_pid()");
     let backend = backend.fetch_one(&mut **tx).await?;
+    let schema = core.settings.schema;
+    // Groups end with the commit, and here none comes.
+    Store::on(tx, schema).end_groups("immediate").await?;
     let mut inline = Inline {
         core,
         session: InlineSession { tx, backend },
@@ -87,6 +90,8 @@ pub(crate) async fn run(
     if let Ok(ended) = timeout(limit, inline.run_all(drain)).await {
         ended?;
     }
+    let tx = inline.session.tx;
+    Store::on(tx, schema).end_groups("deferred").await?;
     Ok(drain.end())
 }
 
@@ -152,7 +157,8 @@ impl Inline<'_> {
         let (schema, lease_id) = (self.core.settings.schema, settlement.lease_id);
         let write = async |tx: &mut Tx| {
             let mut store = Store::on(tx, schema);
-            if settlement.verdict == Verdict::Complete && !settlement.keep {
+            let leaves_more = settlement.keep || settlement.is_member;
+            if settlement.verdict == Verdict::Complete && !leaves_more {
                 let completed = store.complete(&[(lease_id, 1)]).await?;
                 if completed == [lease_id] {
                     return Ok(());

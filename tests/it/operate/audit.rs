@@ -144,6 +144,11 @@ async fn act(verb: &Verb, operator: &Operator, pool: &PgPool) -> Result<(), Oper
             _ = operator.enqueue("mail", payload()).because(WHY).await?;
         }
         "take a refused task back" => _ = operator.take_back(88).because(WHY).await?,
+        "seal a group" => {
+            let begun = query_scalar("select taskq.begin_group('mail')");
+            let group_id: i64 = begun.fetch_one(pool).await.expect("begun");
+            operator.seal_group(group_id).because(WHY).await?;
+        }
         "stop a worker" => drop(
             operator
                 .stop_worker(Uuid::from_u128(1))

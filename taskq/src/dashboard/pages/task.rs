@@ -295,6 +295,14 @@ fn facts(task: &TaskDetails, now: DateTime<Utc>) -> Vec<Fact> {
     if let Some(cause) = &task.cause {
         facts.push(Fact::link("Cause", cause, filter(format!("cause:{cause}"))));
     }
+    if let Some(group_id) = task.group_id() {
+        let text = format!("{group_id}, and its other members");
+        facts.push(Fact::link(
+            "Group",
+            text,
+            filter(format!("group:{group_id}")),
+        ));
+    }
     if let Some(key) = &task.limit_key {
         facts.push(Fact::text("Limited by", key));
     }

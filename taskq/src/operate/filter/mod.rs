@@ -35,6 +35,7 @@ use crate::task::registration::all_linked_secrets;
 /// | `older:1h`, `newer:2d` | was enqueued (if it waits), claimed (if it runs), refused or finished longer ago, or less long ago; `s`, `m`, `h`, `d`, `w` |
 /// | `cause:32de344de1e0a534` | died of this: see [`Operator::causes`](super::Operator::causes) |
 /// | `id:42` | is this one |
+/// | `group:7` | is a member of this group |
 ///
 /// A value with a space, a comma or a quote in it stands in quotes, where `\"` is a quote and `\\` a backslash. Each
 /// term may be there once; only `payload` may be there for several fields.
@@ -77,6 +78,7 @@ impl Filter {
                 Term::Newer(age) => _ = filter.insert("newer".into(), json!(age.seconds())),
                 Term::Cause(values) => _ = filter.insert("cause".into(), json!(values)),
                 Term::Id(values) => _ = filter.insert("id".into(), json!(values)),
+                Term::Group(values) => _ = filter.insert("group".into(), json!(values)),
             }
         }
         if !payload.is_empty() {

@@ -31,12 +31,11 @@ pub(super) const STATES: [&str; 13] = [
     "expired",
 ];
 
-const KEYS: [&str; 9] = [
-    "state", "type", "queue", "payload", "error", "older", "newer", "cause", "id",
+const KEYS: [&str; 10] = [
+    "state", "type", "queue", "payload", "error", "older", "newer", "cause", "id", "group",
 ];
 
-const TERMS: &str =
-    "the terms are state:, type:, queue:, payload.FIELD:, error:, older:, newer:, cause: and id:";
+const TERMS: &str = "the terms are state:, type:, queue:, payload.FIELD:, error:, older:, newer:, cause:, id: and group:";
 
 /// Reads the terms of a filter.
 pub(super) fn terms(text: &str) -> Result<Vec<Term>, FilterError> {
@@ -209,7 +208,8 @@ impl SaidTerm {
             "older" => age(&values).map(Term::Older),
             "newer" => age(&values).map(Term::Newer),
             "cause" => causes(values),
-            "id" => ids(&values),
+            "id" => ids(&values, "a task").map(Term::Id),
+            "group" => ids(&values, "a group").map(Term::Group),
             _ => Err(unknown("term", &key, &KEYS, TERMS)),
         }
     }
@@ -248,17 +248,13 @@ fn causes(values: Vec<String>) -> Result<Term, String> {
     }
 }
 
-fn ids(values: &[String]) -> Result<Term, String> {
+fn ids(values: &[String], of: &str) -> Result<Vec<i64>, String> {
     let read = |value: &String| {
         let id: Option<i64> = value.parse().ok();
         id.filter(|id| *id >= 0 && value.len() <= 18)
-            .ok_or_else(|| format!("`{value}` is no id of a task"))
+            .ok_or_else(|| format!("`{value}` is no id of {of}"))
     };
-    values
-        .iter()
-        .map(read)
-        .collect::<Result<_, _>>()
-        .map(Term::Id)
+    values.iter().map(read).collect()
 }
 
 fn unknown(what: &str, name: &str, known: &[&'static str], all: &str) -> String {

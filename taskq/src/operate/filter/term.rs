@@ -19,6 +19,7 @@ pub(super) enum Term {
     Newer(Age),
     Cause(Vec<String>),
     Id(Vec<i64>),
+    Group(Vec<i64>),
 }
 
 impl fmt::Display for Term {
@@ -40,6 +41,7 @@ impl fmt::Display for Term {
             Self::Newer(age) => write!(f, "newer:{age}"),
             Self::Cause(values) => write_values(f, "cause", values),
             Self::Id(values) => write_values(f, "id", values),
+            Self::Group(values) => write_values(f, "group", values),
         }
     }
 }

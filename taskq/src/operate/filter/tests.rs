@@ -45,8 +45,8 @@ fn each_term_is_what_the_database_takes() {
             json!({"older": 7200, "newer": 604_800}),
         ),
         (
-            "cause:0123456789abcdef id:7,8",
-            json!({"cause": ["0123456789abcdef"], "id": [7, 8]}),
+            "cause:0123456789abcdef id:7,8 group:5",
+            json!({"cause": ["0123456789abcdef"], "id": [7, 8], "group": [5]}),
         ),
     ] {
         assert_eq!(parsed(text).to_json(), filter, "{text}");

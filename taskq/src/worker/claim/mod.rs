@@ -414,6 +414,7 @@ impl Claimer<'_> {
                 task_id: task.task_id,
                 verdict: Verdict::HandBack,
                 keep: false,
+                is_member: false,
                 mark: None,
             };
             // The receiver is there for as long as the worker runs.

@@ -70,6 +70,7 @@ pub(crate) async fn hand_back(core: &Core, store: &mut Store<'_>) -> Result<(), 
             task_id,
             verdict: Verdict::HandBack,
             keep: false,
+            is_member: false,
             mark: None,
         })
         .collect();

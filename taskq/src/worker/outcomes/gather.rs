@@ -74,10 +74,10 @@ impl Gathered {
             if all_complete && !is_whole && !late && !is_waited_for(*lease_id) {
                 return true;
             }
-            let keeps_some = tasks.iter().any(|task| task.keep);
+            let leaves_more = tasks.iter().any(|task| task.keep || task.is_member);
             let tasks = std::mem::take(tasks);
             match remaining {
-                Some(remaining) if all_complete && !keeps_some => {
+                Some(remaining) if all_complete && !leaves_more => {
                     let group = if is_whole {
                         &mut ready.whole
                     } else {
@@ -113,6 +113,7 @@ mod tests {
                 task_id,
                 verdict: verdict.clone(),
                 keep: false,
+                is_member: false,
                 mark: None,
             });
         }

@@ -266,6 +266,7 @@ impl Execution<'_> {
             mark: self.mark(&verdict),
             verdict,
             keep: self.keeps_completed(),
+            is_member: self.task.metadata.is_of_group(),
         }
     }
 

@@ -198,6 +198,7 @@ impl Session {
             schema: core.settings.schema,
             lease_id: execution.task.lease_id,
             kept: is_kept.then_some(verdict),
+            is_member: execution.task.metadata.is_of_group(),
             habits,
         };
         let completed = self.own.complete(&mut self.tx, fresh, &completion);

@@ -9,6 +9,7 @@ mod duty;
 mod gates;
 #[cfg(feature = "metrics")]
 mod gauges;
+mod groups;
 mod keep;
 mod keys;
 mod limits;
@@ -37,6 +38,7 @@ pub(crate) const DUTIES: &[Duty] = &[
     prune::DUTY,
     keep::DUTY,
     keys::DUTY,
+    groups::DUTY,
     gates::DUTY,
     limits::DUTY,
     minutes::DUTY,

@@ -1,0 +1,40 @@
+-- Does what complete_own does, for a member of a group, and notes that it has ended.
+-- $1 lease_id
+-- Index lease_pkey, group_member_pkey. Locks: the lease; then the row of the member, and a new row; at the commit the row of
+-- the group.
+--
+-- A lease of this kind holds one task, so each of its arrays has one place.
+with completed as (
+    delete from taskq.lease
+    where lease_id = $1::uuid
+      and cardinality(task_ids) = 1
+      and cardinality(done) = 0
+    returning lease_id, task_ids[1] as task_id, metadatas[1] as metadata
+),
+ended_member as (
+    update taskq.group_member
+    set outcome = 'completed'
+    from completed
+    where group_member.group_id = any (array[taskq.group_of(completed.metadata)])
+      and group_member.task_id = any (array[taskq.member_of(completed.metadata, completed.task_id)])
+      and group_member.outcome is null
+    returning group_member.group_id
+),
+counted_member as (
+    insert into taskq.group_change (transaction, group_id, kind, number)
+    select pg_current_xact_id(), ended_member.group_id, 'completed', 1
+    from ended_member
+    on conflict (transaction, group_id, kind) do update
+    set number = group_change.number + excluded.number
+)
+select
+    cast(
+        case
+            when count(*) = 0 then 'the lease of this task is gone'
+            when pg_advisory_unlock_all() is null or pg_my_temp_schema() = 0 then '0'
+            else '1'
+        end as integer
+    )
+    + case when session_user <> 'taskq_user' or current_user <> 'taskq_role' then 2 else 0 end
+        as left_behind
+from completed
