@@ -12,6 +12,7 @@ macro_rules! links {
 [fail]: crate::guide::fail
 [wait]: crate::guide::wait
 [groups]: crate::guide::groups
+[hooks]: crate::guide::hooks
 [elsewhere]: crate::guide::elsewhere
 [order]: crate::guide::order
 [schedule]: crate::guide::schedule
@@ -55,6 +56,7 @@ chapters! {
     fail is "fail.md",
     wait is "wait.md",
     groups is "groups.md",
+    hooks is "hooks.md",
     elsewhere is "elsewhere.md",
     order is "order.md",
     schedule is "schedule.md",

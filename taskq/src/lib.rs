@@ -118,6 +118,8 @@ mod calendar;
 
 mod store;
 
+pub mod hooks;
+
 mod begin;
 mod enqueue;
 
@@ -151,6 +153,7 @@ pub use taskq_macros::{Payload, task};
 
 pub use crate::attempt::Attempt;
 pub use crate::attempt::discarded::Discarded;
+pub use crate::attempt::ended::AttemptOutcome;
 pub use crate::attempt::group::{Group, GroupEnded};
 pub use crate::attempt::lazy::LazyTx;
 pub use crate::attempt::tick::Tick;
@@ -164,6 +167,7 @@ pub use crate::enqueue::{
 pub use crate::error::{
     EnqueueError, MigrateError, OperateError, ResultError, WaitError, WorkerError,
 };
+pub use crate::hooks::Hook;
 pub use crate::operate::migrate::migrate;
 pub use crate::operate::pause::operate;
 pub use crate::operate::result::{TaskResult, result};
@@ -177,6 +181,12 @@ pub use crate::wait::Handle;
 #[cfg(feature = "metrics")]
 pub use crate::worker::metrics;
 pub use crate::worker::{Health, Worker, WorkerBuilder, shutdown_signal};
+
+/// What a worker does, as a stream: see [`Worker::events`].
+pub mod events {
+    pub use crate::attempt::ended::EndedAttempt;
+    pub use crate::worker::events::{Event, Events, Lagged, Subscription};
+}
 
 /// What a handler decides about its task, beside success and failure: errors that say so.
 pub mod outcome {

@@ -1,6 +1,7 @@
 //! taskq as its users see it: the public API against a real Postgres, a fresh database for each test.
 
 mod advance;
+mod around;
 mod charge;
 mod check;
 mod checks;

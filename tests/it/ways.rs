@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool, query, query_as, query_scalar};
+use taskq::error::BoxError;
+use taskq::hooks::{BoxFuture, EndedAttempt, Wants};
 use taskq::outcome::{cancel, discard, retry_in, snooze};
 use taskq::testing::{drain, tx};
-use taskq::{Attempt, Discarded, Group, LazyTx, Many, WorkerBuilder, task};
+use taskq::{Attempt, Discarded, Group, Hook, LazyTx, Many, WorkerBuilder, task};
 
 use crate::support::{database, execute, until, while_working};
 
@@ -157,6 +159,95 @@ async fn in_turns(tx: &mut PgConnection, tenant: i64) -> sqlx::Result<()> {
     note(tx, format!("turn of {tenant}")).await
 }
 
+#[task(max_attempts = 3)]
+async fn asks(how: String) -> anyhow::Result<()> {
+    match how.as_str() {
+        "fail" => anyhow::bail!("no luck"),
+        "discard" | "discard, refused" => Err(discard("too late").into()),
+        _ => Ok(()),
+    }
+}
+
+#[task(max_attempts = 3)]
+async fn asks_in_tx(tx: &mut PgConnection, how: String) -> anyhow::Result<()> {
+    note(tx, &*how).await?;
+    match how.as_str() {
+        "fail" => anyhow::bail!("no luck"),
+        "discard" | "discard, refused" => Err(discard("too late").into()),
+        _ => Ok(()),
+    }
+}
+
+#[task(max_attempts = 3)]
+async fn asks_lazily(tx: &mut LazyTx, how: String) -> anyhow::Result<()> {
+    match how.as_str() {
+        "never begin" => Ok(()),
+        _ => Ok(note(tx.begin().await?, &*how).await?),
+    }
+}
+
+#[task(max_attempts = 1, on_discard = told_before)]
+async fn asks_and_tells(how: String) -> Result<(), String> {
+    Err(how)
+}
+
+async fn told_before(
+    _: AsksAndTells,
+    _: Discarded<'_>,
+    tx: &mut PgConnection,
+) -> anyhow::Result<()> {
+    Ok(note(tx, "told").await?)
+}
+
+#[task(result = "keep")]
+async fn asks_and_sums_up(a: i64, b: i64) -> Result<i64, String> {
+    Ok(a + b)
+}
+
+/// Notes every end of the types whose names begin with `asks`, and refuses some.
+struct Notes;
+
+impl Hook for Notes {
+    fn name(&self) -> &str {
+        "notes"
+    }
+
+    fn wants(&self, task_type: &str) -> Wants {
+        match task_type.starts_with("asks") {
+            true => Wants::IN_TX,
+            false => Wants::NOTHING,
+        }
+    }
+
+    fn in_tx<'a>(
+        &'a self,
+        attempt: &'a EndedAttempt,
+        tx: &'a mut PgConnection,
+    ) -> BoxFuture<'a, Result<(), BoxError>> {
+        Box::pin(async move {
+            note(tx, format!("hook: {}", attempt.outcome.name())).await?;
+            let payload = attempt.payload();
+            if payload.contains("refused") {
+                return Err("not now".into());
+            }
+            if payload.contains("hook panics") {
+                panic!("out of ink");
+            }
+            if payload.contains("hook swallows") {
+                let _ = query("select 1 / 0").execute(&mut *tx).await;
+            }
+            if payload.contains("hook defers") {
+                let twice = query("insert into later values (1), (1)");
+                twice.execute(&mut *tx).await?;
+            }
+            if payload.contains("hook hangs") {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        })
+    }
+}
+
 #[task]
 async fn pays(#[secret] card: String) -> Result<(), String> {
     Err(format!("{card} is not accepted"))
@@ -212,7 +303,13 @@ fn all(pool: &PgPool) -> WorkerBuilder {
             Elsewhere,
             OfGroup,
             AtLast,
+            Asks,
+            AsksInTx,
+            AsksLazily,
+            AsksAndTells,
+            AsksAndSumsUp,
         )>()
+        .hook(Notes)
 }
 
 /// What is enqueued, which states its tasks then have, and what was noted by handlers that kept what they did.
@@ -256,6 +353,34 @@ const FEATURES: &[Feature] = &[
     ("on discard: refuse", &["waiting"], &[]),
     ("on discard: swallow", &["waiting"], &[]),
     ("on discard: defer", &["waiting"], &[]),
+    ("asks: agreed", &[], &["hook: completed"]),
+    ("asks: refused", &["waiting"], &[]),
+    ("asks: refused at last", &["waiting"], &[]),
+    ("asks: hook panics", &["waiting"], &[]),
+    ("asks: hook swallows", &["waiting"], &[]),
+    ("asks: hook defers", &["waiting"], &[]),
+    ("asks: fail", &["waiting"], &[]),
+    ("asks: fail at last", &["discarded"], &["hook: discarded"]),
+    ("asks: discard", &["discarded"], &["hook: discarded"]),
+    ("asks: discard, refused", &["waiting"], &[]),
+    ("asks in tx: agreed", &[], &["agreed", "hook: completed"]),
+    ("asks in tx: refused", &["waiting"], &[]),
+    ("asks in tx: refused at last", &["waiting"], &[]),
+    ("asks in tx: hook panics", &["waiting"], &[]),
+    ("asks in tx: hook swallows", &["waiting"], &[]),
+    ("asks in tx: fail", &["waiting"], &[]),
+    ("asks in tx: discard", &["discarded"], &["hook: discarded"]),
+    ("asks in tx: discard, refused", &["waiting"], &[]),
+    ("asks lazily: agreed", &[], &["agreed", "hook: completed"]),
+    ("asks lazily: never begin", &[], &["hook: completed"]),
+    ("asks lazily: refused", &["waiting"], &[]),
+    (
+        "asks and tells: agreed",
+        &["discarded"],
+        &["told", "hook: discarded"],
+    ),
+    ("asks and tells: refused", &["waiting"], &[]),
+    ("asks and sums up", &["completed"], &["hook: completed"]),
     ("result", &["completed"], &[]),
     ("result in tx", &["completed"], &[]),
     ("unique", &[], &[]),
@@ -322,6 +447,7 @@ async fn enqueue(name: &str, db: &mut PgConnection) {
             }
             Ok(())
         }
+        "asks and sums up" => AsksAndSumsUp::enqueue(db, 2, 3).await.map(drop_result),
         "secret" => Pays::enqueue(db, "4000-0000-1234".into()).await.map(drop_result),
         "group" | "group of none" => {
             let group = Group::begin(db, AtLast {}).await.expect("begun");
@@ -361,6 +487,10 @@ async fn enqueue(name: &str, db: &mut PgConnection) {
             let how = how.trim_end_matches(" at last").to_owned();
             match kind {
                 "plain" => Plain::enqueue(db, how).max_attempts(most).await.map(drop_result),
+                "asks" => Asks::enqueue(db, how).max_attempts(most).await.map(drop_result),
+                "asks in tx" => AsksInTx::enqueue(db, how).max_attempts(most).await.map(drop_result),
+                "asks lazily" => AsksLazily::enqueue(db, how).await.map(drop_result),
+                "asks and tells" => AsksAndTells::enqueue(db, how).await.map(drop_result),
                 "lazily" => Lazily::enqueue(db, how).await.map(drop_result),
                 "on discard" => Tells::enqueue(db, how).await.map(drop_result),
                 _ => InTx::enqueue(db, how).max_attempts(most).await.map(drop_result),
@@ -509,8 +639,22 @@ fn is_in_tx((name, ..): &&'static Feature) -> bool {
 }
 
 #[tokio::test]
+async fn hooks_are_asked_the_same_in_all_three_ways() {
+    compare(
+        FEATURES
+            .iter()
+            .filter(|(name, ..)| name.starts_with("asks")),
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn what_a_type_or_an_enqueue_says_holds_in_all_three_ways() {
-    let is_one =
-        |it: &&'static Feature| !it.0.starts_with("plain") && !is_in_tx(it) && it.0 != "hangs";
+    let is_one = |it: &&'static Feature| {
+        !["plain", "hangs", "asks"]
+            .iter()
+            .any(|name| it.0.starts_with(name))
+            && !is_in_tx(it)
+    };
     compare(FEATURES.iter().filter(is_one)).await;
 }

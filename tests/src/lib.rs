@@ -21,6 +21,7 @@ mod guide {
         enqueue is "enqueue.md",
         work is "work.md",
         fail is "fail.md",
+        hooks is "hooks.md",
         wait is "wait.md",
         groups is "groups.md",
         elsewhere is "elsewhere.md",

@@ -20,7 +20,7 @@ const AGAIN: &str = "task.again";
 const FIRST_ID: &str = "task.first_id";
 
 /// Values by name that travel with a task wherever it goes. Most tasks have none.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Metadata(Option<Box<Map<String, Value>>>);
 
 impl Metadata {

@@ -4,6 +4,7 @@ pub(crate) mod backoff;
 pub(crate) mod bounds;
 pub(crate) mod delivery;
 pub(crate) mod discarded;
+pub(crate) mod ended;
 pub(crate) mod group;
 pub(crate) mod key;
 pub(crate) mod lazy;

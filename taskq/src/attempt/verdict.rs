@@ -1,10 +1,12 @@
 //! What becomes of a task after an attempt: decided here, written by `store::settle`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use crate::attempt::backoff::MAX_DELAY;
+use crate::attempt::ended::{AttemptOutcome, EndedAttempt};
 use crate::attempt::outcome::Kept;
 use crate::attempt::verbs::{Wish, wish_of};
 use crate::error::BoxError;
@@ -70,6 +72,8 @@ pub(crate) struct Settlement {
     pub(crate) is_member: bool,
     /// What its row has to tell the next attempt, as a JSON object for its metadata.
     pub(crate) mark: Option<String>,
+    /// What to tell once it is written, where somebody wants to know.
+    pub(crate) ended: Option<Arc<EndedAttempt>>,
 }
 
 impl Verdict {
@@ -224,6 +228,26 @@ impl Verdict {
         })
     }
 
+    /// Returns what became of the task, in the words of those who are told.
+    pub(crate) fn outcome(&self) -> AttemptOutcome {
+        let error = || self.error().unwrap_or_default().to_owned();
+        match self {
+            Self::Complete | Self::Keep { .. } => AttemptOutcome::Completed,
+            Self::Retry { delay, .. } => AttemptOutcome::Retried {
+                delay: *delay,
+                error: error(),
+            },
+            Self::Snooze { delay, .. } | Self::DiscardLater { delay, .. } => {
+                AttemptOutcome::Snoozed { delay: *delay }
+            }
+            Self::HandBack => AttemptOutcome::HandedBack,
+            Self::Discard { .. } => AttemptOutcome::Discarded { error: error() },
+            Self::Cancel { .. } => AttemptOutcome::Cancelled { error: error() },
+            Self::Invalid { .. } => AttemptOutcome::Invalid { error: error() },
+            Self::Expire => AttemptOutcome::Expired,
+        }
+    }
+
     /// Returns the result that is kept, as JSON.
     pub(crate) fn result(&self) -> Option<&str> {
         match self {
@@ -323,6 +347,34 @@ mod tests {
     #[test]
     fn a_delay_without_end_is_cut_to_what_a_timestamp_holds() {
         assert_eq!(of(verbs::snooze(Duration::MAX), 1).delay(), MAX_DELAY);
+    }
+
+    #[test]
+    fn an_outcome_has_the_name_that_counters_and_metrics_give_its_verdict() {
+        let (delay, error) = (Duration::ZERO, || "no".to_owned());
+        let result = Kept::nothing(error());
+        let (is_wished, why) = (true, GivenUp::Wished);
+        for verdict in [
+            Verdict::Complete,
+            Verdict::Keep { result },
+            of("no", 1),
+            Verdict::Snooze { delay, is_wished },
+            Verdict::DiscardLater { delay, error: None },
+            Verdict::HandBack,
+            Verdict::Discard {
+                error: error(),
+                why,
+            },
+            Verdict::Cancel { error: error() },
+            Verdict::Invalid { error: error() },
+            Verdict::Expire,
+        ] {
+            let outcome = verdict.outcome();
+            assert_eq!(outcome.name(), verdict.name());
+            assert_eq!(outcome.is_failure(), verdict.is_failure());
+            let says_why = verdict.error().is_some() && !verdict.is_completion();
+            assert_eq!(outcome.error().is_some(), says_why, "{verdict:?}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::refusal::{encode, refused_by_table, refused_key};
 #[cfg(feature = "otel")]
 use super::trace;
 use crate::error::EnqueueError;
+use crate::hooks::{self, Enqueuing};
 use crate::json::{self, MAX_STORED_SIZE};
 use crate::store::{Copy, Schema, Store, refused_row};
 use crate::task::options::EnqueueOptions;
@@ -133,8 +134,8 @@ impl Schema {
     {
         let task_type = TaskType::of::<P>();
         let payloads = payloads.into_iter();
-        if task_type.options.unique.is_some() {
-            // `COPY` asks for no keys.
+        if task_type.options.unique.is_some() || !hooks::wanting(task_type.name)?.is_empty() {
+            // `COPY` asks for no keys, and while it runs nothing can be asked for a hook.
             let enqueued = self.enqueue_many(conn, payloads).await?;
             let created = |it: &&Enqueued<P>| it.outcome == EnqueueOutcome::Created;
             return Ok(u64::try_from(enqueued.iter().filter(created).count()).unwrap_or(u64::MAX));
@@ -152,12 +153,20 @@ async fn insert_many(
     task_type: TaskType,
     payloads: &[Box<RawValue>],
 ) -> Result<Vec<(i64, EnqueueOutcome)>, EnqueueError> {
-    let options = EnqueueOptions::of_many(task_type.options);
+    let mut options = EnqueueOptions::of_many(task_type.options);
     if !task_type.options.secret.is_empty() {
         options.check(task_type.options)?;
     }
-    #[cfg(feature = "otel")]
-    let mut options = options;
+    let hooks = hooks::wanting(task_type.name)?;
+    if !hooks.is_empty() {
+        let tasks = Enqueuing {
+            task_type: &task_type,
+            options: &mut options,
+            payloads,
+        };
+        // Rare, and large.
+        Box::pin(hooks::ask(&hooks, tasks, conn)).await?;
+    }
     #[cfg(feature = "otel")]
     if !payloads.is_empty()
         && let Some(span) = trace::begin(&task_type, &mut options, false)

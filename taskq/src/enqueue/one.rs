@@ -22,6 +22,7 @@ use super::refusal::{encode, refused_by_table, refused_key};
 use super::trace;
 use crate::attempt::group::Group;
 use crate::error::EnqueueError;
+use crate::hooks::{self, Enqueuing};
 use crate::json;
 use crate::store::{Schema, Store};
 use crate::task::options::EnqueueOptions;
@@ -319,6 +320,16 @@ async fn insert(
     options.write_secret(task_type.options);
     options.check(task_type.options)?;
     let payload = payload?;
+    let hooks = hooks::wanting(task_type.name)?;
+    if !hooks.is_empty() {
+        let tasks = Enqueuing {
+            task_type: &task_type,
+            options: &mut options,
+            payloads: std::slice::from_ref(&payload),
+        };
+        // Rare, and large.
+        Box::pin(hooks::ask(&hooks, tasks, conn)).await?;
+    }
     #[cfg(feature = "otel")]
     if let Some(span) = trace::begin(&task_type, &mut options, true) {
         let inserted = insert_checked(conn, task_type, options, payload, schema);

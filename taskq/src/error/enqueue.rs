@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::text::Said;
-use super::{EncodeError, InvalidPayload, missing_table, veiled};
+use super::{BoxError, EncodeError, InvalidPayload, error_text, missing_table, veiled};
 
 /// A task could not be enqueued. The caller's transaction decides what becomes of the rest.
 ///
@@ -93,6 +93,16 @@ pub enum EnqueueError {
         /// What Postgres said, with the id of the group.
         problem: String,
     },
+    /// A [hook](crate::Hook::enqueue_in_tx) has refused, and nothing was inserted. What hooks have written until then is in
+    /// the caller's transaction.
+    Vetoed {
+        /// The task type.
+        task_type: &'static str,
+        /// The name of the hook.
+        hook: String,
+        /// Why.
+        source: BoxError,
+    },
     /// Postgres refused the insert, or could not be reached. What it said of the row, which has the payload, is left out.
     Database(sqlx::Error),
 }
@@ -168,6 +178,15 @@ impl fmt::Display for EnqueueError {
                 "the task `{task_type}` at index {index} of those given: {source}"
             ),
             Self::Group { problem } => f.write_str(problem),
+            Self::Vetoed {
+                task_type,
+                hook,
+                source,
+            } => write!(
+                f,
+                "the hook `{hook}` refuses the task of the type `{task_type}`: {}",
+                error_text(&**source)
+            ),
             Self::Option { option, problem } => write!(f, "`{option}` {problem}"),
             Self::Database(error) if missing_table(error) => {
                 f.write_str("this database has no task tables: run `taskq::migrate(&pool)` first")

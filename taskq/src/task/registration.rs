@@ -45,10 +45,19 @@ pub struct Registration {
     pub(crate) retry_by: Option<RetryByFn>,
     pub(crate) timeout_by: Option<TimeoutByFn>,
     pub(crate) on_discard: Option<OnDiscardFn>,
+    /// Which hooks of its worker want its tasks.
+    pub(crate) hooks: HookBits,
     #[cfg(all(any(feature = "cli", feature = "dashboard"), feature = "schemars"))]
     pub(crate) json_schema: fn() -> Option<schemars::Schema>,
     #[cfg(all(feature = "cli", feature = "schemars"))]
     pub(crate) older_json_schemas: fn() -> Vec<Option<schemars::Schema>>,
+}
+
+/// Which hooks of a worker want the tasks of a type: the hook at place `n` of the worker's has bit `n`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct HookBits {
+    pub(crate) in_tx: u32,
+    pub(crate) after: u32,
 }
 
 impl Registration {
@@ -72,6 +81,7 @@ impl Registration {
                 Some(_) => Some(on_discard_erased::<T>),
                 None => None,
             },
+            hooks: HookBits { in_tx: 0, after: 0 },
             #[cfg(all(any(feature = "cli", feature = "dashboard"), feature = "schemars"))]
             json_schema: T::Payload::json_schema,
             #[cfg(all(feature = "cli", feature = "schemars"))]

@@ -14,7 +14,7 @@ use crate::task::declaration::Order;
 use crate::task::keep::DeclaredKeeps;
 use crate::task::limit::DeclaredLimit;
 use crate::task::options::name_problem;
-use crate::task::registration::Registration;
+use crate::task::registration::{HookBits, Registration};
 #[cfg(feature = "cron")]
 use crate::task::secret::masked;
 use crate::task::unique::Until;
@@ -54,6 +54,17 @@ impl Registry {
             }
         }
         Ok(Self { handlers })
+    }
+
+    /// Notes of each handler which hooks want its tasks.
+    pub(crate) fn note_hooks(
+        &mut self,
+        wanting: impl Fn(&Registration) -> Result<HookBits, WorkerError>,
+    ) -> Result<(), WorkerError> {
+        self.handlers.values_mut().try_for_each(|it| {
+            it.hooks = wanting(it)?;
+            Ok(())
+        })
     }
 
     /// Requires the state of every handler.
@@ -251,6 +262,12 @@ impl Registry {
             .filter(|(_, it)| it.declaration.delivery.has_transaction())
             .map(|(name, _)| (*name).to_owned())
             .collect()
+    }
+
+    /// Tells whether attempts may need connections.
+    pub(crate) fn uses_connections(&self) -> bool {
+        let mut handlers = self.handlers.values();
+        handlers.any(|it| it.declaration.delivery.has_transaction() || it.hooks.in_tx != 0)
     }
 
     /// Returns the names whose tasks have keys of which one runs at a time.

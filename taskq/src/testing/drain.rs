@@ -5,7 +5,8 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
 use super::drain_error::DrainError;
-use super::outcome::{EndedAttempt, OutcomeCounts};
+use super::outcome::OutcomeCounts;
+use crate::attempt::ended::EndedAttempt;
 use crate::attempt::tx::Tx;
 use crate::worker::{Drained, InlineError, WorkerBuilder};
 
@@ -207,7 +208,7 @@ impl<'t> IntoFuture for RunOne<'t> {
             if !drained.is_complete {
                 return Err(DrainError::endless(OutcomeCounts::of(&drained.ended)));
             }
-            Ok(drained.ended.pop().map(EndedAttempt::from))
+            Ok(drained.ended.pop())
         })
     }
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::outcome::{AttemptOutcome, OutcomeCounts};
+use super::outcome::OutcomeCounts;
+use crate::attempt::ended::{AttemptOutcome, EndedAttempt};
 use crate::error::WorkerError;
 use crate::faults::drain_limit;
-use crate::worker::{DRAIN_LIMIT, EndedAttempt as Ended};
+use crate::worker::DRAIN_LIMIT;
 
 /// How many failed attempts are shown.
 const SHOWN: usize = 10;
@@ -72,20 +73,19 @@ impl DrainError {
 
     /// Returns the counts, if no attempt failed.
     pub(super) fn unless_all_succeeded(
-        ended: Vec<Ended>,
+        ended: Vec<EndedAttempt>,
         counts: OutcomeCounts,
     ) -> Result<OutcomeCounts, Self> {
-        let failed = |ended: Ended| {
-            Some(FailedAttempt {
-                payload: ended.payload?,
-                task_id: ended.task_id,
-                task_type: ended.task_type,
-                number: ended.number,
-                max_attempts: ended.max_attempts,
-                outcome: ended.verdict.into(),
-            })
-        };
-        let attempts: Vec<_> = ended.into_iter().filter_map(failed).collect();
+        let failed = ended.into_iter().filter(|it| it.outcome.is_failure());
+        let failed = failed.map(|ended| FailedAttempt {
+            payload: RawValue::from_string(ended.payload().to_owned()).unwrap_or_default(),
+            task_id: ended.task_id,
+            task_type: ended.task_type,
+            number: ended.number,
+            max_attempts: ended.max_attempts,
+            outcome: ended.outcome,
+        });
+        let attempts: Vec<_> = failed.collect();
         match attempts.is_empty() {
             true => Ok(counts),
             false => Err(Self::Failed { attempts, counts }),

@@ -59,7 +59,8 @@ pub use self::enqueued::{
     __tasks, Conditions, Differences, FoundTasks, Shown, ShownByDebug, ShownByText, Tasks,
 };
 pub use self::error::ClusterError;
-pub use self::outcome::{AttemptOutcome, EndedAttempt, OutcomeCounts};
+pub use self::outcome::OutcomeCounts;
 pub use self::postgres::Cluster;
 #[cfg(feature = "cron")]
 pub use self::ticks::ticks;
+pub use crate::attempt::ended::{AttemptOutcome, EndedAttempt};

@@ -1,91 +1,6 @@
-//! How attempts ended that a test has run.
+//! How many attempts ended in which way that a test has run.
 
-use std::time::Duration;
-
-use crate::attempt::verdict::Verdict;
-use crate::worker::EndedAttempt as Ended;
-
-/// An attempt that has ended, and how. Returned by [`run_one`](super::run_one).
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EndedAttempt {
-    /// The task.
-    pub task_id: i64,
-    /// Its type, by its present name.
-    pub task_type: &'static str,
-    /// Which attempt of the task it was; the first is 1.
-    pub number: u16,
-    /// What became of the task.
-    pub outcome: AttemptOutcome,
-}
-
-impl From<Ended> for EndedAttempt {
-    fn from(ended: Ended) -> Self {
-        Self {
-            task_id: ended.task_id,
-            task_type: ended.task_type,
-            number: ended.number,
-            outcome: ended.verdict.into(),
-        }
-    }
-}
-
-/// What became of a task after an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AttemptOutcome {
-    /// The handler succeeded.
-    Completed,
-    /// The handler failed, and another attempt follows.
-    Retried {
-        /// How long the task waits for it.
-        delay: Duration,
-        /// What the handler said, or that it panicked, or ran too long.
-        error: String,
-    },
-    /// The handler asked to run later.
-    Snoozed {
-        /// How much later.
-        delay: Duration,
-    },
-    /// The task is dead: the handler said so, or failed in the last attempt.
-    Discarded {
-        /// What the handler said.
-        error: String,
-    },
-    /// The handler found that the task is no longer wanted.
-    Cancelled {
-        /// What the handler said.
-        error: String,
-    },
-    /// The payload does not decode.
-    Invalid {
-        /// Where it does not, and why.
-        error: String,
-    },
-    /// The task was to start by a time, and did not.
-    Expired,
-    /// The task waits as before, and no attempt was used: it was paused meanwhile, or the connection of its transaction
-    /// failed.
-    HandedBack,
-}
-
-impl From<Verdict> for AttemptOutcome {
-    fn from(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::Complete | Verdict::Keep { .. } => Self::Completed,
-            Verdict::Retry { delay, error } => Self::Retried { delay, error },
-            Verdict::Snooze { delay, .. } | Verdict::DiscardLater { delay, .. } => {
-                Self::Snoozed { delay }
-            }
-            Verdict::HandBack => Self::HandedBack,
-            Verdict::Discard { error, .. } => Self::Discarded { error },
-            Verdict::Cancel { error } => Self::Cancelled { error },
-            Verdict::Invalid { error } => Self::Invalid { error },
-            Verdict::Expire => Self::Expired,
-        }
-    }
-}
+use crate::attempt::ended::{AttemptOutcome, EndedAttempt};
 
 /// How many attempts ended in which way. Returned by [`drain`](super::drain).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -125,18 +40,20 @@ impl OutcomeCounts {
         completed + retried + snoozed + discarded + cancelled + invalid + expired + handed_back
     }
 
-    pub(super) fn of(ended: &[Ended]) -> Self {
+    pub(super) fn of(ended: &[EndedAttempt]) -> Self {
         let mut counts = Self::default();
         for attempt in ended {
-            let count = match &attempt.verdict {
-                Verdict::Complete | Verdict::Keep { .. } => &mut counts.completed,
-                Verdict::Retry { .. } => &mut counts.retried,
-                Verdict::Snooze { .. } | Verdict::DiscardLater { .. } => &mut counts.snoozed,
-                Verdict::Discard { .. } => &mut counts.discarded,
-                Verdict::Cancel { .. } => &mut counts.cancelled,
-                Verdict::Invalid { .. } => &mut counts.invalid,
-                Verdict::Expire => &mut counts.expired,
-                Verdict::HandBack => &mut counts.handed_back,
+            let count = match &attempt.outcome {
+                AttemptOutcome::Completed => &mut counts.completed,
+                AttemptOutcome::Retried { .. } => &mut counts.retried,
+                AttemptOutcome::Snoozed { .. } => &mut counts.snoozed,
+                AttemptOutcome::Discarded { .. } => &mut counts.discarded,
+                AttemptOutcome::Cancelled { .. } => &mut counts.cancelled,
+                AttemptOutcome::Invalid { .. } => &mut counts.invalid,
+                AttemptOutcome::Expired => &mut counts.expired,
+                AttemptOutcome::HandedBack => &mut counts.handed_back,
+                // It is counted as it was decided, before anybody can know.
+                AttemptOutcome::Refused { .. } | AttemptOutcome::Lost => continue,
             };
             *count += 1;
         }

@@ -21,6 +21,7 @@ use crate::attempt::tx::Tx;
 use crate::cipher::{self, Keys};
 use crate::error::WorkerError;
 use crate::faults::drain_limit;
+use crate::hooks::Hook;
 use crate::operate::check::{self, CheckReport};
 use crate::operate::{foreign_keys, ids, migrate};
 use crate::store::{Schema, Store};
@@ -105,6 +106,13 @@ impl WorkerBuilder {
     ) -> Self {
         let (task_type, borrowed) = (T::Payload::TASK_TYPE, T::DECLARATION.states);
         self.states.insert_for(task_type, borrowed, state);
+        self
+    }
+
+    /// Has the worker call a [`Hook`] around the attempts that it [wants](Hook::wants), after those that were given before: at
+    /// most 32. A hook that is shared, or of a type not known here, may be an `Arc<dyn Hook>`.
+    pub fn hook(mut self, hook: impl Hook) -> Self {
+        self.settings.hooks.add(hook);
         self
     }
 
@@ -368,7 +376,7 @@ fn checked(
     states: &States,
     only: Option<Vec<Registration>>,
 ) -> Result<(Settings, Registry), WorkerError> {
-    let registry = Registry::new(only.unwrap_or_else(linked_registrations))?;
+    let mut registry = Registry::new(only.unwrap_or_else(linked_registrations))?;
     let declared_queues = registry.declared_queues().map(|(_, queue)| queue);
     let settings = settings.validated(declared_queues)?;
     if let Some(problem) = states.unwanted() {
@@ -378,6 +386,7 @@ fn checked(
         });
     }
     registry.require_states(states)?;
+    registry.note_hooks(|it| settings.hooks.wanting(it))?;
     #[cfg(feature = "cron")]
     registry.schedules()?;
     registry.require_orders()?;

@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::value::RawValue;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::attempt::verdict::Verdict;
+use crate::attempt::ended::EndedAttempt;
 
 /// How often such a worker looks.
 pub(crate) const PERIOD: Duration = Duration::from_millis(10);
@@ -121,18 +120,6 @@ impl Drain {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An attempt that has ended, and what became of its task.
-#[derive(Debug)]
-pub(crate) struct EndedAttempt {
-    pub(crate) task_id: i64,
-    pub(crate) task_type: &'static str,
-    pub(crate) number: u16,
-    pub(crate) max_attempts: u16,
-    pub(crate) verdict: Verdict,
-    /// The payload of one that failed, without secret values.
-    pub(crate) payload: Option<Box<RawValue>>,
 }
 
 /// What a worker has done that drained.

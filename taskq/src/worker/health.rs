@@ -8,9 +8,11 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::beats::Beats;
+use super::hooks::Hooks;
 use super::shared::Core;
 use super::shutdown::Stop;
 use crate::error::{NotReady, WorkerError};
+use crate::hooks::HookCounts;
 use crate::operate::migrate;
 use crate::store::{Schema, Store};
 
@@ -46,6 +48,7 @@ pub struct Health {
     pool: PgPool,
     schema: Schema,
     patience: Duration,
+    hooks: Hooks,
     last: Arc<Mutex<Option<Answer>>>,
 }
 
@@ -64,6 +67,7 @@ impl Health {
             pool: core.pool.clone(),
             schema: core.settings.schema,
             patience: LONGEST_SILENCE,
+            hooks: core.settings.hooks.clone(),
             last: Arc::default(),
         }
     }
@@ -124,6 +128,12 @@ impl Health {
             ready: ready.clone(),
         });
         ready
+    }
+
+    /// Returns how often each hook that the worker was [given](crate::WorkerBuilder::hook) has failed, in their order. A worker
+    /// is live and ready whatever its hooks do.
+    pub fn hooks(&self) -> Vec<HookCounts> {
+        self.hooks.counts()
     }
 
     async fn look(&self) -> Result<(), NotReady> {

@@ -8,8 +8,10 @@ mod clock;
 mod counters;
 #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "tests drain"))]
 mod drain;
+pub(crate) mod events;
 mod health;
 mod held;
+mod hooks;
 #[cfg(feature = "testing")]
 mod inline;
 mod limits;
@@ -29,6 +31,7 @@ mod settings;
 mod shared;
 mod shutdown;
 mod slot;
+mod tell;
 mod trouble;
 mod upkeep;
 
@@ -42,7 +45,8 @@ pub use self::builder::WorkerBuilder;
 #[cfg(feature = "dashboard")]
 pub(crate) use self::builder::linked_registrations;
 #[cfg(feature = "testing")]
-pub(crate) use self::drain::{Drained, EndedAttempt, LIMIT as DRAIN_LIMIT};
+pub(crate) use self::drain::{Drained, LIMIT as DRAIN_LIMIT};
+use self::events::Events;
 pub use self::health::Health;
 #[cfg(feature = "testing")]
 pub(crate) use self::inline::InlineError;
@@ -116,6 +120,34 @@ impl Worker {
     /// of a supervisor.
     pub fn health(&self) -> Health {
         Health::of(&self.core)
+    }
+
+    /// Returns where to subscribe to what this worker does, also while it runs.
+    ///
+    /// ```no_run
+    /// use taskq::events::Event;
+    ///
+    /// # async fn run(worker: taskq::Worker) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut events = worker.events().subscribe();
+    /// tokio::spawn(async move {
+    ///     while let Some(event) = events.next().await {
+    ///         match event {
+    ///             Ok(Event::AttemptEnded(it)) => {
+    ///                 println!("task {} {}", it.task_id, it.outcome.name());
+    ///             }
+    ///             Ok(_) => {}
+    ///             Err(lagged) => eprintln!("{lagged}"),
+    ///         }
+    ///     }
+    /// });
+    /// worker.run_until(taskq::shutdown_signal()).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// A subscriber that reads too slowly is told how many events it has [lost](crate::events::Lagged); the worker never
+    /// waits for it. While nobody subscribes, no event is made.
+    pub fn events(&self) -> Events {
+        Events::of(&self.core.around.speaker.0)
     }
 
     /// Returns a handle to the metrics of this worker: see [`taskq::metrics`](crate::metrics). Call it before the worker runs:

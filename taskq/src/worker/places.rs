@@ -3,7 +3,7 @@
 //! A handler with `&mut tx` uses a connection while it runs. Each slot of a queue that such a handler declares
 //! has one for certain. An enqueue may put a task into another queue than its type declares, though, and then
 //! its handler is a *stray* there. Strays share the connections that are left, and wait for each other. So do handlers
-//! with `&mut LazyTx`, once they begin. So a queue of many tasks that need no connection, or one for a moment, does not ask
+//! with `&mut LazyTx`, once they begin, and those without a transaction whose tasks [hooks](crate::Hook::in_tx) want, once they have ended. So a queue of many tasks that need no connection, or one for a moment, does not ask
 //! for a pool as large, and the worker's own loops have theirs always.
 
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(crate) struct Demand {
 impl Demand {
     pub(crate) fn of(settings: &Settings, registry: &Registry) -> Self {
         let (mut at_home, mut sharing) = (0_u32, 0_u32);
-        if !registry.transactional_names().is_empty() {
+        if registry.uses_connections() {
             for (queue, concurrency) in &settings.queues {
                 let places = u32::try_from(*concurrency).unwrap_or(u32::MAX);
                 let sum = match registry.is_transactional_queue(queue) {
@@ -59,7 +59,7 @@ impl Demand {
     }
 }
 
-/// The connections that strays share, and handlers that begin their transaction by themselves.
+/// The connections that strays share, handlers that begin their transaction by themselves, and hooks of those that have none.
 #[derive(Debug)]
 pub(crate) struct SharedPlaces {
     places: Arc<Semaphore>,

@@ -15,11 +15,13 @@ use tracing::Instrument;
 
 use super::beats::Loop;
 use super::claim::{Claimer, NewSlots};
+use super::events::Event;
 use super::held::heartbeat;
 use super::listen;
 use super::operators::Wake;
 use super::shared::Core;
 use super::shutdown::StopNow;
+use super::tell::Tellers;
 use super::{outcomes, release, slot, upkeep};
 use crate::attempt::panics;
 use crate::attempt::verdict::Settlement;
@@ -54,9 +56,11 @@ pub(crate) async fn run<S: StopNow>(
     #[cfg(feature = "metrics")]
     super::metrics::describe();
     announce(&core);
+    let (worker_id, heard) = (core.worker_id, core.around.speaker.0.clone());
     let (outcome_sender, outcomes) = mpsc::channel(OUTCOMES_WAITING);
     let (wake_sender, wakes) = mpsc::unbounded_channel();
     let mut parts = Parts::start(&core, outcomes, &wake_sender);
+    heard.send(|| Event::WorkerStarted { worker_id });
     let work = work(&core, &mut parts.handlers, outcome_sender, wakes);
     let others = fails(&mut parts.services, &mut parts.writer);
     let mut stop = pin!(stop);
@@ -73,6 +77,8 @@ pub(crate) async fn run<S: StopNow>(
     };
     crash_point("before_hand_back");
     parts.stop(&core).await;
+    heard.send(|| Event::WorkerStopped { worker_id });
+    core.around.speaker.close();
     tracing::info!("worker stopped");
     ended
 }
@@ -104,6 +110,8 @@ struct Parts {
     services: JoinSet<()>,
     writer: JoinSet<()>,
     handlers: JoinSet<()>,
+    /// They call hooks.
+    tellers: Tellers,
     /// Ends the services.
     done: CancellationToken,
     /// Ends the writer, whatever is left to be written.
@@ -139,6 +147,7 @@ impl Parts {
             services,
             writer,
             handlers: JoinSet::new(),
+            tellers: Tellers::start(core),
             done,
             give_up,
         }
@@ -152,6 +161,7 @@ impl Parts {
             self.give_up.cancel();
             all_end_within(&mut self.writer, LAST_SERVICES).await;
         }
+        self.tellers.stop(core).await;
         self.done.cancel();
         all_end_within(&mut self.services, LAST_SERVICES).await;
     }
@@ -200,6 +210,9 @@ async fn work_until<S>(
         }
     }
     core.stop.gently.cancel();
+    let worker_id = core.worker_id;
+    let heard = &core.around.speaker.0;
+    heard.send(|| Event::WorkerStopping { worker_id });
     work.await;
     begun
 }

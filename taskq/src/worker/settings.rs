@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::drain::Drain;
+use super::hooks::Hooks;
 #[cfg(feature = "otel")]
 use crate::attempt::trace::Trace;
 #[cfg(feature = "encryption")]
@@ -36,6 +37,7 @@ pub(crate) struct Settings {
     /// Those that decrypt, if not those of the process.
     #[cfg(feature = "encryption")]
     pub(crate) keys: Option<Arc<Keys>>,
+    pub(crate) hooks: Hooks,
     /// What a worker of a test knows that ends once nothing is due.
     pub(crate) drain: Option<Arc<Drain>>,
 }
@@ -58,6 +60,7 @@ impl Default for Settings {
             release: None,
             #[cfg(feature = "encryption")]
             keys: None,
+            hooks: Hooks::default(),
             drain: None,
         }
     }

@@ -15,6 +15,7 @@ use super::claim::buffer::Buffer;
 use super::clock::DatabaseClock;
 use super::counters::Counters;
 use super::held::Held;
+use super::hooks::Around;
 #[cfg(feature = "metrics")]
 use super::metrics::meters::Meters;
 use super::places::SharedPlaces;
@@ -46,6 +47,8 @@ pub(crate) struct Core {
     pub(crate) held: Held,
     pub(crate) counters: Counters,
     pub(crate) troubles: Troubles,
+    /// Who is told how attempts have ended.
+    pub(crate) around: Around,
     #[cfg(feature = "metrics")]
     pub(crate) meters: Meters,
     /// Whether the loops turn.
@@ -108,6 +111,7 @@ impl Core {
                 .collect(),
             counters: Counters::default(),
             troubles: Troubles::default(),
+            around: Around::default(),
             #[cfg(feature = "metrics")]
             meters: Meters::new(settings.queues.len(), declared_kinds(&settings, &registry)),
             beats: Arc::default(),

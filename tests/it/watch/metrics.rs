@@ -10,8 +10,9 @@ use metrics::{
 };
 use sqlx::PgPool;
 use taskq::error::BoxError;
+use taskq::hooks::Wants;
 use taskq::metrics::names::{ALL, MetricKind, OTHER};
-use taskq::task;
+use taskq::{Hook, task};
 
 use super::{Watched, get, request};
 use crate::support::{database, drain, execute, one, until, while_working, worker};
@@ -23,6 +24,19 @@ async fn send_card(name: String) -> Result<(), BoxError> {
     match name.as_str() {
         "ada" => Ok(()),
         _ => Err(format!("no {name}").into()),
+    }
+}
+
+/// A hook that wants nothing.
+struct Nothing;
+
+impl Hook for Nothing {
+    fn name(&self) -> &str {
+        "nothing"
+    }
+
+    fn wants(&self, _: &str) -> Wants {
+        Wants::NOTHING
     }
 }
 
@@ -59,6 +73,7 @@ async fn a_page_tells_of_the_worker_and_of_the_tables_by_declared_names_alone() 
         .queue("mail", 3)
         .only::<(SendCard,)>()
         .release("1.4.2")
+        .hook(Nothing)
         .build()
         .await
         .expect("a worker");

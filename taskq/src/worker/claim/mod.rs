@@ -416,6 +416,7 @@ impl Claimer<'_> {
                 keep: false,
                 is_member: false,
                 mark: None,
+                ended: None,
             };
             // The receiver is there for as long as the worker runs.
             let _ = self.outcomes.send(settlement).await;

@@ -72,6 +72,7 @@ pub(crate) async fn hand_back(core: &Core, store: &mut Store<'_>) -> Result<(), 
             keep: false,
             is_member: false,
             mark: None,
+            ended: None,
         })
         .collect();
     let returned = store.settle(&settlements).await?;

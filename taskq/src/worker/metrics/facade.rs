@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use ::metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Unit, with_recorder};
 
 use super::names::{
-    ALL, ATTEMPTS, CLAIMED_TASKS, CLAIMS, LEASES_LOST, Metric, MetricKind, OLDEST_DUE_AGE, RUN,
-    SCHEDULE_LATE, SILENCE, TASKS, WAIT, WORKER_INFO, WORKERS,
+    ALL, ATTEMPTS, CLAIMED_TASKS, CLAIMS, HOOK_FAILURES, LEASES_LOST, Metric, MetricKind,
+    OLDEST_DUE_AGE, RUN, SCHEDULE_LATE, SILENCE, TASKS, WAIT, WORKER_INFO, WORKERS,
 };
 use super::numbers::{float, of_queues};
 use crate::attempt::spread::Spread;
@@ -60,6 +60,11 @@ pub(crate) fn publish(core: &Core) {
         .leases_lost
         .load(std::sync::atomic::Ordering::Relaxed);
     counter(LEASES_LOST, &[]).absolute(lost);
+    for hook in core.settings.hooks.counts() {
+        for (kind, number) in hook.by_word() {
+            counter(HOOK_FAILURES, &[&hook.name, kind]).absolute(number);
+        }
+    }
     let release = core.settings.release.as_deref().unwrap_or("");
     gauge(WORKER_INFO, &[release]).set(1.0);
     let silence = core.beats.silence(Instant::now()).as_secs_f64();

@@ -37,8 +37,8 @@ use std::time::{Duration, Instant};
 pub(super) use self::facade::{describe, publish};
 use self::meters::Snapshot;
 use self::names::{
-    ATTEMPTS, LEASES_LOST, OLDEST_DUE_AGE, RUN, SCHEDULE_LATE, SILENCE, TASKS, WAIT, WORKER_INFO,
-    WORKERS,
+    ATTEMPTS, HOOK_FAILURES, LEASES_LOST, OLDEST_DUE_AGE, RUN, SCHEDULE_LATE, SILENCE, TASKS, WAIT,
+    WORKER_INFO, WORKERS,
 };
 use self::numbers::{float, of_queues};
 use self::text::Page;
@@ -130,6 +130,15 @@ fn write_worker(page: &mut Page, core: &Core) {
     for (metric, number) in [(LEASES_LOST, float(lost)), (SILENCE, silence)] {
         page.begin(metric);
         page.sample(metric, &[], number);
+    }
+    let hooks = core.settings.hooks.counts();
+    if !hooks.is_empty() {
+        page.begin(HOOK_FAILURES);
+    }
+    for hook in hooks {
+        for (kind, number) in hook.by_word() {
+            page.sample(HOOK_FAILURES, &[&hook.name, kind], float(number));
+        }
     }
     page.begin(WORKER_INFO);
     page.sample(

@@ -127,6 +127,15 @@ pub const SILENCE: Metric = metric(
     "For how long the quietest loop of the worker has been silent, in seconds.",
 );
 
+/// Calls of [hooks](crate::Hook) that failed, by how: `veto`, `failure`, `panic`; and `dropped`, attempts of which a hook was
+/// not told. Only of a worker that has hooks.
+pub const HOOK_FAILURES: Metric = metric(
+    "taskq_hook_failures_total",
+    MetricKind::Counter,
+    &["hook", "kind"],
+    "Calls of hooks that refused or failed, and attempts of which a hook was not told.",
+);
+
 /// Always 1: the release of this worker, where its program [says one](crate::WorkerBuilder::release).
 pub const WORKER_INFO: Metric = metric(
     "taskq_worker_info",
@@ -178,6 +187,7 @@ pub const ALL: &[Metric] = &[
     SLOTS,
     SLOTS_BUSY,
     SILENCE,
+    HOOK_FAILURES,
     WORKER_INFO,
     TASKS,
     OLDEST_DUE_AGE,

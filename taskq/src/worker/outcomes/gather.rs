@@ -115,6 +115,7 @@ mod tests {
                 keep: false,
                 is_member: false,
                 mark: None,
+                ended: None,
             });
         }
         gathered

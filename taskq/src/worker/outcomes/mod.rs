@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use foldhash::HashSet;
 use sqlx::Error;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -20,7 +21,9 @@ use uuid::Uuid;
 use self::gather::{Completed, Gathered};
 use super::beats::{self, Loop};
 use super::shared::{Core, sleep_until_some};
+use super::tell::with_outcome;
 use super::trouble::Said;
+use crate::attempt::ended::AttemptOutcome;
 use crate::attempt::outcome::Kept;
 use crate::attempt::verdict::{Settlement, Verdict, in_ascii};
 use crate::error::error_text;
@@ -135,6 +138,7 @@ impl Writer {
         for lease in leases {
             if completed.contains(&lease.lease_id) {
                 held.record_settled(lease.lease_id, lease.tasks.len());
+                self.core.tell_settled(&lease.tasks);
             } else {
                 held.set_settling([lease.lease_id], false);
                 rest.extend(lease.tasks);
@@ -177,7 +181,10 @@ impl Writer {
     /// Takes tasks out of their leases one by one.
     async fn settle(&mut self, settlements: &[Settlement]) {
         let refused = match self.settle_until_answered(settlements).await {
-            Ok(()) => return self.record_settled(settlements),
+            Ok(counted) => {
+                self.tell(settlements, &counted).await;
+                return self.record_settled(settlements);
+            }
             Err(refused) => refused,
         };
         match (settlements, refused) {
@@ -197,6 +204,22 @@ impl Writer {
         }
     }
 
+    /// Tells of outcomes, of which those counted that Postgres has named.
+    async fn tell(&mut self, settlements: &[Settlement], counted: &[(Uuid, i64)]) {
+        if settlements.iter().all(|task| task.ended.is_none()) {
+            return;
+        }
+        let counted: HashSet<_> = counted.iter().collect();
+        let (written, lost): (Vec<_>, Vec<_>) = settlements
+            .iter()
+            .partition(|task| counted.contains(&(task.lease_id, task.task_id)));
+        self.core.tell_settled(written);
+        let lost: Vec<_> = lost.iter().filter_map(|task| task.ended.clone()).collect();
+        if !lost.is_empty() {
+            self.core.tell_lost(&mut self.store, &lost).await;
+        }
+    }
+
     fn record_settled(&self, settlements: &[Settlement]) {
         let held = &self.core.held;
         for settlement in settlements {
@@ -205,8 +228,11 @@ impl Writer {
         held.set_settling(settlements.iter().map(|task| task.lease_id), false);
     }
 
-    /// Tries until Postgres has taken outcomes, or has refused them.
-    async fn settle_until_answered(&mut self, settlements: &[Settlement]) -> Result<(), Refused> {
+    /// Tries until Postgres has taken outcomes, or has refused them. Returns those that counted.
+    async fn settle_until_answered(
+        &mut self,
+        settlements: &[Settlement],
+    ) -> Result<Vec<(Uuid, i64)>, Refused> {
         let lease_ids = || settlements.iter().map(|task| task.lease_id);
         let mut pauses = Pauses::new();
         loop {
@@ -220,7 +246,7 @@ impl Writer {
                             "some outcomes came too late: their leases were lost, and they do not count"
                         );
                     }
-                    return Ok(());
+                    return Ok(counted);
                 }
                 Err(error) => error,
             };
@@ -239,7 +265,10 @@ impl Writer {
     async fn let_go(&mut self, settlement: &Settlement, refusal: &Refusal) {
         let one = std::slice::from_ref(settlement);
         match self.store.settle_completed(one).await {
-            Ok(_) => self.record_settled(one),
+            Ok(counted) => {
+                self.tell(one, &counted).await;
+                self.record_settled(one);
+            }
             Err(_) => self.set_aside(settlement, refusal).await,
         }
     }
@@ -248,11 +277,18 @@ impl Writer {
     async fn set_aside(&mut self, settlement: &Settlement, refusal: &Refusal) {
         let (task_id, outcome) = (settlement.task_id, settlement.verdict.name());
         match self.store.set_aside(settlement, refusal).await {
-            Ok(_) => tracing::error!(
-                task_id,
-                outcome,
-                "task set aside in `refused`: Postgres refuses its outcome: {refusal}"
-            ),
+            Ok(_) => {
+                tracing::error!(
+                    task_id,
+                    outcome,
+                    "task set aside in `refused`: Postgres refuses its outcome: {refusal}"
+                );
+                if let Some(ended) = &settlement.ended {
+                    let error = refusal.to_string();
+                    let refused = AttemptOutcome::Refused { error };
+                    self.core.tell(with_outcome(ended, refused));
+                }
+            }
             Err(error) => tracing::error!(
                 task_id,
                 outcome,

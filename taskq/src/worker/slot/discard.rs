@@ -13,6 +13,7 @@ use sqlx::{Error, PgConnection};
 use tokio::time::timeout;
 
 use super::handler::{Decided, Ended, Execution, Taken};
+use super::hooks::{self, Answer};
 use super::session::{Session, begin_in_time};
 use super::transaction::{NO_TRANSACTION_DELAY, unacceptable};
 use crate::attempt::backoff::{MAX_DELAY, Retry};
@@ -31,6 +32,8 @@ const DISCARD: &str = "task.discard";
 pub(super) enum NotYet {
     /// What its type does then has failed.
     Failed(String),
+    /// A hook does not agree.
+    Vetoed(String),
     /// Its worker stops, or no transaction could be begun.
     Interrupted(Duration),
 }
@@ -66,9 +69,8 @@ impl Execution<'_> {
 pub(super) async fn run(
     execution: &Execution<'_>,
     decided: Decided,
-    on_discard: OnDiscardFn,
 ) -> (Ended, Option<Settlement>) {
-    let discarded = discard(execution, &decided, on_discard).await;
+    let discarded = discard(execution, &decided).await;
     let not_yet = match discarded {
         Ok(ended) => {
             if let Ended::Settled = ended {
@@ -86,8 +88,12 @@ pub(super) fn later(execution: &Execution<'_>, decided: &Decided, not_yet: NotYe
     let error = decided.verdict.error().unwrap_or_default();
     let tries = execution.task.metadata.get(DISCARD);
     let tries = tries.and_then(|it| it.get("tries")?.as_u64()).unwrap_or(0);
+    let what = match not_yet {
+        NotYet::Vetoed(_) => "a hook",
+        NotYet::Failed(_) | NotYet::Interrupted(_) => "`on_discard`",
+    };
     let (delay, problem, tries) = match not_yet {
-        NotYet::Failed(problem) => {
+        NotYet::Failed(problem) | NotYet::Vetoed(problem) => {
             let tries = tries.saturating_add(1);
             let number = u16::try_from(tries).unwrap_or(u16::MAX);
             let delay = Retry::DEFAULT.wait(number, fastrand::f64());
@@ -95,9 +101,9 @@ pub(super) fn later(execution: &Execution<'_>, decided: &Decided, not_yet: NotYe
                 error = problem,
                 given_up = error,
                 retry_in = ?delay,
-                "the function of `on_discard` failed; the task waits, to be discarded later"
+                "{what} failed; the task waits, to be discarded later"
             );
-            let said = format!("`on_discard` failed: {problem}; the task is given up: {error}");
+            let said = format!("{what} failed: {problem}; the task is given up: {error}");
             (delay, Some(shorten(said)), tries)
         }
         NotYet::Interrupted(delay) => (delay, None, tries),
@@ -111,17 +117,15 @@ pub(super) fn later(execution: &Execution<'_>, decided: &Decided, not_yet: NotYe
     let mark = json!({ DISCARD: { "error": error, "tries": tries } }).to_string();
     let later = Decided::from(later);
     execution.count(&later);
+    let ended = execution.to_tell(&later);
     Settlement {
         mark: Some(mark),
+        ended,
         ..execution.settlement(later.verdict)
     }
 }
 
-async fn discard(
-    execution: &Execution<'_>,
-    decided: &Decided,
-    on_discard: OnDiscardFn,
-) -> Result<Ended, NotYet> {
+async fn discard(execution: &Execution<'_>, decided: &Decided) -> Result<Ended, NotYet> {
     let core = execution.core;
     let mut session = match begin_in_time(core).await {
         Ok(session) => session,
@@ -135,7 +139,7 @@ async fn discard(
             return Err(NotYet::Interrupted(NO_TRANSACTION_DELAY));
         }
     };
-    let ended = tell(execution, decided, on_discard, &mut session).await;
+    let ended = tell(execution, decided, &mut session).await;
     if !matches!(ended, Ok(Ended::Settled)) {
         session.roll_back(execution).await;
     }
@@ -148,10 +152,9 @@ async fn discard(
 async fn tell(
     execution: &Execution<'_>,
     decided: &Decided,
-    on_discard: OnDiscardFn,
     session: &mut Session,
 ) -> Result<Ended, NotYet> {
-    if let Some(why) = call(execution, decided, on_discard, &mut session.tx).await? {
+    if let Some(why) = before(execution, decided, &mut session.tx).await? {
         return Ok(Ended::Taken(why));
     }
     let accepted = store::accept_attempt(&mut session.tx).await;
@@ -160,8 +163,31 @@ async fn tell(
     settled.map_err(|failure| NotYet::Failed(error_text(&*unacceptable(failure))))
 }
 
+/// Does what comes before a task is discarded: its type's function, then the hooks. Returns why the task was taken
+/// meanwhile, if it was.
+pub(super) async fn before(
+    execution: &Execution<'_>,
+    decided: &Decided,
+    tx: &mut PgConnection,
+) -> Result<Option<Taken>, NotYet> {
+    if let Some(on_discard) = execution.on_discard(&decided.verdict)
+        && let Some(why) = call(execution, decided, on_discard, tx).await?
+    {
+        return Ok(Some(why));
+    }
+    if !execution.asks_hooks(&decided.verdict) {
+        return Ok(None);
+    }
+    match hooks::ask(execution, decided, tx).await {
+        Answer::Agreed => Ok(None),
+        Answer::Taken(why) => Ok(Some(why)),
+        Answer::Stopping => Err(NotYet::Interrupted(Duration::ZERO)),
+        Answer::Vetoed(vetoed) => Err(NotYet::Vetoed(said(execution, vetoed.into()))),
+    }
+}
+
 /// Calls the function of the type. Returns why the task was taken meanwhile, if it was.
-pub(super) async fn call(
+async fn call(
     execution: &Execution<'_>,
     decided: &Decided,
     on_discard: OnDiscardFn,

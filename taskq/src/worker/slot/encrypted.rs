@@ -41,7 +41,11 @@ pub(super) fn settle(execution: &Execution<'_>, error: OpenError) -> Settlement 
     let OpenError::NoKey { key } = error else {
         let decided = Decided::from(execution.refuse(&DecodeError::from(error), now));
         execution.count(&decided);
-        return execution.settlement(decided.verdict);
+        let ended = execution.to_tell(&decided);
+        return Settlement {
+            ended,
+            ..execution.settlement(decided.verdict)
+        };
     };
     let waits = execution.task.metadata.get(MISSING_KEY);
     let waits = waits.filter(|it| it["key"] == *key);
@@ -65,9 +69,11 @@ pub(super) fn settle(execution: &Execution<'_>, error: OpenError) -> Settlement 
         is_wished: false,
     });
     execution.count(&decided);
+    let ended = execution.to_tell(&decided);
     let mark = json!({ MISSING_KEY: { "key": key, "waits": Value::from(waits + 1) } });
     Settlement {
         mark: Some(mark.to_string()),
+        ended,
         ..execution.settlement(decided.verdict)
     }
 }

@@ -22,9 +22,7 @@ use crate::error::{BoxError, DecodeError, TimedOut, error_text, of_database};
 use crate::faults::crash_point;
 use crate::store::{ClaimedTask, mixes_up_statements, version_of};
 use crate::task::registration::Registration;
-use crate::task::secret::masked;
 use crate::worker::counters::Times;
-use crate::worker::drain::EndedAttempt;
 use crate::worker::shared::Core;
 
 /// How far a handler may outrun its timeout before that is worth a line.
@@ -267,6 +265,7 @@ impl Execution<'_> {
             verdict,
             keep: self.keeps_completed(),
             is_member: self.task.metadata.is_of_group(),
+            ended: None,
         }
     }
 
@@ -296,18 +295,7 @@ impl Execution<'_> {
         failing.record(&self.task.task_type, verdict.is_failure());
         trace::end(verdict);
         if let Some(drain) = &self.core.settings.drain {
-            let shown = || {
-                let payload = &self.task.payload;
-                masked(self.registration.options.secret, payload).unwrap_or_else(|| payload.clone())
-            };
-            drain.record_ended(EndedAttempt {
-                task_id: self.task.task_id,
-                task_type: self.registration.task_type,
-                number: self.number(),
-                max_attempts: self.max_attempts(),
-                verdict: verdict.clone(),
-                payload: verdict.is_failure().then(shown),
-            });
+            drain.record_ended(self.ended(decided));
         }
     }
 
@@ -315,7 +303,7 @@ impl Execution<'_> {
         self.task.attempts.saturating_add(1)
     }
 
-    fn max_attempts(&self) -> u16 {
+    pub(super) fn max_attempts(&self) -> u16 {
         self.task
             .max_attempts
             .unwrap_or(self.registration.options.max_attempts)
@@ -349,6 +337,11 @@ pub(super) fn why_taken(core: &Core, lease_id: Uuid, task_id: i64) -> Taken {
 }
 
 impl Decided {
+    /// Returns how long the attempt took, if its handler came to its end.
+    pub(super) fn times(&self) -> Option<Times> {
+        self.times
+    }
+
     /// Reports the attempt's end.
     pub(crate) fn log(&self) {
         log(&self.verdict, self.times.map(|times| times.run));

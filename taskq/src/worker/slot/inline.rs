@@ -15,13 +15,14 @@ use tracing::Instrument;
 #[cfg(feature = "encryption")]
 use super::encrypted;
 use super::handler::{Decided, Execution, Handled};
+use super::hooks::{self, Answer};
 use super::transaction::{stop_query, unacceptable, unless_left_over};
 use super::{discard, trace};
 use crate::attempt::delivery::Delivery;
 use crate::attempt::lazy::{Beginner, LazyTx};
 use crate::attempt::tx::Tx;
 use crate::attempt::tx_handle::GivenTx;
-use crate::attempt::verdict::Settlement;
+use crate::attempt::verdict::{Settlement, Verdict};
 use crate::error::BeginError;
 use crate::store::{self, ClaimedTask, CompletionError};
 use crate::worker::shared::Core;
@@ -62,6 +63,9 @@ pub(crate) async fn attempt(
     let attempt = async {
         let decided = match registration.declaration.delivery {
             Delivery::AtLeastOnce => match execution.run_handler(None).await {
+                Handled::Decided(decided) if execution.asks_hooks(&decided.verdict) => {
+                    session.complete(&execution, decided).await?
+                }
                 Handled::Decided(decided) => Some(decided),
                 Handled::Taken(_) => None,
             },
@@ -87,15 +91,30 @@ impl InlineSession<'_> {
     /// Runs a handler between savepoints. What it did stays if it succeeded.
     async fn run(&mut self, execution: &Execution<'_>) -> Result<Option<Decided>, Error> {
         self.say(store::SAVEPOINT).await?;
-        let decided = match self.run_handler(execution).await {
+        let handled = self.run_handler(execution).await;
+        self.conclude(execution, handled).await
+    }
+
+    /// Completes a task whose handler had no transaction, between savepoints, in which its hooks agree.
+    async fn complete(
+        &mut self,
+        execution: &Execution<'_>,
+        decided: Decided,
+    ) -> Result<Option<Decided>, Error> {
+        self.say(store::SAVEPOINT).await?;
+        self.conclude(execution, Handled::Decided(decided)).await
+    }
+
+    async fn conclude(
+        &mut self,
+        execution: &Execution<'_>,
+        handled: Handled,
+    ) -> Result<Option<Decided>, Error> {
+        let decided = match handled {
             Handled::Decided(decided) if decided.verdict.is_completion() => {
-                let backend = self.backend;
-                let accept = self.say(store::ACCEPT_ATTEMPT);
-                let accept = async { accept.await.map_err(CompletionError::unanswered) };
-                match unless_left_over(execution, backend, accept).await {
+                match self.accept(execution, &decided).await? {
                     Ok(()) => return Ok(Some(decided)),
-                    Err(failure) if failure.is_interruption() => return Err(failure.error),
-                    Err(failure) => Some(execution.failed_at_end(unacceptable(failure)).into()),
+                    Err(instead) => instead,
                 }
             }
             Handled::Decided(decided) => Some(decided),
@@ -111,15 +130,47 @@ impl InlineSession<'_> {
         Ok(decided)
     }
 
+    /// Asks hooks, and then the constraints, whether what was done may stay. Returns what is decided instead where it may
+    /// not.
+    async fn accept(
+        &mut self,
+        execution: &Execution<'_>,
+        decided: &Decided,
+    ) -> Result<Result<(), Option<Decided>>, Error> {
+        if execution.asks_hooks(&decided.verdict) {
+            match hooks::ask(execution, decided, self.tx).await {
+                Answer::Agreed => {}
+                Answer::Vetoed(vetoed) => {
+                    let failed = execution.failed_at_end(vetoed.into());
+                    return Ok(Err(Some(failed.into())));
+                }
+                Answer::Taken(_) => return Ok(Err(None)),
+                Answer::Stopping => return Ok(Err(Some(Verdict::HandBack.into()))),
+            }
+        }
+        let backend = self.backend;
+        let accept = self.say(store::ACCEPT_ATTEMPT);
+        let accept = async { accept.await.map_err(CompletionError::unanswered) };
+        match unless_left_over(execution, backend, accept).await {
+            Ok(()) => Ok(Ok(())),
+            Err(failure) if failure.is_interruption() => Err(failure.error),
+            Err(failure) => {
+                let failed = execution.failed_at_end(unacceptable(failure));
+                Ok(Err(Some(failed.into())))
+            }
+        }
+    }
+
     /// Returns what is to be written, after what the task's type does where the task is discarded.
     async fn settlement(
         &mut self,
         execution: &Execution<'_>,
         decided: Decided,
     ) -> Result<Option<Settlement>, Error> {
-        if let Some(on_discard) = execution.on_discard(&decided.verdict) {
+        let is_completion = decided.verdict.is_completion();
+        if !is_completion && execution.leaves_in_own_transaction(&decided.verdict) {
             self.say(store::SAVEPOINT).await?;
-            let mut called = discard::call(execution, &decided, on_discard, self.tx).await;
+            let mut called = discard::before(execution, &decided, self.tx).await;
             if let Ok(None) = called
                 && let Err(error) = self.say(store::ACCEPT_ATTEMPT).await
             {

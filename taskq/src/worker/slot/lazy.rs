@@ -57,7 +57,7 @@ fn without_transaction(
             Ended::Interrupted(Interrupted::of(decided.verdict))
         }
         (Handled::Decided(decided), _) => {
-            if execution.on_discard(&decided.verdict).is_none() {
+            if !execution.leaves_in_own_transaction(&decided.verdict) {
                 decided.log();
             }
             Ended::Unsettled(decided)

@@ -1,11 +1,13 @@
 //! One place to run a handler: it takes task after task of a queue, and makes an attempt of each.
 
+mod beside;
 mod declared;
 mod discard;
 #[cfg(feature = "encryption")]
 mod encrypted;
 pub(crate) mod habits;
 mod handler;
+mod hooks;
 #[cfg(feature = "testing")]
 pub(crate) mod inline;
 mod invalid;
@@ -149,7 +151,7 @@ async fn deliver(execution: &Execution<'_>, session: &mut Option<Session>) -> En
     match execution.registration.declaration.delivery {
         Delivery::AtLeastOnce => match execution.run_handler(None).await {
             Handled::Decided(decided) => {
-                if execution.on_discard(&decided.verdict).is_none() {
+                if !execution.leaves_in_own_transaction(&decided.verdict) {
                     decided.log();
                 }
                 Ended::Unsettled(decided)
@@ -168,12 +170,21 @@ async fn deliver(execution: &Execution<'_>, session: &mut Option<Session>) -> En
 /// Returns what is left to be written about a task whose attempt has ended, if anything is.
 async fn left_to_write(execution: &Execution<'_>, ended: Ended) -> Option<Settlement> {
     let returns = &execution.core.returns;
+    let ended = match ended {
+        Ended::Unsettled(decided)
+            if decided.verdict.is_completion() && execution.asks_hooks(&decided.verdict) =>
+        {
+            // Boxed, so that slots stay small: most types have no hooks.
+            Box::pin(beside::complete(execution, decided)).await
+        }
+        ended => ended,
+    };
     let decided = match ended {
         Ended::Settled => {
             returns.forget(execution.task.task_id);
             return None;
         }
-        Ended::Taken(why) => return taken(execution, why),
+        Ended::Taken(why) => return taken(execution, why).await,
         Ended::Unsettled(decided) => {
             returns.forget(execution.task.task_id);
             decided
@@ -184,20 +195,24 @@ async fn left_to_write(execution: &Execution<'_>, ended: Ended) -> Option<Settle
             verdict.into()
         }
     };
-    if let Some(on_discard) = execution.on_discard(&decided.verdict) {
+    if execution.leaves_in_own_transaction(&decided.verdict) {
         // Boxed, so that slots stay small: it is rare.
-        let discarded = Box::pin(discard::run(execution, decided, on_discard)).await;
+        let discarded = Box::pin(discard::run(execution, decided)).await;
         return match discarded {
-            (Ended::Taken(why), _) => taken(execution, why),
+            (Ended::Taken(why), _) => taken(execution, why).await,
             (_, left) => left,
         };
     }
     execution.count(&decided);
-    Some(execution.settlement(decided.verdict))
+    let ended = execution.to_tell(&decided);
+    Some(Settlement {
+        ended,
+        ..execution.settlement(decided.verdict)
+    })
 }
 
 /// Says that a task was taken from its handler. Nothing is left to be written about it.
-fn taken(execution: &Execution<'_>, why: Taken) -> Option<Settlement> {
+async fn taken(execution: &Execution<'_>, why: Taken) -> Option<Settlement> {
     match why {
         Taken::Lost => tracing::warn!("lease lost; this attempt does not count"),
         Taken::Cancelled => {
@@ -205,6 +220,10 @@ fn taken(execution: &Execution<'_>, why: Taken) -> Option<Settlement> {
             let held = &execution.core.held;
             held.record_settled(execution.task.lease_id, 1);
         }
+    }
+    if execution.core.is_observed(execution.registration) {
+        // Boxed, so that slots stay small: it is rare.
+        Box::pin(execution.tell_taken(why)).await;
     }
     None
 }

@@ -24,9 +24,10 @@ use sqlx::error::DatabaseError;
 use tokio::time::timeout;
 
 use super::handler::{Decided, Ended, Execution, Handled, Interrupted, Taken};
+use super::hooks::{self, Answer};
 use super::session::{STEP_LIMIT, Session, begin_in_time, no_answer, step};
 use crate::attempt::tx_handle::GivenTx;
-use crate::attempt::verdict::Verdict;
+use crate::attempt::verdict::{Settlement, Verdict};
 use crate::error::BoxError;
 use crate::error::error_text;
 use crate::faults::crash_point;
@@ -100,6 +101,12 @@ pub(super) async fn conclude(
 impl Session {
     /// Commits what the handler did, and with it the completion of its task.
     async fn complete(&mut self, execution: &Execution<'_>, decided: &Decided) -> Ended {
+        // Boxed: most types have no hooks.
+        if execution.asks_hooks(&decided.verdict)
+            && let Err(ended) = Box::pin(self.ask_hooks(execution, decided)).await
+        {
+            return ended;
+        }
         let failure = match self.settle(execution, decided).await {
             Ok(ended) => {
                 decided.log();
@@ -120,6 +127,25 @@ impl Session {
         Box::pin(self.record(execution, verdict.into())).await
     }
 
+    /// Asks the hooks of the task's type whether what the handler did may be committed. Returns how the attempt ends where
+    /// it may not.
+    async fn ask_hooks(
+        &mut self,
+        execution: &Execution<'_>,
+        decided: &Decided,
+    ) -> Result<(), Ended> {
+        let verdict = match hooks::ask(execution, decided, &mut self.tx).await {
+            Answer::Agreed => return Ok(()),
+            Answer::Vetoed(vetoed) => execution.failed_at_end(vetoed.into()),
+            Answer::Stopping => Verdict::HandBack,
+            Answer::Taken(why) => {
+                self.roll_back(execution).await;
+                return Err(Ended::Taken(why));
+            }
+        };
+        Err(self.record(execution, verdict.into()).await)
+    }
+
     /// Undoes what the handler did, and commits in its place what becomes of the task.
     async fn record(&mut self, execution: &Execution<'_>, decided: Decided) -> Ended {
         let undo = store::undo_attempt(&mut self.tx);
@@ -131,7 +157,7 @@ impl Session {
                 return Ended::Interrupted(Interrupted::of(decided.verdict));
             }
             // In a transaction of its own, which what the type does then is a part of.
-            Ok(()) if execution.on_discard(&decided.verdict).is_some() => {
+            Ok(()) if execution.leaves_in_own_transaction(&decided.verdict) => {
                 return Ended::Unsettled(decided);
             }
             Ok(()) => match self.settle(execution, &decided).await {
@@ -162,24 +188,43 @@ impl Session {
         execution: &Execution<'_>,
         decided: &Decided,
     ) -> Result<Ended, CompletionError> {
-        let verdict = &decided.verdict;
         let held = &execution.core.held;
-        let lease_id = execution.task.lease_id;
-        held.set_settling([lease_id], true);
-        let settled = if verdict.is_completion() {
-            self.commit_completion(execution, verdict).await
+        held.set_settling([execution.task.lease_id], true);
+        let settled = if decided.verdict.is_completion() {
+            self.commit_completion(execution, &decided.verdict).await
         } else {
-            let recorded = Box::pin(self.commit_record(execution, verdict)).await;
+            let settlement = execution.settlement(decided.verdict.clone());
+            let recorded = Box::pin(self.commit_record(execution, settlement)).await;
             recorded.map_err(CompletionError::ours)
         };
-        crash_point("after_commit");
-        match settled {
-            Ok(_) => held.record_settled(lease_id, 1),
-            Err(_) => held.set_settling([lease_id], false),
+        record_settled(execution, decided, &settled);
+        settled
+    }
+
+    /// Does what [`settle`](Self::settle) does for a task that has completed and may have a lease together with others.
+    pub(super) async fn settle_beside(
+        &mut self,
+        execution: &Execution<'_>,
+        decided: &Decided,
+    ) -> Result<Ended, CompletionError> {
+        let (core, task) = (execution.core, execution.task);
+        core.held.set_settling([task.lease_id], true);
+        let settlement = match core.returns.is_not_kept(task.task_id) {
+            true => Settlement {
+                keep: false,
+                ..execution.settlement(Verdict::Complete)
+            },
+            false => execution.settlement(decided.verdict.clone()),
+        };
+        let is_kept = settlement.keep;
+        let recorded = self.commit_record(execution, settlement).await;
+        let settled = recorded.map_err(CompletionError::ours);
+        if let Err(failure) = &settled
+            && is_kept
+        {
+            stop_keeping(execution, failure);
         }
-        if let Ok(Ended::Settled) = settled {
-            execution.count(decided);
-        }
+        record_settled(execution, decided, &settled);
         settled
     }
 
@@ -226,10 +271,10 @@ impl Session {
     async fn commit_record(
         &mut self,
         execution: &Execution<'_>,
-        verdict: &Verdict,
+        settlement: Settlement,
     ) -> Result<Ended, Error> {
         let schema = execution.core.settings.schema;
-        let settlements = [execution.settlement(verdict.clone())];
+        let settlements = [settlement];
         let counted = step(Store::on(&mut self.tx, schema).settle(&settlements)).await?;
         if counted.is_empty() {
             return Ok(Ended::Taken(Taken::Lost));
@@ -258,6 +303,26 @@ impl Session {
                 self.own.clean(&mut self.tx, fresh).await
             };
             self.is_usable = step(clean).await.is_ok();
+        }
+    }
+}
+
+/// Records what has come of an end that was to be committed, and tells of it.
+fn record_settled(
+    execution: &Execution<'_>,
+    decided: &Decided,
+    settled: &Result<Ended, CompletionError>,
+) {
+    let (core, lease_id) = (execution.core, execution.task.lease_id);
+    crash_point("after_commit");
+    match settled {
+        Ok(_) => core.held.record_settled(lease_id, 1),
+        Err(_) => core.held.set_settling([lease_id], false),
+    }
+    if let Ok(Ended::Settled) = settled {
+        execution.count(decided);
+        if let Some(ended) = execution.to_tell(decided) {
+            core.tell(ended);
         }
     }
 }
