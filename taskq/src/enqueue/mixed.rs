@@ -19,6 +19,7 @@ use super::refusal::{refused_by_table, refused_key};
 use super::trace;
 use crate::attempt::group::Group;
 use crate::error::EnqueueError;
+use crate::hooks::{self, Enqueuing};
 use crate::json;
 use crate::store::{MixedRow, Schema, Store, refused_index};
 use crate::task::options::EnqueueOptions;
@@ -242,6 +243,10 @@ async fn insert(
     schema: Schema,
     rows: &mut [MixedRow],
 ) -> Result<Vec<(i64, EnqueueOutcome)>, EnqueueError> {
+    for (index, row) in rows.iter_mut().enumerate() {
+        let asked = ask_hooks(conn, row).await;
+        asked.map_err(|error| of_many(index, row.task_type, error))?;
+    }
     #[cfg(feature = "otel")]
     if let Some(span) = trace::begin_mixed(rows) {
         for row in rows.iter_mut().filter(|row| row.keyed.is_some()) {
@@ -252,6 +257,24 @@ async fn insert(
         return inserted;
     }
     insert_chunks(conn, schema, rows).await
+}
+
+async fn ask_hooks(conn: &mut PgConnection, row: &mut MixedRow) -> Result<(), EnqueueError> {
+    let hooks = hooks::wanting(row.task_type.name)?;
+    if hooks.is_empty() {
+        return Ok(());
+    }
+    let task = Enqueuing {
+        task_type: &row.task_type,
+        options: &mut row.options,
+        payloads: std::slice::from_ref(&row.payload),
+    };
+    // Rare, and large.
+    Box::pin(hooks::ask(&hooks, task, conn)).await?;
+    if row.keyed.is_some() {
+        row.keyed = Some(Value::Object(by_sql::options(&row.task_type, &row.options)));
+    }
+    Ok(())
 }
 
 async fn insert_chunks(
