@@ -340,7 +340,7 @@ begin
                 dead.created_at,
                 dead.max_attempts,
                 dead.errors,
-                nullif(dead.metadata - array['task.expires', 'task.gives_up', 'task.snoozes', 'task.discard'], '{}')
+                nullif(dead.metadata - array['task.expires', 'task.gives_up', 'task.snoozes', 'task.discard', 'task.batch'], '{}')
             )
             returning *
             into waiting;

@@ -214,7 +214,7 @@ begin
                 gone.created_at,
                 gone.max_attempts,
                 gone.errors,
-                nullif(gone.metadata - array['task.expires', 'task.gives_up', 'task.snoozes', 'task.discard'], '{}')
+                nullif(gone.metadata - array['task.expires', 'task.gives_up', 'task.snoozes', 'task.discard', 'task.batch'], '{}')
             from gone
             where (do_bulk.bulk).verb = 'retry'
             order by gone.task_id

@@ -9,7 +9,7 @@ Measures taskq beside its peers and beside bare SQL, on a Postgres of its own.
 
   --quick          one round of each, and less of it: minutes in place of hours
   --only A,B       these groups only: drain, insert, bulk, latency, growth, limits,
-                   order, pages; prune, only where it is named
+                   order, batch, pages; prune, only where it is named
   --systems A,B    these systems only, by the beginning of their names
   --rounds N       how often each measurement is taken
   --situation S    of all these, only what has S in its name; of pages only with --only pages

@@ -142,6 +142,7 @@ fn stub(function: &Function, options: &Options) -> Option<TokenStream> {
 
 fn is_foreign(function: &Function, options: &Options) -> bool {
     options.key("handles").is_some()
+        || validate::is_batch_meant(function)
         || function
             .arguments
             .iter()

@@ -54,6 +54,7 @@ use crate::options::Place;
 /// | the one `&mut T` | the transaction in which the task completes: `PgConnection`, `taskq::Tx` or `sqlx::Transaction<'_, Postgres>` |
 /// | `#[inject] x: Arc<T>` | worker state that is shared instead of borrowed |
 /// | `#[payload] m: T` | a payload that is declared elsewhere, as a whole |
+/// | `#[batch(1000, "50ms")] ms: Vec<T>` | many such payloads in one call: at most so many, and once one is there the worker waits so long for more |
 /// | `#[secret] token: String` | a payload field whose value is shown to nobody: see the guide |
 /// | `#[encrypted] token: String` | a secret payload field that is stored encrypted: feature `encryption` |
 ///

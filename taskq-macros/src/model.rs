@@ -1,5 +1,7 @@
 //! A task whose every rule was checked: all that the code to be written depends on.
 
+use std::time::Duration;
+
 use proc_macro2::Ident;
 use syn::{Attribute, Type, TypeReference, Visibility};
 
@@ -21,8 +23,18 @@ pub(crate) struct Task<'a> {
     pub(crate) schedule: &'a Schedule,
     /// The handler's return type, if what it holds is kept.
     pub(crate) kept: Option<&'a Type>,
+    /// What makes the handler one of many payloads, if it is.
+    pub(crate) batch: Option<Batch<'a>>,
     /// In the order of the handler's arguments.
     pub(crate) arguments: Vec<Argument<'a>>,
+}
+
+/// What a handler of many payloads says of them.
+pub(crate) struct Batch<'a> {
+    /// The type of one.
+    pub(crate) payload: &'a Type,
+    pub(crate) size: u16,
+    pub(crate) wait: Duration,
 }
 
 /// A function that an option names.
@@ -111,6 +123,8 @@ pub(crate) enum Argument<'a> {
     Injected(&'a Type),
     /// `#[payload] m: T`: the payload as a whole.
     Whole(&'a Ident),
+    /// `#[batch(…)] payloads: Vec<T>`: many payloads, each as a whole.
+    Many(&'a Ident),
 }
 
 /// A field of the payload.

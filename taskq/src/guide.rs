@@ -13,6 +13,7 @@ macro_rules! links {
 [wait]: crate::guide::wait
 [groups]: crate::guide::groups
 [hooks]: crate::guide::hooks
+[batch]: crate::guide::batch
 [elsewhere]: crate::guide::elsewhere
 [order]: crate::guide::order
 [schedule]: crate::guide::schedule
@@ -57,6 +58,7 @@ chapters! {
     wait is "wait.md",
     groups is "groups.md",
     hooks is "hooks.md",
+    batch is "batch.md",
     elsewhere is "elsewhere.md",
     order is "order.md",
     schedule is "schedule.md",

@@ -152,6 +152,7 @@ pub use chrono;
 pub use taskq_macros::{Payload, task};
 
 pub use crate::attempt::Attempt;
+pub use crate::attempt::batch::Batch;
 pub use crate::attempt::discarded::Discarded;
 pub use crate::attempt::ended::AttemptOutcome;
 pub use crate::attempt::group::{Group, GroupEnded};
@@ -224,12 +225,14 @@ pub mod handler {
     pub use futures_util::future::BoxFuture;
 
     pub use crate::attempt::backoff::{Retry, RetryFn};
+    pub use crate::attempt::batch::{IntoKeptEach, IntoOutcomes, Outcomes};
     pub use crate::attempt::delivery::Delivery;
     pub use crate::attempt::discarded::DiscardFn;
     pub use crate::attempt::outcome::{IntoKept, IntoOutcome, Kept, Outcome};
     pub use crate::attempt::state::{Parts, StateRequirement};
     pub use crate::attempt::tx_handle::TxHandle;
     pub use crate::operate::result::KeepsResult;
+    pub use crate::task::batch::BatchFn;
     pub use crate::task::declaration::{Declaration, Order, Task, TimeoutFn};
     pub use crate::task::keep::{Keep, KeepFor};
     pub use crate::task::options::TaskOptions;

@@ -468,3 +468,43 @@ async fn a_key_is_changed_while_programs_with_and_without_it_run() {
     assert_eq!(count_effects(&pool).await, (60, 60));
     assert_eq!(one::<i64>(&pool, "select min(n) from effect").await, 0);
 }
+
+#[derive(serde::Serialize, serde::Deserialize, Payload)]
+struct Locked {
+    n: i64,
+    #[taskq(encrypted)]
+    code: String,
+}
+
+#[task]
+async fn unlock_many(#[batch(5, "200ms")] all: Vec<Locked>, pool: &PgPool) -> sqlx::Result<()> {
+    assert!(all.iter().all(|it| it.code == CANARY));
+    let numbers: Vec<i64> = all.iter().map(|it| it.n).collect();
+    let insert = sqlx::query("insert into effect select * from unnest($1::bigint[])");
+    insert.bind(numbers).execute(pool).await.map(drop)
+}
+
+#[tokio::test]
+async fn of_a_batch_one_whose_key_is_missing_waits_and_the_others_are_decrypted() {
+    let (_database, pool) = database().await;
+    effects(&pool).await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let locked = (0..5).map(|n| Locked {
+        n,
+        code: CANARY.to_owned(),
+    });
+    enqueue_many(&mut db, locked).await.expect("enqueued");
+    execute(
+        &pool,
+        "update taskq.task set payload = replace(payload::text, '2026-11', '2026-05')::jsonb where payload @> '{\"n\": 3}'",
+    )
+    .await;
+    let unlocking = support::worker(&pool)
+        .only::<(UnlockManyHandler,)>()
+        .keys(keys(NEW))
+        .state(pool.clone());
+    let done = async || count_effects(&pool).await == (4, 4) && states(&pool).await.len() == 1;
+    while_working(unlocking, until("the others ran", done)).await;
+    let waiting = "select count(*) from taskq.task where attempts = 0 and run_at > now() and payload @> '{\"n\": 3}'";
+    assert_eq!(one::<i64>(&pool, waiting).await, 1);
+}

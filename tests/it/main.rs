@@ -2,6 +2,7 @@
 
 mod advance;
 mod around;
+mod batch;
 mod charge;
 mod check;
 mod checks;

@@ -8,7 +8,7 @@ use taskq::error::BoxError;
 use taskq::hooks::{BoxFuture, EndedAttempt, Wants};
 use taskq::outcome::{cancel, discard, retry_in, snooze};
 use taskq::testing::{drain, tx};
-use taskq::{Attempt, Discarded, Group, Hook, LazyTx, Many, WorkerBuilder, task};
+use taskq::{Attempt, Batch, Discarded, Group, Hook, LazyTx, Many, WorkerBuilder, task};
 
 use crate::support::{database, execute, until, while_working};
 
@@ -281,6 +281,84 @@ async fn at_last(tx: &mut PgConnection, attempt: &Attempt) -> sqlx::Result<()> {
     .await
 }
 
+#[derive(serde::Serialize, serde::Deserialize, taskq::Payload)]
+#[taskq(max_attempts = 3)]
+struct OneOfMany {
+    how: String,
+}
+
+#[task]
+async fn many(#[batch(4, "1s")] all: Vec<OneOfMany>, batch: &Batch) -> Vec<anyhow::Result<()>> {
+    let outcome = |it: &OneOfMany, attempt: &Attempt| match &*it.how {
+        "fail" => anyhow::bail!("no luck"),
+        "discard" => Err(discard("too late").into()),
+        "cancel" => {
+            attempt.cancel("nobody wants it");
+            Ok(())
+        }
+        _ => Ok(()),
+    };
+    let each = all.iter().zip(batch);
+    each.map(|(it, attempt)| outcome(it, attempt)).collect()
+}
+
+#[derive(serde::Serialize, serde::Deserialize, taskq::Payload)]
+#[taskq(max_attempts = 3)]
+struct OneOfManyInTx {
+    how: String,
+}
+
+#[task(on_discard = told_of_one)]
+async fn many_in_tx(
+    #[batch(4, "1s")] all: Vec<OneOfManyInTx>,
+    tx: &mut PgConnection,
+) -> anyhow::Result<()> {
+    for it in &all {
+        note(tx, &*it.how).await?;
+        match &*it.how {
+            "fail" => anyhow::bail!("no luck"),
+            "discard" => Err(discard("too late"))?,
+            "panic" => panic!("out of paper"),
+            "defer" => drop(
+                query("insert into later values (1), (1)")
+                    .execute(&mut *tx)
+                    .await?,
+            ),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+async fn told_of_one(
+    payload: OneOfManyInTx,
+    discarded: Discarded<'_>,
+    tx: &mut PgConnection,
+) -> sqlx::Result<()> {
+    note(tx, format!("{}: {}", payload.how, discarded.error())).await
+}
+
+#[derive(serde::Serialize, serde::Deserialize, taskq::Payload)]
+struct OneOfManyLazily {
+    how: String,
+}
+
+#[task]
+async fn many_lazily(
+    #[batch(4, "1s")] all: Vec<OneOfManyLazily>,
+    tx: &mut LazyTx,
+) -> Vec<sqlx::Result<()>> {
+    let mut each = Vec::new();
+    for it in &all {
+        let tx = tx.begin().await.expect("it begins");
+        each.push(note(tx, &*it.how).await);
+    }
+    if all.iter().any(|it| it.how == "short") {
+        each.pop();
+    }
+    each
+}
+
 /// One slot for each queue, so that the order is the same too.
 fn all(pool: &PgPool) -> WorkerBuilder {
     taskq::Worker::builder(pool.clone())
@@ -308,6 +386,9 @@ fn all(pool: &PgPool) -> WorkerBuilder {
             AsksLazily,
             AsksAndTells,
             AsksAndSumsUp,
+            ManyHandler,
+            ManyInTxHandler,
+            ManyLazilyHandler,
         )>()
         .hook(Notes)
 }
@@ -381,6 +462,28 @@ const FEATURES: &[Feature] = &[
     ),
     ("asks and tells: refused", &["waiting"], &[]),
     ("asks and sums up", &["completed"], &["hook: completed"]),
+    ("batch: succeed", &[], &[]),
+    (
+        "batch: succeed, fail, discard, cancel",
+        &["waiting", "discarded", "cancelled"],
+        &[],
+    ),
+    ("batch: fail, wrong", &["waiting", "invalid"], &[]),
+    ("batch in tx: a, b, c", &[], &["a", "b", "c"]),
+    (
+        "batch in tx: a, fail, c",
+        &["waiting", "waiting", "waiting"],
+        &[],
+    ),
+    ("batch in tx: a, panic", &["waiting", "waiting"], &[]),
+    ("batch in tx: a, defer", &["waiting", "waiting"], &[]),
+    (
+        "batch in tx: a, discard",
+        &["discarded", "discarded"],
+        &["a: discarded: too late", "discard: discarded: too late"],
+    ),
+    ("batch lazily: a, b", &[], &["a", "b"]),
+    ("batch lazily: a, short", &["waiting", "waiting"], &[]),
     ("result", &["completed"], &[]),
     ("result in tx", &["completed"], &[]),
     ("unique", &[], &[]),
@@ -486,6 +589,18 @@ async fn enqueue(name: &str, db: &mut PgConnection) {
             let most = if how.ends_with(" at last") { 1 } else { 3 };
             let how = how.trim_end_matches(" at last").to_owned();
             match kind {
+                "batch" | "batch in tx" | "batch lazily" => {
+                    for how in how.split(", ").map(str::to_owned) {
+                        let one = match kind {
+                            "batch" => OneOfMany::enqueue(db, how).await.map(drop_result),
+                            "batch in tx" => OneOfManyInTx::enqueue(db, how).await.map(drop_result),
+                            _ => OneOfManyLazily::enqueue(db, how).await.map(drop_result),
+                        };
+                        one.expect("enqueued");
+                    }
+                    say(db, r#"update taskq.task set payload = '{"how": 7}' where payload @> '{"how": "wrong"}'"#).await;
+                    Ok(())
+                }
                 "plain" => Plain::enqueue(db, how).max_attempts(most).await.map(drop_result),
                 "asks" => Asks::enqueue(db, how).max_attempts(most).await.map(drop_result),
                 "asks in tx" => AsksInTx::enqueue(db, how).max_attempts(most).await.map(drop_result),

@@ -24,6 +24,7 @@ mod guide {
         hooks is "hooks.md",
         wait is "wait.md",
         groups is "groups.md",
+        batch is "batch.md",
         elsewhere is "elsewhere.md",
         order is "order.md",
         schedule is "schedule.md",

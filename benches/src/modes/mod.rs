@@ -1,5 +1,6 @@
 //! What is measured of each system: a file for each kind of measurement.
 
+mod batch;
 mod drain;
 mod flow;
 mod growth;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+pub use self::batch::Many;
 pub use self::drain::{From, drain as drain_of, prepare, until_completed};
 pub use self::flow::{Limit, Order};
 pub use self::growth::Situation;
@@ -22,8 +24,8 @@ use crate::server::{Database, Server};
 use crate::systems::{Family, Handler, System};
 
 /// The groups of `--only`, in the order in which they are measured.
-pub const GROUPS: [&str; 9] = [
-    "drain", "insert", "bulk", "latency", "growth", "limits", "order", PAGES, PRUNE,
+pub const GROUPS: [&str; 10] = [
+    "drain", "insert", "bulk", "latency", "growth", "limits", "order", "batch", PAGES, PRUNE,
 ];
 
 /// The group that measures no systems: the pages of the dashboard.
@@ -52,6 +54,8 @@ pub enum Mode {
     Limits(Limit),
     /// A drain among tasks that fail, or at random.
     Order(Order),
+    /// A drain whose handler is given many payloads.
+    Batch(Many),
 }
 
 /// How much is measured, and how often.
@@ -120,7 +124,7 @@ impl Effort {
         if *mode == Mode::Growth(Situation::Stream) && system.name() != "taskq" {
             return Some("the pages of taskq's own statements are counted");
         }
-        if matches!(mode, Mode::Limits(_) | Mode::Order(_)) && system.name() != "taskq" {
+        if matches!(mode, Mode::Limits(_) | Mode::Order(_) | Mode::Batch(_)) && system.name() != "taskq" {
             return Some("taskq is compared with itself");
         }
         let grows = system.family() != Family::Peer || system.name() == "graphile_worker";
@@ -150,6 +154,7 @@ impl Mode {
         modes.extend(Situation::ALL.map(Self::Growth));
         modes.extend(Limit::ALL.map(Self::Limits));
         modes.extend(Order::ALL.map(Self::Order));
+        modes.extend(Many::ALL.map(Self::Batch));
         modes
     }
 
@@ -163,6 +168,7 @@ impl Mode {
             Self::Growth(_) => "growth",
             Self::Limits(_) => "limits",
             Self::Order(_) => "order",
+            Self::Batch(_) => "batch",
         }
     }
 
@@ -281,6 +287,16 @@ impl Mode {
                 effort.many,
                 flow::FEW
             ),
+            Self::Batch(many) => format!(
+                "{} tasks whose handlers insert their payloads in the completing transaction, {}; ×PLAIN is beside one by \
+                 one",
+                effort.slow_backlog,
+                match many {
+                    Many::Hundred => "a hundred by one statement",
+                    Many::Thousand => "a thousand by one statement",
+                    Many::Poisoned => "a thousand by one statement, and one of all is refused",
+                }
+            ),
             Self::Order(_) => format!(
                 "{} tasks that succeed among as many that fail, until the last good one is completed; ×PLAIN is beside \
                  twice as many good ones",
@@ -301,7 +317,8 @@ impl Mode {
             | Self::Bulk
             | Self::Growth(_)
             | Self::Limits(_)
-            | Self::Order(_) => sample.per_second,
+            | Self::Order(_)
+            | Self::Batch(_) => sample.per_second,
         }
     }
 
@@ -318,6 +335,7 @@ impl Mode {
             Self::Growth(situation) => growth::measure(bench, *situation).await,
             Self::Limits(limit) => flow::measure_limit(bench, *limit).await,
             Self::Order(order) => flow::measure_order(bench, *order).await,
+            Self::Batch(many) => batch::measure(bench, *many).await,
         }
     }
 }
@@ -367,6 +385,11 @@ impl fmt::Display for Mode {
                 Order::ManyAtRandom => "order, many wait at random",
                 Order::FairAlone => "order, fair turns of one tenant",
                 Order::FairAmongMany => "order, fair turns of many tenants",
+            }),
+            Self::Batch(many) => f.write_str(match many {
+                Many::Hundred => "batches of 100",
+                Many::Thousand => "batches of 1,000",
+                Many::Poisoned => "batches of 1,000, one payload poisoned",
             }),
         }
     }

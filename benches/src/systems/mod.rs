@@ -2,6 +2,7 @@
 
 mod apalis;
 mod bare;
+pub mod batch;
 pub mod flow;
 mod graphile;
 mod node;

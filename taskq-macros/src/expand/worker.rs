@@ -7,7 +7,8 @@ use syn::spanned::Spanned as _;
 use syn::{ReturnType, Type};
 
 use crate::expand::{Attributes, payload};
-use crate::model::{Argument, Named, Payload, Task};
+use crate::model::{Argument, Batch, Named, Payload, Task};
+use crate::options::duration_written as duration;
 use crate::parse::bare;
 use crate::tokens::mentions;
 
@@ -18,7 +19,10 @@ pub(super) fn implementation(task: &Task<'_>) -> TokenStream {
     let private = task.krate.private();
     let declaration = declaration(task);
     let functions = functions(task);
-    let run = run(task, &payload);
+    let run = match &task.batch {
+        None => run(task, &payload),
+        Some(_) => run_many(task, &payload),
+    };
     quote! {
         impl #private::Task for #ident {
             type Payload = #payload;
@@ -78,7 +82,10 @@ pub(super) fn zone(task: &Task<'_>) -> Option<TokenStream> {
 /// Writes the `T` of the `Result<T, E>` that a handler returns.
 fn returned(task: &Task<'_>, ty: &Type) -> TokenStream {
     let private = task.krate.private_at(ty.span());
-    quote_spanned!(ty.span()=> <#ty as #private::Returned>::Value)
+    match task.batch {
+        None => quote_spanned!(ty.span()=> <#ty as #private::Returned>::Value),
+        Some(_) => quote_spanned!(ty.span()=> <#ty as #private::ReturnedEach>::Value),
+    }
 }
 
 /// Writes the type that is the task of a handler whose payload is declared elsewhere.
@@ -132,9 +139,13 @@ fn declaration(task: &Task<'_>) -> TokenStream {
     });
     let settings = task.settings.iter().map(|it| it.call(&private));
     let schedule = task.schedule.written(&private);
+    let batch = task.batch.as_ref().map(|Batch { size, wait, .. }| {
+        let wait = duration(&private, *wait);
+        quote!(.batch(#size, #wait))
+    });
     let keep = (task.kept).map(|_| quote!(.keeps_result()));
     quote! {
-        #private::Declaration::new()#at #aliases #states #delivery #(#settings)* #keep #schedule
+        #private::Declaration::new()#at #aliases #states #delivery #(#settings)* #keep #batch #schedule
     }
 }
 
@@ -190,7 +201,9 @@ fn requirement(task: &Task<'_>, argument: &Argument<'_>) -> Option<TokenStream> 
             let private = task.krate.private_at(ty.span());
             Some(quote_spanned!(ty.span()=> <#ty as #private::Inject>::REQUIREMENT))
         }
-        Argument::Field(_) | Argument::Transaction(_) | Argument::Whole(_) => None,
+        Argument::Field(_) | Argument::Transaction(_) | Argument::Whole(_) | Argument::Many(_) => {
+            None
+        }
     }
 }
 
@@ -198,8 +211,76 @@ fn requirement(task: &Task<'_>, argument: &Argument<'_>) -> Option<TokenStream> 
 fn run(task: &Task<'_>, payload: &TokenStream) -> TokenStream {
     let private = task.krate.private();
     let handler = &task.function.ident;
-    let [data, parts] = ["_payload", "_parts"].map(|name| Ident::new(name, Span::mixed_site()));
+    let [data, parts] = locals();
     let mutability = task.transaction().map(|_| quote!(mut));
+    let arguments = arguments(task);
+    // At the handler: that its future is not `Send` is said there.
+    let here = handler.span();
+    let at_handler = task.krate.private_at(here);
+    let outcome = outcome(task);
+    let call = quote_spanned!(here=> #at_handler::run(#handler(#arguments), #outcome));
+    quote! {
+        fn run<'run>(
+            #data: #payload,
+            #mutability #parts: #private::Parts<'run>,
+        ) -> #private::BoxFuture<'run, #private::Outcome> {
+            #call
+        }
+    }
+}
+
+/// Writes `Task::BATCH`, and a `Task::run` that goes by it.
+fn run_many(task: &Task<'_>, payload: &TokenStream) -> TokenStream {
+    let private = task.krate.private();
+    let handler = &task.function.ident;
+    let [data, parts] = locals();
+    let many = Ident::new("_many", Span::mixed_site());
+    let mutability = task.transaction().map(|_| quote!(mut));
+    let arguments = arguments(task);
+    let here = handler.span();
+    let at_handler = task.krate.private_at(here);
+    let outcomes = outcomes(task);
+    let call = quote_spanned!(here=> #at_handler::run_many(#handler(#arguments), #outcomes));
+    let assertions = task.arguments.iter().filter_map(|argument| match argument {
+        Argument::State(ty) => {
+            let private = task.krate.private_at(ty.span());
+            Some(quote_spanned!(ty.span()=>
+                <#private::AsksForOne<{ #private::AttemptOfOne::<#ty>::IS }>
+                    as #private::FitsMany>::CHECKED
+            ))
+        }
+        _ => None,
+    });
+    quote! {
+        const BATCH: #private::Option<#private::BatchFn<Self::Payload>> = {
+            #[allow(unused_imports)]
+            use #private::NotOfOne as _;
+            #(#assertions;)*
+            fn #many<'run>(
+                #data: #private::Vec<#payload>,
+                #mutability #parts: #private::Parts<'run>,
+            ) -> #private::BoxFuture<'run, #private::Outcomes> {
+                #call
+            }
+            #private::Option::Some(#many)
+        };
+
+        fn run<'run>(
+            #data: #payload,
+            #parts: #private::Parts<'run>,
+        ) -> #private::BoxFuture<'run, #private::Outcome> {
+            #private::run_one_of_many::<Self>(#data, #parts)
+        }
+    }
+}
+
+fn locals() -> [Ident; 2] {
+    ["_payload", "_parts"].map(|name| Ident::new(name, Span::mixed_site()))
+}
+
+/// Writes what the handler is called with.
+fn arguments(task: &Task<'_>) -> TokenStream {
+    let [_, parts] = locals();
     let arguments = task.arguments.iter().map(|argument| match argument {
         Argument::Field(field) => {
             let ident = &field.ident;
@@ -207,7 +288,7 @@ fn run(task: &Task<'_>, payload: &TokenStream) -> TokenStream {
             let data = Ident::new("_payload", Span::mixed_site().located_at(ident.span()));
             quote_spanned!(ident.span()=> #data.#ident)
         }
-        Argument::Whole(ident) => {
+        Argument::Whole(ident) | Argument::Many(ident) => {
             let data = Ident::new("_payload", Span::mixed_site().located_at(ident.span()));
             data.to_token_stream()
         }
@@ -225,19 +306,24 @@ fn run(task: &Task<'_>, payload: &TokenStream) -> TokenStream {
             quote_spanned!(ty.span()=> <#ty as #private::Inject>::inject(&#parts))
         }
     });
-    let arguments = quote!(#(#arguments),*);
-    // At the handler: that its future is not `Send` is said there.
-    let here = handler.span();
-    let at_handler = task.krate.private_at(here);
-    let outcome = outcome(task);
-    let call = quote_spanned!(here=> #at_handler::run(#handler(#arguments), #outcome));
-    quote! {
-        fn run<'run>(
-            #data: #payload,
-            #mutability #parts: #private::Parts<'run>,
-        ) -> #private::BoxFuture<'run, #private::Outcome> {
-            #call
+    quote!(#(#arguments),*)
+}
+
+/// Names what reads the value of a handler of many payloads, as [`outcome`] does.
+fn outcomes(task: &Task<'_>) -> TokenStream {
+    let span = match &task.function.output {
+        ReturnType::Default => task.function.ident.span(),
+        ReturnType::Type(_, ty) => ty.span(),
+    };
+    let private = task.krate.private_at(span);
+    if let Some(ty) = task.kept {
+        return quote_spanned!(span=> <#ty as #private::IntoKeptEach>::into_kept_each);
+    }
+    match &task.function.output {
+        ReturnType::Type(_, ty) if !mentions(ty.to_token_stream(), &["impl"]) => {
+            quote_spanned!(span=> <#ty as #private::IntoOutcomes>::into_outcomes)
         }
+        _ => quote_spanned!(span=> #private::IntoOutcomes::into_outcomes),
     }
 }
 

@@ -4,7 +4,7 @@
 //! `Declaration` takes is a row of that table, and nothing else in this crate.
 
 mod declared;
-mod duration;
+pub(crate) mod duration;
 mod given;
 mod keep;
 mod known;
@@ -29,7 +29,7 @@ pub(crate) use self::limits::{Concurrency, Rate};
 pub(crate) use self::place::{Place, Subject};
 pub(crate) use self::schedule::{BESIDE_CRON, Schedule};
 pub(crate) use self::sequence::Sequence;
-pub(crate) use self::unique::Unique;
+pub(crate) use self::unique::{Unique, written as duration_written};
 
 /// Reads the options of all attributes as if they stood in one, and collects what is wrong with any.
 pub(crate) fn read(

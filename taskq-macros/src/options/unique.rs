@@ -204,7 +204,7 @@ impl Unique {
 }
 
 /// Writes a duration.
-pub(super) fn written(private: &TokenStream, duration: Duration) -> TokenStream {
+pub(crate) fn written(private: &TokenStream, duration: Duration) -> TokenStream {
     let (seconds, nanoseconds) = (duration.as_secs(), duration.subsec_nanos());
     quote!(#private::Duration::new(#seconds, #nanoseconds))
 }

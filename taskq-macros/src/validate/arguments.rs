@@ -39,10 +39,14 @@ pub(crate) fn route<'a>(
     check_impl_trait(ty, errors);
     let inject = argument.marked("inject");
     let whole = argument.marked("payload");
+    let many = argument.marked("batch");
     let routed = match bare(ty) {
         Type::Reference(reference) => {
             check_explicit_lifetime(reference, declared_lifetimes, errors);
-            check_borrowed_payload(reference, errors);
+            // Of many payloads, it was said.
+            if many.is_none() {
+                check_borrowed_payload(reference, errors);
+            }
             if let Some(inject) = inject {
                 errors.at(
                     inject,
@@ -63,7 +67,16 @@ pub(crate) fn route<'a>(
         }
         _ => {
             check_owned(ty, declared_lifetimes, errors);
+            if let Some(many) = many
+                && (whole.is_some() || inject.is_some())
+            {
+                errors.at(
+                    many,
+                    "`#[batch]` is the payloads: remove the other attribute of this argument",
+                );
+            }
             match (whole, inject) {
+                _ if many.is_some() => Argument::Many(ident),
                 (Some(whole), Some(_)) => {
                     errors.at(
                         whole,
@@ -115,6 +128,7 @@ pub(crate) fn check_whole<'a>(
         if let Shape::Named { ident, ty, .. } = &argument.shape
             && !matches!(bare(ty), Type::Reference(_))
             && argument.marked("payload").is_none()
+            && argument.marked("batch").is_none()
             && argument.marked("inject").is_none()
         {
             errors.at(

@@ -47,6 +47,8 @@ pub(super) fn check(attributes: &[Attribute], routed: &Argument<'_>, errors: &mu
             }
             "payload" if matches!(attribute.meta, Meta::Path(_)) => {}
             "payload" => errors.at(attribute, "`#[payload]` takes nothing: write `#[payload]`"),
+            // Read where the handler is found to be one of many payloads.
+            "batch" => {}
             "inject" if matches!(attribute.meta, Meta::Path(_)) => {}
             "inject" => errors.at(attribute, "`#[inject]` takes nothing: write `#[inject]`"),
             "cfg" | "cfg_attr" => errors.at(
@@ -60,7 +62,7 @@ pub(super) fn check(attributes: &[Attribute], routed: &Argument<'_>, errors: &mu
                 attribute,
                 format!(
                     "unknown attribute `#[{name}]`: an argument of a handler may have `#[serde]`, \
-                     `#[garde]`, `#[schemars]`, `#[inject]`, `#[payload]`, `#[secret]`, `#[encrypted]` and \
+                     `#[garde]`, `#[schemars]`, `#[inject]`, `#[payload]`, `#[batch]`, `#[secret]`, `#[encrypted]` and \
                      documentation"
                 ),
             ),

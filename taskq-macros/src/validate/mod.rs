@@ -2,6 +2,7 @@
 
 mod arguments;
 mod attributes;
+mod batch;
 mod function;
 mod key;
 mod limits;
@@ -21,6 +22,7 @@ use crate::parse::Function;
 use self::secret::SecretField;
 
 pub(crate) use self::attributes::stays_on_function;
+pub(crate) use self::batch::is_meant as is_batch_meant;
 pub(crate) use self::function::{is_method, is_task};
 pub(crate) use self::payload::{is_taken, payload_ident};
 
@@ -39,10 +41,13 @@ pub(crate) fn task<'a>(
 ) -> Result<Task<'a>, Errors> {
     function::check(function, &mut errors);
     let whole = arguments::check_whole(function, &mut errors);
-    let mut payload = match options.handles.as_ref().or(whole) {
+    let batch = batch::check(function, options, &mut errors);
+    let foreign = batch.as_ref().map(|it| it.payload);
+    let foreign = foreign.or(options.handles.as_ref()).or(whole);
+    let mut payload = match foreign {
         Some(ty) => payload::check_foreign(ty, function, options, &mut errors),
         // Given, and wrong: that was said.
-        None if options.key("handles").is_some() => None,
+        None if options.key("handles").is_some() || is_batch_meant(function) => None,
         None => payload::check_made(function, options, &mut errors),
     };
     let aliases = check_aliases(payload.as_ref(), options, &mut errors);
@@ -76,6 +81,7 @@ pub(crate) fn task<'a>(
             functions: named(options),
             schedule: &options.schedule,
             kept,
+            batch,
             arguments,
         }),
         _ => Err(errors),

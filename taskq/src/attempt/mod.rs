@@ -1,6 +1,7 @@
 //! What a handler can know of the attempt it is making.
 
 pub(crate) mod backoff;
+pub(crate) mod batch;
 pub(crate) mod bounds;
 pub(crate) mod delivery;
 pub(crate) mod discarded;
@@ -256,7 +257,7 @@ impl Cancellation {
         self.token().cancel();
     }
 
-    fn token(&self) -> &CancellationToken {
+    pub(crate) fn token(&self) -> &CancellationToken {
         self.own.get_or_init(|| self.stopping.child_token())
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 use crate::attempt::Attempt;
+use crate::attempt::batch::Batch;
 use crate::attempt::tx_handle::{GivenTx, TxHandle};
 
 /// The values that handlers borrow, one of each type.
@@ -52,9 +53,14 @@ impl States {
         &self,
         task_type: &'static str,
         requirement: &StateRequirement,
+        is_of_many: bool,
     ) -> bool {
         let StateRequirement { type_id, .. } = *requirement;
-        type_id == TypeId::of::<Attempt>()
+        let made = match is_of_many {
+            true => TypeId::of::<Batch>(),
+            false => TypeId::of::<Attempt>(),
+        };
+        type_id == made
             || self.values.contains_key(&type_id)
             || self.own.contains_key(&(task_type, type_id))
     }
@@ -113,6 +119,19 @@ impl StateRequirement {
     pub(crate) fn name(&self) -> &'static str {
         (self.type_name)()
     }
+
+    /// Says why no worker has it, where it is what only the other kind of handlers is given.
+    pub(crate) fn why_none(&self) -> Option<&'static str> {
+        if self.type_id == TypeId::of::<Batch>() {
+            Some(", which only a handler of many payloads is given (`#[batch]`)")
+        } else if self.type_id == TypeId::of::<Attempt>() {
+            Some(
+                ", which no handler of many payloads is given: `&taskq::Batch` has the attempt at each of its tasks",
+            )
+        } else {
+            None
+        }
+    }
 }
 
 impl fmt::Debug for StateRequirement {
@@ -123,21 +142,41 @@ impl fmt::Debug for StateRequirement {
     }
 }
 
+/// What is being made in one call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Made<'a> {
+    /// An attempt at one task.
+    One(&'a Arc<Attempt>),
+    /// An attempt at each of many.
+    Many(&'a Arc<Batch>),
+}
+
 /// What a handler can be given in one call, beside its payload.
 #[derive(Debug)]
 pub struct Parts<'a> {
     pub(crate) states: &'a States,
-    pub(crate) attempt: &'a Arc<Attempt>,
+    pub(crate) made: Made<'a>,
     pub(crate) tx: Option<GivenTx<'a>>,
 }
 
 impl<'a> Parts<'a> {
-    /// Borrows the attempt that is being made.
+    /// Borrows the attempt that is being made; in a handler of many payloads, the first of them.
     pub fn attempt(&self) -> &'a Attempt {
-        self.attempt
+        match self.made {
+            Made::One(attempt) => attempt,
+            Made::Many(batch) => &batch[0],
+        }
     }
 
-    /// Borrows the worker state of the type `T`; for [`Attempt`], the attempt being made.
+    /// Borrows the tasks of the call, in a handler of many payloads.
+    pub fn batch(&self) -> Option<&'a Batch> {
+        match self.made {
+            Made::One(_) => None,
+            Made::Many(batch) => Some(batch),
+        }
+    }
+
+    /// Borrows the worker state of the type `T`; for [`Attempt`], the attempt being made, and for [`Batch`] those at many.
     ///
     /// # Panics
     ///
@@ -157,10 +196,12 @@ impl<'a> Parts<'a> {
     }
 
     fn find<T: ?Sized + Send + Sync + 'static>(&self) -> &'a Arc<T> {
-        let attempt: &'a dyn Any = self.attempt;
-        attempt
-            .downcast_ref::<Arc<T>>()
-            .unwrap_or_else(|| self.states.get::<T>(self.attempt.task_type))
+        let made: &'a dyn Any = match self.made {
+            Made::One(attempt) => attempt,
+            Made::Many(batch) => batch,
+        };
+        made.downcast_ref::<Arc<T>>()
+            .unwrap_or_else(|| self.states.get::<T>(self.attempt().task_type))
     }
 
     /// Takes the transaction in which the task completes.

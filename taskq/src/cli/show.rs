@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::said::{json, operator, seconds};
 use super::text::{WIDTH, advised, cut, printable};
+use crate::attempt::batch::MOST;
 use crate::attempt::bounds::{GIVES_UP, SNOOZES};
 use crate::error::BoxError;
 use crate::operate::show::{TaskDetails, TaskEvent};
@@ -80,6 +81,12 @@ pub(super) fn text(task: &TaskDetails) -> Result<String, BoxError> {
     }
     if let Some(group_id) = task.group_id() {
         line("group", group_id.to_string())?;
+    }
+    if let Some(most) = bound(task, MOST) {
+        line(
+            "batch of",
+            format!("{most} at the most, since a call for more of them failed"),
+        )?;
     }
     if task.crashes > 0 {
         line("crashes", task.crashes.to_string())?;

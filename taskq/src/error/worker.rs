@@ -122,6 +122,8 @@ pub struct MissingState {
     pub place: String,
     /// The type of the state.
     pub state: &'static str,
+    /// Why there is none, if no worker could give it.
+    pub(crate) why_none: Option<&'static str>,
 }
 
 impl fmt::Display for WorkerError {
@@ -172,6 +174,9 @@ impl fmt::Display for WorkerError {
                         "{separator}task `{}` ({}) needs state `{}`",
                         it.task_type, it.place, it.state
                     )?;
+                    if let Some(why) = it.why_none {
+                        f.write_str(why)?;
+                    }
                 }
                 f.write_str(": give it to the worker with `.state(…)`, or `.state_arc::<dyn …>(…)` for a trait object")
             }

@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use crate::attempt::Attempt;
 use crate::attempt::state::{Parts, StateRequirement};
 use crate::error::DecodeError;
 use crate::json;
@@ -153,6 +154,57 @@ pub trait Returned {
 impl<T, E> Returned for Result<T, E> {
     type Value = T;
 }
+
+/// What a handler of many payloads returns that keeps a result of each: what that has to be is said by `IntoKeptEach`.
+#[diagnostic::on_unimplemented(
+    message = "`result = \"keep\"` of a handler of many payloads needs `Vec<Result<T, E>>` with `T: Serialize + DeserializeOwned` and `E: Into<Box<dyn Error + Send + Sync>>`, not `{Self}`",
+    label = "no result for each payload"
+)]
+pub trait ReturnedEach {
+    /// The `T` of a `Vec<Result<T, E>>`.
+    type Value;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, E> ReturnedEach for Vec<Result<T, E>> {
+    type Value = T;
+}
+
+/// Asks of a type that a handler of many payloads borrows whether it is the attempt at one task. Of any other,
+/// [`NotOfOne`] answers.
+#[derive(Debug)]
+pub struct AttemptOfOne<T: ?Sized>(PhantomData<T>);
+
+impl AttemptOfOne<Attempt> {
+    /// The answer.
+    pub const IS: bool = true;
+}
+
+/// What [`AttemptOfOne`] answers of any other type.
+pub trait NotOfOne {
+    /// The answer.
+    const IS: bool = false;
+}
+
+impl<T: ?Sized> NotOfOne for AttemptOfOne<T> {}
+
+/// Whether a handler asks for the attempt at one task.
+#[derive(Debug)]
+pub struct AsksForOne<const IS: bool>;
+
+/// Holds where it does not.
+#[diagnostic::on_unimplemented(
+    message = "a handler of many payloads makes many attempts, not one",
+    label = "whose attempt?",
+    note = "take `batch: &taskq::Batch`: it has the attempt at each of the tasks, in the order of the payloads"
+)]
+pub trait FitsMany {
+    /// Names this, for the compiler to look.
+    const CHECKED: () = ();
+}
+
+#[diagnostic::do_not_recommend]
+impl FitsMany for AsksForOne<false> {}
 
 /// The type of the result that a payload says is kept.
 #[diagnostic::on_unimplemented(

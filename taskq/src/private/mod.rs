@@ -25,17 +25,19 @@ pub use serde_json::value::RawValue;
 pub use sqlx::PgConnection;
 
 pub use self::assert::{
-    AssertField, AssertJson, Field, Inject, Json, Loses, Lost, NoTask, NothingLost, OlderPayload,
-    ResultOf, Returned, Serde, SharedState,
+    AsksForOne, AssertField, AssertJson, AttemptOfOne, Field, FitsMany, Inject, Json, Loses, Lost,
+    NoTask, NotOfOne, NothingLost, OlderPayload, ResultOf, Returned, ReturnedEach, Serde,
+    SharedState,
 };
 #[cfg(feature = "garde")]
 pub use self::codec::garde;
 #[cfg(feature = "schemars")]
 pub use self::codec::probe_older;
 pub use self::codec::{Codec, FirstStep, NoCodec, first_step, further_step, read_older};
-pub use self::handler::run;
+pub use self::handler::{run, run_many, run_one_of_many};
 pub use self::stub::{NoPayload, stub};
 pub use crate::attempt::backoff::{Retry, RetryFn};
+pub use crate::attempt::batch::{IntoKeptEach, IntoOutcomes, Outcomes};
 pub use crate::attempt::discarded::{DiscardFn, Discarded};
 pub use crate::attempt::outcome::{IntoKept, IntoOutcome, Outcome};
 pub use crate::attempt::state::{Parts, StateRequirement};
@@ -47,6 +49,7 @@ pub use crate::error::{DecodeError, EncodeError, InvalidPayload};
 #[cfg(feature = "schemars")]
 pub use crate::json::schema::{FieldSchema, NoSchema, Probe, prelude as schema_prelude};
 pub use crate::operate::result::KeepsResult;
+pub use crate::task::batch::BatchFn;
 pub use crate::task::declaration::{Declaration, Order, Task, TimeoutFn};
 pub use crate::task::keep::{Keep, KeepFor};
 pub use crate::task::limit::{Concurrency, Rate};

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use futures_util::StreamExt;
-use sqlx::{AssertSqlSafe, Either, Error, PgConnection, Row, raw_sql};
+use sqlx::{AssertSqlSafe, Connection, Either, Error, PgConnection, Row, raw_sql};
 use uuid::Uuid;
 
 use super::interruption::{is_forbidden, is_interruption, mixes_up_statements};
@@ -192,6 +192,39 @@ impl OwnStatements {
         drop(answers);
         self.is_prepared[way] |= !habits.deallocates;
         Ok(committed)
+    }
+
+    /// Has Postgres accept what a handler of many payloads did, and makes the settings of the session ours again, so that
+    /// what is said next of its tasks is not said as the handler wished.
+    ///
+    /// Fails as [`complete`](Self::complete) does.
+    pub(crate) async fn accept(
+        &self,
+        tx: &mut PgConnection,
+        fresh: &FreshSession,
+        habits: Habits,
+    ) -> Result<(), CompletionError> {
+        if habits.deallocates {
+            let cleared = tx.clear_cached_statements().await;
+            cleared.map_err(CompletionError::ours)?;
+        }
+        let reset_user = if habits.changes_role { RESET_USER } else { "" };
+        let restore = &fresh.restore;
+        let text = format!("{ACCEPT_ATTEMPT}; {RESET}; {reset_user}; {restore}");
+        let mut answered = 0;
+        let mut answers = raw_sql(AssertSqlSafe(text)).fetch_many(tx);
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(Either::Left(_)) => answered += 1,
+                // A setting that is restored has a row.
+                Ok(Either::Right(_)) => {}
+                Err(error) if answered >= ACCEPT_STATEMENTS => {
+                    return Err(CompletionError::ours(error));
+                }
+                Err(error) => return Err(CompletionError::unanswered(error)),
+            }
+        }
+        Ok(())
     }
 
     /// Ends an attempt's transaction and begins the next.

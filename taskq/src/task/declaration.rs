@@ -11,6 +11,7 @@ use crate::attempt::discarded::DiscardFn;
 use crate::attempt::outcome::Outcome;
 use crate::attempt::state::{Parts, StateRequirement};
 use crate::defaults;
+use crate::task::batch::{BatchBounds, BatchFn};
 use crate::task::keep::{Keep, KeepFor};
 use crate::task::payload::Payload;
 #[cfg(feature = "cron")]
@@ -96,6 +97,11 @@ pub trait Task: 'static {
     /// If the process dies meanwhile, nothing was written, and the last attempt is made once more.
     const ON_DISCARD: Option<DiscardFn<Self::Payload>> = None;
 
+    /// The handler where it is one of many payloads: `#[batch(1000, "50ms")]` on an argument writes it. The worker calls it
+    /// in the place of [`run`](Self::run), with as many payloads as [`Declaration::batch`] says at the most, and never
+    /// with none.
+    const BATCH: Option<BatchFn<Self::Payload>> = None;
+
     /// Runs the handler once.
     fn run<'a>(payload: Self::Payload, parts: Parts<'a>) -> BoxFuture<'a, Outcome>;
 }
@@ -115,6 +121,7 @@ pub struct Declaration {
     pub(crate) keep: Keep,
     pub(crate) keeps_result: bool,
     pub(crate) order: Order,
+    pub(crate) batch: Option<BatchBounds>,
     #[cfg(feature = "cron")]
     pub(crate) schedules: &'static [Schedule],
 }
@@ -137,6 +144,7 @@ impl Declaration {
             keep: Keep::new(),
             keeps_result: false,
             order: Order::OldestFirst,
+            batch: None,
             #[cfg(feature = "cron")]
             schedules: &[],
         }
@@ -210,6 +218,13 @@ impl Declaration {
     /// Sets in what order tasks of this type run, within one priority.
     pub const fn order(mut self, order: Order) -> Self {
         self.order = order;
+        self
+    }
+
+    /// Sets how many payloads one call of [`Task::BATCH`] is given: at most `size`, from 1 to 10,000. Once one is there, the
+    /// worker waits for more, for `wait` at the longest; a minute at most.
+    pub const fn batch(mut self, size: u16, wait: Duration) -> Self {
+        self.batch = Some(BatchBounds { size, wait });
         self
     }
 

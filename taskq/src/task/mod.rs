@@ -1,5 +1,6 @@
 //! What a task type declares: its handler, its payload, its options, and the payloads it once had.
 
+pub(crate) mod batch;
 #[cfg(any(feature = "cli", feature = "cron", feature = "dashboard"))]
 pub(crate) mod by_name;
 pub(crate) mod declaration;
@@ -7,6 +8,7 @@ pub(crate) mod expiry;
 pub(crate) mod group_status;
 pub(crate) mod keep;
 pub(crate) mod limit;
+mod many;
 pub(crate) mod options;
 pub(crate) mod payload;
 mod range;

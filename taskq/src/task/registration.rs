@@ -12,6 +12,7 @@ use crate::attempt::discarded::Discarded;
 use crate::attempt::outcome::Outcome;
 use crate::attempt::state::Parts;
 use crate::error::DecodeError;
+use crate::task::batch::BatchHandler;
 use crate::task::declaration::{Declaration, Task};
 use crate::task::options::TaskOptions;
 use crate::task::payload::{self, Payload};
@@ -47,6 +48,8 @@ pub struct Registration {
     pub(crate) on_discard: Option<OnDiscardFn>,
     /// Which hooks of its worker want its tasks.
     pub(crate) hooks: HookBits,
+    /// The handler, if it is one of many payloads.
+    pub(crate) batch: Option<BatchHandler>,
     #[cfg(all(any(feature = "cli", feature = "dashboard"), feature = "schemars"))]
     pub(crate) json_schema: fn() -> Option<schemars::Schema>,
     #[cfg(all(feature = "cli", feature = "schemars"))]
@@ -82,6 +85,7 @@ impl Registration {
                 None => None,
             },
             hooks: HookBits { in_tx: 0, after: 0 },
+            batch: BatchHandler::of::<T>(),
             #[cfg(all(any(feature = "cli", feature = "dashboard"), feature = "schemars"))]
             json_schema: T::Payload::json_schema,
             #[cfg(all(feature = "cli", feature = "schemars"))]

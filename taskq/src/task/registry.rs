@@ -10,6 +10,7 @@ use crate::attempt::state::States;
 #[cfg(feature = "cron")]
 use crate::error::error_text;
 use crate::error::{MissingState, WorkerError};
+use crate::task::batch::BatchBounds;
 use crate::task::declaration::Order;
 use crate::task::keep::DeclaredKeeps;
 use crate::task::limit::DeclaredLimit;
@@ -76,11 +77,12 @@ impl Registry {
             .filter(|(name, it)| **name == it.task_type)
         {
             for requirement in registration.declaration.states {
-                if !states.satisfies(name, requirement) {
+                if !states.satisfies(name, requirement, registration.batch.is_some()) {
                     missing.push(MissingState {
                         task_type: name,
                         place: registration.place(),
                         state: requirement.name(),
+                        why_none: requirement.why_none(),
                     });
                 }
             }
@@ -268,6 +270,23 @@ impl Registry {
     pub(crate) fn uses_connections(&self) -> bool {
         let mut handlers = self.handlers.values();
         handlers.any(|it| it.declaration.delivery.has_transaction() || it.hooks.in_tx != 0)
+    }
+
+    /// Returns the names whose tasks have a lease each, because their handlers complete them in their own transactions, or
+    /// may. A batch leaves its leases in one statement, and no other has them locked for longer than that.
+    pub(crate) fn names_with_own_leases(&self) -> Vec<String> {
+        let names = self.handlers.iter();
+        let names =
+            names.filter(|(_, it)| it.declaration.delivery.has_transaction() && it.batch.is_none());
+        names.map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    /// Returns the handlers of many payloads, each with all names of its type.
+    pub(crate) fn batches(&self) -> Vec<(Vec<&'static str>, BatchBounds)> {
+        let own = self.handlers.iter();
+        let own = own.filter(|(name, it)| **name == it.task_type);
+        own.filter_map(|(name, it)| Some((self.names_of(name), it.batch?.bounds)))
+            .collect()
     }
 
     /// Returns the names whose tasks have keys of which one runs at a time.

@@ -11,6 +11,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::attempt::batch::Batch;
 use crate::attempt::lazy::{Beginner, LazyTx};
 use crate::attempt::metadata::{Metadata, TICK};
 use crate::attempt::tx::Tx;
@@ -63,6 +64,38 @@ pub fn attempt() -> AttemptBuilder {
             wish: Mutex::default(),
             hold: Mutex::default(),
         },
+    }
+}
+
+/// Makes a [`Batch`] of attempts, for a test that calls a handler with `batch: &Batch`. As a worker gives none to a handler,
+/// so make none of no attempts.
+///
+/// ```
+/// use taskq::Batch;
+/// use taskq::testing::{attempt, batch};
+///
+/// # #[derive(serde::Serialize, serde::Deserialize, taskq::Payload)] struct Charge { cents: i64 }
+/// #[taskq::task]
+/// async fn charge(#[batch(10, "1s")] charges: Vec<Charge>, batch: &Batch) -> Vec<Result<(), String>> {
+///     let last = batch.iter().map(|attempt| attempt.is_last());
+///     let each = charges.iter().zip(last);
+///     each.map(|(it, is_last)| if is_last && it.cents > 5 { Err("given up".into()) } else { Ok(()) }).collect()
+/// }
+///
+/// # let run = async {
+/// let batch = batch([attempt().task_id(7).build(), attempt().task_id(8).number(25).build()]);
+/// let outcomes = charge(vec![Charge { cents: 5 }, Charge { cents: 6 }], &batch).await;
+/// assert_eq!(outcomes, [Ok(()), Err("given up".to_owned())]);
+/// # };
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run);
+/// ```
+pub fn batch(attempts: impl IntoIterator<Item = Attempt>) -> Batch {
+    let attempts: Vec<_> = attempts.into_iter().collect();
+    let deadline = attempts.first().map(|attempt| attempt.deadline);
+    Batch {
+        deadline: deadline.unwrap_or_else(|| Instant::now() + defaults::TIMEOUT),
+        attempts,
+        cancellation: Cancellation::of(&CancellationToken::new()),
     }
 }
 

@@ -49,7 +49,7 @@ mod postgres;
 mod ticks;
 
 pub use self::advance::{AdvanceError, advance, advance_in};
-pub use self::attempt::{AttemptBuilder, attempt, lazy_tx, tx};
+pub use self::attempt::{AttemptBuilder, attempt, batch, lazy_tx, tx};
 pub use self::database::Database;
 pub use self::drain::{Drain, RunOne, drain, run_one};
 pub use self::drain_error::{DrainError, FailedAttempt};

@@ -13,10 +13,12 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::claim::buffer::Work;
 use super::claim::{Claimer, Queue};
 use super::drain::{Drain, Drained};
 use super::limits;
 use super::shared::Core;
+use super::slot::batch::inline::attempt_many;
 use super::slot::inline::{InlineSession, attempt, has_no_transaction};
 use crate::attempt::tx::Tx;
 use crate::attempt::verdict::{Settlement, Verdict};
@@ -106,8 +108,13 @@ impl Inline<'_> {
     async fn run_all(&mut self, drain: &Drain) -> Result<(), InlineError> {
         while !drain.done.is_cancelled() {
             for at in 0..self.core.buffers.len() {
-                for task in self.claim(at).await? {
-                    self.attempt(at, &task).await?;
+                let tasks = self.claim(at).await?;
+                if self.core.buffers[at].has_batches() {
+                    self.attempt_all(at, tasks).await?;
+                } else {
+                    for task in tasks {
+                        self.attempt(at, &task).await?;
+                    }
                 }
                 if drain.left() == 0 {
                     drain.done.cancel();
@@ -148,6 +155,42 @@ impl Inline<'_> {
         };
         if let Some(settlement) = settlement {
             self.write(&settlement).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the attempts at tasks of which some run in batches.
+    async fn attempt_all(&mut self, at: usize, tasks: Vec<ClaimedTask>) -> Result<(), InlineError> {
+        let core = self.core;
+        let buffer = &core.buffers[at];
+        buffer.put(tasks);
+        while let Some(work) = buffer.take_at_once() {
+            match work {
+                Work::One(task) => {
+                    self.attempt(at, &task).await?;
+                    buffer.record_ended(&task, &core.room);
+                }
+                Work::Many(tasks) => {
+                    self.attempt_many(at, &tasks).await?;
+                    buffer.record_batch_ended(&tasks, &core.room);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn attempt_many(&mut self, at: usize, tasks: &[ClaimedTask]) -> Result<(), InlineError> {
+        let settlements = match attempt_many(self.core, at, tasks, &mut self.session).await {
+            Err(error) if has_no_transaction(&error) => {
+                let first = tasks.first();
+                return Err(InlineError::TransactionEnded {
+                    task_type: first.map_or_else(String::new, |task| task.task_type.clone()),
+                });
+            }
+            settlements => settlements?,
+        };
+        for settlement in &settlements {
+            self.write(settlement).await?;
         }
         Ok(())
     }

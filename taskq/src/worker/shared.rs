@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::beats::Beats;
 use super::claim::buffer::Buffer;
+use super::claim::gather::BatchKind;
 use super::clock::DatabaseClock;
 use super::counters::Counters;
 use super::held::Held;
@@ -95,6 +96,8 @@ impl Core {
         installation_id: Uuid,
     ) -> Self {
         let connections = pool.options().get_max_connections();
+        let batches = registry.batches().into_iter();
+        let batches: Vec<_> = batches.map(BatchKind::from).collect();
         Self {
             shared_places: SharedPlaces::of(&settings, &registry, connections),
             queue_names: settings
@@ -107,7 +110,7 @@ impl Core {
             buffers: settings
                 .queues
                 .iter()
-                .map(|(_, concurrency)| Buffer::new(*concurrency))
+                .map(|(_, concurrency)| Buffer::new(*concurrency, &batches))
                 .collect(),
             counters: Counters::default(),
             troubles: Troubles::default(),

@@ -8,21 +8,22 @@
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::Notify;
+use tokio::time::timeout_at;
 
+use super::buffered::{BufferedTask, STALE_AFTER};
+use super::gather::{BatchKind, Gather, Gathered};
 use super::prefetch::Prefetch;
 use crate::lane::suspects::must_run_alone;
 use crate::store::ClaimedTask;
-
-/// How long a task may wait here for a slot.
-const STALE_AFTER: Duration = Duration::from_secs(1);
 
 /// The tasks of one queue that this worker has claimed.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     concurrency: usize,
+    has_batches: bool,
     state: Mutex<State>,
     /// Wakes slots that have nothing to do.
     arrived: Notify,
@@ -31,6 +32,8 @@ pub(crate) struct Buffer {
 #[derive(Debug)]
 struct State {
     waiting: VecDeque<BufferedTask>,
+    /// Those that run in batches, one for each such type.
+    gathers: Vec<Gather>,
     /// Slots once opened stay open until the buffer is closed.
     slots: usize,
     running: usize,
@@ -41,19 +44,22 @@ struct State {
     is_closed: bool,
 }
 
+/// What a slot runs in one call of a handler.
 #[derive(Debug)]
-struct BufferedTask {
-    task: ClaimedTask,
-    /// When the claim had brought it.
-    arrived: Instant,
+pub(crate) enum Work {
+    One(ClaimedTask),
+    Many(Vec<ClaimedTask>),
 }
 
 impl Buffer {
-    pub(crate) fn new(concurrency: usize) -> Self {
+    /// Tasks of `batches` run many in one slot.
+    pub(crate) fn new(concurrency: usize, batches: &[BatchKind]) -> Self {
         Self {
             concurrency,
+            has_batches: !batches.is_empty(),
             state: Mutex::new(State {
                 waiting: VecDeque::new(),
+                gathers: batches.iter().cloned().map(Gather::new).collect(),
                 slots: 0,
                 running: 0,
                 alone: 0,
@@ -67,11 +73,35 @@ impl Buffer {
     /// Returns how many tasks a claim should bring now; zero if it is not worth one.
     pub(crate) fn room(&self) -> usize {
         let state = self.lock();
-        let (held, prefetch) = (state.held(), state.prefetch.tasks());
-        let room = (self.concurrency + prefetch).saturating_sub(held);
-        // While handlers have something to do, a claim waits until it is half as large as it may be.
-        let is_worth_it = held < self.concurrency || room >= prefetch.div_ceil(2);
-        if is_worth_it { room } else { 0 }
+        let own = state.own_room(self.concurrency);
+        let of_batches = 0..state.gathers.len();
+        let of_batches = of_batches.map(|at| state.room_of_batch(at, self.concurrency));
+        of_batches.max().unwrap_or(0).max(own)
+    }
+
+    /// Returns how many tasks that do not run in batches a claim should bring now.
+    pub(crate) fn own_room(&self) -> usize {
+        self.lock().own_room(self.concurrency)
+    }
+
+    /// Tells whether tasks of some type run in batches.
+    pub(crate) fn has_batches(&self) -> bool {
+        self.has_batches
+    }
+
+    /// Returns how many tasks of a type a claim should bring now, if they run in batches.
+    pub(crate) fn room_of_batch(&self, task_type: &str) -> Option<usize> {
+        let state = self.lock();
+        let at = state.gathers.iter().position(|it| it.is_of(task_type))?;
+        Some(state.room_of_batch(at, self.concurrency))
+    }
+
+    /// Returns how many tasks of a type, claimed now, would start at once.
+    pub(crate) fn room_to_run_of(&self, task_type: &str) -> usize {
+        let slots = self.room_to_run();
+        let state = self.lock();
+        let gather = state.gathers.iter().find(|it| it.is_of(task_type));
+        slots * gather.map_or(1, Gather::size)
     }
 
     /// Returns how many tasks, claimed now, would start at once.
@@ -87,14 +117,15 @@ impl Buffer {
 
     /// Tells whether tasks wait here for a slot.
     pub(crate) fn has_waiting(&self) -> bool {
-        !self.lock().waiting.is_empty()
+        let state = self.lock();
+        !state.waiting.is_empty() || state.gathers.iter().any(|it| it.waiting() > 0)
     }
 
     /// Tells whether tasks have waited too long for a slot.
     pub(crate) fn has_stale(&self) -> bool {
         let state = self.lock();
-        let oldest = state.waiting.front();
-        oldest.is_some_and(|oldest| oldest.arrived.elapsed() >= STALE_AFTER)
+        let now = Instant::now();
+        state.has_stale() || state.gathers.iter().any(|it| it.is_stale(now))
     }
 
     /// Tells whether a task waits or runs that must run alone.
@@ -104,7 +135,10 @@ impl Buffer {
 
     /// Adjusts how much to prefetch to how fast handlers ended lately.
     pub(crate) fn adjust_prefetch(&self) {
-        self.lock().prefetch.adjust(Instant::now());
+        let mut state = self.lock();
+        let now = Instant::now();
+        state.prefetch.adjust(now);
+        state.gathers.iter_mut().for_each(|it| it.adjust(now));
     }
 
     /// Puts claimed tasks in, wakes slots for them, and returns how many more slots to open.
@@ -117,8 +151,12 @@ impl Buffer {
         if state.held() == 0 {
             state.prefetch.record_first_task(arrived);
         }
-        state.waiting.extend(tasks);
-        let (waiting, open) = (state.waiting.len(), state.slots);
+        if state.gathers.is_empty() {
+            state.waiting.extend(tasks);
+        } else {
+            tasks.for_each(|task| state.gather(task));
+        }
+        let (waiting, open) = (state.held() - state.running, state.slots);
         state.slots = open.max(state.held().min(self.concurrency));
         let opened = state.slots - open;
         drop(state);
@@ -128,12 +166,32 @@ impl Buffer {
         opened
     }
 
-    /// Takes the next task out, to run it.
-    pub(crate) fn take(&self) -> Option<ClaimedTask> {
+    /// Takes the next task out, to run it, or the next batch.
+    pub(crate) fn take(&self) -> Option<Work> {
         let mut state = self.lock();
-        let next = state.waiting.pop_front()?;
+        let next = match state.gathers.is_empty() {
+            true => state.waiting.pop_front().map(|next| Work::One(next.task)),
+            false => state.next_of_all(Instant::now()),
+        }?;
         state.running += 1;
-        Some(next.task)
+        if state.gathers.iter().any(|it| it.waiting() > 0) {
+            // Some slot must look when that is to start.
+            self.arrived.notify_one();
+        }
+        Some(next)
+    }
+
+    /// Takes out all that waits, without waiting for more.
+    #[cfg(feature = "testing")]
+    pub(crate) fn take_at_once(&self) -> Option<Work> {
+        let mut state = self.lock();
+        let one = state.waiting.pop_front().map(|next| Work::One(next.task));
+        let next = one.or_else(|| {
+            let mut gathers = state.gathers.iter_mut();
+            gathers.find_map(Gather::take_any).map(Work::Many)
+        })?;
+        state.running += 1;
+        Some(next)
     }
 
     /// Waits for the next task to run; `None` once the worker stops.
@@ -141,18 +199,29 @@ impl Buffer {
     /// # Cancel safety
     ///
     /// No task is lost.
-    pub(crate) async fn next(&self) -> Option<ClaimedTask> {
+    pub(crate) async fn next(&self) -> Option<Work> {
         loop {
             let mut arrived = pin!(self.arrived.notified());
             // Whatever arrives from here on wakes this slot.
             arrived.as_mut().enable();
-            if let Some(task) = self.take() {
-                return Some(task);
+            if let Some(work) = self.take() {
+                return Some(work);
             }
-            if self.lock().is_closed {
+            let (is_closed, starts) = {
+                let state = self.lock();
+                let starts = state.gathers.iter().filter_map(Gather::starts);
+                (state.is_closed, starts.min())
+            };
+            if is_closed {
                 return None;
             }
-            arrived.await;
+            match starts {
+                None => arrived.await,
+                Some(starts) => {
+                    // The time of the batch that waits for more.
+                    let _ = timeout_at(starts.into(), arrived).await;
+                }
+            }
         }
     }
 
@@ -169,11 +238,36 @@ impl Buffer {
         }
     }
 
-    /// Takes all waiting tasks out, to hand them back, and prefetches none until handlers end again.
+    /// Records that a batch has ended, and wakes the claimer.
+    pub(crate) fn record_batch_ended(&self, tasks: &[ClaimedTask], claimer: &Notify) {
+        let mut state = self.lock();
+        state.running -= 1;
+        state.alone -= count_alone(tasks);
+        let task_type = tasks.first().map_or("", |task| &task.task_type);
+        let mut gathers = state.gathers.iter_mut();
+        if let Some(gather) = gathers.find(|it| it.is_of(task_type)) {
+            gather.record_ended(tasks.len());
+        }
+        drop(state);
+        claimer.notify_one();
+    }
+
+    /// Takes the tasks out that have waited too long, with all that wait behind them, to hand them back, and prefetches none
+    /// of their like until handlers end again.
     pub(crate) fn take_stale(&self) -> Vec<ClaimedTask> {
         let mut state = self.lock();
-        state.prefetch.record_stale();
-        state.take_waiting()
+        let now = Instant::now();
+        let mut stale = Vec::new();
+        if state.has_stale() {
+            state.prefetch.record_stale();
+            stale.extend(state.waiting.drain(..).map(|it| it.task));
+        }
+        for gather in state.gathers.iter_mut().filter(|it| it.is_stale(now)) {
+            gather.record_stale();
+            stale.extend(gather.take_all());
+        }
+        state.alone -= count_alone(&stale);
+        stale
     }
 
     /// Takes a task out that waits, if it does.
@@ -182,8 +276,14 @@ impl Buffer {
         let at = state
             .waiting
             .iter()
-            .position(|it| it.task.task_id == task_id)?;
-        let taken = state.waiting.remove(at)?.task;
+            .position(|it| it.task.task_id == task_id);
+        let taken = match at {
+            Some(at) => state.waiting.remove(at)?.task,
+            None => {
+                let mut gathers = state.gathers.iter_mut();
+                gathers.find_map(|it| it.take_one(task_id))?
+            }
+        };
         state.alone -= usize::from(must_run_alone(taken.crashes));
         Some(taken)
     }
@@ -197,7 +297,9 @@ impl Buffer {
             .partition(|it: &BufferedTask| is_wanted(&it.task.task_type));
         state.waiting = left;
         let taken: VecDeque<BufferedTask> = taken;
-        let taken: Vec<_> = taken.into_iter().map(|it| it.task).collect();
+        let mut taken: Vec<_> = taken.into_iter().map(|it| it.task).collect();
+        let gathers = state.gathers.iter_mut();
+        taken.extend(gathers.flat_map(|it| it.take_of(&is_wanted)));
         state.alone -= count_alone(&taken);
         taken
     }
@@ -218,12 +320,72 @@ impl Buffer {
 }
 
 impl State {
+    /// Returns how many slots are used, or would be by what waits.
     fn held(&self) -> usize {
-        self.running + self.waiting.len()
+        let batches = self.gathers.iter().map(Gather::slots);
+        self.running + self.waiting.len() + batches.sum::<usize>()
+    }
+
+    fn own_room(&self, concurrency: usize) -> usize {
+        // A batch that waits for more holds no slot until it starts.
+        let batches = self.gathers.iter().map(Gather::full).sum::<usize>();
+        let held = self.running + self.waiting.len() + batches;
+        let prefetch = self.prefetch.tasks();
+        let room = (concurrency + prefetch).saturating_sub(held);
+        // While handlers have something to do, a claim waits until it is half as large as it may be.
+        let is_worth_it = held < concurrency || room >= prefetch.div_ceil(2);
+        let room = if is_worth_it { room } else { 0 };
+        // Batches that end fast would have all slots otherwise.
+        let is_next_missing =
+            self.waiting.is_empty() && self.gathers.iter().any(|it| it.prefetch() > 0);
+        room.max(usize::from(is_next_missing))
+    }
+
+    /// Returns how many tasks of a type that run in batches a claim should bring now.
+    fn room_of_batch(&self, at: usize, concurrency: usize) -> usize {
+        let gather = &self.gathers[at];
+        let others = self.gathers.iter().enumerate().filter(|it| it.0 != at);
+        let (mut taken, mut is_fast) = (self.running, self.prefetch.tasks() > 0);
+        for (_, other) in others {
+            taken += other.full();
+            is_fast |= other.prefetch() > 0;
+        }
+        // Whatever waits for a slot that is soon free, one batch may wait beside it.
+        gather.room(concurrency.saturating_sub(taken), is_fast)
+    }
+
+    fn has_stale(&self) -> bool {
+        let oldest = self.waiting.front();
+        oldest.is_some_and(|oldest| oldest.arrived.elapsed() >= STALE_AFTER)
+    }
+
+    /// Puts a task where the others of its kind wait.
+    fn gather(&mut self, task: BufferedTask) {
+        let mut gathers = self.gathers.iter_mut();
+        match gathers.find(|it| it.is_of(&task.task.task_type)) {
+            Some(gather) => gather.put(task),
+            None => self.waiting.push_back(task),
+        }
+    }
+
+    /// Takes out what has waited longest: a task, or a batch that waits for no more.
+    fn next_of_all(&mut self, now: Instant) -> Option<Work> {
+        let ready = self.gathers.iter_mut();
+        let ready = ready.filter_map(|it| Some((it.ready(now)?, it)));
+        let ready: Option<(Gathered, &mut Gather)> = ready.min_by_key(|(it, _)| it.arrived);
+        match (self.waiting.front(), ready) {
+            (Some(one), Some((batch, gather))) if batch.arrived < one.arrived => {
+                Some(Work::Many(gather.take(&batch)))
+            }
+            (None, Some((batch, gather))) => Some(Work::Many(gather.take(&batch))),
+            _ => self.waiting.pop_front().map(|next| Work::One(next.task)),
+        }
     }
 
     fn take_waiting(&mut self) -> Vec<ClaimedTask> {
-        let waiting: Vec<_> = self.waiting.drain(..).map(|it| it.task).collect();
+        let waiting = self.waiting.drain(..).map(|it| it.task);
+        let mut waiting: Vec<_> = waiting.collect();
+        waiting.extend(self.gathers.iter_mut().flat_map(Gather::take_all));
         self.alone -= count_alone(&waiting);
         waiting
     }
@@ -262,16 +424,22 @@ mod tests {
         (0..count).map(task).collect()
     }
 
+    fn take_one(buffer: &Buffer) -> ClaimedTask {
+        match buffer.take().expect("a task") {
+            Work::One(task) => task,
+            Work::Many(tasks) => panic!("{} in a batch", tasks.len()),
+        }
+    }
+
     fn run_one(buffer: &Buffer) {
-        let task = buffer.take().expect("a task");
-        buffer.record_ended(&task, &Notify::new());
+        buffer.record_ended(&take_one(buffer), &Notify::new());
     }
 
     #[test]
     fn slots_are_opened_beside_those_that_are_busy() {
-        let buffer = Buffer::new(3);
+        let buffer = Buffer::new(3, &[]);
         assert_eq!(buffer.put(claimed(1)), 1);
-        let first = buffer.take().expect("a task");
+        let first = take_one(&buffer);
         assert_eq!(buffer.put(claimed(1)), 1, "the first slot is busy");
         assert_eq!(buffer.put(claimed(5)), 1, "no more than may run at once");
         run_one(&buffer);
@@ -281,7 +449,7 @@ mod tests {
 
     #[test]
     fn more_is_prefetched_as_soon_as_many_have_ended() {
-        let buffer = Buffer::new(200);
+        let buffer = Buffer::new(200, &[]);
         buffer.put(claimed(100));
         buffer.adjust_prefetch();
         assert_eq!(buffer.room(), 100, "nothing has ended yet");
@@ -292,7 +460,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slot_that_waits_is_woken_by_a_task_and_by_the_end() {
-        let buffer = Buffer::new(1);
+        let buffer = Buffer::new(1, &[]);
         buffer.put(claimed(1));
         assert!(buffer.next().await.is_some());
         let (next, ()) = tokio::join!(buffer.next(), async {

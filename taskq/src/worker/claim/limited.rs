@@ -65,7 +65,7 @@ impl Claimer<'_> {
             names: &core.registry.names_of(task_type),
             share,
             starts: &starts,
-            slots: core.buffers[at].room_to_run(),
+            slots: core.buffers[at].room_to_run_of(task_type),
             from_key: from_key.as_deref(),
             freed,
             is_transactional: self.transactional.contains(task_type),

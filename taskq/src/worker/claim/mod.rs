@@ -5,8 +5,11 @@
 //! decides how large claims are and how often it scans, [`idle`] what follows when nothing is due.
 
 mod alone;
+mod batches;
 pub(crate) mod buffer;
+mod buffered;
 mod fair;
+pub(crate) mod gather;
 mod idle;
 mod limited;
 mod pace;
@@ -81,7 +84,7 @@ impl<'c> Claimer<'c> {
         Self {
             store,
             known: core.registry.known(),
-            transactional: core.registry.transactional_names(),
+            transactional: core.registry.names_with_own_leases(),
             in_turns: core.registry.names_in_turns().map(str::to_owned).collect(),
             queues: queues
                 .map(|(name, _)| Queue::new(name, ageing, by_chance.clone()))
@@ -236,7 +239,7 @@ impl Claimer<'_> {
             .find(|at| {
                 let buffer = &self.core.buffers[*at];
                 buffer.adjust_prefetch();
-                buffer.room() > 0
+                buffer.room() > 0 && !self.queues[*at].is_crowded
             })?;
         self.next_queue = queue + 1;
         Some(queue)
@@ -268,6 +271,9 @@ impl Claimer<'_> {
             () = sleep(drain::PERIOD), if drain.is_some() => {}
             _ = self.beat.tick() => {}
         }
+        self.queues
+            .iter_mut()
+            .for_each(|queue| queue.is_crowded = false);
     }
 
     fn record_wake(&mut self, wake: &Wake) {

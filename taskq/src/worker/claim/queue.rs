@@ -21,6 +21,8 @@ pub(crate) struct Queue {
     pub(super) failing_turns: FailingTurns,
     pub(super) pace: Pace,
     pub(super) idle: Idle,
+    /// Whether there is no room for what is due, though there is for tasks that run in batches, or for others than those.
+    pub(super) is_crowded: bool,
     /// When the next of the lanes that brakes have closed is worth a probe.
     next_probe: Option<Instant>,
     /// When the next pause of anything ends by itself.
@@ -38,6 +40,7 @@ impl Queue {
             failing_turns: FailingTurns::default(),
             pace: Pace::new(Instant::now()),
             idle: Idle::default(),
+            is_crowded: false,
             next_probe: None,
             next_pause_end: None,
             has_asked_for_suspects: false,

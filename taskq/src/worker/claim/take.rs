@@ -43,6 +43,7 @@ impl Claimer<'_> {
         failing.set_apart(&mut shares, claimable, limit, &mut queue.failing_turns);
         queue.refused.narrow(&mut shares);
         queue.keep_braked_out(&self.core.brakes, &mut shares);
+        let limit = self.keep_what_fits(at, claimable, &mut shares, limit);
         match self.keep_one_kind(at, &mut shares) {
             Some(Alone::Limited(share)) => return self.claim_limited(at, &share).await,
             Some(Alone::Fair(share)) => return self.claim_fair(at, &share, claimable).await,

@@ -6,6 +6,7 @@
 
 pub(crate) mod heartbeat;
 mod lease;
+pub(crate) mod many;
 pub(crate) mod strays;
 
 use std::collections::VecDeque;

@@ -336,7 +336,7 @@ fn another_way(settlement: &Settlement, refusal: &Refusal) -> Option<Settlement>
 }
 
 /// Splits what one statement takes from the rest.
-fn split_batch(settlements: &[Settlement]) -> (&[Settlement], &[Settlement]) {
+pub(crate) fn split_batch(settlements: &[Settlement]) -> (&[Settlement], &[Settlement]) {
     let mut length = 0;
     let fitting = settlements.iter().take(BATCH).take_while(|settlement| {
         length += settlement.verdict.result().map_or(0, str::len);

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::trace;
 use crate::attempt::outcome::Outcome;
-use crate::attempt::state::Parts;
+use crate::attempt::state::{Made, Parts};
 use crate::attempt::tx_handle::GivenTx;
 use crate::attempt::verbs::{Wish, wish_of};
 use crate::attempt::verdict::{GivenUp, Settlement, Verdict};
@@ -26,10 +26,10 @@ use crate::worker::counters::Times;
 use crate::worker::shared::Core;
 
 /// How far a handler may outrun its timeout before that is worth a line.
-const OVERRUN: Duration = Duration::from_secs(1);
+pub(super) const OVERRUN: Duration = Duration::from_secs(1);
 
 /// How long a handler may go on that is cancelled and asked to come to an end.
-const CANCEL_GRACE: Duration = Duration::from_millis(500);
+pub(super) const CANCEL_GRACE: Duration = Duration::from_millis(500);
 
 /// For how long a key is held at most. More is a mistake of units.
 const LONGEST_HOLD: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -72,7 +72,7 @@ pub(crate) struct Decided {
     pub(crate) is_failure: bool,
     /// Whether it failed over a prepared statement that is missing, or there already.
     pub(crate) is_mixed_up: bool,
-    times: Option<Times>,
+    pub(super) times: Option<Times>,
 }
 
 /// What is left to be written about a task after an attempt.
@@ -123,7 +123,7 @@ impl Execution<'_> {
         let Ending(attempt) = &Ending(Arc::new(self.attempt(began + allowed)));
         let parts = Parts {
             states: &self.core.states,
-            attempt,
+            made: Made::One(attempt),
             tx,
         };
         crash_point("before_handler");
@@ -183,7 +183,7 @@ impl Execution<'_> {
     }
 
     /// Has nothing start of the task's key for a while.
-    async fn hold_key(&self, time: Duration) {
+    pub(super) async fn hold_key(&self, time: Duration) {
         let time = time.min(LONGEST_HOLD);
         let (lease_id, task_id) = (self.task.lease_id, self.task.task_id);
         match self.core.store().hold_key(lease_id, task_id, time).await {
@@ -209,7 +209,7 @@ impl Execution<'_> {
         })
     }
 
-    fn decide(&self, outcome: Outcome, attempt: &Attempt) -> Decided {
+    pub(super) fn decide(&self, outcome: Outcome, attempt: &Attempt) -> Decided {
         let decided = self.decide_unbounded(outcome, attempt);
         Decided {
             verdict: self.within_bounds(decided.verdict),
@@ -232,19 +232,30 @@ impl Execution<'_> {
             },
             Outcome::Failed(error) => {
                 let wish = wish.or_else(|| wish_of(&*error));
-                let of_database = of_database(&*error).any(mixes_up_statements);
                 let (hidden, wish) = self.hide_secrets(&error, wish);
-                let is_failure = matches!(wish, None | Some(Wish::RetryIn(_)));
-                let is_mixed_up = is_failure && of_database;
-                let said = hidden.as_ref().unwrap_or(&error);
-                let wait = || self.wait_after(&*error);
-                let verdict = Verdict::of_failure(said, wish, number, max_attempts, wait);
-                Decided {
-                    is_failure,
-                    is_mixed_up,
-                    ..verdict.into()
-                }
+                self.decide_failure(&error, hidden.as_ref(), wish, attempt)
             }
+        }
+    }
+
+    /// Decides about an attempt that failed with an error, of which only `hidden` is said if there is that.
+    pub(super) fn decide_failure(
+        &self,
+        error: &BoxError,
+        hidden: Option<&BoxError>,
+        wish: Option<Wish>,
+        attempt: &Attempt,
+    ) -> Decided {
+        let (number, max_attempts) = (attempt.number, attempt.max_attempts);
+        let is_failure = matches!(wish, None | Some(Wish::RetryIn(_)));
+        let is_mixed_up = is_failure && of_database(&**error).any(mixes_up_statements);
+        let said = hidden.unwrap_or(error);
+        let wait = || self.wait_after(&**error);
+        let verdict = Verdict::of_failure(said, wish, number, max_attempts, wait);
+        Decided {
+            is_failure,
+            is_mixed_up,
+            ..verdict.into()
         }
     }
 
@@ -276,7 +287,7 @@ impl Execution<'_> {
     }
 
     /// Returns how long the task had been due when its handler began, by Postgres's clock, and how long that ran.
-    fn times(&self, began: Instant, ended: Instant) -> Times {
+    pub(super) fn times(&self, began: Instant, ended: Instant) -> Times {
         let due = self.task.run_at.max(self.task.created_at);
         let began_at = self.core.database_clock.micros_at(began);
         let wait = began_at.map_or(0, |began_at| began_at - due.timestamp_micros());
@@ -288,15 +299,24 @@ impl Execution<'_> {
 
     /// Counts an outcome that was written, or is about to be.
     pub(crate) fn count(&self, decided: &Decided) {
+        self.tally(decided);
+        trace::end(&decided.verdict);
+    }
+
+    /// Counts an outcome of one of many attempts that have a span together.
+    pub(super) fn tally(&self, decided: &Decided) {
         let Decided { verdict, times, .. } = decided;
         let kind = (self.queue, self.registration.task_type);
         self.core.counters.add(kind, verdict, *times);
         let failing = &self.core.failing;
         failing.record(&self.task.task_type, verdict.is_failure());
-        trace::end(verdict);
         if let Some(drain) = &self.core.settings.drain {
             drain.record_ended(self.ended(decided));
         }
+    }
+
+    pub(super) fn bounds_of_attempts(&self) -> (u16, u16) {
+        (self.number(), self.max_attempts())
     }
 
     pub(crate) fn number(&self) -> u16 {

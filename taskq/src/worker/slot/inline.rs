@@ -96,7 +96,7 @@ impl InlineSession<'_> {
     }
 
     /// Completes a task whose handler had no transaction, between savepoints, in which its hooks agree.
-    async fn complete(
+    pub(super) async fn complete(
         &mut self,
         execution: &Execution<'_>,
         decided: Decided,
@@ -162,7 +162,7 @@ impl InlineSession<'_> {
     }
 
     /// Returns what is to be written, after what the task's type does where the task is discarded.
-    async fn settlement(
+    pub(super) async fn settlement(
         &mut self,
         execution: &Execution<'_>,
         decided: Decided,
@@ -205,17 +205,17 @@ impl InlineSession<'_> {
         handled
     }
 
-    async fn say(&mut self, statement: &'static str) -> Result<(), Error> {
+    pub(super) async fn say(&mut self, statement: &'static str) -> Result<(), Error> {
         let said = raw_sql(AssertSqlSafe(statement)).execute(&mut **self.tx);
         said.await.map(drop)
     }
 }
 
 /// The caller's transaction, for a handler that may ask for it.
-struct Lent(Mutex<Option<Tx>>);
+pub(super) struct Lent(pub(super) Mutex<Option<Tx>>);
 
 impl Lent {
-    fn take(&self) -> Option<Tx> {
+    pub(super) fn take(&self) -> Option<Tx> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

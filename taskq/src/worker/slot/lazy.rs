@@ -66,7 +66,7 @@ fn without_transaction(
 }
 
 /// Begins the transaction of one attempt.
-struct Begins {
+pub(super) struct Begins {
     core: Arc<Core>,
     queue: usize,
     lease_id: Uuid,
@@ -81,7 +81,7 @@ struct Begins {
 
 /// Why a transaction was not begun.
 #[derive(Clone, Copy)]
-enum Failed {
+pub(super) enum Failed {
     /// There was no connection, or no answer.
     Connection,
     /// The task is not this handler's any more.
@@ -94,7 +94,7 @@ struct Begun {
 }
 
 impl Begins {
-    fn of(execution: &Execution<'_>) -> Self {
+    pub(super) fn of(execution: &Execution<'_>) -> Self {
         Self {
             core: Arc::clone(execution.core),
             queue: execution.queue,
@@ -106,13 +106,13 @@ impl Begins {
         }
     }
 
-    fn take_failed(&self) -> Option<Failed> {
+    pub(super) fn take_failed(&self) -> Option<Failed> {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed.take()
     }
 
     /// Returns the session in which the transaction was begun, if it was.
-    fn take(&self, lazy: LazyTx) -> Option<(Session, Option<OwnedSemaphorePermit>)> {
+    pub(super) fn take(&self, lazy: LazyTx) -> Option<(Session, Option<OwnedSemaphorePermit>)> {
         let tx = lazy.into_begun()?;
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         let Begun { rest, place } = begun.take()?;

@@ -1,5 +1,7 @@
 //! One place to run a handler: it takes task after task of a queue, and makes an attempt of each.
 
+mod alone;
+pub(crate) mod batch;
 mod beside;
 mod declared;
 mod discard;
@@ -21,7 +23,7 @@ mod transaction;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
@@ -29,9 +31,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use self::alone::until_written;
 use self::handler::{Ended, Execution, Handled, Interrupted, Taken, log};
 use self::session::Session;
-use super::claim::buffer::Buffer;
+use super::claim::buffer::{Buffer, Work};
 use super::shared::Core;
 use super::trouble::Said;
 use crate::attempt::delivery::Delivery;
@@ -45,7 +48,16 @@ pub(crate) async fn run(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Se
     let buffer = &core.buffers[queue];
     let queue_name = &*core.queue_names[queue];
     let mut slot = Slot::default();
-    while let Some(task) = slot.next(&core, buffer).await {
+    while let Some(work) = slot.next(&core, buffer).await {
+        let task = match work {
+            Work::One(task) => task,
+            Work::Many(tasks) => {
+                // Boxed, so that slots of other tasks stay small.
+                let batch = batch::run(&core, queue, &tasks, &mut slot.session, &outcomes);
+                Box::pin(batch).await;
+                continue;
+            }
+        };
         let span = trace::begin(&core, &task, queue_name);
         let settlement = slot.attempt(&core, queue, &task).instrument(span).await;
         if let Some(settlement) = settlement {
@@ -62,14 +74,6 @@ pub(crate) async fn run(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Se
     }
 }
 
-/// Waits until the outcome of a task is written, so that the next suspect, which may kill the process, is not charged
-/// to this one.
-async fn until_written(core: &Core, task: &ClaimedTask) {
-    while core.held.remaining(task.lease_id).is_some() && !core.stop.gently.is_cancelled() {
-        sleep(Duration::from_millis(5)).await;
-    }
-}
-
 /// What a slot keeps from one task to the next.
 #[derive(Default)]
 struct Slot {
@@ -80,10 +84,10 @@ struct Slot {
 }
 
 impl Slot {
-    /// Returns the next task. While the slot waits for it, it holds no session.
-    async fn next(&mut self, core: &Core, buffer: &Buffer) -> Option<ClaimedTask> {
-        if let Some(task) = buffer.take() {
-            return Some(task);
+    /// Returns the next task, or the next batch. While the slot waits for it, it holds no session.
+    async fn next(&mut self, core: &Core, buffer: &Buffer) -> Option<Work> {
+        if let Some(work) = buffer.take() {
+            return Some(work);
         }
         if let Some(session) = self.session.take() {
             // Boxed, as all that is rare, so that slots stay small.

@@ -19,12 +19,34 @@ pub(super) fn begin(_core: &Core, task: &ClaimedTask, queue: &str) -> Span {
     )
 }
 
+/// Begins the span of one call for many tasks, at the level of errors too.
+#[cfg(not(feature = "otel"))]
+pub(super) fn begin_batch(_core: &Core, tasks: &[ClaimedTask], queue: &str) -> Span {
+    batch_span(tasks, queue)
+}
+
+fn batch_span(tasks: &[ClaimedTask], queue: &str) -> Span {
+    let task_type = tasks.first().map_or("", |task| &task.task_type);
+    tracing::error_span!("batch", task_type, tasks = tasks.len(), queue)
+}
+
+/// Begins the span in which something is said of one of many tasks.
+pub(super) fn of_member(task: &ClaimedTask, queue: &str) -> Span {
+    tracing::error_span!(
+        "task",
+        task_type = task.task_type,
+        task_id = task.task_id,
+        attempt = task.attempts.saturating_add(1),
+        queue,
+    )
+}
+
 /// Says of the span of an attempt how that ended.
 #[cfg(not(feature = "otel"))]
 pub(super) fn end(_verdict: &Verdict) {}
 
 #[cfg(feature = "otel")]
-pub(super) use self::otel::{begin, end};
+pub(super) use self::otel::{begin, begin_batch, end};
 
 #[cfg(feature = "otel")]
 mod otel {
@@ -80,6 +102,27 @@ mod otel {
         span.set_attribute("messaging.destination.name", queue.to_owned());
         span.set_attribute("messaging.message.id", task.task_id.to_string());
         span.set_attribute("taskq.attempt", i64::from(task.attempts) + 1);
+        span
+    }
+
+    /// As without the feature, with a link to the trace of each enqueue: a call for many goes on with none of them.
+    pub(in super::super) fn begin_batch(_core: &Core, tasks: &[ClaimedTask], queue: &str) -> Span {
+        let span = super::batch_span(tasks, queue);
+        if span.set_parent(Context::new()).is_err() {
+            return span;
+        }
+        let senders = tasks.iter().filter_map(|task| Sender::of(&task.metadata));
+        senders.for_each(|sender| span.add_link(sender.span));
+        let task_type = tasks.first().map_or("", |task| &task.task_type);
+        span.set_attribute("messaging.system", "taskq");
+        span.set_attribute("messaging.operation.name", "process");
+        span.set_attribute("messaging.operation.type", "process");
+        span.set_attribute("messaging.destination.name", queue.to_owned());
+        span.set_attribute(
+            "messaging.batch.message_count",
+            i64::try_from(tasks.len()).unwrap_or(i64::MAX),
+        );
+        span.set_attribute("taskq.task_type", task_type.to_owned());
         span
     }
 

@@ -32,6 +32,7 @@ use crate::error::BoxError;
 use crate::error::error_text;
 use crate::faults::crash_point;
 use crate::store::{self, Committed, Completion, CompletionError, Store};
+use crate::worker::shared::Core;
 use crate::worker::trouble::Said;
 
 /// How long to put a task off for which no transaction could be begun.
@@ -251,7 +252,7 @@ impl Session {
             Ok(committed) => {
                 core.habits.learn(task_type, committed.habits);
                 if committed.is_dirty || committed.is_broken {
-                    Box::pin(self.clean_up(execution, &committed)).await;
+                    Box::pin(self.clean_up(core, &committed)).await;
                 }
                 Ok(Ended::Settled)
             }
@@ -281,7 +282,7 @@ impl Session {
         }
         let committed = step(self.own.commit_and_begin(&mut self.tx)).await?;
         if committed.is_dirty {
-            self.clean_up(execution, &committed).await;
+            self.clean_up(execution.core, &committed).await;
         }
         Ok(Ended::Settled)
     }
@@ -295,11 +296,11 @@ impl Session {
     }
 
     /// Makes the session clean for the next task, where a handler has left something on it.
-    async fn clean_up(&mut self, execution: &Execution<'_>, committed: &Committed) {
+    pub(super) async fn clean_up(&mut self, core: &Core, committed: &Committed) {
         self.is_usable = !committed.is_broken;
         if committed.is_dirty && self.is_usable {
             let clean = async {
-                let fresh = execution.core.fresh_session().await?;
+                let fresh = core.fresh_session().await?;
                 self.own.clean(&mut self.tx, fresh).await
             };
             self.is_usable = step(clean).await.is_ok();

@@ -1,0 +1,11 @@
+#[derive(serde::Serialize, serde::Deserialize, taskq::Payload)]
+struct SendPush {
+    to: String,
+}
+
+#[taskq::task]
+async fn push(#[batch(1000, "50ms")] pushes: SendPush) {
+    let _ = pushes;
+}
+
+fn main() {}
