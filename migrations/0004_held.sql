@@ -80,21 +80,37 @@ as $left_in$
     where held.task_id <> all (lease.done)
 $left_in$;
 
--- Adds an error to those of a task, if there is one, and keeps the last fifty.
-create function taskq.with_error(errors jsonb, attempt integer, error text) returns jsonb
+-- Adds to the errors of a task how an attempt failed, if it did, and keeps the last fifty. `failure` has the text as
+-- `error`, and what else its worker knows. What is long of that, the levels of an error and the backtrace of a panic, stays
+-- with the last three.
+create function taskq.with_error(errors jsonb, attempt integer, failure jsonb) returns jsonb
 language sql
 stable
 as $with_error$
     select
         case
-            when error is null then errors
+            when failure is null then errors
             else
                 case
                     when jsonb_array_length(errors) >= 50 then errors - 0
                     else coalesce(errors, '[]')
                 end
-                || jsonb_build_object('attempt', attempt, 'at', now(), 'error', error)
+                #- '{-3,chain}'
+                #- '{-3,backtrace}'
+                || (jsonb_build_object('attempt', attempt, 'at', now()) || failure)
         end
+$with_error$;
+
+-- The same for an error of which there is only a text.
+create function taskq.with_error(errors jsonb, attempt integer, error text) returns jsonb
+language sql
+stable
+as $with_error$
+    select taskq.with_error(
+        errors,
+        attempt,
+        case when error is not null then jsonb_build_object('error', error) end
+    )
 $with_error$;
 
 create or replace view taskq.tasks as

@@ -1,3 +1,55 @@
+-- What attempts say of how far they are, and all that is stored of one task.
+
+-- How far the last attempt of a task is that said so. Its worker writes it, once a second at the most and beside the handler's
+-- transaction. The row goes with a task that completes and is not kept; taskq.prune_progress deletes what others left.
+create table taskq.progress (
+    task_id   bigint           primary key,
+    attempt   integer          not null,
+    worker_id uuid             not null,
+    -- From 0 to 1; null where only the text says it.
+    fraction  double precision,
+    said      text             not null,
+    said_at   timestamptz      not null,
+    constraint progress_fraction check (fraction between 0 and 1),
+    constraint progress_said check (octet_length(said) <= 1000)
+)
+-- Rows are written again and again.
+with (fillfactor = 50);
+
+-- Deletes the progress of tasks that are nowhere any more. It looks at so many rows at the most, those behind this task, and
+-- returns the last that it has looked at; null at the end.
+create function taskq.prune_progress(behind bigint, most integer) returns bigint
+language sql
+set search_path = pg_catalog, pg_temp
+as $prune_progress$
+    with seen as materialized (
+        select progress.task_id
+        from taskq.progress
+        where progress.task_id > behind
+        order by progress.task_id
+        limit most
+    ),
+    held as materialized (
+        select unnest(lease.task_ids) as task_id
+        from taskq.lease
+    ),
+    gone as (
+        delete from taskq.progress
+        using seen
+        where progress.task_id = seen.task_id
+          and progress.said_at < now() - interval '1 minute'
+          and seen.task_id not in (select held.task_id from held)
+          and not exists (select from taskq.task where task.task_id = seen.task_id)
+          and not exists (select from taskq.dead where dead.task_id = seen.task_id)
+          and not exists (select from taskq.history where history.task_id = seen.task_id)
+          and not exists (select from taskq.refused where refused.task_id = seen.task_id)
+    )
+    select max(seen.task_id)
+    from seen
+$prune_progress$;
+
+revoke execute on function taskq.prune_progress from public;
+
 -- Tells all that is stored of one task.
 
 -- Returns what taskq.tasks has of one task, and opens no lease but the one that holds it.
@@ -49,6 +101,11 @@ return (
             'crashes', coalesce(found.crashes, 0),
             'errors', coalesce(found.errors, '[]'),
             'metadata', coalesce(found.metadata, '{}'),
+            'progress', (
+                select to_jsonb(progress) - '{task_id}'::text[]
+                from taskq.progress
+                where progress.task_id = show.task_id
+            ),
             'cause', (select dead.cause from taskq.dead where dead.task_id = show.task_id),
             'refusal', (
                 select taskq.masked_key(refused.refusal, found.payload, secret.fields)

@@ -148,9 +148,31 @@ as $usual_runs$
     group by summed.queue, summed.task_type
 $usual_runs$;
 
--- Returns the attempts that have run for longer than this and four times as long as is usual for their type in their queue:
--- perhaps they are stuck. A hundred at the most, the oldest first. `doing` is what its session does, if there is one whose transaction began
--- with the attempt, and only one: that of a handler with a transaction.
+-- What workers see of their attempts that block their threads, and of those that have been in a transaction for twenty seconds. Each
+-- worker writes of its own, where there is something to say; the rows go with it.
+create table taskq.watched (
+    worker_id     uuid   not null references taskq.worker on delete cascade,
+    task_id       bigint not null,
+    -- The thread that it blocks, if it does.
+    thread        text,
+    -- Since when it does.
+    blocked_since timestamptz,
+    -- The process of the server that works for its transaction.
+    backend       integer,
+    constraint watched_pkey primary key (worker_id, task_id)
+)
+with (fillfactor = 50);
+
+-- Says what to do about a handler that blocks its thread.
+create function taskq.blocks_thread() returns text
+language sql
+immutable
+return 'nothing can stop such a handler but the end of its process: restart that if it does not go on; work that blocks belongs in `spawn_blocking`';
+
+-- Returns the attempts that have run for longer than this and four times as long as is usual for their type in their queue,
+-- and those that block their threads: perhaps they are stuck. A hundred at the most, the oldest first. `thread` is the one that is blocked.
+-- `doing` is what is known: for how long the thread has been blocked, what the attempt has said last of how far it is, and what its session
+-- does. That is the one which its worker names, or else the only one whose transaction began with the attempt.
 create function taskq.stuck(longer_than interval default '1 minute') returns table (
     task_id bigint,
     task_type text,
@@ -160,7 +182,8 @@ create function taskq.stuck(longer_than interval default '1 minute') returns tab
     worker_id uuid,
     host text,
     process_id integer,
-    doing text
+    doing text,
+    thread text
 )
 language sql
 stable
@@ -206,6 +229,28 @@ as $stuck$
         where held.task_type = slow.task_type
           and held.task_id <> all (held.done)
     ),
+    -- Nearly always none.
+    blocking as (
+        select
+            watched.task_id,
+            lease.task_types[array_position(lease.task_ids, watched.task_id)] as task_type,
+            lease.queue,
+            lease.claimed_at,
+            lease.worker_id,
+            null::interval as longest
+        from taskq.watched
+        join taskq.lease
+          on lease.worker_id = watched.worker_id
+         and watched.task_id = any (lease.task_ids)
+         and watched.task_id <> all (lease.done)
+        where watched.blocked_since is not null
+          and not exists (select from long where long.task_id = watched.task_id)
+    ),
+    those as (
+        select * from long
+        union all
+        select * from blocking
+    ),
     -- Read once: what runs may be a hundred times as many.
     alive as materialized (
         select worker.worker_id, worker.host, worker.process_id
@@ -213,33 +258,61 @@ as $stuck$
         where worker.expires_at > now()
     )
     select
-        long.task_id,
-        long.task_type,
-        long.queue,
-        long.claimed_at,
-        long.longest,
-        long.worker_id,
+        those.task_id,
+        those.task_type,
+        those.queue,
+        those.claimed_at,
+        those.longest,
+        those.worker_id,
         alive.host,
         alive.process_id,
-        (
-            select case
-                when count(*) = 1 then min(
-                    format(
-                        'session %s, whose transaction began with it, %s, last statement: %s',
-                        session.pid,
-                        concat_ws(' and waits for ', session.state, session.wait_event_type || ' ' || session.wait_event),
-                        left(regexp_replace(session.query, '\s+', ' ', 'g'), 120)
+        nullif(
+            concat_ws(
+                '; ',
+                'it has blocked the thread ' || watched.thread || ' for ' || taskq.in_words(now() - watched.blocked_since),
+                (
+                    select format(
+                        'it said %s ago: %s',
+                        taskq.in_words(now() - progress.said_at),
+                        concat_ws(', ', round((100 * progress.fraction)::numeric) || ' %', nullif(progress.said, ''))
                     )
+                    from taskq.progress
+                    where progress.task_id = those.task_id
+                ),
+                (
+                    select case
+                        when count(*) = 1 then min(
+                            format(
+                                'session %s, whose transaction %s, %s, last statement: %s',
+                                session.pid,
+                                case when watched.backend is null then 'began with it' else 'it has' end,
+                                concat_ws(' and waits for ', session.state, session.wait_event_type || ' ' || session.wait_event),
+                                left(regexp_replace(session.query, '\s+', ' ', 'g'), 120)
+                            )
+                        )
+                    end
+                    from pg_stat_activity as session
+                    where session.datname = current_database()
+                      and session.pid <> pg_backend_pid()
+                      and case
+                          when watched.backend is null
+                              then session.xact_start between those.claimed_at and those.claimed_at + interval '1 second'
+                          else session.pid = watched.backend
+                      end
                 )
-            end
-            from pg_stat_activity as session
-            where session.datname = current_database()
-              and session.pid <> pg_backend_pid()
-              and session.xact_start between long.claimed_at and long.claimed_at + interval '1 second'
-        )
-    from long
-    join alive on alive.worker_id = long.worker_id
-    order by long.claimed_at, long.task_id
+            ),
+            ''
+        ),
+        watched.thread
+    from those
+    join alive on alive.worker_id = those.worker_id
+    left join lateral (
+        select watched.thread, watched.blocked_since, watched.backend
+        from taskq.watched
+        where watched.worker_id = those.worker_id
+          and watched.task_id = those.task_id
+    ) as watched on true
+    order by those.claimed_at, those.task_id
     limit 100
 $stuck$;
 
@@ -620,10 +693,14 @@ begin
             select found.* into stuck from taskq.stuck() as found where found.task_id = why.task_id;
             if found then
                 reason := 'perhaps stuck';
-                said := concat_ws('; ', format('%s: 99 of 100 of its type take less than %s', said, taskq.in_words(stuck.usual)), stuck.doing);
-                advice := 'see in the log of that worker, or in pg_stat_activity, what its handler waits for; then cancel it';
-                command := 'cancel ' || why.task_id;
-                statement := format('select taskq.cancel(%s)', why.task_id);
+                said := concat_ws('; ', said || coalesce(': 99 of 100 of its type take less than ' || taskq.in_words(stuck.usual), ''), stuck.doing);
+                if stuck.thread is not null then
+                    advice := taskq.blocks_thread();
+                else
+                    advice := 'see in the log of that worker, or in pg_stat_activity, what its handler waits for; then cancel it';
+                    command := 'cancel ' || why.task_id;
+                    statement := format('select taskq.cancel(%s)', why.task_id);
+                end if;
             end if;
         else
             reason := 'abandoned';

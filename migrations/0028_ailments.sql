@@ -230,17 +230,21 @@ as $ail_attempts$
         'warning',
         'task ' || stuck.task_id,
         format(
-            'task %s of type %s has run for %s in process %s on %s: 99 of 100 of its type take less than %s',
+            'task %s of type %s has run for %s in process %s on %s%s',
             stuck.task_id,
             stuck.task_type,
             taskq.in_words(now() - stuck.claimed_at),
             stuck.process_id,
             stuck.host,
-            taskq.in_words(stuck.usual)
+            ': 99 of 100 of its type take less than ' || taskq.in_words(stuck.usual)
         ) || coalesce('; ' || stuck.doing, '') || taskq.and_others(stuck.place, stuck.number),
-        'see in the log of that process, or in pg_stat_activity, what its handler waits for; then cancel it',
-        'cancel ' || stuck.task_id,
-        format('select taskq.cancel(%s)', stuck.task_id)
+        case
+            when stuck.thread is null
+                then 'see in the log of that process, or in pg_stat_activity, what its handler waits for; then cancel it'
+            else taskq.blocks_thread()
+        end,
+        case when stuck.thread is null then 'cancel ' || stuck.task_id end,
+        case when stuck.thread is null then format('select taskq.cancel(%s)', stuck.task_id) end
     from (
         select
             long.*,

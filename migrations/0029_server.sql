@@ -349,7 +349,8 @@ as $needed_rights$
     select 'claim', 'table', given.name, '{select,insert,update,delete}'::text[]
     from unnest(array[
         'task', 'lease', 'dead', 'history', 'worker', 'sleeper', 'counter', 'frontier', 'refused', 'unique_key', 'schedule',
-        'schedule_definition', 'limit_definition', 'limit_rule', 'gate', 'minute', 'minute_total', 'group_member', 'group_change'
+        'schedule_definition', 'limit_definition', 'limit_rule', 'gate', 'minute', 'minute_total', 'group_member', 'group_change',
+        'progress', 'watched'
     ]) as given (name)
     union all
     select 'claim', 'table', given.name, '{select}'
@@ -360,7 +361,8 @@ as $needed_rights$
     select 'claim', 'function', given.name, '{execute}'
     from unnest(array[
         'prune_history', 'prune_history_day', 'advance_ids', 'take_back', 'take_keys', 'prune_keys', 'backfill_schedule',
-        'write_down', 'declare_keep', 'prune_kept', 'begin_group', 'join_group', 'seal_group', 'tend_groups', 'prune_groups'
+        'write_down', 'declare_keep', 'prune_kept', 'begin_group', 'join_group', 'seal_group', 'tend_groups', 'prune_groups',
+        'prune_progress'
     ]) as given (name)
     union all
     select 'cancel', 'table', given.name, '{insert,update,delete}'

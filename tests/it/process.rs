@@ -1,22 +1,52 @@
 //! Processes that are stopped and killed: workers by signal, and Postgres under load.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::PgPool;
 use taskq::testing::Cluster;
+use tokio::time::timeout;
 
-use crate::support::{count_effects, database, effects, execute, one, states, until};
+use crate::support::{LIMIT, count_effects, database, effects, execute, one, states, until};
 
 /// A worker process, killed with the test if it is still there.
-struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Process {
-    fn start(url: &str, grace: Duration) -> Self {
+    pub(crate) fn start(url: &str, grace: Duration) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_worker"))
             .env("DATABASE_URL", url)
             .env("GRACE_MS", grace.as_millis().to_string())
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the worker starts");
+        Self(child)
+    }
+
+    pub(crate) fn of(child: Child) -> Self {
+        Self(child)
+    }
+
+    /// Returns the first line of what it logs, from now on, that has this text.
+    pub(crate) async fn line_of_stderr(mut self, part: &'static str) -> (Self, String) {
+        let stderr = self.0.stderr.take().expect("a pipe");
+        let line = tokio::task::spawn_blocking(move || {
+            let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
+            lines.find(|line| line.contains(part)).unwrap_or_default()
+        });
+        let line = timeout(LIMIT, line).await.expect("in time");
+        (self, line.expect("read"))
+    }
+
+    /// Starts one with these variables in its environment.
+    pub(crate) fn start_with(url: &str, variables: &[(&str, &str)]) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_worker"))
+            .env("DATABASE_URL", url)
+            .env("GRACE_MS", "1000")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

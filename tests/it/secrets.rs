@@ -31,6 +31,12 @@ pub(crate) async fn connect(
 ) -> Result<(), taskq::error::BoxError> {
     match how.as_str() {
         "fail" => Err(format!("{usr_id} has no right with {token}, that is {token:?}").into()),
+        "source" => {
+            let source = anyhow::anyhow!("no right with {token}");
+            Err(source
+                .context(format!("cannot go on with {token:?}"))
+                .into())
+        }
         "panic" => panic!("no connection with {token}"),
         "discard" => Err(taskq::outcome::discard(format!("bad token {token}")).into()),
         "wish" => {
@@ -120,7 +126,7 @@ async fn what_a_handler_says_of_a_secret_value_is_neither_logged_nor_stored() {
     let (_database, pool) = database().await;
     let (lines, _guard) = Lines::capture();
     let mut conn = pool.acquire().await.expect("a connection");
-    let hows = ["fail", "panic", "discard", "wish", "ok"];
+    let hows = ["fail", "panic", "discard", "wish", "ok", "source"];
     let tasks = taskq::enqueue_many(&mut conn, hows.map(connecting)).await;
     let ids: Vec<i64> = tasks
         .expect("enqueued")
@@ -148,6 +154,10 @@ async fn what_a_handler_says_of_a_secret_value_is_neither_logged_nor_stored() {
     assert_eq!(error(ids[2]).await, "discarded: bad token ***");
     assert_eq!(error(ids[3]).await, "not with ***");
     assert!(task(&pool, ids[4]).await.is_none(), "it has completed");
+    assert_eq!(
+        error(ids[5]).await,
+        "cannot go on with \"***\": no right with ***"
+    );
     let invalid: Vec<String> = sqlx::query_scalar(
         "select errors -> -1 ->> 'error' from taskq.dead where state = 'invalid' order by 1",
     )

@@ -25,6 +25,15 @@ fn drop_result<T>(_: T) {}
 async fn plain(how: String, attempt: &Attempt) -> anyhow::Result<()> {
     match (how.as_str(), attempt.number()) {
         ("fail", number) => anyhow::bail!("no luck {number}"),
+        ("say and fail", _) => {
+            attempt.progress(0.25, "a quarter");
+            attempt.progress(2.0, "all but the last");
+            anyhow::bail!("no luck")
+        }
+        ("say", _) => {
+            attempt.progress(0.25, "a quarter");
+            Ok(())
+        }
         ("retry at once", 1) => Err(retry_in(Duration::ZERO).into()),
         ("retry at once always", _) => Err(retry_in(Duration::ZERO).into()),
         ("snooze", _) => Err(snooze(MINUTE).into()),
@@ -46,6 +55,10 @@ async fn in_tx(tx: &mut PgConnection, how: String, attempt: &Attempt) -> anyhow:
     note(tx, &how).await?;
     match (how.as_str(), attempt.number()) {
         ("fail", number) => anyhow::bail!("no luck {number}"),
+        ("say and fail", _) => {
+            attempt.progress(0.25, "a quarter");
+            anyhow::bail!("no luck")
+        }
         ("retry at once", 1) => Err(retry_in(Duration::ZERO).into()),
         ("snooze", _) => Err(snooze(MINUTE).into()),
         ("discard", _) => Err(discard("too late").into()),
@@ -502,6 +515,9 @@ const FEATURES: &[Feature] = &[
     ("secret", &["waiting"], &[]),
     ("invalid", &["invalid"], &[]),
     ("expired", &["expired"], &[]),
+    ("plain: say and fail", &["waiting"], &[]),
+    ("plain: say", &[], &[]),
+    ("in tx: say and fail", &["waiting"], &[]),
     ("later", &["waiting"], &[]),
     ("paused", &["waiting"], &[]),
     ("unknown", &["waiting"], &[]),
@@ -625,6 +641,7 @@ struct Afterwards {
     tasks: Vec<String>,
     noted: Vec<String>,
     keys: i64,
+    progress: Vec<String>,
     states: Vec<String>,
 }
 
@@ -635,7 +652,15 @@ async fn look(db: &mut PgConnection) -> Afterwards {
              task_id, task_type, state, queue, priority, attempts, max_attempts, crashes,
              case when run_at is null then 'never' when run_at > now() then 'later' else 'now' end,
              (
-                 select string_agg(format('%s: %s', error ->> 'attempt', error ->> 'error'), '; ')
+                 select string_agg(
+                     format(
+                         '%s: %s, known %s',
+                         error ->> 'attempt',
+                         error ->> 'error',
+                         (select string_agg(key, ' ' order by key) from jsonb_object_keys(error) as key)
+                     ),
+                     '; '
+                 )
                  from jsonb_array_elements(errors) as error
              ),
              result, metadata
@@ -650,11 +675,15 @@ async fn look(db: &mut PgConnection) -> Afterwards {
         "select count(*) from taskq.unique_key
          where exists (select from taskq.tasks where tasks.task_id = unique_key.task_id and state in ('waiting', 'running'))",
     );
+    let progress = query_scalar(
+        "select concat_ws(' ', task_id, attempt, fraction, said) from taskq.progress order by task_id",
+    );
     let (states, tasks) = tasks.into_iter().unzip();
     Afterwards {
         tasks,
         states,
         noted: noted.fetch_all(&mut *db).await.expect("noted"),
+        progress: progress.fetch_all(&mut *db).await.expect("progress"),
         keys: keys.fetch_one(&mut *db).await.expect("keys"),
     }
 }

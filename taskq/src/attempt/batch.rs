@@ -110,6 +110,7 @@ impl Drop for EndingBatch {
     fn drop(&mut self) {
         if Arc::strong_count(&self.0) > 1 {
             self.0.cancellation.ask();
+            self.0.attempts.iter().for_each(|it| it.says.end());
         }
     }
 }

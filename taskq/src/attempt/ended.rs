@@ -8,6 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::attempt::metadata::Metadata;
+use crate::error::AttemptReport;
 
 /// The names under which the trace of an enqueue travels: of one task, and of many at once.
 const TRACE_PARENTS: [&str; 2] = ["traceparent", "tracelink"];
@@ -37,6 +38,8 @@ pub struct EndedAttempt {
     pub waited: Option<Duration>,
     /// How long the handler ran. `None` where it did not come to its end.
     pub ran: Option<Duration>,
+    /// What is known of a failure beside its text: each level of the error, the place of a panic, and frames.
+    pub report: Option<Box<AttemptReport>>,
     pub(crate) payload: Arc<str>,
     pub(crate) metadata: Metadata,
 }

@@ -12,6 +12,8 @@ pub(crate) mod lazy;
 pub(crate) mod metadata;
 pub(crate) mod outcome;
 pub(crate) mod panics;
+pub(crate) mod progress;
+pub(crate) mod report;
 pub(crate) mod spread;
 pub(crate) mod state;
 pub(crate) mod tick;
@@ -32,6 +34,7 @@ use uuid::Uuid;
 
 use crate::attempt::key::KeySpace;
 use crate::attempt::metadata::Metadata;
+use crate::attempt::progress::Says;
 use crate::attempt::tick::Tick;
 use crate::attempt::verbs::Wish;
 use crate::error::AttemptError;
@@ -54,6 +57,8 @@ pub struct Attempt {
     pub(crate) wish: Mutex<Option<Wish>>,
     /// For how long nothing of the task's key is to start.
     pub(crate) hold: Mutex<Option<Duration>>,
+    /// Where it says how far it is.
+    pub(crate) says: Says,
 }
 
 impl Attempt {
@@ -151,6 +156,35 @@ impl Attempt {
     /// attempted again.
     pub fn tick(&self) -> Option<Tick> {
         Tick::of(&self.metadata, self.created_at)
+    }
+
+    /// Says how far the attempt is: a fraction from 0 to 1, and in a few words what it does.
+    ///
+    /// Operators see it: [`show`](crate::operate::Operator::show), the task's page, and [`Handle::progress`](crate::Handle::progress).
+    /// A fraction beyond its bounds is the nearest of them; one that is no number ([`f64::NAN`]) says that nobody knows, and
+    /// only the text is shown. A text is cut after 400 bytes. The values of [secret fields](crate::guide::declare#keep-values-secret) are
+    /// `***` in it.
+    ///
+    /// The call stores the text and returns, so it may be made as often as you like. The worker writes what its attempts have
+    /// said last, all in one statement, once a second at the most. It does so on a connection of its own, never in the
+    /// handler's transaction: others see it before that commits, and it stays where that is rolled back. A process that is
+    /// killed loses what was said within the last second. So there is no promise that a value arrives, and a handler must not
+    /// read its own progress to know where to go on.
+    ///
+    /// What was said stays with the task while it waits for its next attempt, and when it is dead or kept; it goes with a
+    /// task that completes and is not kept.
+    ///
+    /// ```
+    /// #[taskq::task]
+    /// async fn resize(attempt: &taskq::Attempt, images: Vec<i64>) {
+    ///     for (done, image) in images.iter().enumerate() {
+    ///         attempt.progress(done as f64 / images.len() as f64, format!("image {image}"));
+    ///         // …
+    ///     }
+    /// }
+    /// ```
+    pub fn progress(&self, fraction: f64, said: impl Into<String>) {
+        (self.says).say(self.task_id, self.number, fraction, said.into());
     }
 
     /// Tells whether the handler is asked to come to an end: its worker has begun to stop, or an operator has
@@ -269,6 +303,7 @@ impl Drop for Ending {
     fn drop(&mut self) {
         if Arc::strong_count(&self.0) > 1 {
             self.0.cancellation.token().cancel();
+            self.0.says.end();
         }
     }
 }

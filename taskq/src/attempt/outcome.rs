@@ -124,7 +124,8 @@ pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 impl Outcome {
     /// An attempt that ended in a panic.
     pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
-        Self::Failed(Panicked::new(panic_message(panic)).into())
+        let (text, place) = panics::caught(panic);
+        Self::Failed(Panicked::at(text, place).into())
     }
 }
 

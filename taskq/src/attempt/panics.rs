@@ -5,13 +5,26 @@
 //! a spawned task which somebody resumes, and its place is not known.
 
 use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::RefCell;
 use std::panic;
 use std::sync::Once;
+use std::thread;
+
+use crate::error::PanicPlace;
 
 thread_local! {
-    /// The message and the place of the last panic on this thread.
-    static LAST: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
+    /// The last panic on this thread.
+    static LAST: RefCell<Option<Noted>> = const { RefCell::new(None) };
+}
+
+/// A panic, as the hook saw it.
+struct Noted {
+    text: String,
+    file: String,
+    line: u32,
+    column: u32,
+    backtrace: Backtrace,
 }
 
 /// Has every further panic of this process note its place.
@@ -21,9 +34,16 @@ pub(crate) fn note_places() {
         let earlier = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             if let Some(place) = info.location() {
-                let place = format!("{}:{}", place.file(), place.line());
+                let noted = Noted {
+                    text: text(info.payload()),
+                    file: place.file().to_owned(),
+                    line: place.line(),
+                    column: place.column(),
+                    // Nothing unless the environment asks for it; the names of frames are looked up later.
+                    backtrace: Backtrace::capture(),
+                };
                 // While a thread ends there may be nowhere to note it.
-                let _ = LAST.try_with(|last| last.replace(Some((text(info.payload()), place))));
+                let _ = LAST.try_with(|last| last.replace(Some(noted)));
             }
             earlier(info);
         }));
@@ -32,10 +52,33 @@ pub(crate) fn note_places() {
 
 /// Returns what a panic said, and where it began if that was noted on this thread.
 pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
+    caught(panic).0
+}
+
+/// Returns what [`message`] does, and all that is known of the place.
+pub(crate) fn caught(panic: &(dyn Any + Send)) -> (String, Option<PanicPlace>) {
     let text = text(panic);
     match LAST.take() {
-        Some((noted, place)) if noted == text => format!("panicked at {place}: {text}"),
-        _ => format!("panicked: {text}"),
+        Some(noted) if noted.text == text => {
+            let place = format!("{}:{}", noted.file, noted.line);
+            let text = format!("panicked at {place}: {text}");
+            (text, Some(noted.place()))
+        }
+        _ => (format!("panicked: {text}"), None),
+    }
+}
+
+impl Noted {
+    fn place(&self) -> PanicPlace {
+        let is_captured = self.backtrace.status() == BacktraceStatus::Captured;
+        let thread = thread::current();
+        PanicPlace {
+            at: format!("{}:{}:{}", self.file, self.line, self.column),
+            thread: thread
+                .name()
+                .map_or_else(|| format!("{:?}", thread.id()), str::to_owned),
+            backtrace: is_captured.then(|| self.backtrace.to_string()),
+        }
     }
 }
 
@@ -59,6 +102,24 @@ mod tests {
         let line = line!() + 1;
         let text = caught(|| panic!("out of {}", "luck"));
         assert_eq!(text, format!("panicked at {}:{line}: out of luck", file!()));
+    }
+
+    #[test]
+    fn a_panic_tells_its_column_and_its_thread() {
+        note_places();
+        let panics = || {
+            let line = line!() + 1;
+            let panic = panic::catch_unwind(|| panic!("out of luck")).expect_err("it panics");
+            (line, super::caught(&*panic).1.expect("it was noted"))
+        };
+        let thread = thread::Builder::new().name("its own".to_owned());
+        let (line, place) = thread
+            .spawn(panics)
+            .expect("a thread")
+            .join()
+            .expect("caught");
+        assert_eq!(place.at, format!("{}:{line}:48", file!()));
+        assert_eq!(place.thread, "its own");
     }
 
     #[test]

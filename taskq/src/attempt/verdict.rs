@@ -10,7 +10,7 @@ use crate::attempt::ended::{AttemptOutcome, EndedAttempt};
 use crate::attempt::outcome::Kept;
 use crate::attempt::verbs::{Wish, wish_of};
 use crate::error::BoxError;
-use crate::error::error_text;
+use crate::error::{AttemptReport, error_text};
 
 /// The longest error text that is kept, in bytes. An attempt's history is read by people.
 const MAX_ERROR_LENGTH: usize = 4_000;
@@ -74,6 +74,8 @@ pub(crate) struct Settlement {
     pub(crate) mark: Option<String>,
     /// What to tell once it is written, where somebody wants to know.
     pub(crate) ended: Option<Arc<EndedAttempt>>,
+    /// What is known of an attempt that failed.
+    pub(crate) report: Option<Box<AttemptReport>>,
 }
 
 impl Verdict {

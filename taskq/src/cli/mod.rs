@@ -141,6 +141,7 @@ mod out;
 mod act;
 #[doc(hidden)]
 pub mod alone;
+mod attempts;
 mod audit;
 mod bench;
 mod bulk;

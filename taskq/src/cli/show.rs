@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::attempts;
 use super::said::{json, operator, seconds};
 use super::text::{WIDTH, advised, cut, printable};
 use crate::attempt::batch::MOST;
@@ -91,6 +92,11 @@ pub(super) fn text(task: &TaskDetails) -> Result<String, BoxError> {
     if task.crashes > 0 {
         line("crashes", task.crashes.to_string())?;
     }
+    if let Some(progress) = &task.progress {
+        let said = printable(&progress.to_string());
+        let (attempt, at) = (progress.attempt, seconds(&progress.said_at));
+        line("progress", format!("{said} (attempt {attempt}, at {at})"))?;
+    }
     if let Some(cause) = &task.cause {
         line("cause", cause.clone())?;
     }
@@ -141,6 +147,7 @@ pub(super) fn text(task: &TaskDetails) -> Result<String, BoxError> {
     for event in task.timeline() {
         writeln!(text, "{}  {}", seconds(&event.at), printable(&event.text))?;
     }
+    attempts::write(&mut text, &task.errors)?;
     Ok(text)
 }
 

@@ -91,11 +91,13 @@ fn list(workers: &[WorkerStatus], stuck: &[Stuck]) -> Table {
             .filter(|it| it.worker_id == worker.worker_id.to_string())
         {
             table.below(&format!(
-                "perhaps stuck: task {} of type {}, claimed at {}; 99 of 100 of its type take less than {} s",
+                "perhaps stuck: task {} of type {}, claimed at {}{}",
                 it.task_id,
                 it.task_type,
                 seconds(&it.claimed_at),
-                it.usual_seconds.ceil()
+                it.usual_seconds.map_or_else(String::new, |usual| {
+                    format!("; 99 of 100 of its type take less than {} s", usual.ceil())
+                })
             ));
             if let Some(doing) = &it.doing {
                 table.below(doing);

@@ -82,7 +82,8 @@ enum State<'c> {
         conn: &'c mut PgConnection,
         task_type: TaskType,
         options: EnqueueOptions,
-        payload: Result<Box<RawValue>, EnqueueError>,
+        // Boxed, for each enqueue is moved.
+        payload: Result<Box<RawValue>, Box<EnqueueError>>,
         schema: Schema,
     },
     Inserting(BoxFuture<'c, Result<(i64, EnqueueOutcome, Schema), EnqueueError>>),
@@ -99,7 +100,7 @@ impl<'c> State<'c> {
             conn,
             task_type,
             options: EnqueueOptions::default(),
-            payload,
+            payload: payload.map_err(Box::new),
             schema: Schema::default(),
         }
     }
@@ -290,6 +291,7 @@ impl<P> Future for Enqueue<'_, P> {
                     payload,
                     schema,
                 } => {
+                    let payload = payload.map_err(|error| *error);
                     let inserted = insert(conn, task_type, options, payload, schema);
                     self.state = State::Inserting(inserted.boxed());
                 }

@@ -17,6 +17,41 @@ pub struct AttemptError {
     pub at: DateTime<Utc>,
     /// The error and its sources, in one line.
     pub error: String,
+    /// What else is known of the attempt.
+    #[serde(flatten)]
+    pub report: AttemptReport,
+}
+
+/// What is known of an attempt that failed, beside its error. All of it is absent where the worker vanished, and of attempts
+/// that were made before workers wrote it down.
+///
+/// The long texts are bounded, and stay with the last three attempts of a task: [`chain`](Self::chain) has up to 4,000 bytes,
+/// [`backtrace`](Self::backtrace) up to 8,000. The values of secret fields are `***` in them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AttemptReport {
+    /// When the handler began, by the clock of the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended, by the clock of the database. Its end was written a little later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<DateTime<Utc>>,
+    /// The id of the worker that made the attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_id: Option<String>,
+    /// The text of the error and of each of its [sources](std::error::Error::source), where it has sources.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<String>,
+    /// File, line and column of the panic, where the handler panicked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub panicked_at: Option<String>,
+    /// The name of the thread that panicked, or its id if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<String>,
+    /// The frames of the panic, or of the error where it captured them as those of `anyhow` do, without those of the worker.
+    /// The process captures them if its environment says `RUST_BACKTRACE=1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backtrace: Option<String>,
 }
 
 /// The error of an attempt that took longer than its timeout: a function that says how long a failed task waits, as
@@ -54,16 +89,38 @@ impl fmt::Display for TimedOut {
 
 impl Error for TimedOut {}
 
+/// Where a panic began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PanicPlace {
+    /// File, line and column.
+    pub(crate) at: String,
+    /// The name of the thread, or its id if it has none.
+    pub(crate) thread: String,
+    /// All frames, if the process captures backtraces.
+    pub(crate) backtrace: Option<String>,
+}
+
 /// The error of an attempt whose handler panicked. Its text has the message of the panic, and where it began if that is
 /// known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panicked {
     text: String,
+    place: Option<Box<PanicPlace>>,
 }
 
 impl Panicked {
     pub(crate) fn new(text: String) -> Self {
-        Self { text }
+        Self::at(text, None)
+    }
+
+    pub(crate) fn at(text: String, place: Option<PanicPlace>) -> Self {
+        let place = place.map(Box::new);
+        Self { text, place }
+    }
+
+    /// Returns where the panic began, if that is known.
+    pub(crate) fn place(&self) -> Option<&PanicPlace> {
+        self.place.as_deref()
     }
 }
 

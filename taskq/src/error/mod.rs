@@ -20,7 +20,8 @@ mod worker;
 
 use std::error::Error;
 
-pub use self::attempt::{AttemptError, Panicked, TimedOut};
+pub(crate) use self::attempt::PanicPlace;
+pub use self::attempt::{AttemptError, AttemptReport, Panicked, TimedOut};
 pub use self::begin::BeginError;
 pub(crate) use self::database::of_database;
 pub(crate) use self::enqueue::Count;
@@ -36,7 +37,7 @@ pub use self::schedule::ScheduleError;
 pub use self::schema::InvalidSchemaName;
 pub(crate) use self::secrets::{MASK, Secrets};
 use self::text::{advice, cause};
-pub(crate) use self::text::{chain, error_text};
+pub(crate) use self::text::{chain, error_text, levels};
 pub(crate) use self::veiled::{message_without_values, quotes_values, unveiled, veiled};
 pub use self::wait::WaitError;
 pub use self::worker::{MissingState, WorkerError};

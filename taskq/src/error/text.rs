@@ -8,6 +8,9 @@ use sqlx::postgres::PgDatabaseError;
 
 use super::veiled::{Veiled, quotes_values};
 
+/// How many levels of an error are told apart. One may be its own source.
+const MOST_LEVELS: usize = 16;
+
 /// Writes an error and its sources in one line, each level once.
 ///
 /// Of an error of Postgres it gives the detail, the constraint and the hint too, and not the line of its own
@@ -26,6 +29,14 @@ pub(crate) fn error_text(error: &(dyn Error + 'static)) -> String {
         }
     }
     parts.join(": ")
+}
+
+/// Returns what each level of an error says, the error first, where it has more than one.
+pub(crate) fn levels(error: &(dyn Error + 'static)) -> Vec<String> {
+    let levels = chain(error).take(MOST_LEVELS);
+    let levels = levels.map(|level| of_database(level).unwrap_or_else(|| level.to_string()));
+    let levels: Vec<String> = levels.collect();
+    if levels.len() > 1 { levels } else { Vec::new() }
 }
 
 /// Returns an error and its sources.

@@ -79,7 +79,9 @@ pub use self::schedule_status::ScheduleStatus;
 #[cfg(feature = "cron")]
 pub use self::schedules::{Removed, Schedules, Upsert, Upserted};
 pub use self::sequence::{Blocked, SkipDead};
-pub use self::show::{AuditEntry, HeldKey, Reason, RunsAt, TaskDetails, TaskError, TaskEvent};
+pub use self::show::{
+    AuditEntry, HeldKey, Progress, Reason, RunsAt, TaskDetails, TaskError, TaskEvent,
+};
 pub use self::stats::{KindStats, Stats};
 pub use self::task::TaskState;
 pub use self::verbs::{VERBS, Verb};

@@ -1,5 +1,7 @@
 //! Showing one task: all that is stored of it, and what has become of it in order.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,7 +10,7 @@ use serde_json::value::RawValue;
 use super::pause::Operator;
 use super::task::TaskState;
 use crate::attempt::group::GROUP;
-use crate::error::OperateError;
+use crate::error::{AttemptReport, OperateError};
 use crate::task::registration::linked_secrets;
 use crate::task::secret::masked;
 
@@ -130,6 +132,8 @@ pub struct TaskDetails {
     pub worker: Option<RunsAt>,
     /// The errors of its attempts, the last fifty, the oldest first.
     pub errors: Vec<TaskError>,
+    /// How far its last attempt was that said so.
+    pub progress: Option<Progress>,
     /// Of what it died.
     pub cause: Option<String>,
     /// What its handler returned, if it was kept.
@@ -208,6 +212,34 @@ pub struct TaskError {
     pub at: DateTime<Utc>,
     /// Its text.
     pub error: String,
+    /// What else is known of the attempt.
+    #[serde(flatten)]
+    pub report: AttemptReport,
+}
+
+/// How far an attempt says that it is: see [`Attempt::progress`](crate::Attempt::progress).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Which attempt, from 1.
+    pub attempt: i32,
+    /// How much of it is done, from 0 to 1; nothing where nobody knows.
+    pub fraction: Option<f64>,
+    /// What it said.
+    pub said: String,
+    /// When it said so, by the clock of the database.
+    pub said_at: DateTime<Utc>,
+}
+
+impl fmt::Display for Progress {
+    /// Writes the fraction in percent, and what was said.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.fraction {
+            Some(fraction) if self.said.is_empty() => write!(f, "{:.0} %", fraction * 100.0),
+            Some(fraction) => write!(f, "{:.0} %, {}", fraction * 100.0, self.said),
+            None => f.write_str(&self.said),
+        }
+    }
 }
 
 /// What an operator did to a task.
@@ -258,7 +290,9 @@ impl TaskDetails {
         let event = |at: DateTime<Utc>, text: String| TaskEvent { at, text };
         let mut events = vec![event(self.created_at, "enqueued".to_owned())];
         events.extend(self.errors.iter().map(|failed| {
-            let TaskError { attempt, at, error } = failed;
+            let TaskError {
+                attempt, at, error, ..
+            } = failed;
             event(*at, format!("attempt {attempt}: {error}"))
         }));
         events.extend(self.audit.iter().map(|said| {

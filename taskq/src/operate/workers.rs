@@ -36,12 +36,13 @@ impl Operator {
 
     /// Tells which attempts are perhaps stuck, the oldest first: those of living workers that have run for over a minute, and
     /// four times as long as 99 of 100 of their type took in the last day. Of a type with fewer than twenty attempts in that
-    /// day nothing is known. A hundred at the most.
+    /// day nothing is known. Of any type it tells those that block their threads: whose handlers have not come to an `await` for
+    /// ten seconds. A hundred at the most.
     ///
     /// ```no_run
     /// # async fn f(pool: sqlx::PgPool) -> Result<(), taskq::OperateError> {
     /// for it in taskq::operate(&pool).stuck().await? {
-    ///     println!("task {} runs since {}, usually for {} s at most", it.task_id, it.claimed_at, it.usual_seconds);
+    ///     println!("task {} runs since {}: {:?}", it.task_id, it.claimed_at, it.doing);
     /// }
     /// # Ok(()) }
     /// ```
@@ -132,17 +133,20 @@ pub struct Stuck {
     pub queue: String,
     /// When the worker claimed it.
     pub claimed_at: DateTime<Utc>,
-    /// How long 99 of 100 attempts of its type took at the most.
-    pub usual_seconds: f64,
+    /// How long 99 of 100 attempts of its type took at the most; `None` where it is here because it blocks its thread.
+    pub usual_seconds: Option<f64>,
     /// The worker that runs it.
     pub worker_id: String,
     /// Where that worker is.
     pub host: String,
     /// Its process there.
     pub process_id: i32,
-    /// What its session does, where one session has a transaction that began with the attempt: that of a handler with
-    /// `&mut tx`. Other roles' sessions show it to members of `pg_monitor` alone.
+    /// What is known of it: for how long it has blocked its thread; what it said last by
+    /// [`Attempt::progress`](crate::Attempt::progress); and what the session does in which it has a transaction. Other roles'
+    /// sessions show that to members of `pg_monitor` alone.
     pub doing: Option<String>,
+    /// The thread that it blocks.
+    pub thread: Option<String>,
 }
 
 impl WorkerStatus {

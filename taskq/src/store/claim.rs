@@ -102,7 +102,7 @@ impl ClaimedTask {
     /// Returns about how many bytes travel with the task.
     pub(crate) fn size(&self) -> usize {
         // With the names of its fields.
-        let size_of = |error: &AttemptError| error.error.len() + 80;
+        let size_of = |error: &AttemptError| error.error.len() + error.report.size() + 80;
         let errors: usize = self.errors.iter().map(size_of).sum();
         self.payload.get().len() + errors + self.metadata.size()
     }

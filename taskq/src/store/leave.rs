@@ -10,6 +10,7 @@ use sqlx::{Error, FromRow, Row, query_as, query_scalar, query_scalar_with};
 use uuid::Uuid;
 
 use super::{Refusal, Store, arguments, column, saturating_i32};
+use crate::attempt::report::failure;
 use crate::attempt::verdict::{Settlement, in_ascii};
 use crate::faults::crash_point;
 
@@ -98,7 +99,8 @@ impl Store<'_> {
                 settlement.verdict.delay().as_secs_f64()
             }))
             .bind(column(settlements, |settlement| {
-                settlement.verdict.error().map(storable)
+                let error = settlement.verdict.error().map(storable);
+                error.map(|error| failure(&error, settlement.report.as_deref()))
             }))
             .bind(column(settlements, |settlement| settlement.keep))
             .bind(results(settlements));
@@ -117,7 +119,7 @@ impl Store<'_> {
             .bind([settlement.task_id])
             .bind(["refused"])
             .bind([0.0_f64])
-            .bind([verdict.error().map(in_ascii)])
+            .bind([verdict.error().map(|error| failure(&in_ascii(error), None))])
             .bind([false])
             .bind([refusal.stored(verdict.name())]);
         self.call(async |db| query.fetch_all(db).await).await

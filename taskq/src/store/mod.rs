@@ -23,6 +23,7 @@ mod limited;
 mod limits;
 mod link;
 mod operate;
+mod progress;
 mod refusal;
 #[cfg(feature = "cron")]
 mod schedule;
@@ -68,6 +69,7 @@ pub(crate) use self::link::knock;
 #[cfg(feature = "testing")]
 pub(crate) use self::operate::{Elsewhere, TaskOfType};
 pub(crate) use self::operate::{ResultRow, read_pauses};
+pub(crate) use self::progress::WatchedRow;
 pub(crate) use self::refusal::{Refusal, is_locked, is_too_much};
 #[cfg(feature = "cron")]
 pub(crate) use self::schedule::{DueRow, ScheduleRow, TakenTicks};

@@ -131,11 +131,11 @@ statements! {
         rescue = rescue + shrink + keep + move,
         rescue_refused = rescue + shrink + refused,
     }
-    lease { hold_key, heartbeat, cancelled, strays, expired, left }
+    lease { hold_key, heartbeat, cancelled, strays, expired, left, progress, watched }
     fleet { register, unregister, census, newer, advance_ids, declare_limits, end_undeclared_limits, declare_secrets, wake_one }
     history {
-        count, count_minutes, prune, prune_keys, prune_gates, prune_minutes, declare_keep, prune_kept, prunable,
-        tend_groups, prune_groups,
+        count, count_minutes, prune, prune_keys, prune_gates, prune_minutes, prune_progress, declare_keep, prune_kept,
+        prunable, tend_groups, prune_groups,
     }
     schedule {
         declare_schedules,
@@ -213,7 +213,7 @@ statements! {
         cancel_backend,
         cancel_leftover,
     }
-    wait { ended }
+    wait { ended, progress_of }
     check { check_waiting, check_last, check_running, foreign_keys }
 }
 

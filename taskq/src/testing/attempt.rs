@@ -14,11 +14,12 @@ use uuid::Uuid;
 use crate::attempt::batch::Batch;
 use crate::attempt::lazy::{Beginner, LazyTx};
 use crate::attempt::metadata::{Metadata, TICK};
+use crate::attempt::progress::Says;
 use crate::attempt::tx::Tx;
 use crate::attempt::{Attempt, Cancellation};
 use crate::begin::begin;
 use crate::defaults;
-use crate::error::{AttemptError, BeginError};
+use crate::error::{AttemptError, AttemptReport, BeginError};
 
 /// When tasks of tests were enqueued: all at once, so that attempts at one task have the same keys.
 static CREATED_AT: LazyLock<DateTime<Utc>> = LazyLock::new(Utc::now);
@@ -63,6 +64,7 @@ pub fn attempt() -> AttemptBuilder {
             cancellation: Cancellation::of(&CancellationToken::new()),
             wish: Mutex::default(),
             hold: Mutex::default(),
+            says: Says::default(),
         },
     }
 }
@@ -216,6 +218,7 @@ impl AttemptBuilder {
             attempt: u16::try_from(earlier + 1).unwrap_or(u16::MAX),
             at: Utc::now(),
             error: error.into(),
+            report: AttemptReport::default(),
         });
         self
     }

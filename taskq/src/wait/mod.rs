@@ -17,7 +17,8 @@ use crate::enqueue::{Enqueue, Enqueued, EnqueuedMany, NewTask, Place};
 use crate::error::{ResultError, WaitError};
 use crate::json;
 use crate::operate::result::{KeepsResult, TaskResult};
-use crate::store::{ResultRow, Schema};
+use crate::operate::show::Progress;
+use crate::store::{ResultRow, Schema, Store};
 use crate::task::payload::Payload;
 
 /// The name under which the wish travels that the end of a task is told at once. A trigger on the tables of ended tasks
@@ -60,6 +61,37 @@ impl<P> Handle<P> {
     pub fn schema(mut self, other: Schema) -> Self {
         self.schema = other;
         self
+    }
+
+    /// Returns how far the task says that it is, by [`Attempt::progress`](crate::Attempt::progress); `None` if it has said
+    /// nothing, or has completed and is not kept. It asks the database once.
+    ///
+    /// ```no_run
+    /// # #[taskq::task] async fn resize(image_id: i64) {}
+    /// # async fn f(pool: &sqlx::PgPool, task_id: i64) -> Result<(), sqlx::Error> {
+    /// if let Some(progress) = taskq::Handle::<Resize>::of(task_id).progress(pool).await? {
+    ///     println!("{progress}"); // 40 %, image 17
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Postgres refuses, or cannot be reached.
+    ///
+    /// # Cancel safety
+    ///
+    /// The tables are only read, so the future may be dropped at any time.
+    pub async fn progress(self, pool: &PgPool) -> Result<Option<Progress>, sqlx::Error> {
+        let mut db = pool.acquire().await?;
+        let mut store = Store::on(&mut db, self.schema);
+        let read = store.progress_of(self.task_id).await?;
+        Ok(read.map(|(attempt, fraction, said, said_at)| Progress {
+            attempt,
+            fraction,
+            said,
+            said_at,
+        }))
     }
 
     /// Returns the id of the task.

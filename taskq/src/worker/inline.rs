@@ -16,10 +16,10 @@ use uuid::Uuid;
 use super::claim::buffer::Work;
 use super::claim::{Claimer, Queue};
 use super::drain::{Drain, Drained};
-use super::limits;
 use super::shared::Core;
 use super::slot::batch::inline::attempt_many;
 use super::slot::inline::{InlineSession, attempt, has_no_transaction};
+use super::{limits, notes};
 use crate::attempt::tx::Tx;
 use crate::attempt::verdict::{Settlement, Verdict};
 use crate::error::WorkerError;
@@ -156,7 +156,12 @@ impl Inline<'_> {
         if let Some(settlement) = settlement {
             self.write(&settlement).await?;
         }
-        Ok(())
+        let core = self.core;
+        let say = async |tx: &mut Tx| {
+            let mut store = Store::on(tx, core.settings.schema);
+            notes::write_in(core, &mut store).await
+        };
+        Ok(whole(self.session.tx, say).await?)
     }
 
     /// Makes the attempts at tasks of which some run in batches.

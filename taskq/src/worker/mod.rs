@@ -1,6 +1,7 @@
 //! The worker as its users see it.
 
 mod beats;
+mod blocked;
 mod builder;
 mod cancel;
 mod claim;
@@ -19,6 +20,7 @@ mod listen;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod minutes;
+mod notes;
 mod operators;
 mod outcomes;
 mod pauses;

@@ -22,7 +22,7 @@ use super::operators::Wake;
 use super::shared::Core;
 use super::shutdown::StopNow;
 use super::tell::Tellers;
-use super::{outcomes, release, slot, upkeep};
+use super::{blocked, notes, outcomes, release, slot, upkeep};
 use crate::attempt::panics;
 use crate::attempt::verdict::Settlement;
 use crate::error::WorkerError;
@@ -53,6 +53,7 @@ pub(crate) async fn run<S: StopNow>(
 ) -> Result<(), WorkerError> {
     panics::note_places();
     let _turning = core.beats.begin();
+    let _watch = blocked::begin(&core);
     #[cfg(feature = "metrics")]
     super::metrics::describe();
     announce(&core);
@@ -141,6 +142,7 @@ impl Parts {
             spawn(&mut services, listen);
         }
         spawn(&mut services, release::release(core.clone(), done.clone()));
+        spawn(&mut services, notes::write(core.clone(), done.clone()));
         let write = outcomes::write(core.clone(), outcomes, give_up.clone());
         spawn(&mut writer, write);
         Self {

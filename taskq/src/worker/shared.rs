@@ -27,6 +27,7 @@ use super::shutdown::Stop;
 use super::slot::habits::KnownHabits;
 use super::slot::returns::Returns;
 use super::trouble::{Said, Troubles};
+use crate::attempt::progress::Notes;
 use crate::attempt::state::States;
 use crate::lane::{Brakes, Failing, Limits, Pauses};
 use crate::store::{FreshSession, Store, WorkerRow};
@@ -47,6 +48,10 @@ pub(crate) struct Core {
     pub(crate) installation_id: Uuid,
     pub(crate) held: Held,
     pub(crate) counters: Counters,
+    /// Whether others were told of tasks that block their threads or have run for long.
+    pub(crate) tells_of_watched: AtomicBool,
+    /// How far attempts say that they are.
+    pub(crate) notes: Arc<Notes>,
     pub(crate) troubles: Troubles,
     /// Who is told how attempts have ended.
     pub(crate) around: Around,
@@ -113,6 +118,8 @@ impl Core {
                 .map(|(_, concurrency)| Buffer::new(*concurrency, &batches))
                 .collect(),
             counters: Counters::default(),
+            tells_of_watched: AtomicBool::new(false),
+            notes: Arc::default(),
             troubles: Troubles::default(),
             around: Around::default(),
             #[cfg(feature = "metrics")]

@@ -20,7 +20,8 @@ async fn send_card(usr_id: u32, locale: String) -> Result<(), String> {
 }
 
 #[taskq::task(queue = "media", concurrency(4))]
-async fn render_video(video_id: u64) {
+async fn render_video(attempt: &taskq::Attempt, video_id: u64) {
+    attempt.progress(0.4, format!("frame {}", video_id * 100));
     sleep(Duration::from_secs(20 + video_id % 5)).await;
 }
 

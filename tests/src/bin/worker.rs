@@ -36,6 +36,26 @@ async fn answer(bytes: usize, takes_ms: u64) -> Result<String, String> {
     Ok("x".repeat(bytes))
 }
 
+/// Fails with two levels, or in a function of its own.
+#[task(max_attempts = 5)]
+async fn ends_badly(how: String) -> anyhow::Result<()> {
+    match how.as_str() {
+        "panic" => out_of_paper(),
+        _ => Err(anyhow::anyhow!("refused").context("cannot print")),
+    }
+}
+
+/// Blocks its thread.
+#[task]
+async fn stands_still(ms: u64) {
+    std::thread::sleep(Duration::from_millis(ms));
+}
+
+#[inline(never)]
+fn out_of_paper() -> ! {
+    panic!("out of paper")
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt()

@@ -11,6 +11,7 @@ use crate::dashboard::form::Control;
 use crate::dashboard::frame::{Frame, page};
 use crate::dashboard::said::Said;
 use crate::dashboard::text::{When, cut, link, number, pretty, sentence, when};
+use crate::error::AttemptReport;
 use crate::operate::filter::Filter;
 use crate::operate::gone::Gone;
 use crate::operate::show::{Reason, TaskDetails};
@@ -53,6 +54,18 @@ struct ErrorLine {
     at: When,
     text: String,
     is_cut: bool,
+    /// What else is known of the attempt.
+    facts: Vec<Fact>,
+    chain: Vec<String>,
+    backtrace: Option<String>,
+}
+
+/// How far the last attempt was that said so.
+struct ProgressLine {
+    fraction: Option<f64>,
+    text: String,
+    attempt: i32,
+    at: When,
 }
 
 struct EventLine {
@@ -129,6 +142,7 @@ struct TaskPage {
     state: State,
     /// Nothing of what has ended: its state says it.
     why: Vec<WhyLine>,
+    progress: Option<ProgressLine>,
     facts: Vec<Fact>,
     payload: Json,
     metadata: Option<Json>,
@@ -171,6 +185,12 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
             TaskState::Waiting | TaskState::Running => task.why.iter().map(WhyLine::of).collect(),
             _ => Vec::new(),
         },
+        progress: task.progress.as_ref().map(|it| ProgressLine {
+            fraction: it.fraction,
+            text: it.to_string(),
+            attempt: it.attempt,
+            at: when(it.said_at, now),
+        }),
         facts: facts(&task, now),
         errors: errors(&task, now, is_all),
         events: events(&task, now),
@@ -319,9 +339,32 @@ fn errors(task: &TaskDetails, now: DateTime<Utc>, is_all: bool) -> Vec<ErrorLine
             at: when(error.at, now),
             text: text.to_owned(),
             is_cut,
+            facts: facts_of(&error.report, now),
+            chain: error.report.chain.clone(),
+            backtrace: error.report.backtrace.clone(),
         }
     });
     errors.collect()
+}
+
+/// What is known of an attempt that failed.
+fn facts_of(report: &AttemptReport, now: DateTime<Utc>) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    if let Some(started) = report.started_at {
+        facts.push(Fact::when("Started", when(started, now)));
+        if let Some(ended) = report.ended_at {
+            let took = (ended - started).as_seconds_f64();
+            facts.push(Fact::text("Ran for", format!("{took:.3} s")));
+        }
+    }
+    if let Some(worker_id) = &report.worker_id {
+        facts.push(Fact::text("Worker", worker_id));
+    }
+    if let Some(at) = &report.panicked_at {
+        facts.push(Fact::text("Panicked at", at));
+        facts.extend(report.thread.as_ref().map(|it| Fact::text("Thread", it)));
+    }
+    facts
 }
 
 /// The newest first, each in a line: the errors stand elsewhere in full.

@@ -48,19 +48,22 @@ pub(super) struct StuckLine {
     link: String,
     task_type: String,
     age: String,
-    usual: String,
+    usual: Option<String>,
     doing: Option<String>,
 }
 
 impl StuckLine {
     fn of(stuck: &Stuck, now: DateTime<Utc>) -> Self {
-        let usual = Duration::try_from_secs_f64(stuck.usual_seconds).unwrap_or_default();
+        let usual = stuck.usual_seconds.map(|usual| {
+            let usual = Duration::try_from_secs_f64(usual).unwrap_or_default();
+            span(usual)
+        });
         Self {
             id: stuck.task_id,
             link: link("task", &[("id", &stuck.task_id.to_string())]),
             task_type: stuck.task_type.clone(),
             age: age(stuck.claimed_at, now),
-            usual: span(usual),
+            usual,
             doing: stuck.doing.clone(),
         }
     }

@@ -423,6 +423,7 @@ impl Claimer<'_> {
                 is_member: false,
                 mark: None,
                 ended: None,
+                report: None,
             };
             // The receiver is there for as long as the worker runs.
             let _ = self.outcomes.send(settlement).await;

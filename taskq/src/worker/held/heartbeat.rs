@@ -21,7 +21,7 @@ use crate::store::{Store, WorkerRow};
 use crate::worker::beats::{self, Loop};
 use crate::worker::shared::Core;
 use crate::worker::trouble::Said;
-use crate::worker::{cancel, minutes};
+use crate::worker::{blocked, cancel, minutes};
 
 /// How late the watch may be before that is worth a line.
 const LATE: Duration = Duration::from_secs(1);
@@ -114,6 +114,7 @@ async fn report(core: &Core, itself: &WorkerRow, store: &mut Store<'_>) -> Resul
     }
     #[cfg(feature = "metrics")]
     core.meters.record_leads(registered.leads);
+    blocked::write(core, store).await?;
     minutes::write(core, store).await
 }
 

@@ -7,11 +7,12 @@
 pub(crate) mod heartbeat;
 mod lease;
 pub(crate) mod many;
+pub(crate) mod pulse;
 pub(crate) mod strays;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashSet};
@@ -20,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::lease::{HeldLease, LimitedKey};
-use crate::store::{ClaimedLease, Scarcity};
+use self::pulse::{OnePoll, Pulse};
+use crate::store::{ClaimedLease, Scarcity, WatchedRow};
 
 /// How long a task runs that is remembered for a while after it ended, and that heartbeats ask about.
 const LONG: Duration = Duration::from_secs(1);
@@ -67,6 +69,10 @@ pub(crate) struct RunningTask {
     token: CancellationToken,
     /// … and whether that is because an operator has cancelled the task.
     is_cancelled: bool,
+    /// On which thread its handler is.
+    pulse: Arc<Pulse>,
+    /// The thread that it blocks, and since when.
+    blocked: Option<(String, Instant)>,
 }
 
 /// The place of a running task in the table, which is free again when this is dropped.
@@ -105,6 +111,7 @@ impl Held {
         task_id: i64,
         task_type: &'static str,
         token: &CancellationToken,
+        pulse: &Arc<Pulse>,
     ) -> Option<Place<'_>> {
         let mut table = self.lock();
         let started = Instant::now();
@@ -124,6 +131,8 @@ impl Held {
             started,
             token: token.clone(),
             is_cancelled: false,
+            pulse: pulse.clone(),
+            blocked: None,
         };
         let key = (lease_id, task_id);
         table.running.insert(key, task);
@@ -163,6 +172,51 @@ impl Held {
         let mut running: Vec<_> = self.lock().running.values().cloned().collect();
         running.sort_unstable_by_key(|task| task.started);
         running
+    }
+
+    /// Returns which running tasks are being polled now.
+    pub(crate) fn polls(&self) -> Vec<((Uuid, i64), OnePoll)> {
+        let table = self.lock();
+        let running = table.running.iter();
+        let polled = running.filter_map(|(key, task)| Some((*key, task.pulse.polled()?)));
+        polled.collect()
+    }
+
+    /// Records that a running task blocks its thread, if it is in this poll still, and returns it; or that it does so no more.
+    pub(crate) fn record_blocked(
+        &self,
+        key: (Uuid, i64),
+        blocked: Option<(OnePoll, Instant)>,
+    ) -> Option<RunningTask> {
+        let mut table = self.lock();
+        let task = table.running.get_mut(&key)?;
+        task.blocked = match blocked {
+            Some((poll, _)) if task.pulse.polled() != Some(poll) => return None,
+            Some((poll, since)) => Some((poll.thread(), since)),
+            None => None,
+        };
+        Some(task.clone())
+    }
+
+    /// Returns what others are to know of tasks that block their threads, or have run in a transaction for as long as this.
+    pub(crate) fn watched(&self, long: Duration) -> Vec<WatchedRow> {
+        let table = self.lock();
+        let rows = table.running.values().filter_map(|task| {
+            let blocked = task.blocked.as_ref();
+            let backend = task.pulse.backend();
+            let is_long = backend.is_some() && task.started.elapsed() >= long;
+            (blocked.is_some() || is_long).then(|| WatchedRow {
+                task_id: task.task_id,
+                thread: blocked.map(|(thread, _)| thread.clone()),
+                blocked: blocked.map(|(_, since)| since.elapsed().as_secs_f64()),
+                backend,
+            })
+        });
+        // A task can run twice for a moment.
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_unstable_by_key(|row| row.task_id);
+        rows.dedup_by_key(|row| row.task_id);
+        rows
     }
 
     /// Names the tasks that have run longest, for the log.
@@ -328,6 +382,11 @@ impl Table {
 }
 
 impl RunningTask {
+    /// Returns the thread that it blocks.
+    pub(crate) fn thread(&self) -> Option<&str> {
+        self.blocked.as_ref().map(|(thread, _)| thread.as_str())
+    }
+
     /// Names it and says for how long it has run.
     fn name(&self) -> String {
         let seconds = self.started.elapsed().as_secs();
@@ -366,7 +425,7 @@ mod tests {
         let (lease_id, token) = (Uuid::new_v4(), CancellationToken::new());
         let lease = HeldLease::free(remaining, Instant::now());
         held.lock().leases.insert(lease_id, lease);
-        let place = held.record_started(lease_id, 1, "task", &token);
+        let place = held.record_started(lease_id, 1, "task", &token, &Arc::default());
         // For as long as the test needs it.
         std::mem::forget(place.expect("the lease is held"));
         let mut table = held.lock();
@@ -400,7 +459,7 @@ mod tests {
         let held = Held::new(LEASE);
         let (lease_id, token) = started(&held, 2, Instant::now());
         held.record_extended(Instant::now(), &[lease_id], &[]);
-        let second = held.record_started(lease_id, 2, "task", &token);
+        let second = held.record_started(lease_id, 2, "task", &token, &Arc::default());
         assert!(second.is_none());
     }
 
@@ -410,7 +469,10 @@ mod tests {
         // As where the answer of a claim took long.
         let (lease_id, runs) = started(&held, 3, ago(LEASE - LEASE / 8));
         let token = CancellationToken::new();
-        assert!(held.record_started(lease_id, 2, "task", &token).is_none());
+        assert!(
+            held.record_started(lease_id, 2, "task", &token, &Arc::default())
+                .is_none()
+        );
         assert!(runs.is_cancelled(), "another worker may start it");
         assert!(held.to_extend().is_empty(), "or nobody would run the rest");
     }
@@ -421,8 +483,8 @@ mod tests {
         let (lease_id, token) = (Uuid::new_v4(), CancellationToken::new());
         let lease = HeldLease::free(2, Instant::now());
         held.lock().leases.insert(lease_id, lease);
-        let first = held.record_started(lease_id, 1, "first", &token);
-        let second = held.record_started(lease_id, 2, "second", &token);
+        let first = held.record_started(lease_id, 1, "first", &token, &Arc::default());
+        let second = held.record_started(lease_id, 2, "second", &token, &Arc::default());
         let types = || {
             held.running()
                 .iter()

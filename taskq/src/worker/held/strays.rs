@@ -73,6 +73,7 @@ pub(crate) async fn hand_back(core: &Core, store: &mut Store<'_>) -> Result<(), 
             is_member: false,
             mark: None,
             ended: None,
+            report: None,
         })
         .collect();
     let returned = store.settle(&settlements).await?;

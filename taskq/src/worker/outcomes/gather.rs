@@ -116,6 +116,7 @@ mod tests {
                 is_member: false,
                 mark: None,
                 ended: None,
+                report: None,
             });
         }
         gathered

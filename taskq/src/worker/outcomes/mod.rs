@@ -318,6 +318,15 @@ fn another_way(settlement: &Settlement, refusal: &Refusal) -> Option<Settlement>
         let result = Kept::refused(refusal.message());
         return Some(other(Verdict::Keep { result }, true));
     }
+    // The text of the error has it in short, and the task must not be lost for the sake of the rest.
+    if settlement.report.is_some() {
+        let report = None;
+        let verdict = settlement.verdict.clone();
+        return Some(Settlement {
+            report,
+            ..other(verdict, settlement.keep)
+        });
+    }
     if let Some(verdict) = verdict.in_ascii() {
         let mark = settlement.mark.as_deref().map(in_ascii);
         return Some(Settlement {

@@ -1,7 +1,6 @@
 //! Running a handler once: decode, run, decide.
 
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,8 +10,10 @@ use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::noted::Noted;
 use super::trace;
 use crate::attempt::outcome::Outcome;
+use crate::attempt::progress::Says;
 use crate::attempt::state::{Made, Parts};
 use crate::attempt::tx_handle::GivenTx;
 use crate::attempt::verbs::{Wish, wish_of};
@@ -23,6 +24,7 @@ use crate::faults::crash_point;
 use crate::store::{ClaimedTask, mixes_up_statements, version_of};
 use crate::task::registration::Registration;
 use crate::worker::counters::Times;
+use crate::worker::held::pulse::{Polled, Pulse};
 use crate::worker::shared::Core;
 
 /// How far a handler may outrun its timeout before that is worth a line.
@@ -43,6 +45,9 @@ pub(crate) struct Execution<'a> {
     pub(crate) task: &'a ClaimedTask,
     /// Cancelled when the task is taken from its handler.
     pub(crate) taken: &'a CancellationToken,
+    /// On which thread the handler is.
+    pub(crate) pulse: &'a Arc<Pulse>,
+    pub(crate) noted: &'a Noted,
 }
 
 /// How a handler's run ended.
@@ -132,7 +137,8 @@ impl Execution<'_> {
             Err(error) => return Handled::Decided(self.refuse(&error, began).into()),
         };
         self.record_decoded(began);
-        let mut handler = pin!(AssertUnwindSafe(handler).catch_unwind());
+        let handler = AssertUnwindSafe(handler).catch_unwind();
+        let mut handler = Polled::new(self.pulse, handler);
         let outcome = tokio::select! {
             // The handler first: most end at once, and then nothing else need be waited for.
             biased;
@@ -156,6 +162,7 @@ impl Execution<'_> {
             }
         };
         crash_point("after_handler");
+        self.noted.record_said(attempt);
         let ended = Instant::now();
         if ended.saturating_duration_since(attempt.deadline) > OVERRUN {
             tracing::warn!(
@@ -172,6 +179,7 @@ impl Execution<'_> {
         let decide = AssertUnwindSafe(|| self.decide(outcome, attempt));
         let decided = std::panic::catch_unwind(decide)
             .unwrap_or_else(|panic| self.decide(Outcome::panicked(&*panic), attempt));
+        self.report_times(&decided.verdict, began, ended);
         Handled::Decided(Decided {
             times: Some(self.times(began, ended)),
             ..decided
@@ -252,6 +260,7 @@ impl Execution<'_> {
         let said = hidden.unwrap_or(error);
         let wait = || self.wait_after(&**error);
         let verdict = Verdict::of_failure(said, wish, number, max_attempts, wait);
+        self.report_error(&verdict, error);
         Decided {
             is_failure,
             is_mixed_up,
@@ -265,7 +274,9 @@ impl Execution<'_> {
         let (hidden, _) = self.hide_secrets(&error, None);
         let said = hidden.as_ref().unwrap_or(&error);
         let wait = || self.wait_after(&*error);
-        self.within_bounds(Verdict::of_failure(said, None, number, max_attempts, wait))
+        let verdict = Verdict::of_failure(said, None, number, max_attempts, wait);
+        self.report_error(&verdict, &error);
+        self.within_bounds(verdict)
     }
 
     pub(crate) fn settlement(&self, verdict: Verdict) -> Settlement {
@@ -273,6 +284,7 @@ impl Execution<'_> {
             lease_id: self.task.lease_id,
             task_id: self.task.task_id,
             mark: self.mark(&verdict),
+            report: self.report_of(&verdict),
             verdict,
             keep: self.keeps_completed(),
             is_member: self.task.metadata.is_of_group(),
@@ -310,6 +322,10 @@ impl Execution<'_> {
         self.core.counters.add(kind, verdict, *times);
         let failing = &self.core.failing;
         failing.record(&self.task.task_type, verdict.is_failure());
+        if self.noted.has_said() {
+            let is_gone = verdict.is_completion() && !self.keeps_completed();
+            self.core.notes.record_ended(self.task.task_id, is_gone);
+        }
         if let Some(drain) = &self.core.settings.drain {
             drain.record_ended(self.ended(decided));
         }
@@ -344,6 +360,11 @@ impl Execution<'_> {
             cancellation: Cancellation::of(&self.core.stop.gently),
             wish: Mutex::default(),
             hold: Mutex::default(),
+            says: Says::to(
+                &self.core.notes,
+                self.registration.options.secret,
+                &self.task.payload,
+            ),
         }
     }
 }

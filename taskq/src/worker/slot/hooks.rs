@@ -42,10 +42,11 @@ impl Execution<'_> {
     /// Returns what is told of an attempt.
     pub(super) fn ended(&self, decided: &Decided) -> EndedAttempt {
         let times = decided.times();
-        self.ended_as(
-            decided.verdict.outcome(),
-            times.map(|times| (times.wait, times.run)),
-        )
+        let times = times.map(|times| (times.wait, times.run));
+        EndedAttempt {
+            report: self.report_of(&decided.verdict),
+            ..self.ended_as(decided.verdict.outcome(), times)
+        }
     }
 
     fn ended_as(
@@ -66,6 +67,7 @@ impl Execution<'_> {
             created_at: self.task.created_at,
             waited: times.map(|(wait, _)| wait),
             ran: times.map(|(_, run)| run),
+            report: None,
             payload: Arc::from(hidden.as_ref().unwrap_or(payload).get()),
             metadata: self.task.metadata.clone(),
         }

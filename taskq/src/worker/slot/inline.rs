@@ -16,6 +16,7 @@ use tracing::Instrument;
 use super::encrypted;
 use super::handler::{Decided, Execution, Handled};
 use super::hooks::{self, Answer};
+use super::noted::Noted;
 use super::transaction::{stop_query, unacceptable, unless_left_over};
 use super::{discard, trace};
 use crate::attempt::delivery::Delivery;
@@ -35,12 +36,14 @@ pub(crate) async fn attempt(
     session: &mut InlineSession<'_>,
 ) -> Result<Option<Settlement>, Error> {
     let span = trace::begin(core, task, &core.queue_names[queue]);
-    let token = CancellationToken::new();
+    let (token, pulse, noted) = (CancellationToken::new(), Arc::default(), Noted::default());
     let Some(registration) = core.registry.find(&task.task_type) else {
         return Ok(None);
     };
     let (lease_id, task_type) = (task.lease_id, registration.task_type);
-    let Some(_place) = (core.held).record_started(lease_id, task.task_id, task_type, &token) else {
+    let Some(_place) =
+        (core.held).record_started(lease_id, task.task_id, task_type, &token, &pulse)
+    else {
         return Ok(None);
     };
     let execution = Execution {
@@ -49,6 +52,8 @@ pub(crate) async fn attempt(
         queue,
         task,
         taken: &token,
+        pulse: &pulse,
+        noted: &noted,
     };
     #[cfg(feature = "encryption")]
     let opened = match encrypted::open(core, registration, task) {

@@ -20,6 +20,7 @@ use crate::attempt::lazy::{Beginner, LazyTx};
 use crate::attempt::tx::Tx;
 use crate::attempt::tx_handle::GivenTx;
 use crate::error::BeginError;
+use crate::worker::held::pulse::Pulse;
 use crate::worker::shared::Core;
 
 /// Runs a handler that may begin a transaction.
@@ -30,6 +31,7 @@ pub(super) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -
     let begins = Arc::new(Begins::of(execution));
     let mut lazy = LazyTx::new(begins.clone());
     let handled = execution.run_handler(Some(GivenTx::Lazy(&mut lazy))).await;
+    execution.pulse.set_backend(0);
     let Some((session, place)) = begins.take(lazy) else {
         return without_transaction(execution, handled, begins.take_failed());
     };
@@ -75,6 +77,8 @@ pub(super) struct Begins {
     taken: CancellationToken,
     /// What belongs to the transaction that the handler has.
     begun: Mutex<Option<Begun>>,
+    /// Where it says which process of the server works for it.
+    pulse: Arc<Pulse>,
     /// Why it was not begun, the last time.
     failed: Mutex<Option<Failed>>,
 }
@@ -102,6 +106,7 @@ impl Begins {
             task_id: execution.task.task_id,
             taken: execution.taken.clone(),
             begun: Mutex::default(),
+            pulse: execution.pulse.clone(),
             failed: Mutex::default(),
         }
     }
@@ -134,6 +139,7 @@ impl Begins {
                 Err(error) => BeginError::Database(error),
             });
         }
+        self.pulse.set_backend(session.backend);
         let (tx, rest) = session.split();
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         *begun = Some(Begun { rest, place });

@@ -14,6 +14,8 @@ mod hooks;
 pub(crate) mod inline;
 mod invalid;
 mod lazy;
+mod noted;
+mod report;
 pub(crate) mod returns;
 mod secrets;
 mod session;
@@ -33,8 +35,10 @@ use tracing::Instrument;
 
 use self::alone::until_written;
 use self::handler::{Ended, Execution, Handled, Interrupted, Taken, log};
+use self::noted::Noted;
 use self::session::Session;
 use super::claim::buffer::{Buffer, Work};
+use super::held::pulse::Pulse;
 use super::shared::Core;
 use super::trouble::Said;
 use crate::attempt::delivery::Delivery;
@@ -81,6 +85,8 @@ struct Slot {
     session: Option<Session>,
     /// Cancelled when the running task is taken from its handler; then there is a new one.
     token: CancellationToken,
+    /// On which thread the handler is.
+    pulse: Arc<Pulse>,
 }
 
 impl Slot {
@@ -120,13 +126,17 @@ impl Slot {
             task.task_id,
             registration.task_type,
             &self.token,
+            &self.pulse,
         )?;
+        let noted = Noted::default();
         let execution = Execution {
             core,
             registration,
             queue,
             task,
             taken: &self.token,
+            pulse: &self.pulse,
+            noted: &noted,
         };
         #[cfg(feature = "encryption")]
         let opened = match encrypted::open(core, registration, task) {

@@ -67,8 +67,10 @@ pub(crate) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -
             return Ended::Unsettled(put_off.into());
         }
     };
+    execution.pulse.set_backend(session.backend);
     let tx = GivenTx::Begun(&mut session.tx);
     let handled = execution.run_handler(Some(tx)).await;
+    execution.pulse.set_backend(0);
     let (ended, session) = conclude(execution, session, handled).await;
     *kept = session;
     ended

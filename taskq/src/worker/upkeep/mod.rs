@@ -14,6 +14,7 @@ mod keep;
 mod keys;
 mod limits;
 mod minutes;
+mod progress;
 mod prune;
 mod rescue;
 #[cfg(feature = "cron")]
@@ -42,6 +43,7 @@ pub(crate) const DUTIES: &[Duty] = &[
     gates::DUTY,
     limits::DUTY,
     minutes::DUTY,
+    progress::DUTY,
     #[cfg(feature = "metrics")]
     gauges::DUTY,
     #[cfg(feature = "cron")]

@@ -1,5 +1,6 @@
 -- Takes tasks out of their leases, each to where its outcome sends it.
--- $1 lease ids, $2 task ids, $3 outcomes, $4 delays in seconds, $5 errors (null: none to record)
+-- $1 lease ids, $2 task ids, $3 outcomes, $4 delays in seconds, $5 how the attempts failed, as JSON with the text in
+--    `error` (null: none to record)
 -- $6 whether the task is kept in the history when it has completed
 -- $7 the results of those that have, as JSON (null: none is kept; null for all of them: none at all), what those that
 --    wait again are to have in their metadata (null: what they have), and what Postgres said of those that it has refused
@@ -25,7 +26,7 @@ with given as materialized (
         (select $2::bigint[]),
         (select $3::text[]),
         (select $4::float8[]),
-        (select $5::text[]),
+        (select $5::text[]::jsonb[]),
         (select $6::boolean[]),
         (select $7::text[])
     ) as given (lease_id, task_id, outcome, delay, error, keep, result)

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +14,7 @@ use uuid::Uuid;
 #[cfg(feature = "encryption")]
 use super::super::encrypted;
 use super::super::handler::{CANCEL_GRACE, Ended, Execution, OVERRUN, Taken};
+use super::super::noted::Noted;
 use super::super::trace;
 use super::end::{End, How, Ran};
 use crate::attempt::Cancellation;
@@ -32,6 +32,7 @@ use crate::task::batch::Unread;
 use crate::task::registration::Registration;
 use crate::worker::held::Place;
 use crate::worker::held::many::Running;
+use crate::worker::held::pulse::{Polled, Pulse};
 use crate::worker::shared::Core;
 
 /// Everything that the attempts of one call need.
@@ -43,6 +44,10 @@ pub(super) struct BatchExecution<'a> {
     pub(super) tasks: Vec<Cow<'a, ClaimedTask>>,
     /// What is written about those that cannot be decrypted here.
     pub(super) closed: Vec<Settlement>,
+    /// What each attempt leaves beside its outcome.
+    noted: Vec<Noted>,
+    /// On which thread the handler is.
+    pub(super) pulse: Arc<Pulse>,
     _places: Vec<Place<'a>>,
     /// Cancelled when one of the tasks is taken from the handler. Then there is a new one.
     token: CancellationToken,
@@ -55,7 +60,7 @@ impl<'a> BatchExecution<'a> {
         queue: usize,
         tasks: &'a [ClaimedTask],
     ) -> Self {
-        let token = CancellationToken::new();
+        let (token, pulse) = (CancellationToken::new(), Arc::default());
         let (mut held, mut places) = (Vec::new(), Vec::new());
         #[cfg_attr(not(feature = "encryption"), expect(unused_mut))]
         let mut closed = Vec::new();
@@ -63,7 +68,7 @@ impl<'a> BatchExecution<'a> {
             let (lease_id, task_id) = (task.lease_id, task.task_id);
             let task_type = registration.task_type;
             // Nothing if the lease was lost while the task waited for its turn.
-            let place = (core.held).record_started(lease_id, task_id, task_type, &token);
+            let place = (core.held).record_started(lease_id, task_id, task_type, &token, &pulse);
             let Some(place) = place else {
                 continue;
             };
@@ -77,6 +82,8 @@ impl<'a> BatchExecution<'a> {
                         queue,
                         task,
                         taken: &token,
+                        pulse: &pulse,
+                        noted: &Noted::default(),
                     };
                     let span = trace::of_member(task, &core.queue_names[queue]);
                     closed.push(span.in_scope(|| encrypted::settle(&execution, error)));
@@ -92,8 +99,10 @@ impl<'a> BatchExecution<'a> {
             core,
             registration,
             queue,
+            noted: held.iter().map(|_| Noted::default()).collect(),
             tasks: held,
             closed,
+            pulse,
             _places: places,
             token,
         }
@@ -106,6 +115,8 @@ impl<'a> BatchExecution<'a> {
             queue: self.queue,
             task: &self.tasks[at],
             taken: &self.token,
+            pulse: &self.pulse,
+            noted: &self.noted[at],
         }
     }
 
@@ -192,7 +203,8 @@ impl<'a> BatchExecution<'a> {
             let outcome = Outcome::panicked(&*panic);
             std::future::ready(Outcomes::All(outcome)).boxed()
         });
-        let mut handler = pin!(AssertUnwindSafe(handler).catch_unwind());
+        let handler = AssertUnwindSafe(handler).catch_unwind();
+        let mut handler = Polled::new(&self.pulse, handler);
         let mut taken: Vec<Option<Taken>> = vec![None; given.len()];
         let mut token = self.token.clone();
         let outcomes = loop {
@@ -233,6 +245,7 @@ impl<'a> BatchExecution<'a> {
             );
         }
         for (at, attempt) in given.iter().zip(batch.iter()) {
+            self.noted[*at].record_said(attempt);
             if let Some(time) = attempt.take_hold() {
                 // Rare, and large.
                 Box::pin(self.execution(*at).hold_key(time)).await;
@@ -247,7 +260,9 @@ impl<'a> BatchExecution<'a> {
             if let Some(why) = why {
                 member.decided = Err(why);
             } else if let Ok(decided) = &mut member.decided {
-                decided.times = Some(self.execution(member.at).times(began, ended));
+                let execution = self.execution(member.at);
+                execution.report_times(&decided.verdict, began, ended);
+                decided.times = Some(execution.times(began, ended));
             }
         }
         ran(How::Decided {

@@ -66,8 +66,10 @@ pub(super) async fn run(
             return put_off.collect();
         }
     };
+    batch.pulse.set_backend(session.backend);
     let tx = GivenTx::Begun(&mut session.tx);
     let ran = batch.run_handler(running, Some(tx)).await;
+    batch.pulse.set_backend(0);
     let mut ends = ran.before;
     let (own, is_settled) = session.conclude(batch, ran.how).await;
     ends.extend(own);
@@ -97,6 +99,7 @@ pub(super) async fn run_lazily(
     let mut lazy = LazyTx::new(begins.clone());
     let ran = batch.run_handler(running, Some(GivenTx::Lazy(&mut lazy)));
     let mut ran = ran.await;
+    batch.pulse.set_backend(0);
     let Some((mut session, place)) = begins.take(lazy) else {
         let How::Decided { members, .. } = &mut ran.how else {
             return ran.into_ends();
