@@ -138,12 +138,9 @@ async fn of_two_workers_only_the_one_whose_outcome_counts_says_that_the_task_com
     let mut completed = 0;
     for events in [&mut of_first, &mut of_second] {
         while let Some(event) = events.next().await {
-            match event.expect("no lag") {
-                Event::AttemptEnded(it) => {
-                    assert_eq!(it.outcome, AttemptOutcome::Completed);
-                    completed += 1;
-                }
-                _ => {}
+            if let Event::AttemptEnded(it) = event.expect("no lag") {
+                assert_eq!(it.outcome, AttemptOutcome::Completed);
+                completed += 1;
             }
         }
     }

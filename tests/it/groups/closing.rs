@@ -139,7 +139,7 @@ async fn what_is_rolled_back_was_never_there() {
     let unknown = Group::of(99).seal(&mut db).await;
     assert!(
         unknown
-            .unwrap_err()
+            .expect_err("refused")
             .to_string()
             .starts_with("there is no group 99")
     );
@@ -274,7 +274,7 @@ async fn the_task_of_a_group_has_the_options_that_were_said() {
     let refused = Group::begin(&mut db, NewTask::of(finish_as("x")).group(Group::of(1))).await;
     assert!(
         refused
-            .unwrap_err()
+            .expect_err("refused")
             .to_string()
             .starts_with("`group` is of members")
     );
@@ -433,7 +433,7 @@ async fn a_group_that_nobody_seals_is_seen_and_an_operator_seals_it() {
     )
     .await;
     assert_eq!(audited, "ada seal group 1");
-    let refused = operator.seal_group(99).await.unwrap_err();
+    let refused = operator.seal_group(99).await.expect_err("refused");
     assert!(
         refused.to_string().contains("there is no group 99"),
         "{refused}"
@@ -468,7 +468,7 @@ async fn whoever_adds_from_outside_to_a_group_that_ends_meanwhile_cannot_commit(
         .await
         .expect("added");
     drain(all(&pool), &pool).await;
-    let refused = late.commit().await.unwrap_err().to_string();
+    let refused = late.commit().await.expect_err("refused").to_string();
     assert!(refused.contains("group 1 has ended"), "{refused}");
     drain(all(&pool), &pool).await;
     assert_eq!(told(&pool).await, ["sealed: 1 = 1 0 0 0 0 0 0"]);
