@@ -332,11 +332,10 @@ async fn many_in_tx(
             "fail" => anyhow::bail!("no luck"),
             "discard" => Err(discard("too late"))?,
             "panic" => panic!("out of paper"),
-            "defer" => drop(
-                query("insert into later values (1), (1)")
-                    .execute(&mut *tx)
-                    .await?,
-            ),
+            "defer" => {
+                let twice = query("insert into later values (1), (1)");
+                twice.execute(&mut *tx).await?;
+            }
             _ => {}
         }
     }

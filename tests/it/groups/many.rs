@@ -174,7 +174,7 @@ async fn one_that_is_refused_refuses_all_and_says_which_it_is() {
     // What is said of it.
     let mut many = begun();
     many.push(NewTask::of(Kept { n: 1 }).max_attempts(0));
-    let refused = many.enqueue(&mut db).await.unwrap_err();
+    let refused = many.enqueue(&mut db).await.expect_err("refused");
     assert_eq!(
         refused.to_string(),
         "the task `kept` at index 2 of those given: `max_attempts` must be at least 1"
@@ -182,7 +182,7 @@ async fn one_that_is_refused_refuses_all_and_says_which_it_is() {
     // Its payload.
     let mut many = begun();
     many.push(Member { how: "\0".into() });
-    let refused = many.enqueue(&mut db).await.unwrap_err();
+    let refused = many.enqueue(&mut db).await.expect_err("refused");
     assert!(
         matches!(
             refused,
@@ -237,7 +237,7 @@ async fn one_that_is_refused_refuses_all_and_says_which_it_is() {
     .await;
     let mut many = begun();
     many.push(Kept { n: 5_000_123 });
-    let refused = many.enqueue(&mut db).await.unwrap_err();
+    let refused = many.enqueue(&mut db).await.expect_err("refused");
     assert!(refused.to_string().contains("small"), "{refused}");
     assert!(
         !format!("{refused} {refused:?}").contains("5000123"),
@@ -246,7 +246,7 @@ async fn one_that_is_refused_refuses_all_and_says_which_it_is() {
     execute(&pool, "alter table taskq.task add constraint odd check (task_type <> 'single' or (payload ->> 'a')::bigint < 1000)").await;
     let mut many = begun();
     many.push(Single { a: 5_000_123 });
-    let refused = many.enqueue(&mut db).await.unwrap_err();
+    let refused = many.enqueue(&mut db).await.expect_err("refused");
     assert!(refused.to_string().contains("odd"), "{refused}");
     assert!(
         !format!("{refused} {refused:?}").contains("5000123"),
