@@ -427,9 +427,11 @@ create function taskq.keep(
     by text default session_user
 ) returns void
 language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
 as $keep$
 declare
-    spell double precision := case keep_for
+    spell double precision := case keep.keep_for
         when 'none' then 0
         when 'forever' then 'infinity'
         else extract(epoch from keep_for::interval)
@@ -474,6 +476,8 @@ create function taskq.reset_keep(
     by text default session_user
 ) returns boolean
 language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
 as $reset_keep$
 begin
     delete from taskq.keep_override as held

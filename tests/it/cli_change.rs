@@ -22,6 +22,8 @@ fn with_arguments(command: &str) -> Vec<&str> {
         }
         "schedules backfill" => &["nightly", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"],
         "limit" => &["queue", "mail", "--concurrency", "1"],
+        "keep" => &["send_card", "discarded", "30d"],
+        "reset-keep" => &["send_card", "discarded"],
         "weight" => &["send_card", "{}", "--set", "2"],
         "take-back" | "end-session" => &["1"],
         "stop-worker" | "forget-worker" => &["00000000-0000-0000-0000-000000000001"],

@@ -8,8 +8,9 @@ use super::face::Face;
 #[cfg(feature = "cron")]
 use super::schedules;
 use super::{
-    act, audit, bench, bulk, by_hand, causes, change, check, completions, doctor, groups, limits,
-    list, mend, migrate, pause, prune, run, sequences, show, stats, tasks, weights, workers,
+    act, audit, bench, bulk, by_hand, causes, change, check, completions, doctor, groups, keep,
+    limits, list, mend, migrate, pause, prune, run, sequences, show, stats, tasks, weights,
+    workers,
 };
 use crate::error::BoxError;
 use crate::worker::WorkerBuilder;
@@ -58,6 +59,8 @@ pub(super) fn commands(face: Face) -> Command {
         .subcommand(by_hand::enqueue())
         .subcommand(bulk::command())
         .subcommand(prune::command())
+        .subcommand(keep::keep())
+        .subcommand(keep::reset_keep())
         .subcommand(pause::pause())
         .subcommand(pause::resume())
         .subcommand(pause::pauses())
@@ -134,6 +137,9 @@ pub(super) async fn execute(
         Some(("edit", matches)) => by_hand::execute_edit(&builder, matches).await?,
         Some(("enqueue", matches)) => by_hand::execute_enqueue(&builder, matches).await?,
         Some(("bulk", matches)) => return bulk::execute(&builder, matches).await,
+        Some((verb @ ("keep" | "reset-keep"), matches)) => {
+            keep::execute(&builder, verb, matches).await?;
+        }
         Some(("prune", matches)) => return prune::execute(&builder, matches).await,
         Some(("pause", matches)) => pause::execute_pause(&builder, matches).await?,
         Some(("resume", matches)) => pause::execute_resume(&builder, matches).await?,

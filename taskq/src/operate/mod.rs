@@ -20,6 +20,7 @@ pub(crate) mod foreign_keys;
 pub(crate) mod gone;
 pub(crate) mod group;
 pub(crate) mod ids;
+pub(crate) mod keep;
 pub(crate) mod limit;
 pub(crate) mod list;
 #[cfg(all(feature = "cli", feature = "schemars"))]

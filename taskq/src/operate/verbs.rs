@@ -68,7 +68,9 @@ pub const VERBS: &[Verb] = &[
     verb("do it to what is frozen", &["begin_bulk", "step_bulk"], &["run_bulk"], &["bulk resume"], true),
     verb("stop that", &["stop_bulk"], &["stop_bulk"], &["bulk stop"], true),
     verb("tell what is kept no longer", &["prunable"], &["prunable"], &["prune --dry-run"], false),
-    verb("say for how long tasks are kept, and prune", &["keep", "reset_keep", "prune_kept", "prune_history_day"], &["prune"], &["prune"], true),
+    verb("prune what is kept no longer", &["prune_kept", "prune_history_day"], &["prune"], &["prune"], true),
+    verb("say for how long tasks are kept", &["keep"], &["keep"], &["keep"], true),
+    verb("have what is declared hold again", &["reset_keep"], &["reset_keep"], &["reset-keep"], true),
     verb(
         "tell what was done to all",
         &["bulk", "bulk_failure", "follow_bulk"],

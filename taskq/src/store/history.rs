@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::PgRow;
 use sqlx::{Error, FromRow, Row as _, query_as, query_scalar};
 
-use super::{Store, column};
+use super::{Signed, Store, column};
 use crate::task::keep::{DeclaredKeeps, Prunable};
 
 impl Store<'_> {
@@ -34,6 +34,38 @@ impl Store<'_> {
             .bind(&keeps.outcomes)
             .bind(&keeps.seconds);
         self.execute(query).await
+    }
+
+    /// Keeps the finished tasks of a type and outcome for a time.
+    pub(crate) async fn keep(
+        &mut self,
+        task_type: &str,
+        outcome: &str,
+        time: &str,
+        signed: &Signed,
+    ) -> Result<(), Error> {
+        let query = sqlx::query(self.schema.sql.keep)
+            .bind(task_type)
+            .bind(outcome)
+            .bind(time)
+            .bind(&signed.reason)
+            .bind(&signed.by);
+        self.execute(query).await
+    }
+
+    /// Has what programs declare hold again. Returns whether there was another word.
+    pub(crate) async fn reset_keep(
+        &mut self,
+        task_type: &str,
+        outcome: &str,
+        signed: &Signed,
+    ) -> Result<bool, Error> {
+        let query = query_scalar(self.schema.sql.reset_keep)
+            .bind(task_type)
+            .bind(outcome)
+            .bind(&signed.reason)
+            .bind(&signed.by);
+        self.call(async |db| query.fetch_one(db).await).await
     }
 
     /// Deletes what is kept no longer and does not go with a whole day, so many rows of each time and outcome at the most.

@@ -169,6 +169,8 @@ statements! {
         take_back,
         set_weight,
         weights,
+        keep,
+        reset_keep,
         list,
         show,
         why,

@@ -58,6 +58,17 @@ pub enum KeepFor {
     Forever,
 }
 
+impl KeepFor {
+    /// Returns it in words that the function `taskq.keep` takes.
+    pub(crate) fn in_words(self) -> String {
+        match self {
+            Self::NotAtAll => "none".into(),
+            Self::Time(time) => format!("{} seconds", time.as_secs_f64()),
+            Self::Forever => "forever".into(),
+        }
+    }
+}
+
 impl Keep {
     /// Says nothing yet.
     pub const fn new() -> Self {

@@ -28,7 +28,7 @@ const COMPLETE_SOME: &str = include_str!("../../../taskq/src/store/sql/leave/com
 /// The arguments for outcomes of all but ten tasks of each of the leases.
 const SETTLE_ARGUMENTS: &str = "select format('%L, %L, %L, %L, %L, %L, null',
     array_agg(lease_id), array_agg(task_id), array_agg('retry'::text), array_agg(1::float8),
-    array_agg('no'::text), array_agg(false)) from given";
+    array_agg('{\"error\": \"no\"}'::text), array_agg(false)) from given";
 
 const COMPLETE_SOME_ARGUMENTS: &str = "select format('%L, %L, %L, %L',
     array_agg(distinct lease_id), array[2000, 2000, 2000], array_agg(lease_id), array_agg(task_id))
@@ -184,7 +184,7 @@ fn outcomes_of_two_leases() -> [(&'static str, &'static str, String, u64); 5] {
             "settle",
             SETTLE,
             format!(
-                "{TWO_LEASES}, array[900001, 900002], array['retry', 'retry'], array[1.0, 1.0], array['', ''],
+                "{TWO_LEASES}, array[900001, 900002], array['retry', 'retry'], array[1.0, 1.0], array[null, null]::text[],
                  array[false, false], null"
             ),
             2,

@@ -88,9 +88,11 @@ pub(super) fn later(execution: &Execution<'_>, decided: &Decided, not_yet: NotYe
     let error = decided.verdict.error().unwrap_or_default();
     let tries = execution.task.metadata.get(DISCARD);
     let tries = tries.and_then(|it| it.get("tries")?.as_u64()).unwrap_or(0);
-    let what = match not_yet {
-        NotYet::Vetoed(_) => "a hook",
-        NotYet::Failed(_) | NotYet::Interrupted(_) => "`on_discard`",
+    let (who, what) = match not_yet {
+        NotYet::Vetoed(_) => ("a hook", "a hook"),
+        NotYet::Failed(_) | NotYet::Interrupted(_) => {
+            ("the function of `on_discard`", "`on_discard`")
+        }
     };
     let (delay, problem, tries) = match not_yet {
         NotYet::Failed(problem) | NotYet::Vetoed(problem) => {
@@ -101,7 +103,7 @@ pub(super) fn later(execution: &Execution<'_>, decided: &Decided, not_yet: NotYe
                 error = problem,
                 given_up = error,
                 retry_in = ?delay,
-                "{what} failed; the task waits, to be discarded later"
+                "{who} failed; the task waits, to be discarded later"
             );
             let said = format!("{what} failed: {problem}; the task is given up: {error}");
             (delay, Some(shorten(said)), tries)
