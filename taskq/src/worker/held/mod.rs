@@ -71,8 +71,8 @@ pub(crate) struct RunningTask {
     is_cancelled: bool,
     /// On which thread its handler is.
     pulse: Arc<Pulse>,
-    /// The thread that it blocks, and since when.
-    blocked: Option<(String, Instant)>,
+    /// The thread that it blocks, and since when. Boxed, for few do.
+    blocked: Option<Box<(String, Instant)>>,
 }
 
 /// The place of a running task in the table, which is free again when this is dropped.
@@ -192,7 +192,7 @@ impl Held {
         let task = table.running.get_mut(&key)?;
         task.blocked = match blocked {
             Some((poll, _)) if task.pulse.polled() != Some(poll) => return None,
-            Some((poll, since)) => Some((poll.thread(), since)),
+            Some((poll, since)) => Some(Box::new((poll.thread(), since))),
             None => None,
         };
         Some(task.clone())
@@ -207,8 +207,8 @@ impl Held {
             let is_long = backend.is_some() && task.started.elapsed() >= long;
             (blocked.is_some() || is_long).then(|| WatchedRow {
                 task_id: task.task_id,
-                thread: blocked.map(|(thread, _)| thread.clone()),
-                blocked: blocked.map(|(_, since)| since.elapsed().as_secs_f64()),
+                thread: blocked.map(|it| it.0.clone()),
+                blocked: blocked.map(|it| it.1.elapsed().as_secs_f64()),
                 backend,
             })
         });
@@ -384,7 +384,7 @@ impl Table {
 impl RunningTask {
     /// Returns the thread that it blocks.
     pub(crate) fn thread(&self) -> Option<&str> {
-        self.blocked.as_ref().map(|(thread, _)| thread.as_str())
+        self.blocked.as_ref().map(|it| it.0.as_str())
     }
 
     /// Names it and says for how long it has run.
