@@ -9,8 +9,8 @@ async fn a_worker_whose_background_loop_ends_says_so_and_hands_its_tasks_back() 
     stage.enqueue(ONCE, 3, 60_000).await;
     let mut worker = stage
         .worker()
-        // The rescue and the census at the start, and the rescue again after half a lease.
-        .set("TASKQ_PANIC_AT", "before_duty:4")
+        // At the start the rescue, the census and how long tasks are kept, and the rescue again after half a lease.
+        .set("TASKQ_PANIC_AT", "before_duty:5")
         .set("GRACE_MS", 60_000)
         .start();
     stage.at_least(6).await;
