@@ -60,7 +60,7 @@ fn of_outcome(command: Command) -> Command {
 fn outcome(text: &str) -> Result<TaskState, String> {
     let mut outcomes = OUTCOMES.iter();
     let found = outcomes.find(|it| it.to_string() == text);
-    found.cloned().ok_or_else(|| {
+    found.copied().ok_or_else(|| {
         "write completed, discarded, cancelled, expired, invalid or quarantined".to_owned()
     })
 }
@@ -88,12 +88,12 @@ pub(crate) async fn execute(
     let reason = text("because");
     if verb == "keep" {
         let time: &KeepFor = matches.get_one("time").ok_or("clap asks for it")?;
-        let keeping = operator.keep(task_type, outcome.clone(), *time);
+        let keeping = operator.keep(task_type, *outcome, *time);
         keeping.because_if(reason).await?;
         println!("said; workers prune by it within about a minute");
         return Ok(());
     }
-    let resetting = operator.reset_keep(task_type, outcome.clone());
+    let resetting = operator.reset_keep(task_type, *outcome);
     println!(
         "{}",
         match resetting.because_if(reason).await? {
