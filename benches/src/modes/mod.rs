@@ -124,7 +124,9 @@ impl Effort {
         if *mode == Mode::Growth(Situation::Stream) && system.name() != "taskq" {
             return Some("the pages of taskq's own statements are counted");
         }
-        if matches!(mode, Mode::Limits(_) | Mode::Order(_) | Mode::Batch(_)) && system.name() != "taskq" {
+        if matches!(mode, Mode::Limits(_) | Mode::Order(_) | Mode::Batch(_))
+            && system.name() != "taskq"
+        {
             return Some("taskq is compared with itself");
         }
         let grows = system.family() != Family::Peer || system.name() == "graphile_worker";

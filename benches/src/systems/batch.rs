@@ -104,7 +104,9 @@ impl System for Batch {
     }
 
     fn settings(&self) -> String {
-        format!("queue(\"default\", {SLOTS}) one by one, queue(\"default\", {SLOTS_OF_BATCHES}) in batches")
+        format!(
+            "queue(\"default\", {SLOTS}) one by one, queue(\"default\", {SLOTS_OF_BATCHES}) in batches"
+        )
     }
 
     fn absent_from(&self, _: &Mode) -> Option<&'static str> {
