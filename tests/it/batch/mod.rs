@@ -1,6 +1,7 @@
 //! Handlers of many payloads in one call.
 
 mod apart;
+mod hooks;
 mod poison;
 mod shared;
 mod transaction;
