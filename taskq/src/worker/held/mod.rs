@@ -4,6 +4,7 @@
 //! tasks have left a lease, and heartbeats extend what is left. Whoever wants to stop a running task, or
 //! to tell what runs, asks here.
 
+mod blocked;
 pub(crate) mod heartbeat;
 mod lease;
 pub(crate) mod many;
@@ -21,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::lease::{HeldLease, LimitedKey};
-use self::pulse::{OnePoll, Pulse};
-use crate::store::{ClaimedLease, Scarcity, WatchedRow};
+use self::pulse::Pulse;
+use crate::store::{ClaimedLease, Scarcity};
 
 /// How long a task runs that is remembered for a while after it ended, and that heartbeats ask about.
 const LONG: Duration = Duration::from_secs(1);
@@ -172,51 +173,6 @@ impl Held {
         let mut running: Vec<_> = self.lock().running.values().cloned().collect();
         running.sort_unstable_by_key(|task| task.started);
         running
-    }
-
-    /// Returns which running tasks are being polled now.
-    pub(crate) fn polls(&self) -> Vec<((Uuid, i64), OnePoll)> {
-        let table = self.lock();
-        let running = table.running.iter();
-        let polled = running.filter_map(|(key, task)| Some((*key, task.pulse.polled()?)));
-        polled.collect()
-    }
-
-    /// Records that a running task blocks its thread, if it is in this poll still, and returns it; or that it does so no more.
-    pub(crate) fn record_blocked(
-        &self,
-        key: (Uuid, i64),
-        blocked: Option<(OnePoll, Instant)>,
-    ) -> Option<RunningTask> {
-        let mut table = self.lock();
-        let task = table.running.get_mut(&key)?;
-        task.blocked = match blocked {
-            Some((poll, _)) if task.pulse.polled() != Some(poll) => return None,
-            Some((poll, since)) => Some(Box::new((poll.thread(), since))),
-            None => None,
-        };
-        Some(task.clone())
-    }
-
-    /// Returns what others are to know of tasks that block their threads, or have run in a transaction for as long as this.
-    pub(crate) fn watched(&self, long: Duration) -> Vec<WatchedRow> {
-        let table = self.lock();
-        let rows = table.running.values().filter_map(|task| {
-            let blocked = task.blocked.as_ref();
-            let backend = task.pulse.backend();
-            let is_long = backend.is_some() && task.started.elapsed() >= long;
-            (blocked.is_some() || is_long).then(|| WatchedRow {
-                task_id: task.task_id,
-                thread: blocked.map(|it| it.0.clone()),
-                blocked: blocked.map(|it| it.1.elapsed().as_secs_f64()),
-                backend,
-            })
-        });
-        // A task can run twice for a moment.
-        let mut rows: Vec<_> = rows.collect();
-        rows.sort_unstable_by_key(|row| row.task_id);
-        rows.dedup_by_key(|row| row.task_id);
-        rows
     }
 
     /// Names the tasks that have run longest, for the log.
@@ -382,11 +338,6 @@ impl Table {
 }
 
 impl RunningTask {
-    /// Returns the thread that it blocks.
-    pub(crate) fn thread(&self) -> Option<&str> {
-        self.blocked.as_ref().map(|it| it.0.as_str())
-    }
-
     /// Names it and says for how long it has run.
     fn name(&self) -> String {
         let seconds = self.started.elapsed().as_secs();
