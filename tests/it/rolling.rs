@@ -28,7 +28,11 @@ const OLD: [(&str, &str); 9] = [
     ("expired", include_str!("old/expired.sql")),
 ];
 
-const NEW_CLAIM: &str = include_str!("../../taskq/src/store/sql/claim/claim.sql");
+const NEW_CLAIM: &str = concat!(
+    include_str!("../../taskq/src/store/sql/claim/claim.sql"),
+    include_str!("../../taskq/src/store/sql/claim/each.sql"),
+    include_str!("../../taskq/src/store/sql/claim/leased.sql")
+);
 
 async fn prepare(db: &mut PgConnection, statements: &[(&str, &str)]) {
     for (name, text) in statements {

@@ -29,10 +29,18 @@ pub(crate) struct ClaimRequest<'a> {
     pub(crate) limit: usize,
     /// From which lanes, and how much from each, in the order of their turns.
     pub(crate) shares: &'a [Share],
-    /// Task types whose handler completes its task in its own transaction.
-    pub(crate) transactional: &'a [String],
+    pub(crate) sharing: Sharing<'a>,
     /// Whether the server must not be able to forget the claim in a crash.
     pub(crate) is_durable: bool,
+}
+
+/// Which of the claimed tasks share a lease.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sharing<'a> {
+    /// All but those of some types, whose handler completes its task in its own transaction.
+    AllBut(&'a [String]),
+    /// So many each: those of one call of a handler, which completes them in its own transaction.
+    Batches(usize),
 }
 
 /// The first due task of a lane, which Postgres does not let a claim take, as `put_off.sql` returns it.
@@ -202,7 +210,11 @@ impl Store<'_> {
     ) -> Result<Vec<ClaimedLease>, Error> {
         let shares = request.shares;
         crash_point("before_claim");
-        let query = query_as_with(self.schema.sql.claim, arguments(16))
+        let text = match request.sharing {
+            Sharing::AllBut(_) => self.schema.sql.claim,
+            Sharing::Batches(_) => self.schema.sql.claim_batches,
+        };
+        let query = query_as_with(text, arguments(17))
             .bind(request.lease_id)
             .bind(request.worker_id)
             .bind(request.lease_duration.as_secs_f64())
@@ -222,9 +234,16 @@ impl Store<'_> {
                     .range_end
                     .map_or(i64::MAX, |range_end| range_end.task_id)
             }))
-            .bind(column(shares, |share| saturating_i32(share.limit)))
-            .bind(request.transactional)
-            .bind(request.is_durable);
+            .bind(column(shares, |share| saturating_i32(share.limit)));
+        let query = match request.sharing {
+            Sharing::AllBut(types) => query.bind(types).bind(request.is_durable),
+            Sharing::Batches(size) => {
+                let further = (1..request.limit.div_ceil(size)).map(|_| Uuid::new_v4());
+                let further: Vec<_> = further.collect();
+                let query = query.bind(further).bind(request.is_durable);
+                query.bind(saturating_i64(size))
+            }
+        };
         let claimed = self.call(async |db| query.fetch_all(db).await).await;
         crash_point("after_claim");
         claimed

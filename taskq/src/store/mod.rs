@@ -44,7 +44,9 @@ pub(crate) use self::audit::LastWordRow;
 pub(crate) use self::audit::{AuditRow, Signed};
 pub(crate) use self::bulk::{BulkRequest, BulkRow, RetriedRow};
 pub(crate) use self::check::{CheckedRow, ForeignKey, Page};
-pub(crate) use self::claim::{ClaimRequest, ClaimedLease, ClaimedTask, Scarcity, version_of};
+pub(crate) use self::claim::{
+    ClaimRequest, ClaimedLease, ClaimedTask, Scarcity, Sharing, version_of,
+};
 pub(crate) use self::doctor::look_at_way;
 pub(crate) use self::enqueue::{
     Copy, holder_of_key, is_busy, is_too_large, is_unserializable, refusal_of_group, refused_index,

@@ -281,12 +281,15 @@ impl Registry {
         names.map(|(name, _)| (*name).to_owned()).collect()
     }
 
-    /// Returns the handlers of many payloads, each with all names of its type.
-    pub(crate) fn batches(&self) -> Vec<(Vec<&'static str>, BatchBounds)> {
+    /// Returns the handlers of many payloads, each with all names of its type, and whether it completes its tasks in its own
+    /// transaction.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = (Vec<&'static str>, BatchBounds, bool)> {
         let own = self.handlers.iter();
         let own = own.filter(|(name, it)| **name == it.task_type);
-        own.filter_map(|(name, it)| Some((self.names_of(name), it.batch?.bounds)))
-            .collect()
+        own.filter_map(|(name, it)| {
+            let has_transaction = it.declaration.delivery.has_transaction();
+            Some((self.names_of(name), it.batch?.bounds, has_transaction))
+        })
     }
 
     /// Returns the names whose tasks have keys of which one runs at a time.

@@ -101,8 +101,10 @@ impl Core {
         installation_id: Uuid,
     ) -> Self {
         let connections = pool.options().get_max_connections();
-        let batches = registry.batches().into_iter();
-        let batches: Vec<_> = batches.map(BatchKind::from).collect();
+        let batches = registry.batches();
+        let batches = batches
+            .map(|(names, bounds, has_transaction)| BatchKind::new(names, bounds, has_transaction));
+        let batches: Vec<_> = batches.collect();
         Self {
             shared_places: SharedPlaces::of(&settings, &registry, connections),
             queue_names: settings

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
 use taskq::{Batch, LazyTx, task};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Barrier, Notify, oneshot};
 
 use super::{Sizes, enqueue, errors};
 use crate::support::{
@@ -147,6 +147,46 @@ async fn held(
 #[task(queue = "aside")]
 async fn aside(tx: &mut PgConnection, n: i64) -> sqlx::Result<()> {
     write_all(tx, vec![n]).await
+}
+
+#[derive(Serialize, Deserialize, taskq::Payload)]
+struct Leased {
+    n: i64,
+}
+
+/// Waits until all calls of a claim are under way.
+#[task]
+async fn leased(
+    #[batch(10, "1s")] all: Vec<Leased>,
+    tx: &mut PgConnection,
+    together: &Barrier,
+) -> sqlx::Result<()> {
+    write_all(tx, all.iter().map(|it| it.n).collect()).await?;
+    together.wait().await;
+    Ok(())
+}
+
+/// They would wait for each other's commits if they were in one lease.
+#[tokio::test]
+async fn each_call_of_one_claim_has_a_lease_of_its_own() {
+    let (_database, pool) = database().await;
+    effects(&pool).await;
+    enqueue(&pool, (0..40).map(|n| Leased { n })).await;
+    let together = Arc::new(Barrier::new(5));
+    let calls = worker(&pool)
+        .only::<(LeasedHandler,)>()
+        .state_arc(together.clone());
+    while_working(calls, async {
+        let leases = "select count(*) from taskq.lease where cardinality(task_ids) = 10";
+        until("four calls run", async || {
+            one::<i64>(&pool, leases).await == 4
+        })
+        .await;
+        together.wait().await;
+        until("all ended", async || count_effects(&pool).await == (40, 40)).await;
+    })
+    .await;
+    assert!(states(&pool).await.is_empty());
 }
 
 async fn cancelled_while_it_runs(pool: &PgPool, tells_the_worker: bool) {

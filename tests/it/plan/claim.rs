@@ -8,7 +8,17 @@ use super::{
 };
 use crate::support::database;
 
-const CLAIM: &str = include_str!("../../../taskq/src/store/sql/claim/claim.sql");
+const CLAIM: &str = concat!(
+    include_str!("../../../taskq/src/store/sql/claim/claim.sql"),
+    include_str!("../../../taskq/src/store/sql/claim/each.sql"),
+    include_str!("../../../taskq/src/store/sql/claim/leased.sql")
+);
+
+const CLAIM_BATCHES: &str = concat!(
+    include_str!("../../../taskq/src/store/sql/claim/claim.sql"),
+    include_str!("../../../taskq/src/store/sql/claim/batches.sql"),
+    include_str!("../../../taskq/src/store/sql/claim/leased.sql")
+);
 
 const RESERVE: &str = include_str!("../../../taskq/src/store/sql/claim/reserve.sql");
 
@@ -22,6 +32,12 @@ const CLAIM_ARGUMENTS: &str = "gen_random_uuid(), gen_random_uuid(), 30, 'defaul
     array[null, null, null]::timestamptz[], array[0, 0, 0]::bigint[],
     array[null, null, null]::timestamptz[], array[0, 0, 0]::bigint[], array[334, 334, 334],
     array['type_3'], false";
+
+/// One claim of a thousand from one of them, for four batches.
+const BATCHES_ARGUMENTS: &str = "gen_random_uuid(), gen_random_uuid(), 30, 'default', 1000, array['type_1'],
+    array[1]::smallint[], array[0], array[0]::smallint[], array[null]::timestamptz[], array[0]::bigint[],
+    array[null]::timestamptz[], array[0]::bigint[], array[1000],
+    array[gen_random_uuid(), gen_random_uuid(), gen_random_uuid()], false, 250";
 
 /// Reserves a range of a thousand tasks in one lane.
 const RESERVE_ARGUMENTS: &str = "'default', array['type_1'], array[1]::smallint[],
@@ -43,38 +59,52 @@ fn taken(claim: &[Node]) -> u64 {
     deletes.next().expect("a claim deletes").rows
 }
 
+/// Only claimed rows are sorted, by lease, and those of batches by their places too.
+async fn check_claim(
+    db: &mut PgConnection,
+    what: &str,
+    statement: &str,
+    arguments: &str,
+    most_sorts: usize,
+) {
+    let (claim, pages) = explain(db, statement, arguments).await;
+    let what = format!("{what}: {statement}");
+    assert_eq!(taken(&claim), 1_000, "{what}");
+    assert!(pages < MOST_PAGES, "{what}: {pages} pages");
+    let on_task: Vec<&Node> = (claim.iter())
+        .filter(|node| node.relation.as_deref() == Some("task"))
+        .collect();
+    let reads = |kind: &str| on_task.iter().any(|node| node.kind == kind);
+    assert!(
+        reads("Tid Scan"),
+        "{what}: rows are deleted by their places"
+    );
+    assert!(
+        on_task
+            .iter()
+            .any(|node| node.kind == "Index Scan" && node.index.as_deref() == Some("task_lane")),
+        "{what}: due rows are found by their lane"
+    );
+    assert!(!reads("Seq Scan") && !reads("Bitmap Heap Scan"), "{what}");
+    assert!(
+        !claim
+            .iter()
+            .any(|node| node.kind.contains("Sort") && node.kind != "Sort"),
+        "{what}"
+    );
+    let sorts = claim.iter().filter(|node| node.kind == "Sort").count();
+    assert!(
+        sorts <= most_sorts,
+        "{what}: at most the claimed rows are sorted, by lease, and by their places"
+    );
+}
+
 async fn check(db: &mut PgConnection, situation: &str) {
     for mode in PLANS {
         set_plans(db, mode).await;
-        let (claim, pages) = explain(db, "claim", CLAIM_ARGUMENTS).await;
         let what = format!("{situation}, {mode}");
-        assert_eq!(taken(&claim), 1_000, "{what}");
-        assert!(pages < MOST_PAGES, "{what}: {pages} pages");
-        let on_task: Vec<&Node> = (claim.iter())
-            .filter(|node| node.relation.as_deref() == Some("task"))
-            .collect();
-        let reads = |kind: &str| on_task.iter().any(|node| node.kind == kind);
-        assert!(
-            reads("Tid Scan"),
-            "{what}: rows are deleted by their places"
-        );
-        assert!(
-            on_task.iter().any(|node| node.kind == "Index Scan"
-                && node.index.as_deref() == Some("task_lane")),
-            "{what}: due rows are found by their lane"
-        );
-        assert!(!reads("Seq Scan") && !reads("Bitmap Heap Scan"), "{what}");
-        assert!(
-            !claim
-                .iter()
-                .any(|node| node.kind.contains("Sort") && node.kind != "Sort"),
-            "{what}"
-        );
-        let sorts = claim.iter().filter(|node| node.kind == "Sort").count();
-        assert!(
-            sorts <= 1,
-            "{what}: at most the claimed rows are sorted, by lease"
-        );
+        check_claim(db, &what, "claim", CLAIM_ARGUMENTS, 1).await;
+        check_claim(db, &what, "claim_batches", BATCHES_ARGUMENTS, 2).await;
 
         let (reserve, pages) = explain(db, "reserve", RESERVE_ARGUMENTS).await;
         assert_eq!(reserve[0].rows, 1, "{what}: a range was reserved");
@@ -148,6 +178,7 @@ async fn a_claim_reads_what_it_takes_among_millions_of_rows() {
     .await;
     for (name, text) in [
         ("claim", CLAIM),
+        ("claim_batches", CLAIM_BATCHES),
         ("reserve", RESERVE),
         ("anywhere", ANYWHERE),
         ("scan", SCAN),

@@ -16,6 +16,7 @@ use tokio::time::timeout_at;
 use super::buffered::{BufferedTask, STALE_AFTER};
 use super::gather::{BatchKind, Gather, Gathered};
 use super::prefetch::Prefetch;
+use crate::lane::Share;
 use crate::lane::suspects::must_run_alone;
 use crate::store::ClaimedTask;
 
@@ -94,6 +95,19 @@ impl Buffer {
         let state = self.lock();
         let at = state.gathers.iter().position(|it| it.is_of(task_type))?;
         Some(state.room_of_batch(at, self.concurrency))
+    }
+
+    /// Returns how many tasks of a claim share a lease, where they run in batches that complete in their handlers' transactions.
+    pub(super) fn leased_batches(&self, shares: &[Share]) -> Option<usize> {
+        let [share] = shares else {
+            return None;
+        };
+        if !self.has_batches || share.lane.crashes > 0 {
+            return None;
+        }
+        let state = self.lock();
+        let mut gathers = state.gathers.iter();
+        gathers.find(|it| it.is_of(&share.lane.task_type))?.leased()
     }
 
     /// Returns how many tasks of a type, claimed now, would start at once.

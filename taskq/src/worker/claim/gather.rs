@@ -20,14 +20,21 @@ pub(crate) struct BatchKind {
     names: Arc<[&'static str]>,
     size: usize,
     wait: Duration,
+    /// Whether the handler completes its tasks in its own transaction.
+    has_transaction: bool,
 }
 
-impl From<(Vec<&'static str>, BatchBounds)> for BatchKind {
-    fn from((names, bounds): (Vec<&'static str>, BatchBounds)) -> Self {
+impl BatchKind {
+    pub(crate) fn new(
+        names: Vec<&'static str>,
+        bounds: BatchBounds,
+        has_transaction: bool,
+    ) -> Self {
         Self {
             names: names.into(),
             size: usize::from(bounds.size),
             wait: bounds.wait,
+            has_transaction,
         }
     }
 }
@@ -65,6 +72,12 @@ impl Gather {
     /// Returns how many tasks a batch has at the most.
     pub(super) fn size(&self) -> usize {
         self.kind.size
+    }
+
+    /// Returns how many tasks have a lease together, if those of each call have.
+    pub(super) fn leased(&self) -> Option<usize> {
+        let kind = &self.kind;
+        kind.has_transaction.then_some(kind.size)
     }
 
     /// Returns how many tasks wait.
@@ -241,7 +254,7 @@ mod tests {
 
     fn gather(size: u16) -> Gather {
         let bounds = BatchBounds { size, wait: WAIT };
-        Gather::new((vec!["push"], bounds).into())
+        Gather::new(BatchKind::new(vec!["push"], bounds, false))
     }
 
     fn buffered(task_id: i64, most: Option<u64>, crashes: i32, arrived: Instant) -> BufferedTask {

@@ -9,7 +9,7 @@ use super::Claimer;
 use super::alone::Alone;
 use crate::lane::suspects::Claimable;
 use crate::lane::{Share, scatter};
-use crate::store::{ClaimRequest, ClaimedLease, ClaimedTask, Refusal};
+use crate::store::{ClaimRequest, ClaimedLease, ClaimedTask, Refusal, Sharing};
 use crate::worker::shared::Core;
 
 /// How long a task is put off that Postgres does not let a claim take.
@@ -61,6 +61,10 @@ impl Claimer<'_> {
         }
         self.reserve(at, &mut shares).await?;
         let shares = self.scatter(at, shares).await?;
+        let sharing = match self.core.buffers[at].leased_batches(&shares) {
+            Some(size) => Sharing::Batches(size),
+            None => Sharing::AllBut(&self.transactional),
+        };
         let queue = &mut self.queues[at];
         let request = ClaimRequest {
             lease_id: Uuid::new_v4(),
@@ -69,7 +73,7 @@ impl Claimer<'_> {
             queue: &queue.name,
             limit,
             shares: &shares,
-            transactional: &self.transactional,
+            sharing,
             is_durable: claimable.must_be_durable(),
         };
         let began = Instant::now();

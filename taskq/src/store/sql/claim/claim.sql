@@ -5,17 +5,16 @@
 -- $6 task types, $7 payload versions, $8 crashes, $9 priorities: the lanes, in the order of their turns
 -- $10 and $11 the lanes' cursors (run_at, task_id), $12 and $13 the ends of their reserved ranges, $14 their
 -- shares
--- $15 task types whose handler completes its task in its own transaction
--- $16 whether the commit must wait for the disk
+-- $15 said in each.sql and batches.sql; $16 whether the commit must wait for the disk
 -- Index task_lane: one index scan for each lane, from its cursor to the end of its range if one is reserved.
 -- Deletes by TID scan.
 -- Locks: the rows taken, lane by lane; rows that others have locked are skipped. Then new rows only.
 --
--- A task whose handler completes it in its own transaction has a lease of its own, and so has one
--- whose worker vanished before. Postgres may lose a claim in a crash if its commit did not wait for the
--- disk: its tasks then wait again and the lease is gone, so a late worker cannot finish them. `for update`
--- follows a row that was just updated, and `delete` does not see that row: fewer rows than asked for are
--- not the end of the lane.
+-- Goes on in each.sql or batches.sql, which say what shares a lease, and then in leased.sql.
+--
+-- Postgres may lose a claim in a crash if its commit did not wait for the disk: its tasks then wait again and the lease is
+-- gone, so a late worker cannot finish them. `for update` follows a row that was just updated, and `delete` does not see
+-- that row: fewer rows than asked for are not the end of the lane.
 --
 -- Parameters stand in subqueries where the planner would otherwise use their values and plan each claim
 -- anew, which takes half a millisecond.
@@ -61,81 +60,3 @@ with due as materialized (
     ) as head
     limit (select $5::bigint)
 ),
-batch as (
-    delete from taskq.task
-    where ctid = any (array(select due.place from due))
-    returning
-        case
-            when task_type = any ($15::text[]) or crashes > 0 then gen_random_uuid()
-            else $1::uuid
-        end as lease_id,
-        task_id,
-        task_type,
-        payload_version,
-        payload,
-        priority,
-        run_at,
-        created_at,
-        max_attempts,
-        attempts,
-        crashes,
-        errors,
-        metadata
-)
-insert into taskq.lease (
-    lease_id,
-    worker_id,
-    queue,
-    expires_at,
-    task_ids,
-    task_types,
-    payload_versions,
-    payloads,
-    priorities,
-    run_ats,
-    created_ats,
-    max_attempts,
-    attempts,
-    crashes,
-    errors,
-    metadatas
-)
-select
-    batch.lease_id,
-    $2,
-    $4,
-    now() + make_interval(secs => $3),
-    array_agg(batch.task_id),
-    array_agg(batch.task_type),
-    array_agg(batch.payload_version),
-    array_agg(batch.payload),
-    array_agg(batch.priority),
-    array_agg(batch.run_at),
-    array_agg(batch.created_at),
-    array_agg(batch.max_attempts),
-    array_agg(batch.attempts),
-    array_agg(batch.crashes),
-    array_agg(batch.errors),
-    case when count(batch.metadata) > 0 then array_agg(batch.metadata) end
-from batch
-cross join (
-    select
-        case
-            when not $16 then set_config('synchronous_commit', 'off', true)
-        end
-) as unhurried
-group by batch.lease_id
-returning
-    lease_id,
-    task_ids,
-    task_types,
-    payload_versions,
-    payloads,
-    priorities,
-    run_ats,
-    created_ats,
-    max_attempts,
-    attempts,
-    crashes,
-    errors,
-    metadatas
