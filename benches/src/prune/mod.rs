@@ -1,15 +1,14 @@
 //! Drains while somebody prunes a large history, by turns with drains while nobody does.
 //!
-//! Pruning is both of its kinds at once: days of the history are dropped, one after the other, and rows of a type and an
-//! outcome are deleted that are kept for a shorter time, without a rest but for the pauses that a worker makes.
+//! Pruning is both of its kinds at once, with a worker's own statements and rests: rows of a type and an outcome are deleted
+//! that are kept for a shorter time, as long as there are some, and in each drain a day of the history is dropped.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 use tokio::sync::oneshot;
-use tokio::time::sleep;
 
 use crate::arguments::Arguments;
 use crate::modes::{Effort, From, drain_of, prepare};
@@ -22,12 +21,9 @@ const FILL: &str = include_str!("fill.sql");
 /// How many finished tasks there are unless the command line says it.
 pub const ROWS: u64 = 20_000_000;
 
-/// What a worker deletes at once, and how long it then waits.
-const AT_ONCE: i64 = 5_000;
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// How long after one day the next is dropped. A worker does it once an hour.
-const BETWEEN_DAYS: Duration = Duration::from_millis(500);
+/// How many tasks a drain has: some seconds' worth.
+const BACKLOG: u64 = 1_000_000;
+const DRAIN_LIMIT: Duration = Duration::from_secs(300);
 
 /// The oldest day of those that were filled.
 const OLDEST_DAY: i64 = 25;
@@ -57,6 +53,8 @@ pub async fn measure(server: &Server, effort: &Effort, arguments: &Arguments) ->
     eprintln!("prune: filling 24 days with {rows} tasks");
     db.fill(format!("set bench.finished = {rows};\n{FILL}"))
         .await?;
+    // The days to come, which workers make.
+    taskq::operate(&db.pool).prune().await?;
     db.execute("vacuum analyze").await?;
     server.checkpoint().await?;
     let mut turns = Vec::new();
@@ -65,7 +63,7 @@ pub async fn measure(server: &Server, effort: &Effort, arguments: &Arguments) ->
     for _ in 0..effort.rounds {
         for system in [Taskq::DEFAULTS, Taskq::KEEP] {
             for is_pruned in [false, true] {
-                let turn = turn(&db, &system, is_pruned, &mut dropped, effort).await?;
+                let turn = turn(&db, &system, is_pruned, &mut dropped).await?;
                 eprintln!("prune: {turn:?}");
                 turns.push(turn);
             }
@@ -81,14 +79,8 @@ pub async fn measure(server: &Server, effort: &Effort, arguments: &Arguments) ->
     }
 }
 
-async fn turn(
-    db: &Database,
-    system: &Taskq,
-    is_pruned: bool,
-    dropped: &mut i64,
-    effort: &Effort,
-) -> Result<Turn> {
-    prepare(system, db, Handler::Nothing, effort.backlog).await?;
+async fn turn(db: &Database, system: &Taskq, is_pruned: bool, dropped: &mut i64) -> Result<Turn> {
+    prepare(system, db, Handler::Nothing, BACKLOG).await?;
     db.execute("select pg_stat_statements_reset()").await?;
     let hot_before = hot(db).await?;
     let (stop, stopped) = oneshot::channel();
@@ -104,8 +96,8 @@ async fn turn(
             system,
             db,
             Handler::Nothing,
-            effort.backlog,
-            effort.drain_limit,
+            BACKLOG,
+            DRAIN_LIMIT,
             From::FirstHandler,
         )
         .await;
@@ -134,41 +126,47 @@ struct Pruned {
     days: i64,
 }
 
-/// Prunes until told to stop: rows with a worker's pauses, and a day of the history now and then.
+/// Prunes until told to stop: first a day of the history is kept no longer, then rows are deleted one part after the other.
 async fn prune(db: &Database, dropped: i64, mut stopped: oneshot::Receiver<()>) -> Result<Pruned> {
-    // Those of this type are kept for three days, in each turn anew.
-    db.execute(
-        "delete from taskq.keep_sweep;
-         select taskq.keep('kept_shorter', 'completed', '3d'), taskq.keep('kept_shorter', 'discarded', '3d')",
-    )
+    let (rows_before, days_before) = (rows_pruned(db).await?, days(db).await?);
+    let last = OLDEST_DAY - dropped - 1;
+    db.execute(&format!(
+        "select taskq.keep('kept_shorter', 'completed', '3d'), taskq.keep('kept_shorter', 'discarded', '3d'),
+         taskq.keep('', 'completed', '{last}d'), taskq.keep('kept_longer', 'completed', '{last}d')"
+    ))
     .await?;
-    let mut pruned = Pruned::default();
-    let mut last_day = Instant::now();
-    while stopped.try_recv() == Err(oneshot::error::TryRecvError::Empty) {
-        let (rows, _): (i64, bool) =
-            sqlx::query_as("select pruned, is_more from taskq.prune_kept($1)")
-                .bind(AT_ONCE)
-                .fetch_one(&db.pool)
-                .await?;
-        pruned.rows += rows;
-        if last_day.elapsed() > BETWEEN_DAYS {
-            last_day = Instant::now();
-            let days = OLDEST_DAY - dropped - pruned.days - 1;
-            let keep = format!("'{days}d'");
-            db.execute(&format!(
-                "select taskq.keep('', 'completed', {keep}), taskq.keep('kept_longer', 'completed', {keep})"
-            ))
+    let operator = taskq::operate(&db.pool);
+    let pruning = async {
+        db.execute("select taskq.prune_history_day('7 days')")
             .await?;
-            let day =
-                sqlx::query_scalar::<_, Option<String>>("select taskq.prune_history_day('7 days')");
-            // Whoever completes tasks may have the lock for longer than this waits.
-            if let Ok(Some(_)) = day.fetch_one(&db.pool).await {
-                pruned.days += 1;
-            }
+        loop {
+            operator.prune().await?;
         }
-        sleep(PAUSE).await;
-    }
-    Ok(pruned)
+    };
+    let failed: Result<()> = tokio::select! {
+        failed = pruning => failed,
+        _ = &mut stopped => Ok(()),
+    };
+    failed?;
+    Ok(Pruned {
+        rows: rows_pruned(db).await? - rows_before,
+        days: days_before - days(db).await?,
+    })
+}
+
+async fn rows_pruned(db: &Database) -> Result<i64> {
+    let sum = sqlx::query_scalar("select coalesce(sum(total), 0)::bigint from taskq.pruned");
+    Ok(sum.fetch_one(&db.pool).await?)
+}
+
+async fn days(db: &Database) -> Result<i64> {
+    let days = sqlx::query_scalar(
+        "select count(*)
+         from pg_inherits
+         where inhparent = 'taskq.history'::regclass
+           and inhrelid::regclass::text < 'taskq.history_' || to_char(now() at time zone 'UTC', 'YYYYMMDD')",
+    );
+    Ok(days.fetch_one(&db.pool).await?)
 }
 
 /// Returns how many bytes the tables have that every task goes through.

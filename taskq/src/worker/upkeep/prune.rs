@@ -3,12 +3,13 @@
 //! One worker at a time does it; for the others there is nothing to do. If none did, completed tasks
 //! would stay in the default partition for ever.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 
 use super::duty::{Duty, First};
 use crate::error::error_text;
+use crate::operate::prune::rest_after;
 use crate::worker::shared::Core;
 
 pub(crate) const DUTY: Duty = Duty {
@@ -29,10 +30,12 @@ pub(crate) const DUTY: Duty = Duty {
 async fn prune_history(core: &Core) -> bool {
     let mut store = core.store();
     loop {
+        let began = Instant::now();
         match store.prune(core.settings.history_retention).await {
             Ok(None) => return true,
             Ok(Some(partition)) => {
-                tracing::info!(partition, "made or dropped a day of the history")
+                tracing::info!(partition, "made or dropped a day of the history");
+                rest_after(began).await;
             }
             Err(error) => {
                 tracing::warn!(
