@@ -362,7 +362,7 @@ as $needed_rights$
     from unnest(array[
         'prune_history', 'prune_history_day', 'advance_ids', 'take_back', 'take_keys', 'prune_keys', 'backfill_schedule',
         'write_down', 'declare_keep', 'prune_kept', 'begin_group', 'join_group', 'seal_group', 'tend_groups', 'prune_groups',
-        'prune_progress'
+        'prune_progress', 'reencrypt'
     ]) as given (name)
     union all
     select 'cancel', 'table', given.name, '{insert,update,delete}'

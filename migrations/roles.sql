@@ -30,7 +30,8 @@ grant execute on function
     taskq.prune_history(interval), taskq.prune_history_day(interval), taskq.advance_ids(), taskq.take_back,
     taskq.take_keys, taskq.prune_keys, taskq.backfill_schedule, taskq.write_down,
     taskq.declare_keep, taskq.prune_kept, taskq.prune_progress,
-    taskq.begin_group, taskq.join_group, taskq.seal_group, taskq.tend_groups, taskq.prune_groups
+    taskq.begin_group, taskq.join_group, taskq.seal_group, taskq.tend_groups, taskq.prune_groups,
+    taskq.reencrypt
 to taskq_worker;
 
 -- A reader: dashboards, and people at three in the morning.

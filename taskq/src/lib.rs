@@ -203,7 +203,7 @@ pub mod unique {
 #[cfg(feature = "encryption")]
 pub mod encryption {
     pub use crate::cipher::{Keys, KeysError, install};
-    pub use crate::operate::rekey::{Rekeyed, rekey};
+    pub use crate::operate::rekey::{Owner, Rekeyed, rekey};
 }
 
 /// What enqueues tasks by the calendar: [`Schedule`](schedule::Schedule).

@@ -186,8 +186,8 @@ fn no_statement_sorts_at_random_or_counts_a_table() {
             "running.sql",
             // The workers that live.
             "gauges.sql",
-            // What runs, for whoever changes the keys of what is stored.
-            "run_with_older_keys.sql",
+            // What is left to encrypt anew, for whoever changes the keys of what is stored.
+            "left_with_older_keys.sql",
             // What the tables of a test hold.
             "types.sql",
         ]

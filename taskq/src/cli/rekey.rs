@@ -39,7 +39,7 @@ pub(crate) async fn execute(
 
 fn tell(rekeyed: &Rekeyed, newest: &str) {
     println!(
-        "{} tasks rewritten with the key {newest}",
+        "{} payloads rewritten with the key {newest}",
         rekeyed.rewritten
     );
     if rekeyed.busy > 0 {
@@ -51,13 +51,13 @@ fn tell(rekeyed: &Rekeyed, newest: &str) {
     for (key, tasks) in &rekeyed.missing_keys {
         println!("{tasks} are encrypted with the key {key}, which this program does not have");
     }
-    for task_id in &rekeyed.damaged {
-        println!("task {task_id} does not decrypt");
+    for owner in &rekeyed.damaged {
+        println!("{owner} does not decrypt");
     }
-    for (task_id, why) in &rekeyed.refused {
-        println!("task {task_id} is not taken by Postgres: {why}");
+    for (owner, why) in &rekeyed.refused {
+        println!("{owner} is not taken by Postgres: {why}");
     }
     if rekeyed.is_complete() {
-        println!("no task needs an older key");
+        println!("no payload needs an older key");
     }
 }

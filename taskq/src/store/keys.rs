@@ -6,23 +6,49 @@ use sqlx::{Error, query_as, query_scalar};
 
 use super::{Store, saturating_i64};
 
-/// A task that another key has encrypted than the newest.
+/// Where payloads stand that somebody will read yet, and which can be written: see `taskq.payloads_to_read`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Waiting,
+    Dead,
+    Refused,
+    Groups,
+}
+
+impl Place {
+    pub(crate) const ALL: [Self; 4] = [Self::Waiting, Self::Dead, Self::Refused, Self::Groups];
+
+    /// The name of its table.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "task",
+            Self::Dead => "dead",
+            Self::Refused => "refused",
+            Self::Groups => "task_group",
+        }
+    }
+}
+
+/// A payload that another key has encrypted than the newest.
 #[derive(Debug)]
 pub(crate) struct OldKeyRow {
-    pub(crate) task_id: i64,
+    /// Of the task, or of the group.
+    pub(crate) id: i64,
     pub(crate) task_type: String,
     pub(crate) payload: Box<RawValue>,
 }
 
 impl Store<'_> {
-    /// Finds tasks of older keys after the one with this id, at most so many.
+    /// Finds payloads of older keys in a place, after the one with this id, at most so many.
     pub(crate) async fn of_older_keys(
         &mut self,
+        place: Place,
         after: i64,
         newest: &str,
         most: usize,
     ) -> Result<Vec<OldKeyRow>, Error> {
         let query = query_as(self.schema.sql.of_older_keys)
+            .bind(place.name())
             .bind(after)
             .bind(newest)
             .bind(saturating_i64(most));
@@ -30,32 +56,34 @@ impl Store<'_> {
             self.call(async |db| query.fetch_all(db).await).await?;
         let rows = found.into_iter();
         Ok(rows
-            .map(|(task_id, task_type, Json(payload))| OldKeyRow {
-                task_id,
+            .map(|(id, task_type, Json(payload))| OldKeyRow {
+                id,
                 task_type,
                 payload,
             })
             .collect())
     }
 
-    /// Counts those of older keys that run.
-    pub(crate) async fn run_with_older_keys(&mut self, newest: &str) -> Result<i64, Error> {
-        let query = query_scalar(self.schema.sql.run_with_older_keys).bind(newest);
+    /// Counts those of older keys, also of tasks that run.
+    pub(crate) async fn left_with_older_keys(&mut self, newest: &str) -> Result<i64, Error> {
+        let query = query_scalar(self.schema.sql.left_with_older_keys).bind(newest);
         self.call(async |db| query.fetch_one(db).await).await
     }
 
-    /// Gives tasks other payloads, each where it has the old one still. Returns the ids of those.
+    /// Writes other payloads in a place, each where the old one is still. Returns how many were.
     pub(crate) async fn reencrypt(
         &mut self,
-        tasks: &[(&OldKeyRow, Box<RawValue>)],
-    ) -> Result<Vec<i64>, Error> {
-        let ids: Vec<i64> = tasks.iter().map(|(row, _)| row.task_id).collect();
-        let old: Vec<_> = tasks.iter().map(|(row, _)| Json(&row.payload)).collect();
-        let new: Vec<_> = tasks.iter().map(|(_, payload)| Json(payload)).collect();
+        place: Place,
+        rows: &[(&OldKeyRow, Box<RawValue>)],
+    ) -> Result<i64, Error> {
+        let ids: Vec<i64> = rows.iter().map(|(row, _)| row.id).collect();
+        let found: Vec<_> = rows.iter().map(|(row, _)| Json(&row.payload)).collect();
+        let new: Vec<_> = rows.iter().map(|(_, payload)| Json(payload)).collect();
         let query = query_scalar(self.schema.sql.reencrypt)
+            .bind(place.name())
             .bind(ids)
-            .bind(old)
+            .bind(found)
             .bind(new);
-        self.call(async |db| query.fetch_all(db).await).await
+        self.call(async |db| query.fetch_one(db).await).await
     }
 }

@@ -62,7 +62,7 @@ pub(crate) use self::gauges::GaugesRow;
 pub(crate) use self::group::MixedRow;
 pub(crate) use self::interruption::{is_interruption, is_lost, is_read_only, mixes_up_statements};
 #[cfg(feature = "encryption")]
-pub(crate) use self::keys::OldKeyRow;
+pub(crate) use self::keys::{OldKeyRow, Place};
 pub(crate) use self::lease::ExpiredRow;
 pub(crate) use self::leave::RescuedRow;
 pub(crate) use self::limited::{LimitedRequest, read_limits};

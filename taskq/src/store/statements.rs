@@ -202,7 +202,7 @@ statements! {
         edit,
         edited_payload,
         of_older_keys,
-        run_with_older_keys,
+        left_with_older_keys,
         reencrypt,
         enqueue_by_hand,
         audit,

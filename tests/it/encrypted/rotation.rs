@@ -2,8 +2,8 @@
 
 use std::process::{Output, Stdio};
 
-use taskq::Schema;
-use taskq::encryption::rekey;
+use taskq::encryption::{Owner, rekey};
+use taskq::{Group, Schema};
 use tokio::process::{Child, Command};
 
 use super::*;
@@ -33,8 +33,7 @@ async fn rows_get_the_newest_key_and_what_cannot_is_told() {
     .await;
     execute(&pool, "update taskq.task set payload = jsonb_set(payload, '{code,$encrypted}', '\"AAAA\"') where payload ->> 'n' = '20'").await;
     execute(&pool, "alter table taskq.task add constraint not_so check (payload ->> 'n' <> '30' or payload -> 'code' ->> '$key' = '2026-11')").await;
-    let newer = format!("2027-01:{} {NEW}", &OLD[8..]);
-    let lonely = format!("2027-01:{}", &OLD[8..]);
+    let (newer, lonely) = newer();
     let without = rekey(&pool, Schema::default(), &keys(&lonely))
         .await
         .expect("rekeyed");
@@ -42,7 +41,7 @@ async fn rows_get_the_newest_key_and_what_cannot_is_told() {
         (without.rewritten, without.missing_keys["2026-11"]),
         (0, 1_203)
     );
-    let rekeyed = rekey(&pool, Schema::default(), &keys(&newer))
+    let rekeyed = rekey(&pool, Schema::default(), &newer)
         .await
         .expect("rekeyed");
     assert_eq!(
@@ -58,7 +57,7 @@ async fn rows_get_the_newest_key_and_what_cannot_is_told() {
     assert!(!rekeyed.is_complete());
     execute(&pool, "alter table taskq.task drop constraint not_so").await;
     execute(&pool, "delete from taskq.task where payload ->> 'n' = '20'").await;
-    let rekeyed = rekey(&pool, Schema::default(), &keys(&newer))
+    let rekeyed = rekey(&pool, Schema::default(), &newer)
         .await
         .expect("rekeyed");
     assert!(
@@ -68,6 +67,138 @@ async fn rows_get_the_newest_key_and_what_cannot_is_told() {
     execute(&pool, "update taskq.task set run_at = now()").await;
     drain(with_keys(&pool, &lonely), &pool).await;
     assert_eq!(count_effects(&pool).await, (1_199, 1_199));
+}
+
+/// The keys of the process, and a newer one before them; and that one alone.
+fn newer() -> (Keys, String) {
+    let lonely = format!("2027-01:{}", &OLD[8..]);
+    (keys(&format!("{lonely} {NEW}")), lonely)
+}
+
+#[tokio::test]
+async fn what_a_group_will_enqueue_gets_the_newest_key_too() {
+    let (_database, pool) = database().await;
+    effects(&pool).await;
+    let mut tx = pool.begin().await.expect("a transaction");
+    let group = Group::begin(&mut tx, unlocking(1)).await.expect("begun");
+    let damaged = Group::begin(&mut tx, unlocking(2)).await.expect("begun");
+    tx.commit().await.expect("committed");
+    let damaged = damaged.group_id();
+    execute(
+        &pool,
+        "update taskq.task_group set payload = jsonb_set(payload, '{code,$encrypted}', '\"AAAA\"')
+         where payload ->> 'n' = '2'",
+    )
+    .await;
+    let (keys, lonely) = newer();
+    let rekeyed = rekey(&pool, Schema::default(), &keys)
+        .await
+        .expect("rekeyed");
+    assert_eq!(
+        (rekeyed.rewritten, rekeyed.busy, &rekeyed.damaged[..]),
+        (1, 0, &[Owner::Group(damaged)][..])
+    );
+    assert_eq!(
+        rekeyed.damaged[0].to_string(),
+        format!("the task of group {damaged}")
+    );
+
+    let mut conn = pool.acquire().await.expect("a connection");
+    group.seal(&mut conn).await.expect("sealed");
+    drop(conn);
+    drain(with_keys(&pool, &lonely), &pool).await;
+    assert_eq!(count_effects(&pool).await, (1, 1));
+    assert_eq!(one::<i64>(&pool, "select n::bigint from effect").await, 1);
+}
+
+/// As one that was running when the walk came by, and is tried again.
+#[tokio::test]
+async fn a_task_that_comes_back_behind_the_walk_is_busy() {
+    let (_database, pool) = database().await;
+    let mut conn = pool.acquire().await.expect("a connection");
+    enqueue_many(&mut conn, (0..1_000).map(unlocking))
+        .await
+        .expect("enqueued");
+    execute(
+        &pool,
+        "create table away as select * from taskq.task where payload ->> 'n' = '3'",
+    )
+    .await;
+    execute(&pool, "delete from taskq.task where payload ->> 'n' = '3'").await;
+    let mut holder = pool.begin().await.expect("a transaction");
+    sqlx::query("select from taskq.task where payload ->> 'n' = '900' for update")
+        .execute(&mut *holder)
+        .await
+        .expect("locked");
+    let (newer, _) = newer();
+    let walking = rekey(&pool, Schema::default(), &newer);
+    let coming_back = async {
+        until("the walk waits for the second half", async || {
+            one::<bool>(
+                &pool,
+                "select exists (select from pg_locks where not granted)",
+            )
+            .await
+        })
+        .await;
+        execute(
+            &pool,
+            "insert into taskq.task overriding system value select * from away",
+        )
+        .await;
+        holder.commit().await.expect("committed");
+    };
+    let (rekeyed, ()) = tokio::join!(walking, coming_back);
+    let rekeyed = rekeyed.expect("rekeyed");
+    assert_eq!((rekeyed.rewritten, rekeyed.busy), (999, 1));
+    let again = rekey(&pool, Schema::default(), &newer)
+        .await
+        .expect("rekeyed");
+    assert!(again.is_complete() && again.rewritten == 1, "{again:?}");
+}
+
+/// A new table with payloads has to be read by `taskq.payloads_to_read`, or to be in this list.
+#[tokio::test]
+async fn every_place_of_a_payload_is_walked_or_said_to_need_no_key() {
+    let (_database, pool) = database().await;
+    let left_out: Vec<String> = sqlx::query_scalar(
+        "select class.relname || '.' || attribute.attname
+         from pg_attribute as attribute
+         join pg_class as class on class.oid = attribute.attrelid
+         join pg_type as type on type.oid = attribute.atttypid
+         where class.relnamespace = 'taskq'::regnamespace
+           and class.relkind in ('r', 'p')
+           and not class.relispartition
+           and attribute.attnum > 0
+           and not attribute.attisdropped
+           and (
+               attribute.attname ~ 'payload' and type.typname ~ '^_?jsonb?$'
+               or coalesce(nullif(type.typelem, 0), type.oid) = 'taskq.held'::regtype
+           )
+           and not exists (
+               select
+               from pg_depend
+               where pg_depend.classid = 'pg_proc'::regclass
+                 and pg_depend.objid = 'taskq.payloads_to_read'::regproc
+                 and pg_depend.refobjid = class.oid
+                 and pg_depend.refobjsubid in (attribute.attnum, 0)
+           )
+         order by 1",
+    )
+    .fetch_all(&pool)
+    .await
+    .expect("readable");
+    assert_eq!(
+        left_out,
+        [
+            // Completed: nobody decrypts it any more.
+            "history.payload",
+            // A schedule of an encrypted type is refused.
+            "schedule_definition.payload",
+            // The key is made of it, and no encrypted field is in a key.
+            "sequence_block.payload",
+        ]
+    );
 }
 
 fn keyed(database: &Database, keys: Option<&str>, arguments: &[&str]) -> Command {
@@ -155,7 +286,7 @@ async fn a_key_is_changed_while_programs_with_and_without_it_run() {
     );
     let (text, is_complete) = said(&database, Some(&both), &["rekey"]).await;
     assert!(
-        is_complete && text.contains("20 tasks rewritten with the key 2026-11"),
+        is_complete && text.contains("20 payloads rewritten with the key 2026-11"),
         "{text}"
     );
     let last = keyed(&database, Some(NEW), &["run"])

@@ -1,11 +1,10 @@
--- Counts the running tasks with fields that another key has encrypted than the newest.
+-- Counts the payloads, wherever they are, with fields that another key has encrypted than the newest.
 -- $1 the id of the newest key
 -- Locks: none.
 select count(*)
-from taskq.lease
-cross join lateral taskq.left_in(lease) as task
+from taskq.payloads_to_read() as found
 where jsonb_path_exists(
-    task.payload,
+    found.payload,
     '$.* ? (exists (@."$encrypted") && @."$key" != $newest)',
     jsonb_build_object('newest', $1::text)
 )
