@@ -19,6 +19,9 @@ pub(super) fn write(text: &mut String, errors: &[TaskError]) -> fmt::Result {
             let took = (*ended - *started).as_seconds_f64();
             line("ran", &format!("{took:.3} s, from {}", seconds(started)))?;
         }
+        if let Some(claimed) = &report.claimed_at {
+            line("claimed", &seconds(claimed))?;
+        }
         line("worker", worker_id)?;
         if let Some(at) = &report.panicked_at {
             let thread = report.thread.as_deref().unwrap_or_default();

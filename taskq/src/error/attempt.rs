@@ -22,8 +22,9 @@ pub struct AttemptError {
     pub report: AttemptReport,
 }
 
-/// What is known of an attempt that failed, beside its error. All of it is absent where the worker vanished, and of attempts
-/// that were made before workers wrote it down.
+/// What is known of an attempt that failed, beside its error. Where the worker vanished, that is
+/// [`worker_id`](Self::worker_id) and [`claimed_at`](Self::claimed_at), and of attempts that were made before workers wrote
+/// it down nothing.
 ///
 /// The long texts are bounded, and stay with the last three attempts of a task: [`chain`](Self::chain) has up to 4,000 bytes,
 /// [`backtrace`](Self::backtrace) up to 8,000. The values of secret fields are `***` in them.
@@ -39,6 +40,9 @@ pub struct AttemptReport {
     /// The id of the worker that made the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_id: Option<String>,
+    /// When the worker claimed the task, where it vanished: it left nobody who could say when the handler began, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_at: Option<DateTime<Utc>>,
     /// The text of the error and of each of its [sources](std::error::Error::source), where it has sources.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chain: Vec<String>,

@@ -56,6 +56,8 @@ async fn a_vanished_worker_uses_no_attempt_and_is_counted_as_a_crash() {
     let mut db = pool.acquire().await.expect("a connection");
     let task_id = Abandoned::enqueue(&mut db).await.expect("enqueued").task_id;
     leave_behind(&pool).await;
+    let held = "select jsonb_build_array(worker_id, claimed_at) from taskq.lease";
+    let held: serde_json::Value = one(&pool, held).await;
     // This worker knows nothing of the type, and rescues it all the same.
     while_working(brief_lease(&pool).only::<(Other,)>(), async {
         until("rescued", async || {
@@ -68,6 +70,17 @@ async fn a_vanished_worker_uses_no_attempt_and_is_counted_as_a_crash() {
     .await;
     let row = find(&pool, task_id).await.expect("waiting");
     assert_eq!((row.attempts, row.crashes), (0, 1));
+    let error = &row.errors.expect("an error")[0];
+    assert_eq!(
+        [&error["worker_id"], &error["claimed_at"]],
+        [&held[0], &held[1]]
+    );
+    let shown = taskq::operate(&pool).show(task_id).await.expect("answered");
+    let report = &shown.expect("waiting").errors[0].report;
+    assert!(
+        report.claimed_at.is_some() && report.started_at.is_none(),
+        "{report:?}"
+    );
 }
 
 #[tokio::test]

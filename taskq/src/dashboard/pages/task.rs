@@ -357,6 +357,9 @@ fn facts_of(report: &AttemptReport, now: DateTime<Utc>) -> Vec<Fact> {
             facts.push(Fact::text("Ran for", format!("{took:.3} s")));
         }
     }
+    if let Some(claimed) = report.claimed_at {
+        facts.push(Fact::when("Claimed", when(claimed, now)));
+    }
     if let Some(worker_id) = &report.worker_id {
         facts.push(Fact::text("Worker", worker_id));
     }

@@ -28,14 +28,21 @@ settled as materialized (
             else 'rescued'
         end as outcome,
         null::float8 as delay,
-        concat(
-            case
-                when task.crashes + 1 >= $2
-                    then format('its worker vanished %s times while it ran; the last was ', task.crashes + 1)
-                else 'its worker vanished: '
-            end,
-            'process ' || vanished.process_id || ' on ' || vanished.host || ', ',
-            format('worker %s, which claimed it at %s', held.worker_id, held.claimed_at)
+        jsonb_build_object(
+            'error',
+            concat(
+                case
+                    when task.crashes + 1 >= $2
+                        then format('its worker vanished %s times while it ran; the last was ', task.crashes + 1)
+                    else 'its worker vanished: '
+                end,
+                'process ' || vanished.process_id || ' on ' || vanished.host || ', ',
+                format('worker %s, which claimed it at %s', held.worker_id, held.claimed_at)
+            ),
+            'worker_id',
+            held.worker_id,
+            'claimed_at',
+            held.claimed_at
         ) as error,
         false as keep,
         $4::text as result
