@@ -136,10 +136,10 @@ begin
 end
 $advance_ids$;
 
--- Makes one partition of the history that is missing, or else drops one that ended longer ago than `keep`, and
--- returns its name; null if there is nothing to do, or somebody else is doing it. One in each transaction: the locks
--- of several are a deadlock with those who read them in another order. Whoever wants the history waits behind
--- this call while it waits for its lock, so it gives up soon.
+-- Makes one partition of the history that is missing, or else drops one in which nothing is kept any longer, counts what was in
+-- it, and returns its name; null if there is nothing to do, or somebody else is doing it. `keep` is for how long completed tasks
+-- are kept of which nobody says it: see 0032_keep. One in each transaction: the locks of several are a deadlock with those who
+-- read them in another order. Whoever wants the history waits behind this call while it waits for its lock, so it gives up soon.
 --
 -- Never the partition of a day that is under way: see taskq.prune_history, which older binaries call.
 create function taskq.prune_history_day(keep interval) returns text
@@ -149,8 +149,10 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '200ms'
 as $prune_day$
 declare
+    kept_for double precision := taskq.history_kept_for(keep);
     day date;
     partition text;
+    counts jsonb;
 begin
     if not pg_try_advisory_xact_lock(hashtextextended('taskq history taskq', 0)) then
         return null;
@@ -172,17 +174,30 @@ begin
         perform taskq.make_history_partition(day);
         return 'history_' || to_char(day, 'YYYYMMDD');
     end if;
+    if kept_for = 'infinity' then
+        return null;
+    end if;
     select child.relname into partition
     from pg_inherits
     join pg_class as child on child.oid = inhrelid
     where inhparent = 'taskq.history'::regclass
       and child.relname ~ '^history_[0-9]{8}$'
       and (to_date(right(child.relname, 8), 'YYYYMMDD') + 1)::timestamp at time zone 'UTC'
-        < now() - keep
+        < now() - make_interval(secs => kept_for)
+      and not taskq.is_day_needed(child.relname, now() - make_interval(secs => kept_for))
     order by child.relname
     limit 1;
     if found then
+        -- Before the lock that others wait for.
+        execute format(
+            'select coalesce(jsonb_agg(counted), ''[]'')
+             from (
+                 select task_type, ''completed'' as outcome, count(*) as total from taskq.%I group by task_type
+             ) as counted',
+            partition
+        ) into counts;
         execute format('drop table taskq.%I', partition);
+        perform taskq.count_pruned(counts);
     end if;
     return partition;
 end

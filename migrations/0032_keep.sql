@@ -42,6 +42,15 @@ create table taskq.keep_sweep (
     constraint keep_sweep_pkey primary key (task_type)
 );
 
+-- Completed members of groups that would have been deleted, had their groups ended then: see taskq.is_needed.
+create table taskq.keep_spared (
+    group_id    bigint      not null,
+    finished_at timestamptz not null,
+    task_id     bigint      not null,
+    task_type   text        not null,
+    constraint keep_spared_pkey primary key (group_id, finished_at, task_id)
+);
+
 -- How many tasks were deleted because they are kept no longer.
 create table taskq.pruned (
     task_type text        not null,
@@ -104,6 +113,63 @@ return (
     where keeps.outcome = 'completed'
 );
 
+-- Tells whether a member of a group is kept for its group: that is open, or has ended after this time. Ask it of members
+-- alone. It looks into tables of 0033_groups.
+create function taskq.is_needed(metadata jsonb, ended_by timestamptz) returns boolean
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $is_needed$
+begin
+    return exists (
+        select
+        from taskq.task_group
+        where task_group.group_id = taskq.group_of(metadata)
+          and (task_group.ended_at is null or task_group.ended_at > ended_by)
+    );
+end
+$is_needed$;
+
+-- Tells whether any group is open that was begun before the one time, or has ended after the other.
+create function taskq.are_groups_open(begun_by timestamptz, ended_by timestamptz) returns boolean
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $are_groups_open$
+begin
+    return exists (
+            select from taskq.task_group where task_group.ended_at is null and task_group.created_at < begun_by
+        )
+        or exists (
+            select from taskq.task_group where task_group.ended_at > ended_by and task_group.created_at < begun_by
+        );
+end
+$are_groups_open$;
+
+-- Tells whether there are members in a day of the history whose groups are open, or have ended after this time.
+create function taskq.is_day_needed(partition text, ended_by timestamptz) returns boolean
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $is_day_needed$
+declare
+    is_needed boolean := false;
+begin
+    if taskq.are_groups_open(
+        (to_date(right(partition, 8), 'YYYYMMDD') + 1)::timestamp at time zone 'UTC',
+        ended_by
+    ) then
+        execute format(
+            'select exists (
+                 select from taskq.%I as kept where kept.metadata ? ''task.group'' and taskq.is_needed(kept.metadata, $1)
+             )',
+            partition
+        ) into is_needed using ended_by;
+    end if;
+    return is_needed;
+end
+$is_day_needed$;
+
 -- Counts what was deleted.
 create function taskq.count_pruned(counts jsonb) returns bigint
 language sql
@@ -121,67 +187,6 @@ as $count_pruned$
     from jsonb_to_recordset(counts) as given (total bigint)
 $count_pruned$;
 
--- As in 0005_refused. Besides: a day goes when nothing in it is kept any longer, and what was in it is counted.
-create or replace function taskq.prune_history_day(keep interval) returns text
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '200ms'
-as $prune_day$
-declare
-    kept_for double precision := taskq.history_kept_for(keep);
-    day date;
-    partition text;
-    counts jsonb;
-begin
-    if not pg_try_advisory_xact_lock(hashtextextended('taskq history taskq', 0)) then
-        return null;
-    end if;
-    select missing.day into day
-    from (
-        -- Shortly before midnight the next day counts as under way.
-        select ((now() + interval '10 minutes') at time zone 'UTC')::date + ahead as day
-        from generate_series(1, 2) as ahead
-        union
-        select distinct (finished_at at time zone 'UTC')::date
-        from taskq.history_default
-        where finished_at < date_trunc('day', now(), 'UTC')
-    ) as missing
-    where to_regclass('taskq.history_' || to_char(missing.day, 'YYYYMMDD')) is null
-    order by missing.day
-    limit 1;
-    if found then
-        perform taskq.make_history_partition(day);
-        return 'history_' || to_char(day, 'YYYYMMDD');
-    end if;
-    if kept_for = 'infinity' then
-        return null;
-    end if;
-    select child.relname into partition
-    from pg_inherits
-    join pg_class as child on child.oid = inhrelid
-    where inhparent = 'taskq.history'::regclass
-      and child.relname ~ '^history_[0-9]{8}$'
-      and (to_date(right(child.relname, 8), 'YYYYMMDD') + 1)::timestamp at time zone 'UTC'
-        < now() - make_interval(secs => kept_for)
-    order by child.relname
-    limit 1;
-    if found then
-        -- Before the lock that others wait for.
-        execute format(
-            'select coalesce(jsonb_agg(counted), ''[]'')
-             from (
-                 select task_type, ''completed'' as outcome, count(*) as total from taskq.%I group by task_type
-             ) as counted',
-            partition
-        ) into counts;
-        execute format('drop table taskq.%I', partition);
-        perform taskq.count_pruned(counts);
-    end if;
-    return partition;
-end
-$prune_day$;
-
 -- Deletes tasks that are kept no longer, of those that do not go with a whole day, and returns how many, and whether there may
 -- be more. Of each time and outcome it reads or deletes so many rows at the most. Nothing goes in the minute after its end: who
 -- waits for a task reads then how it ended.
@@ -189,7 +194,8 @@ $prune_day$;
 -- One caller at a time; for the others there is nothing to do. Nobody who claims or completes waits for it: it locks the rows
 -- that it deletes, and skips dead ones that others have locked.
 --
--- A dead task stays as long as a sequence waits at it, and while a bulk operation has it in its list.
+-- A dead task stays as long as a sequence waits at it, and while a bulk operation has it in its list. A member of a group stays
+-- until the group has ended; its time counts from then.
 create function taskq.prune_kept(most bigint) returns table (pruned bigint, is_more boolean)
 language plpgsql
 security definer
@@ -206,6 +212,7 @@ declare
     reached timestamptz;
     counts jsonb;
     others text[];
+    has_groups boolean;
     -- Whoever says nothing of his completed tasks keeps them as long as the days.
     longest double precision := taskq.history_kept_for('0');
 begin
@@ -287,12 +294,28 @@ begin
         else
             is_more := true;
         end if;
+        has_groups := taskq.are_groups_open(reached, latest);
+        -- Where no group is open, nothing is asked of a row.
+        if has_groups then
+            execute
+                'insert into taskq.keep_spared (group_id, finished_at, task_id, task_type)
+                 select taskq.group_of(metadata), finished_at, task_id, task_type
+                 from taskq.history
+                 where finished_at > $1
+                   and finished_at <= $2
+                   and (task_type = any ($3) or '''' = any ($3) and task_type <> all ($4))
+                   and metadata ? ''task.group''
+                   and taskq.is_needed(metadata, $5)
+                 on conflict on constraint keep_spared_pkey do nothing'
+            using since, reached, rule.task_types, others, latest;
+        end if;
         execute
             'with gone as (
                  delete from taskq.history
                  where finished_at > $1
                    and finished_at <= $2
                    and (task_type = any ($3) or '''' = any ($3) and task_type <> all ($4))
+                   and (not $5 or (metadata ? ''task.group'') is not true or not taskq.is_needed(metadata, $6))
                  returning task_type
              )
              select coalesce(jsonb_agg(counted), ''[]'')
@@ -300,7 +323,7 @@ begin
                  select task_type, ''completed'' as outcome, count(*) as total from gone group by task_type
              ) as counted'
         into counts
-        using since, reached, rule.task_types, others;
+        using since, reached, rule.task_types, others, has_groups, latest;
         pruned := pruned + taskq.count_pruned(counts);
         insert into taskq.keep_sweep as held (task_type, seconds, swept_until, again_at)
         select given.task_type, rule.seconds, reached, now() + interval '1 day'
@@ -308,6 +331,73 @@ begin
         on conflict on constraint keep_sweep_pkey do update
         set seconds = excluded.seconds,
             swept_until = excluded.swept_until;
+    end loop;
+    for rule in
+        with recursive spared as (
+            (select keep_spared.group_id from taskq.keep_spared order by keep_spared.group_id limit 1)
+            union all
+            select next.group_id
+            from spared
+            cross join lateral (
+                select keep_spared.group_id
+                from taskq.keep_spared
+                where keep_spared.group_id > spared.group_id
+                order by keep_spared.group_id
+                limit 1
+            ) as next
+        )
+        select spared.group_id, task_group.ended_at
+        from spared
+        left join taskq.task_group on task_group.group_id = spared.group_id
+        where task_group.group_id is null
+           or task_group.ended_at is not null
+    loop
+        with due as materialized (
+            select spared.finished_at, spared.task_id, coalesce(keeps.seconds, unsaid.seconds, longest) as seconds
+            from taskq.keep_spared as spared
+            left join taskq.keeps
+              on keeps.task_type = spared.task_type
+             and keeps.outcome = 'completed'
+            left join taskq.keeps as unsaid
+              on unsaid.task_type = ''
+             and unsaid.outcome = 'completed'
+            where spared.group_id = rule.group_id
+              and case
+                  -- They go with their days, by now.
+                  when coalesce(keeps.seconds, unsaid.seconds, longest) >= longest then true
+                  else rule.ended_at is null
+                      or rule.ended_at
+                          <= now() - make_interval(secs => greatest(coalesce(keeps.seconds, unsaid.seconds), 60))
+              end
+            limit most
+        ),
+        deleted as (
+            delete from taskq.history
+            using due
+            where history.finished_at = due.finished_at
+              and history.task_id = due.task_id
+              and due.seconds < longest
+            returning history.task_type
+        ),
+        forgotten as (
+            delete from taskq.keep_spared
+            using due
+            where keep_spared.group_id = rule.group_id
+              and keep_spared.finished_at = due.finished_at
+              and keep_spared.task_id = due.task_id
+            returning 1
+        )
+        select
+            (select count(*) from forgotten),
+            (
+                select coalesce(jsonb_agg(counted), '[]')
+                from (
+                    select deleted.task_type, 'completed' as outcome, count(*) as total from deleted group by deleted.task_type
+                ) as counted
+            )
+        into seen, counts;
+        is_more := is_more or seen = most;
+        pruned := pruned + taskq.count_pruned(counts);
     end loop;
     for rule in
         select keeps.task_type, keeps.outcome, keeps.seconds
@@ -328,6 +418,10 @@ begin
               and dead.finished_at <= now() - make_interval(secs => greatest(rule.seconds, 60))
               and not exists (select from taskq.sequence_block as block where block.task_id = dead.task_id)
               and not exists (select from listed where listed.task_id = dead.task_id)
+              and (
+                  (dead.metadata ? 'task.group') is not true
+                  or not taskq.is_needed(dead.metadata, now() - make_interval(secs => greatest(rule.seconds, 60)))
+              )
             order by dead.finished_at, dead.task_id
             limit most
             for update of dead skip locked
@@ -391,6 +485,13 @@ as $prunable$
               else date_trunc('day', history.finished_at, 'UTC') + interval '1 day'
                   < now() - make_interval(secs => coalesce(keeps.seconds, held.of_others))
           end
+          and (
+              (history.metadata ? 'task.group') is not true
+              or not taskq.is_needed(
+                  history.metadata,
+                  now() - make_interval(secs => greatest(coalesce(keeps.seconds, held.of_others), 60))
+              )
+          )
         group by history.task_type, coalesce(keeps.seconds, held.of_others)
     )
     select completed.task_type, 'completed', completed.seconds, completed.tasks, completed.oldest_at
@@ -409,6 +510,10 @@ as $prunable$
               select
               from taskq.bulk_part
               where bulk_part.task_ids @> array[dead.task_id]
+          )
+          and (
+              (dead.metadata ? 'task.group') is not true
+              or not taskq.is_needed(dead.metadata, now() - make_interval(secs => greatest(keeps.seconds, 60)))
           )
     ) as found
     where keeps.outcome <> 'completed'

@@ -35,7 +35,8 @@ const COMPLETED: &str = "completed";
 ///
 /// A worker prunes about once a minute, and nothing in the first minute after its end. Completed tasks that are kept
 /// longest go with their whole day, so up to a day and an hour later.
-/// A dead task stays as long as its sequence waits at it, and while a bulk operation has it in its list.
+/// A dead task stays as long as its sequence waits at it, and while a bulk operation has it in its list. A member of a group
+/// stays until that has ended, and its time counts from then.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Keep {
     pub(crate) completed: Option<KeepFor>,
