@@ -56,7 +56,7 @@ create table taskq.group_member (
 create unlogged table taskq.group_change (
     transaction xid8   not null,
     group_id    bigint not null,
-    -- added, sealed, or how members ended.
+    -- added, sealed, or how members ended; last, of no group, once for each transaction.
     kind        text   not null,
     number      bigint not null,
     constraint group_change_pkey primary key (transaction, group_id, kind)
@@ -213,6 +213,7 @@ begin
         )
         select taken.group_id, jsonb_object_agg(taken.kind, taken.number) as numbers
         from taken
+        where taken.kind <> 'last'
         group by taken.group_id
         order by taken.group_id
     loop
@@ -245,7 +246,47 @@ create constraint trigger commit_groups
 after insert on taskq.group_change
 deferrable initially deferred
 for each row
+when (new.kind = 'last')
 execute function taskq.commit_groups();
+
+-- Has what a transaction changes of groups be added up as its last thing. Who says `set constraints all immediate` before, as
+-- workers do when a handler has returned, and locks other rows then, has no row of a group locked. What is added to a group
+-- that has ended is refused here already.
+create function taskq.note_groups() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $note_groups$
+declare
+    noted taskq.task_group;
+begin
+    if new.kind = 'added' then
+        select * into noted from taskq.task_group where task_group.group_id = new.group_id;
+        if not found or noted.ended_at is not null then
+            perform taskq.refuse_group(new.group_id, found);
+        end if;
+    end if;
+    if not exists (
+        select
+        from taskq.group_change
+        where group_change.transaction = pg_current_xact_id()
+          and group_change.group_id = 0
+          and group_change.kind = 'last'
+    ) then
+        set constraints taskq.commit_groups deferred;
+        insert into taskq.group_change (transaction, group_id, kind, number)
+        values (pg_current_xact_id(), 0, 'last', 0);
+    end if;
+    return null;
+end
+$note_groups$;
+
+create constraint trigger note_groups
+after insert on taskq.group_change
+deferrable initially deferred
+for each row
+when (new.kind <> 'last')
+execute function taskq.note_groups();
 
 -- Fails, and says why nothing can be added to a group.
 create function taskq.refuse_group(of_group bigint, is_there boolean) returns void

@@ -94,13 +94,19 @@ impl Store<'_> {
         self.execute(query).await
     }
 
-    /// Says when in this transaction groups end: `deferred` to its commit, or `immediate`, with each statement.
+    /// Adds up what this transaction has changed of groups until now, as its commit would.
     #[cfg(feature = "testing")]
-    pub(crate) async fn end_groups(&mut self, when: &'static str) -> Result<(), Error> {
-        let text = format!("set constraints taskq.commit_groups {when}");
-        let text = super::in_schema(&text, self.schema.name);
-        let query = sqlx::query(sqlx::AssertSqlSafe(text));
-        self.execute(query).await
+    pub(crate) async fn end_groups(&mut self) -> Result<(), Error> {
+        // The first notes that the second has something to do.
+        let text = super::in_schema(
+            "set constraints taskq.note_groups immediate;
+             set constraints taskq.commit_groups immediate;
+             set constraints taskq.note_groups, taskq.commit_groups deferred",
+            self.schema.name,
+        );
+        let query = sqlx::raw_sql(sqlx::AssertSqlSafe(text));
+        self.call(async |db| query.execute(db).await.map(drop))
+            .await
     }
 
     /// Looks after so many open groups, and so many members of each. Returns how many of these were nowhere any more, and

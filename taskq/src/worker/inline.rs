@@ -82,8 +82,8 @@ pub(crate) async fn run(
     let backend = query_scalar("select pg_backend_pid()");
     let backend = backend.fetch_one(&mut **tx).await?;
     let schema = core.settings.schema;
-    // Groups end with the commit, and here none comes.
-    Store::on(tx, schema).end_groups("immediate").await?;
+    // Those that the test has changed.
+    Store::on(tx, schema).end_groups().await?;
     let mut inline = Inline {
         core,
         session: InlineSession { tx, backend },
@@ -92,8 +92,6 @@ pub(crate) async fn run(
     if let Ok(ended) = timeout(limit, inline.run_all(drain)).await {
         ended?;
     }
-    let tx = inline.session.tx;
-    Store::on(tx, schema).end_groups("deferred").await?;
     Ok(drain.end())
 }
 
@@ -206,15 +204,16 @@ impl Inline<'_> {
         let write = async |tx: &mut Tx| {
             let mut store = Store::on(tx, schema);
             let leaves_more = settlement.keep || settlement.is_member;
+            let mut completed = Vec::new();
             if settlement.verdict == Verdict::Complete && !leaves_more {
-                let completed = store.complete(&[(lease_id, 1)]).await?;
-                if completed == [lease_id] {
-                    return Ok(());
-                }
+                completed = store.complete(&[(lease_id, 1)]).await?;
             }
-            // A lease that is gone was another's, as where the handler has cancelled its own task.
-            let settled = store.settle(std::slice::from_ref(settlement)).await;
-            settled.map(drop)
+            if completed != [lease_id] {
+                // A lease that is gone was another's, as where the handler has cancelled its own task.
+                store.settle(std::slice::from_ref(settlement)).await?;
+            }
+            // Groups end with the commit, and here none comes.
+            store.end_groups().await
         };
         whole(self.session.tx, write).await?;
         self.core.held.record_settled(lease_id, 1);

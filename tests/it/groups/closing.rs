@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sqlx::query_scalar;
+use sqlx::{query, query_scalar};
 use taskq::operate::Filter;
 use taskq::{EnqueueError, Group, Many, NewTask};
 
 use super::{Branch, Kept, Member, MemberInTx, all, finish_as, group_of, make_told, run_due, told};
-use crate::support::{database, drain, execute, one, until, while_working};
+use crate::support::{database, drain, execute, leave_behind, one, until, while_working, worker};
 
 #[tokio::test]
 async fn a_group_of_none_ends_with_the_commit_that_seals_it() {
@@ -472,4 +472,75 @@ async fn whoever_adds_from_outside_to_a_group_that_ends_meanwhile_cannot_commit(
     assert!(refused.contains("group 1 has ended"), "{refused}");
     drain(all(&pool), &pool).await;
     assert_eq!(told(&pool).await, ["sealed: 1 = 1 0 0 0 0 0 0"]);
+}
+
+/// A handler that has lost its lease, and does not know it yet, adds members and returns; meanwhile its task is quarantined.
+#[tokio::test]
+async fn a_rescue_and_a_late_handler_that_adds_members_do_not_wait_for_each_other() {
+    #[taskq::task]
+    async fn other() {}
+
+    let (_database, pool) = database().await;
+    make_told(&pool).await;
+    let group = group_of(&pool, "late", &["in time"]).await;
+    execute(&pool, "update taskq.task set crashes = 4").await;
+    leave_behind(&pool).await;
+
+    let mut late = pool.begin().await.expect("begun");
+    let added = Member::enqueue(&mut late, "late".into()).group(group).await;
+    added.expect("the group is open");
+    // What a worker says when a handler has returned, before it deletes the lease.
+    query("set constraints all immediate")
+        .execute(&mut *late)
+        .await
+        .expect("accepted");
+    let rescuer = worker(&pool)
+        .only::<(Other,)>()
+        .lease(Duration::from_millis(500));
+    while_working(rescuer, async {
+        until("rescued", async || {
+            one::<i64>(&pool, "select count(*) from taskq.dead").await == 1
+        })
+        .await;
+    })
+    .await;
+    let left = query("delete from taskq.lease").execute(&mut *late).await;
+    assert_eq!(left.expect("deleted").rows_affected(), 0);
+    late.rollback().await.expect("rolled back");
+    drain(all(&pool), &pool).await;
+    assert_eq!(told(&pool).await, ["late: 1 = 0 0 0 0 1 0 0"]);
+}
+
+/// What workers say before they commit has the group not be there for others to wait for, and it is added up all the same.
+#[tokio::test]
+async fn what_is_checked_before_the_commit_is_added_up_by_the_commit() {
+    let (_database, pool) = database().await;
+    make_told(&pool).await;
+    let mut tx = pool.begin().await.expect("begun");
+    let group = Group::begin(&mut tx, finish_as("two"))
+        .await
+        .expect("begun");
+    for how in ["", "discard"] {
+        let added = Member::enqueue(&mut tx, how.into()).group(group).await;
+        added.expect("added");
+        let accept = query("set constraints all immediate");
+        accept.execute(&mut *tx).await.expect("accepted");
+    }
+    group.seal(&mut tx).await.expect("sealed");
+    tx.commit().await.expect("committed");
+    let rows: i64 = one(&pool, "select count(*) from taskq.group_change").await;
+    assert_eq!(rows, 0);
+    drain(all(&pool), &pool).await;
+    assert_eq!(told(&pool).await, ["two: 2 = 1 1 0 0 0 0 0"]);
+    // What cannot be added is told there, and not only by the commit.
+    let mut tx = pool.begin().await.expect("begun");
+    query("insert into taskq.group_change values (pg_current_xact_id(), 1, 'added', 1)")
+        .execute(&mut *tx)
+        .await
+        .expect("noted");
+    let refused = query("set constraints all immediate")
+        .execute(&mut *tx)
+        .await;
+    let error = refused.expect_err("it has ended").to_string();
+    assert!(error.contains("group 1 has ended"), "{error}");
 }
