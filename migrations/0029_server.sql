@@ -354,7 +354,7 @@ as $needed_rights$
     ]) as given (name)
     union all
     select 'claim', 'table', given.name, '{select}'
-    from unnest(array['migration', 'tasks', 'pause', 'sequence_block', 'task_group']) as given (name)
+    from unnest(array['migration', 'tasks', 'pause', 'sequence_block', 'task_group', 'pruned']) as given (name)
     union all
     select 'claim', 'table', 'secret_field', '{select,insert}'
     union all

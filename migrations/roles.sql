@@ -24,7 +24,8 @@ on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.sleep
     taskq.limit_definition, taskq.limit_rule, taskq.gate, taskq.minute, taskq.minute_total,
     taskq.group_member, taskq.group_change, taskq.progress, taskq.watched
 to taskq_worker;
-grant select on taskq.migration, taskq.tasks, taskq.pause, taskq.sequence_block, taskq.task_group to taskq_worker;
+grant select on taskq.migration, taskq.tasks, taskq.pause, taskq.sequence_block, taskq.task_group, taskq.pruned
+to taskq_worker;
 grant select, insert on taskq.secret_field to taskq_worker;
 grant execute on function
     taskq.prune_history(interval), taskq.prune_history_day(interval), taskq.advance_ids(), taskq.take_back,

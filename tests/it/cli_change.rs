@@ -101,6 +101,7 @@ async fn what_reads_does_so_where_nothing_may_change() {
         &["blocked"],
         &["groups"],
         &["weights"],
+        &["keeps"],
         &["schedules"],
         &["bulk", "list"],
         &["check"],

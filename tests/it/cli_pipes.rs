@@ -12,7 +12,7 @@ use crate::cli::program;
 use crate::support::{LIMIT, database, execute, one};
 
 /// Commands of each kind, and with which code they end.
-const COMMANDS: [(&[&str], i32); 30] = [
+const COMMANDS: [(&[&str], i32); 31] = [
     (&["list"], 0),
     (&["list", "--json"], 0),
     (&["list", "state:nowhere"], 1),
@@ -29,6 +29,7 @@ const COMMANDS: [(&[&str], i32); 30] = [
     (&["pauses"], 0),
     (&["limits"], 0),
     (&["weights"], 0),
+    (&["keeps"], 0),
     (&["blocked"], 0),
     (&["groups"], 0),
     (&["schedules"], 0),

@@ -1,6 +1,6 @@
 //! What goes on, by the command line: how much there is, what was done, which workers there are; and pruning.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::cli::{said, target};
@@ -188,6 +188,49 @@ async fn what_is_kept_is_pruned_once_it_was_counted_and_somebody_said_yes() {
             "{arguments:?}: {err}"
         );
     }
+}
+
+#[tokio::test]
+async fn for_how_long_tasks_are_kept_is_listed() {
+    let (database, pool) = database().await;
+    let (out, _, code) = said(&database, &["keeps"]).await;
+    let nothing = "no program and nobody has said for how long tasks are kept\n";
+    assert_eq!((&*out, code), (nothing, Some(0)));
+    execute(
+        &pool,
+        "select taskq.keep('send_card', 'discarded', '36h', 'enough of them', 'ada');
+         select taskq.keep('send_card', 'expired', 'none', by => 'ada');
+         insert into taskq.keep_definition values ('', 'completed', 604800, now()), ('send_card', 'invalid', 'infinity', now());
+         insert into taskq.pruned values ('send_card', 'discarded', 12, now())",
+    )
+    .await;
+    let (out, err, code) = said(&database, &["keeps"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    let lines: Vec<Vec<&str>> = out
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        lines[0],
+        ["TYPE", "OUTCOME", "KEPT", "BY", "SINCE", "PRUNED"]
+    );
+    assert_eq!(lines[1], ["(others)", "completed", "7d", "(declared)", "0"]);
+    assert_eq!(lines[2][..4], ["send_card", "discarded", "36h", "ada"]);
+    assert_eq!(lines[2].last(), Some(&"12"));
+    assert_eq!(lines[3], ["enough", "of", "them"]);
+    assert_eq!(lines[4][..4], ["send_card", "expired", "none", "ada"]);
+    assert_eq!(
+        lines[5][..4],
+        ["send_card", "invalid", "forever", "(declared)"]
+    );
+    let (out, _, _) = said(&database, &["keeps", "--json"]).await;
+    let told: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(told[1]["seconds"], 129_600.0, "{told}");
+    assert_eq!(
+        (&told[1]["by"], &told[1]["pruned"]),
+        (&json!("ada"), &json!(12))
+    );
+    assert_eq!(told[3]["seconds"], Value::Null, "for ever");
 }
 
 #[tokio::test]

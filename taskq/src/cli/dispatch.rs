@@ -61,6 +61,7 @@ pub(super) fn commands(face: Face) -> Command {
         .subcommand(prune::command())
         .subcommand(keep::keep())
         .subcommand(keep::reset_keep())
+        .subcommand(keep::keeps())
         .subcommand(pause::pause())
         .subcommand(pause::resume())
         .subcommand(pause::pauses())
@@ -137,6 +138,7 @@ pub(super) async fn execute(
         Some(("edit", matches)) => by_hand::execute_edit(&builder, matches).await?,
         Some(("enqueue", matches)) => by_hand::execute_enqueue(&builder, matches).await?,
         Some(("bulk", matches)) => return bulk::execute(&builder, matches).await,
+        Some(("keeps", matches)) => keep::execute_keeps(&builder, matches).await?,
         Some((verb @ ("keep" | "reset-keep"), matches)) => {
             keep::execute(&builder, verb, matches).await?;
         }

@@ -1,11 +1,13 @@
-//! `keep` and `reset-keep`: for how long finished tasks are kept, in the place of what programs declare.
+//! `keep`, `reset-keep` and `keeps`: for how long finished tasks are kept, and what operators say in the place of programs.
 
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command};
 
-use super::said::{speaking, who_and_why};
+use super::said::{json, operator, seconds, speaking, who_and_why};
+use super::table::{self, Table};
 use crate::error::BoxError;
+use crate::operate::KeepRule;
 use crate::operate::TaskState;
 use crate::operate::filter::Age;
 use crate::task::keep::KeepFor;
@@ -38,6 +40,12 @@ pub(crate) fn reset_keep() -> Command {
     let command = Command::new("reset-keep")
         .about("Has finished tasks of a type be kept for as long as programs declare again");
     who_and_why(of_outcome(command))
+}
+
+pub(crate) fn keeps() -> Command {
+    Command::new("keeps")
+        .about("Lists for how long finished tasks are kept, by type and outcome, and how many were pruned")
+        .arg(json())
 }
 
 fn of_outcome(command: Command) -> Command {
@@ -102,4 +110,66 @@ pub(crate) async fn execute(
         }
     );
     Ok(())
+}
+
+pub(crate) async fn execute_keeps(
+    builder: &WorkerBuilder,
+    matches: &ArgMatches,
+) -> Result<(), BoxError> {
+    let keeps = operator(builder).keeps().await?;
+    let nothing = "no program and nobody has said for how long tasks are kept";
+    table::print(matches, &keeps, nothing, list)
+}
+
+fn list(keeps: &[KeepRule]) -> Table {
+    let head = ["TYPE", "OUTCOME", "KEPT", "BY", "SINCE", "PRUNED"];
+    let mut table = Table::new(&head).right(5);
+    for rule in keeps {
+        let others = "(others)".to_owned();
+        table.row([
+            if rule.task_type.is_empty() {
+                others
+            } else {
+                rule.task_type.clone()
+            },
+            rule.outcome.clone(),
+            rule.seconds.map_or("forever".to_owned(), kept),
+            rule.by.clone().unwrap_or_else(|| "(declared)".to_owned()),
+            rule.said_at.as_ref().map_or(String::new(), seconds),
+            rule.pruned.to_string(),
+        ]);
+        if let Some(reason) = &rule.reason {
+            table.below(reason);
+        }
+    }
+    table
+}
+
+/// Says a time in the largest unit of which it is a whole number.
+pub(super) fn kept(seconds: f64) -> String {
+    for (unit, length) in [("d", 86_400.0), ("h", 3_600.0), ("m", 60.0)] {
+        if seconds >= length && seconds % length == 0.0 {
+            return format!("{}{unit}", seconds / length);
+        }
+    }
+    match seconds > 0.0 {
+        true => format!("{seconds}s"),
+        false => "none".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_time_is_said_as_it_is_written() {
+        for (seconds, said) in [
+            (0.0, "none"),
+            (0.5, "0.5s"),
+            (90.0, "90s"),
+            (5400.0, "90m"),
+            (604_800.0, "7d"),
+        ] {
+            assert_eq!(super::kept(seconds), said);
+        }
+    }
 }

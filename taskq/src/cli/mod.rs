@@ -41,6 +41,7 @@
 //! | `prune` | deletes finished tasks that are kept no longer, by what their types say; `--yes`, `--dry-run`, `--json` |
 //! | `prune --history AGE`, `prune --dead AGE` | deletes completed or dead tasks that finished longer ago: `discard --all`; `--yes`, `--dry-run`, `--json`, `--because WHY`, `--as-user WHO` |
 //! | `keep TYPE OUTCOME TIME`, `reset-keep TYPE OUTCOME` | says for how long finished tasks are kept, whatever programs declare, or has that hold again: [`Operator::keep`](crate::operate::Operator::keep); `--because WHY`, `--as-user WHO` |
+//! | `keeps` | lists for how long finished tasks are kept, who has said so, and how many were pruned; `--json` for machines |
 //! | `edit ID JSON` | gives a dead task another payload, and has it run again; `--at TIME`, `--unchecked`, `--because WHY`, `--as-user WHO` |
 //! | `enqueue TYPE JSON` | enqueues a task by the name of its type; `--at TIME`, `--delay AGE`, `--queue NAME`, `--priority NUMBER`, `--unchecked`, `--because WHY`, `--as-user WHO` |
 //! | `bulk list`, `bulk resume ID`, `bulk stop ID`, `bulk failures ID`, `bulk follow ID` | lists what was done to all that matched, goes on with it, stops it, lists which tasks have failed, and tells what has become of those that were retried; `--json`, but for `stop` |

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 
 use super::bulk;
+use super::keep::kept;
 use super::said::{json, seconds, speaking, who_and_why};
 use super::table::{self, Table};
 use crate::error::BoxError;
@@ -106,33 +107,4 @@ fn list(prunable: &[Prunable]) -> Table {
         ]);
     }
     table
-}
-
-/// Says a time in the largest unit of which it is a whole number.
-fn kept(seconds: f64) -> String {
-    for (unit, length) in [("d", 86_400.0), ("h", 3_600.0), ("m", 60.0)] {
-        if seconds >= length && seconds % length == 0.0 {
-            return format!("{}{unit}", seconds / length);
-        }
-    }
-    match seconds > 0.0 {
-        true => format!("{seconds}s"),
-        false => "none".into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_time_is_said_as_it_is_written() {
-        for (seconds, said) in [
-            (0.0, "none"),
-            (0.5, "0.5s"),
-            (90.0, "90s"),
-            (5400.0, "90m"),
-            (604_800.0, "7d"),
-        ] {
-            assert_eq!(super::kept(seconds), said);
-        }
-    }
 }

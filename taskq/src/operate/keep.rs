@@ -3,7 +3,9 @@
 use super::act::Act;
 use super::pause::Operator;
 use super::task::TaskState;
+use crate::error::OperateError;
 use crate::task::keep::KeepFor;
+pub use crate::task::keep::KeepRule;
 
 impl Operator {
     /// Keeps the finished tasks of a type that have ended so for another time than programs declare, until somebody
@@ -30,6 +32,30 @@ impl Operator {
                 .keep(&task_type, &outcome.to_string(), &time, &signed)
                 .await
         })
+    }
+
+    /// Tells for how long the finished tasks of each type and outcome are kept of which a program or an operator has said it,
+    /// and how many were pruned.
+    ///
+    /// ```no_run
+    /// # async fn f(pool: sqlx::PgPool) -> Result<(), taskq::OperateError> {
+    /// for rule in taskq::operate(&pool).keeps().await? {
+    ///     let time = rule.seconds.map_or("for ever".to_owned(), |it| format!("for {it} s"));
+    ///     println!("{} {}: kept {time}, {} pruned", rule.task_type, rule.outcome, rule.pruned);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`OperateError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The tables are only read, so the future may be dropped at any time.
+    pub async fn keeps(&self) -> Result<Vec<KeepRule>, OperateError> {
+        let keeps = self.store().keeps().await;
+        keeps.map_err(|error| self.error(error))
     }
 
     /// Has what programs declare hold again. Awaited, it returns whether somebody had said another time.

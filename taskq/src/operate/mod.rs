@@ -67,6 +67,7 @@ pub use self::check::{CheckReport, Finding, Stranded, StrandedSchedule};
 pub use self::doctor::{Acknowledged, Acknowledging, Ailment, Severity};
 pub use self::filter::{Filter, FilterError};
 pub use self::group::GroupStatus;
+pub use self::keep::KeepRule;
 pub use self::limit::{Bound, EachKey, Limit, LimitScope, Limiting, Overridden};
 pub use self::list::{Cursor, FoundTask, Listing, Page};
 pub use self::migrate::{Migration, migrations};

@@ -70,6 +70,7 @@ pub const VERBS: &[Verb] = &[
     verb("tell what is kept no longer", &["prunable"], &["prunable"], &["prune --dry-run"], false),
     verb("prune what is kept no longer", &["prune_kept", "prune_history_day"], &["prune"], &["prune"], true),
     verb("say for how long tasks are kept", &["keep"], &["keep"], &["keep"], true),
+    verb("tell for how long tasks are kept", &["keeps", "pruned"], &["keeps"], &["keeps"], false),
     verb("have what is declared hold again", &["reset_keep"], &["reset_keep"], &["reset-keep"], true),
     verb(
         "tell what was done to all",

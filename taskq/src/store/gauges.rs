@@ -29,11 +29,38 @@ pub(crate) struct GaugesKind {
     pub(crate) type_is_known: bool,
 }
 
+/// How many tasks of a type and outcome were pruned.
+#[derive(Debug)]
+pub(crate) struct PrunedRow {
+    pub(crate) task_type: String,
+    pub(crate) outcome: String,
+    pub(crate) total: i64,
+    /// Whether a living worker declares it.
+    pub(crate) type_is_known: bool,
+}
+
 impl Store<'_> {
     /// Tells what metrics show of all tables.
     pub(crate) async fn gauges(&mut self, most: i64) -> Result<Vec<GaugesRow>, Error> {
         let query = query_as(self.schema.sql.gauges).bind(most);
         self.call(async |db| query.fetch_all(db).await).await
+    }
+
+    /// Tells how many tasks were pruned, by type and outcome.
+    pub(crate) async fn pruned(&mut self) -> Result<Vec<PrunedRow>, Error> {
+        let query = query_as(self.schema.sql.pruned);
+        self.call(async |db| query.fetch_all(db).await).await
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for PrunedRow {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        Ok(Self {
+            task_type: row.try_get("task_type")?,
+            outcome: row.try_get("outcome")?,
+            total: row.try_get("total")?,
+            type_is_known: row.try_get("type_is_known")?,
+        })
     }
 }
 

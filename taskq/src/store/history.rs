@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Error, FromRow, Row as _, query_as, query_scalar};
 
 use super::{Signed, Store, column};
-use crate::task::keep::{DeclaredKeeps, Prunable};
+use crate::task::keep::{DeclaredKeeps, KeepRule, Prunable};
 
 impl Store<'_> {
     /// Adds to the counters of what became of tasks.
@@ -53,6 +53,12 @@ impl Store<'_> {
         self.execute(query).await
     }
 
+    /// Tells for how long finished tasks are kept, and how many were pruned.
+    pub(crate) async fn keeps(&mut self) -> Result<Vec<KeepRule>, Error> {
+        let query = query_as(self.schema.sql.keeps);
+        self.call(async |db| query.fetch_all(db).await).await
+    }
+
     /// Has what programs declare hold again. Returns whether there was another word.
     pub(crate) async fn reset_keep(
         &mut self,
@@ -91,6 +97,22 @@ impl Store<'_> {
     pub(crate) async fn prune_keys(&mut self, most: i64) -> Result<i64, Error> {
         let query = query_scalar(self.schema.sql.prune_keys).bind(most);
         self.call(async |db| query.fetch_one(db).await).await
+    }
+}
+
+impl<'r> FromRow<'r, PgRow> for KeepRule {
+    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+        Ok(Self {
+            task_type: row.try_get("task_type")?,
+            outcome: row.try_get("outcome")?,
+            seconds: row.try_get("seconds")?,
+            is_overridden: row.try_get("is_overridden")?,
+            by: row.try_get("by")?,
+            reason: row.try_get("reason")?,
+            said_at: row.try_get("said_at")?,
+            pruned: row.try_get::<i64, _>("pruned")?.unsigned_abs(),
+            last_pruned_at: row.try_get("last_pruned_at")?,
+        })
     }
 }
 

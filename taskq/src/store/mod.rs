@@ -58,7 +58,7 @@ pub(crate) use self::fleet::{CensusRow, NewerRow, WorkerRow};
 #[cfg(all(feature = "metrics", test))]
 pub(crate) use self::gauges::GaugesKind;
 #[cfg(feature = "metrics")]
-pub(crate) use self::gauges::GaugesRow;
+pub(crate) use self::gauges::{GaugesRow, PrunedRow};
 pub(crate) use self::group::MixedRow;
 pub(crate) use self::interruption::{is_interruption, is_lost, is_read_only, mixes_up_statements};
 #[cfg(feature = "encryption")]

@@ -172,6 +172,8 @@ statements! {
         weights,
         keep,
         reset_keep,
+        keeps,
+        pruned,
         list,
         show,
         why,

@@ -180,6 +180,30 @@ impl DeclaredKeeps {
     }
 }
 
+/// For how long the finished tasks of a type and outcome are kept: see [`Operator::keeps`](crate::operate::Operator::keeps).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct KeepRule {
+    /// Their task type. Empty: the completed tasks of all types that say nothing of them.
+    pub task_type: String,
+    /// How they ended: `completed`, or the state in which they are dead.
+    pub outcome: String,
+    /// For how many seconds they are kept: `Some(0.0)` is not at all, `None` is for ever.
+    pub seconds: Option<f64>,
+    /// Whether an operator has said it, in the place of what programs declare.
+    pub is_overridden: bool,
+    /// Who that was.
+    pub by: Option<String>,
+    /// Why, if he said so.
+    pub reason: Option<String>,
+    /// When he said it.
+    pub said_at: Option<DateTime<Utc>>,
+    /// How many were ever pruned.
+    pub pruned: u64,
+    /// When some were pruned last.
+    pub last_pruned_at: Option<DateTime<Utc>>,
+}
+
 /// Finished tasks of a type and outcome that are kept no longer: see [`Operator::prunable`](crate::operate::Operator::prunable).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use sqlx::query;
+use taskq::handler::KeepFor;
+use taskq::operate::TaskState;
 use taskq::testing::{advance, drain};
 use taskq::{Handle, WaitError, task};
 
@@ -197,6 +199,49 @@ async fn an_operator_says_another_time_and_takes_it_back() {
         let error = query(said).execute(&pool).await.expect_err("refused");
         assert!(error.to_string().contains(wrong), "{error}");
     }
+}
+
+/// What holds, who has said it, and how much has gone.
+#[tokio::test]
+async fn what_is_kept_is_listed_with_who_said_so_and_how_much_was_pruned() {
+    let (_database, pool) = database().await;
+    let operator = taskq::operate(&pool).as_user("ada");
+    assert_eq!(operator.keeps().await.expect("read"), []);
+    operator
+        .keep("kept_by_outcome", TaskState::Cancelled, KeepFor::Forever)
+        .because("the auditors come")
+        .await
+        .expect("said");
+    ended(&pool, "kept_by_outcome", "completed", "2 days", 3).await;
+    ended(&pool, "kept_by_outcome", "discarded", "40 days", 2).await;
+    ended(&pool, "kept_as_it_comes", "completed", "10 days", 4).await;
+    drain(worker(&pool).only::<(KeptByOutcome, KeptAsItComes)>())
+        .await
+        .expect("drained");
+    operator.prune().await.expect("pruned");
+    let keeps = operator.keeps().await.expect("read");
+    let told: Vec<_> = keeps
+        .iter()
+        .map(|it| (&*it.task_type, &*it.outcome, it.seconds, it.pruned))
+        .collect();
+    let day = Some(86_400.0);
+    assert_eq!(
+        told,
+        [
+            // Those of types of which nothing is said.
+            ("", "completed", day.map(|it| it * 7.0), 4),
+            ("kept_by_outcome", "cancelled", None, 0),
+            ("kept_by_outcome", "completed", day.map(|it| it / 2.0), 3),
+            ("kept_by_outcome", "discarded", day.map(|it| it * 30.0), 2),
+            ("kept_by_outcome", "expired", Some(0.0), 0),
+            ("kept_by_outcome", "invalid", None, 0),
+        ]
+    );
+    let said = &keeps[1];
+    assert!(said.is_overridden && said.said_at.is_some() && said.last_pruned_at.is_none());
+    assert_eq!(said.by.as_deref(), Some("ada"));
+    assert_eq!(said.reason.as_deref(), Some("the auditors come"));
+    assert!(!keeps[2].is_overridden && keeps[2].last_pruned_at.is_some());
 }
 
 #[tokio::test]

@@ -60,7 +60,9 @@ async fn enqueue(pool: &PgPool) {
            select 'send_card', 'mail', '{"name": "ada"}', now() - interval '3 seconds', now() - interval '1 hour' from generate_series(1, 5);
            insert into taskq.task (task_type, queue, payload) values ('send_card', 'mail', '{"name": "canary"}');
            insert into taskq.task (task_type, queue, payload)
-           values ('canary_1', 'mail', '{}'), ('canary_2', 'canary_3', '{}'), ('canary_4', 'mail', '{}')"#,
+           values ('canary_1', 'mail', '{}'), ('canary_2', 'canary_3', '{}'), ('canary_4', 'mail', '{}');
+           insert into taskq.pruned (task_type, outcome, total, last_at)
+           values ('send_card', 'discarded', 7, now()), ('canary_5', 'completed', 2, now()), ('canary_6', 'completed', 3, now())"#,
     )
     .await;
 }
@@ -150,6 +152,11 @@ async fn a_page_tells_of_the_worker_and_of_the_tables_by_declared_names_alone() 
     assert_eq!(of(r#"taskq_worker_info{release="1.4.2"}"#), 1.0);
     assert_eq!(of(r#"taskq_claimed_tasks_total{queue="mail"}"#), 6.0);
     assert_eq!(of("taskq_workers"), 1.0);
+    let pruned = |task_type: &str, outcome: &str| {
+        format!("taskq_pruned_tasks_total{{task_type=\"{task_type}\",outcome=\"{outcome}\"}}")
+    };
+    assert_eq!(of(&pruned("send_card", "discarded")), 7.0);
+    assert_eq!(of(&pruned(OTHER, "completed")), 5.0);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use ::metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Unit, wi
 
 use super::names::{
     ALL, ATTEMPTS, CLAIMED_TASKS, CLAIMS, HOOK_FAILURES, LEASES_LOST, Metric, MetricKind,
-    OLDEST_DUE_AGE, RUN, SCHEDULE_LATE, SILENCE, TASKS, WAIT, WORKER_INFO, WORKERS,
+    OLDEST_DUE_AGE, PRUNED, RUN, SCHEDULE_LATE, SILENCE, TASKS, WAIT, WORKER_INFO, WORKERS,
 };
 use super::numbers::{float, of_queues};
 use crate::attempt::spread::Spread;
@@ -86,6 +86,9 @@ fn publish_tables(core: &Core) {
     }
     gauge(WORKERS, &[]).set(float(tables.workers.unsigned_abs()));
     gauge(SCHEDULE_LATE, &[]).set(tables.schedule_late);
+    for ((task_type, outcome), total) in &tables.pruned {
+        counter(PRUNED, &[task_type, outcome]).absolute(total.unsigned_abs());
+    }
 }
 
 /// Records the times of a spread: each as the middle of its bucket.

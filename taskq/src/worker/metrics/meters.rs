@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::names::OTHER;
-use crate::store::GaugesRow;
+use crate::store::{GaugesRow, PrunedRow};
 
 /// How often the tables are asked.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(15);
@@ -47,6 +47,9 @@ pub(crate) struct QueueMeters {
 struct Tables {
     /// All kinds that were there once: they do not vanish, but become zero.
     known: BTreeSet<(String, String)>,
+    /// All task types that were pruned while a living worker knew them: they do not become others, or that would be a counter
+    /// that falls.
+    known_types: BTreeSet<String>,
     last: Option<Snapshot>,
 }
 
@@ -58,6 +61,8 @@ pub(crate) struct Snapshot {
     pub(crate) workers: i64,
     /// In seconds.
     pub(crate) schedule_late: f64,
+    /// How many were pruned, by task type and outcome.
+    pub(crate) pruned: BTreeMap<(String, String), i64>,
 }
 
 /// How much there is of a kind.
@@ -81,6 +86,7 @@ impl Meters {
             queues: (0..queues).map(|_| QueueMeters::default()).collect(),
             tables: Mutex::new(Tables {
                 known: declared.collect(),
+                known_types: BTreeSet::new(),
                 last: None,
             }),
             has_begun_to_lead: Notify::new(),
@@ -129,8 +135,9 @@ impl Meters {
     }
 
     /// Records what the tables answered.
-    pub(crate) fn record_tables(&self, rows: Vec<GaugesRow>, now: Instant) {
+    pub(crate) fn record_tables(&self, rows: Vec<GaugesRow>, pruned: Vec<PrunedRow>, now: Instant) {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let pruned = tables.by_known_types(pruned);
         let known = tables.known.iter().cloned();
         let mut snapshot = Snapshot {
             read: now,
@@ -140,6 +147,7 @@ impl Meters {
                 .first()
                 .and_then(|row| row.schedule_late)
                 .unwrap_or(0.0),
+            pruned,
         };
         for kind in rows.into_iter().filter_map(|row| row.kind) {
             let name = |is_known, name: String| if is_known { name } else { OTHER.to_owned() };
@@ -178,6 +186,23 @@ impl Meters {
             last.schedule_late += age.as_secs_f64();
         }
         Some(last)
+    }
+}
+
+impl Tables {
+    fn by_known_types(&mut self, rows: Vec<PrunedRow>) -> BTreeMap<(String, String), i64> {
+        let mut pruned = BTreeMap::new();
+        for row in rows {
+            if row.type_is_known {
+                self.known_types.insert(row.task_type.clone());
+            }
+            let task_type = match self.known_types.contains(&row.task_type) {
+                true => row.task_type,
+                false => OTHER.to_owned(),
+            };
+            *pruned.entry((task_type, row.outcome)).or_default() += row.total;
+        }
+        pruned
     }
 }
 
@@ -234,7 +259,7 @@ mod tests {
             row("mail", "x2", 4, false),
             row("mail", "bill", 1, true),
         ];
-        meters.record_tables(rows, now);
+        meters.record_tables(rows, Vec::new(), now);
         assert!(meters.tables(now).is_none(), "another worker asks");
         meters.record_leads(true);
         let expected = [("mail _other", 7), ("mail bill", 1), ("mail send", 0)];
@@ -242,7 +267,7 @@ mod tests {
             numbers(&meters, now),
             expected.map(|(kind, due)| (kind.to_owned(), due))
         );
-        meters.record_tables(vec![row("mail", "send", 2, true)], now);
+        meters.record_tables(vec![row("mail", "send", 2, true)], Vec::new(), now);
         let expected = [("mail _other", 0), ("mail bill", 0), ("mail send", 2)];
         assert_eq!(
             numbers(&meters, now),
@@ -256,5 +281,26 @@ mod tests {
             meters.tables(now + Duration::from_secs(61)).is_none(),
             "it is old"
         );
+    }
+
+    #[test]
+    fn what_was_pruned_of_a_known_type_stays_with_it() {
+        let row = |task_type: &str, total, type_is_known| PrunedRow {
+            task_type: task_type.to_owned(),
+            outcome: "discarded".to_owned(),
+            total,
+            type_is_known,
+        };
+        let mut tables = Tables::default();
+        let of = |task_type: &str| (task_type.to_owned(), "discarded".to_owned());
+        let first = vec![
+            row("send", 3, true),
+            row("x1", 4, false),
+            row("x2", 5, false),
+        ];
+        let first = tables.by_known_types(first);
+        assert_eq!(first, BTreeMap::from([(of("send"), 3), (of(OTHER), 9)]));
+        let later = tables.by_known_types(vec![row("send", 4, false), row("x1", 4, false)]);
+        assert_eq!(later, BTreeMap::from([(of("send"), 4), (of(OTHER), 4)]));
     }
 }

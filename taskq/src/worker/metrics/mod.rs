@@ -37,8 +37,8 @@ use std::time::{Duration, Instant};
 pub(super) use self::facade::{describe, publish};
 use self::meters::Snapshot;
 use self::names::{
-    ATTEMPTS, HOOK_FAILURES, LEASES_LOST, OLDEST_DUE_AGE, RUN, SCHEDULE_LATE, SILENCE, TASKS, WAIT,
-    WORKER_INFO, WORKERS,
+    ATTEMPTS, HOOK_FAILURES, LEASES_LOST, OLDEST_DUE_AGE, PRUNED, RUN, SCHEDULE_LATE, SILENCE,
+    TASKS, WAIT, WORKER_INFO, WORKERS,
 };
 use self::numbers::{float, of_queues};
 use self::text::Page;
@@ -168,4 +168,8 @@ fn write_tables(page: &mut Page, tables: &Snapshot) {
     page.sample(WORKERS, &[], float(tables.workers.unsigned_abs()));
     page.begin(SCHEDULE_LATE);
     page.sample(SCHEDULE_LATE, &[], tables.schedule_late);
+    page.begin(PRUNED);
+    for ((task_type, outcome), total) in &tables.pruned {
+        page.sample(PRUNED, &[task_type, outcome], float(total.unsigned_abs()));
+    }
 }

@@ -176,6 +176,14 @@ pub const SCHEDULE_LATE: Metric = of_database(metric(
     "How late the latest schedule is, in seconds; zero where none is.",
 ));
 
+/// Tasks that were deleted because they are kept no longer, by how they had ended. It grows also while no worker exposes it.
+pub const PRUNED: Metric = of_database(metric(
+    "taskq_pruned_tasks_total",
+    MetricKind::Counter,
+    &["task_type", "outcome"],
+    "Tasks that were deleted because they are kept no longer, by how they had ended.",
+));
+
 /// All metrics.
 pub const ALL: &[Metric] = &[
     ATTEMPTS,
@@ -193,4 +201,5 @@ pub const ALL: &[Metric] = &[
     OLDEST_DUE_AGE,
     WORKERS,
     SCHEDULE_LATE,
+    PRUNED,
 ];

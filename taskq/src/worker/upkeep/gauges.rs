@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use futures_util::FutureExt;
+use sqlx::Error;
 
 use super::duty::{Duty, First};
 use crate::error::error_text;
@@ -25,9 +26,13 @@ async fn read(core: &Core) -> bool {
     if !core.meters.lead() {
         return true;
     }
-    match core.store().gauges(MOST).await {
-        Ok(rows) => {
-            core.meters.record_tables(rows, Instant::now());
+    let read = async {
+        let mut store = core.store();
+        Ok::<_, Error>((store.gauges(MOST).await?, store.pruned().await?))
+    };
+    match read.await {
+        Ok((rows, pruned)) => {
+            core.meters.record_tables(rows, pruned, Instant::now());
             true
         }
         Err(error) => {
