@@ -105,6 +105,35 @@ as $lanes$
     from lane
 $lanes$;
 
+-- Returns the first kinds of waiting tasks, that is their queues and task types, and no more than so many. Index task_lane: a
+-- probe for each.
+create function taskq.waiting_kinds(most integer) returns table (queue text, task_type text)
+language sql
+stable
+as $waiting_kinds$
+    with recursive kind as (
+        (
+            select task.queue, task.task_type, 1 as place
+            from taskq.task
+            order by task.queue, task.task_type
+            limit 1
+        )
+        union all
+        select next.queue, next.task_type, kind.place + 1
+        from kind
+        cross join lateral (
+            select task.queue, task.task_type
+            from taskq.task
+            where (task.queue, task.task_type) > (kind.queue, kind.task_type)
+            order by task.queue, task.task_type
+            limit 1
+        ) as next
+        where kind.place < most
+    )
+    select kind.queue, kind.task_type
+    from kind
+$waiting_kinds$;
+
 -- Returns a row for each of the first tasks of a lane that are due within a time; of a kind of dead tasks, if `lane` says so.
 -- It is inlined where it is called, so it has no settings of its own.
 create function taskq.head_of_kind(

@@ -21,24 +21,8 @@ create function taskq.ail_tasks(most bigint) returns setof taskq.ailment
 language sql
 stable
 as $ail_tasks$
-    with recursive kind as (
-        (
-            select task.queue, task.task_type, 1 as position
-            from taskq.task
-            order by task.queue, task.task_type
-            limit 1
-        )
-        union all
-        select next.queue, next.task_type, kind.position + 1
-        from kind
-        cross join lateral (
-            select task.queue, task.task_type
-            from taskq.task
-            where (task.queue, task.task_type) > (kind.queue, kind.task_type)
-            order by task.queue, task.task_type
-            limit 1
-        ) as next
-        where kind.position < 1000
+    with kind as materialized (
+        select * from taskq.waiting_kinds(1000)
     ),
     served as materialized (
         select distinct kind.queue, kind.task_type

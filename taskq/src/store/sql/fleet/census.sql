@@ -2,24 +2,8 @@
 -- nobody works on their queue.
 -- $1 count at the most so many of a kind, $2 look at so many kinds at the most
 -- Index task_lane: one probe for each (queue, task_type), and the rows counted. Locks: none.
-with recursive kind as (
-    (
-        select task.queue, task.task_type, 1 as position
-        from taskq.task
-        order by task.queue, task.task_type
-        limit 1
-    )
-    union all
-    select next.queue, next.task_type, kind.position + 1
-    from kind
-    cross join lateral (
-        select task.queue, task.task_type
-        from taskq.task
-        where (task.queue, task.task_type) > (kind.queue, kind.task_type)
-        order by task.queue, task.task_type
-        limit 1
-    ) as next
-    where kind.position < $2
+with kind as materialized (
+    select * from taskq.waiting_kinds($2)
 ),
 served as (
     select unnest(worker.queues) as queue, worker.task_types
