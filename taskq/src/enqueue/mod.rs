@@ -8,6 +8,7 @@ mod mixed;
 mod new_task;
 mod one;
 mod refusal;
+mod said;
 #[cfg(feature = "otel")]
 mod trace;
 

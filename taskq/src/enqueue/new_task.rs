@@ -2,19 +2,15 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::refusal::encode;
+use super::said::said_of_a_task;
 use crate::attempt::group::{GROUP, Group};
 use crate::error::EnqueueError;
 use crate::task::options::EnqueueOptions;
 use crate::task::payload::{Payload, TaskType};
-use crate::task::start::Start;
-use crate::task::unique::Unique;
 
 /// A payload, and what its enqueue says of the task: for [`Many::push`](crate::Many::push) and
 /// [`Group::begin`](crate::Group::begin). A payload alone is one of which nothing is said.
@@ -55,73 +51,7 @@ impl<P: Payload> NewTask<P> {
         }
     }
 
-    /// Puts the task in this queue: see [`Enqueue::queue`](crate::Enqueue::queue).
-    pub fn queue(self, queue: impl Into<String>) -> Self {
-        let queue = queue.into();
-        self.with(|options| options.queue = Some(queue))
-    }
-
-    /// Sets the priority: see [`Enqueue::priority`](crate::Enqueue::priority).
-    pub fn priority(self, priority: i16) -> Self {
-        self.with(|options| options.priority = Some(priority))
-    }
-
-    /// Sets how often the task is attempted at most: see [`Enqueue::max_attempts`](crate::Enqueue::max_attempts).
-    pub fn max_attempts(self, max_attempts: u16) -> Self {
-        self.with(|options| options.max_attempts = Some(max_attempts))
-    }
-
-    /// Runs the task no earlier than `delay` from when it is enqueued: see [`Enqueue::delay`](crate::Enqueue::delay).
-    pub fn delay(self, delay: Duration) -> Self {
-        self.with(|options| options.start = Start::After(delay))
-    }
-
-    /// Runs the task no earlier than `run_at`.
-    pub fn run_at(self, run_at: DateTime<Utc>) -> Self {
-        self.with(|options| options.start = Start::At(run_at))
-    }
-
-    /// Has the task run only if it starts so long after it is due: see [`Enqueue::expires`](crate::Enqueue::expires).
-    pub fn expires(self, expires: Duration) -> Self {
-        self.with(|options| options.expires = Some(expires))
-    }
-
-    /// Says something of the task beside its payload: see [`Enqueue::metadata`](crate::Enqueue::metadata).
-    pub fn metadata(self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        let (name, value) = (name.into(), value.into());
-        self.with(|options| options.metadata.set(name, value))
-    }
-
-    /// Says that one task of each key may be there: see [`Enqueue::unique`](crate::Enqueue::unique).
-    pub fn unique(self, unique: Unique) -> Self {
-        self.with(|options| options.unique.get_or_insert_default().unique = Some(unique))
-    }
-
-    /// Sets the key of which one task of this type may be there: see
-    /// [`Enqueue::unique_key`](crate::Enqueue::unique_key).
-    pub fn unique_key(self, key: impl Into<String>) -> Self {
-        let key = key.into();
-        self.with(|options| options.unique.get_or_insert_default().key = Some(key))
-    }
-
-    /// Waits for quiet: see [`Enqueue::debounce`](crate::Enqueue::debounce).
-    pub fn debounce(self, delay: Duration) -> Self {
-        self.with(|options| {
-            options.start = Start::After(delay);
-            options.unique.get_or_insert_default().debounce = Some(delay);
-        })
-    }
-
-    /// Waits no longer than so long for another transaction that has the key: see
-    /// [`Enqueue::busy_after`](crate::Enqueue::busy_after).
-    pub fn busy_after(self, wait: Duration) -> Self {
-        self.with(|options| options.unique.get_or_insert_default().busy_after = Some(wait))
-    }
-
-    /// Has the task be a member of a group: see [`Enqueue::group`](crate::Enqueue::group).
-    pub fn group(self, group: Group) -> Self {
-        self.with(|options| options.set_group(group))
-    }
+    said_of_a_task!();
 
     /// Asks for the end of the task to be told, by metadata of this name.
     pub(crate) fn told_by(mut self, name: &str) -> Self {
