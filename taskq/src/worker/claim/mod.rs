@@ -10,6 +10,7 @@ pub(crate) mod buffer;
 mod buffered;
 mod fair;
 pub(crate) mod gather;
+mod hand_back;
 mod idle;
 mod limited;
 mod pace;
@@ -29,12 +30,12 @@ use self::buffer::Buffer;
 pub(crate) use self::queue::Queue;
 use super::beats::{self, Loop};
 use super::drain;
-use super::held::strays::{self, Looks};
+use super::held::strays::Looks;
 use super::operators::Wake;
 use super::shared::{Core, sleep_until_some};
 use super::trouble::Said;
 use super::{limits, pauses};
-use crate::attempt::verdict::{Settlement, Verdict};
+use crate::attempt::verdict::Settlement;
 use crate::lane::suspects::Claimable;
 use crate::lane::{Ageing, Reach};
 use crate::store::{ClaimedTask, Store};
@@ -159,35 +160,6 @@ impl Claimer<'_> {
         self.queues
     }
 
-    async fn hand_back_stale(&mut self) {
-        for at in 0..self.core.buffers.len() {
-            if self.core.buffers[at].has_stale() {
-                let stale = self.core.buffers[at].take_stale();
-                self.hand_back(stale).await;
-            }
-        }
-    }
-
-    /// Hands back all that has not started, when the worker stops.
-    pub(crate) async fn hand_back_all(&mut self) {
-        let waiting = self.core.buffers.iter().flat_map(Buffer::close);
-        let waiting: Vec<_> = waiting.collect();
-        self.hand_back(waiting).await;
-    }
-
-    /// Hands back what was claimed before it was paused, and has not started.
-    async fn hand_back_paused(&mut self) {
-        if !self.core.pauses.take_begun() {
-            return;
-        }
-        let now = Instant::now();
-        for at in 0..self.core.buffers.len() {
-            let (buffer, queue) = (&self.core.buffers[at], &self.core.queue_names[at]);
-            let paused = buffer.take_of(|task_type| self.core.pauses.hold(queue, task_type, now));
-            self.hand_back(paused).await;
-        }
-    }
-
     /// Returns what a claim brought. If it took long and nobody hears of pauses, they are read first: slots hand back what
     /// was paused meanwhile.
     async fn keep_if_heard(
@@ -204,20 +176,6 @@ impl Claimer<'_> {
             return Err(error);
         }
         Ok(tasks)
-    }
-
-    /// Hands back what this worker has in the tables and does not hold, where there may be such.
-    async fn hand_back_strays(&mut self) {
-        let lease = self.core.settings.lease;
-        if self.core.take_may_have_strays() {
-            self.looks.begin(lease);
-        }
-        if !self.looks.take(lease) {
-            return;
-        }
-        if let Err(error) = strays::hand_back(&self.core, &mut self.store).await {
-            tracing::debug!(%error, "cannot hand back tasks that this worker does not hold; trying again");
-        }
     }
 
     /// Gives the turn to the next queue that has room and does not pause.
@@ -408,25 +366,6 @@ impl Claimer<'_> {
             suspects
         } else {
             Claimable::Fresh
-        }
-    }
-
-    /// Gives tasks back that have not started.
-    async fn hand_back(&mut self, tasks: Vec<ClaimedTask>) {
-        self.return_starts(&tasks).await;
-        for task in tasks {
-            let settlement = Settlement {
-                lease_id: task.lease_id,
-                task_id: task.task_id,
-                verdict: Verdict::HandBack,
-                keep: false,
-                is_member: false,
-                mark: None,
-                ended: None,
-                report: None,
-            };
-            // The receiver is there for as long as the worker runs.
-            let _ = self.outcomes.send(settlement).await;
         }
     }
 
