@@ -9,27 +9,22 @@ pub(crate) mod heartbeat;
 mod lease;
 pub(crate) mod many;
 pub(crate) mod pulse;
+pub(crate) mod running;
 pub(crate) mod strays;
+mod task;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashSet};
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::lease::{HeldLease, LimitedKey};
-use self::pulse::Pulse;
+pub(crate) use self::task::RunningTask;
 use crate::store::{ClaimedLease, Scarcity};
-
-/// How long a task runs that is remembered for a while after it ended, and that heartbeats ask about.
-const LONG: Duration = Duration::from_secs(1);
-
-/// How many of them are remembered.
-const LONG_ENDED: usize = 10;
 
 /// The leases of one worker, and its running tasks.
 #[derive(Debug)]
@@ -60,29 +55,6 @@ struct Table {
     long_ended: VecDeque<(RunningTask, Instant)>,
 }
 
-/// A task whose handler runs, or waits for its transaction.
-#[derive(Debug, Clone)]
-pub(crate) struct RunningTask {
-    pub(crate) task_id: i64,
-    pub(crate) task_type: &'static str,
-    pub(crate) started: Instant,
-    /// Cancelled when the task is taken from its handler…
-    token: CancellationToken,
-    /// … and whether that is because an operator has cancelled the task.
-    is_cancelled: bool,
-    /// On which thread its handler is.
-    pulse: Arc<Pulse>,
-    /// The thread that it blocks, and since when. Boxed, for few do.
-    blocked: Option<Box<(String, Instant)>>,
-}
-
-/// The place of a running task in the table, which is free again when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Place<'a> {
-    held: &'a Held,
-    key: (Uuid, i64),
-}
-
 impl Held {
     pub(crate) fn new(lease: Duration) -> Self {
         Self {
@@ -102,94 +74,6 @@ impl Held {
         }
         let held = HeldLease::new(lease, claimed);
         self.lock().leases.insert(lease.lease_id, held);
-    }
-
-    /// Records that a task starts, and when to leave off: when `token` is cancelled. Returns nothing if the
-    /// lease was lost or may end soon, as that of a claim whose answer took long: then the task must not run.
-    pub(crate) fn record_started(
-        &self,
-        lease_id: Uuid,
-        task_id: i64,
-        task_type: &'static str,
-        token: &CancellationToken,
-        pulse: &Arc<Pulse>,
-    ) -> Option<Place<'_>> {
-        let mut table = self.lock();
-        let started = Instant::now();
-        if table
-            .leases
-            .get(&lease_id)?
-            .is_overdue(started, self.duration)
-        {
-            // The whole of it, or what is left would be kept alive and not run.
-            table.leases.remove(&lease_id);
-            table.stop_tasks_of(&[lease_id]);
-            return None;
-        }
-        let task = RunningTask {
-            task_id,
-            task_type,
-            started,
-            token: token.clone(),
-            is_cancelled: false,
-            pulse: pulse.clone(),
-            blocked: None,
-        };
-        let key = (lease_id, task_id);
-        table.running.insert(key, task);
-        Some(Place { held: self, key })
-    }
-
-    /// Takes a task from its handler, because an operator has cancelled it.
-    pub(crate) fn cancel(&self, task_id: i64) {
-        let mut table = self.lock();
-        for (_, task) in table
-            .running
-            .iter_mut()
-            .filter(|((_, id), _)| *id == task_id)
-        {
-            task.is_cancelled = true;
-            task.token.cancel();
-        }
-    }
-
-    /// Tells whether an operator has cancelled a running task.
-    pub(crate) fn is_cancelled(&self, lease_id: Uuid, task_id: i64) -> bool {
-        let table = self.lock();
-        let task = table.running.get(&(lease_id, task_id));
-        task.is_some_and(|task| task.is_cancelled)
-    }
-
-    /// Returns the tasks that have run for a while, each with its lease, unless they were cancelled.
-    pub(crate) fn running_long(&self) -> Vec<(Uuid, i64)> {
-        let table = self.lock();
-        let running = table.running.iter();
-        let long = running.filter(|(_, task)| task.started.elapsed() >= LONG && !task.is_cancelled);
-        long.map(|(key, _)| *key).collect()
-    }
-
-    /// Returns the tasks that run, those that started first in front.
-    pub(crate) fn running(&self) -> Vec<RunningTask> {
-        let mut running: Vec<_> = self.lock().running.values().cloned().collect();
-        running.sort_unstable_by_key(|task| task.started);
-        running
-    }
-
-    /// Names the tasks that have run longest, for the log.
-    pub(crate) fn longest_running(&self, most: usize) -> Vec<String> {
-        let running = self.running().into_iter().take(most);
-        running.map(|task| task.name()).collect()
-    }
-
-    /// Names the tasks that have run for long since `began`, for the log: those that ended, and those that run.
-    pub(crate) fn ran_since(&self, began: Instant, most: usize) -> Vec<String> {
-        let mut tasks: Vec<RunningTask> = self.running();
-        let table = self.lock();
-        let ended = table.long_ended.iter().filter(|(_, ended)| *ended >= began);
-        tasks.extend(ended.map(|(task, _)| task.clone()));
-        drop(table);
-        tasks.sort_unstable_by_key(|task| task.started);
-        tasks.iter().take(most).map(RunningTask::name).collect()
     }
 
     /// Returns how many tasks of a lease have not left it.
@@ -337,30 +221,12 @@ impl Table {
     }
 }
 
-impl RunningTask {
-    /// Names it and says for how long it has run.
-    fn name(&self) -> String {
-        let seconds = self.started.elapsed().as_secs();
-        format!("{} {} for {seconds} s", self.task_type, self.task_id)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let ended = Instant::now();
-        let mut table = self.held.lock();
-        let Some(task) = table.running.remove(&self.key) else {
-            return;
-        };
-        if ended - task.started >= LONG {
-            table.long_ended.truncate(LONG_ENDED - 1);
-            table.long_ended.push_front((task, ended));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
 
     const LEASE: Duration = Duration::from_secs(30);

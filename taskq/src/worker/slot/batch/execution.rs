@@ -30,9 +30,9 @@ use crate::faults::crash_point;
 use crate::store::{ClaimedTask, version_of};
 use crate::task::batch::Unread;
 use crate::task::registration::Registration;
-use crate::worker::held::Place;
 use crate::worker::held::many::Running;
 use crate::worker::held::pulse::{Polled, Pulse};
+use crate::worker::held::running::Place;
 use crate::worker::shared::Core;
 
 /// Everything that the attempts of one call need.
