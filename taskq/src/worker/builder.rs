@@ -4,27 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
-use uuid::Uuid;
 
+use super::Worker;
 use super::drain::{self, Drain, Drained};
-use super::places::Demand;
+use super::requirements::{checked, linked_registrations, prepare_tables, require_connections};
 use super::settings::Settings;
 #[cfg(feature = "testing")]
 use super::shared::Core;
 #[cfg(feature = "testing")]
 use super::{InlineError, inline};
-use super::{Worker, limits};
 use crate::attempt::state::States;
 #[cfg(feature = "testing")]
 use crate::attempt::tx::Tx;
 #[cfg(feature = "encryption")]
-use crate::cipher::{self, Keys};
+use crate::cipher::Keys;
 use crate::error::WorkerError;
 use crate::faults::drain_limit;
 use crate::hooks::Hook;
 use crate::operate::check::{self, CheckReport};
-use crate::operate::{foreign_keys, ids, migrate};
-use crate::store::{Schema, Store};
+use crate::store::Schema;
 use crate::task::declaration::Task;
 use crate::task::payload::Payload;
 use crate::task::registration::{Registration, TaskSet};
@@ -306,7 +304,7 @@ impl WorkerBuilder {
     /// Returns the keys that its worker would decrypt with.
     #[cfg(all(feature = "encryption", feature = "cli"))]
     pub(crate) fn keys_in_force(&self) -> Option<Arc<Keys>> {
-        self.settings.keys.clone().or_else(cipher::installed)
+        self.settings.keys.clone().or_else(crate::cipher::installed)
     }
 
     pub(crate) fn tables(&self) -> Schema {
@@ -368,96 +366,4 @@ impl WorkerBuilder {
     pub(crate) fn registry(&self) -> Result<Registry, WorkerError> {
         Registry::new(self.only.clone().unwrap_or_else(linked_registrations))
     }
-}
-
-/// Refuses handlers and settings that cannot work together.
-fn checked(
-    settings: Settings,
-    states: &States,
-    only: Option<Vec<Registration>>,
-) -> Result<(Settings, Registry), WorkerError> {
-    let mut registry = Registry::new(only.unwrap_or_else(linked_registrations))?;
-    let declared_queues = registry.declared_queues().map(|(_, queue)| queue);
-    let settings = settings.validated(declared_queues)?;
-    if let Some(problem) = states.unwanted() {
-        return Err(WorkerError::Setting {
-            setting: "state_for",
-            problem: problem.to_owned(),
-        });
-    }
-    registry.require_states(states)?;
-    registry.note_hooks(|it| settings.hooks.wanting(it))?;
-    #[cfg(feature = "cron")]
-    registry.schedules()?;
-    registry.require_orders()?;
-    #[cfg(feature = "encryption")]
-    registry.require_keys(settings.keys.is_some() || cipher::installed().is_some())?;
-    Ok((settings, registry))
-}
-
-pub(crate) fn linked_registrations() -> Vec<Registration> {
-    inventory::iter::<Registration>
-        .into_iter()
-        .copied()
-        .collect()
-}
-
-/// Requires a server that can be written to, and tables that this worker can work with, and says how its handlers limit
-/// their task types, so that every worker keeps to it from now on, and which fields nobody is shown. A worker goes on where its server becomes a standby
-/// later. Returns the id of the tables, which no others have.
-async fn prepare_tables(
-    pool: &PgPool,
-    schema: Schema,
-    registry: &Registry,
-) -> Result<Uuid, WorkerError> {
-    let mut store = Store::keeping(pool.clone(), schema);
-    let mut answer = prepare_tables_once(&mut store, schema).await;
-    // Somebody may have spoiled a connection that lies in the pool, as by `set role`. It is closed with its first
-    // error, and at last there is a new one.
-    for _ in 0..pool.size() {
-        match answer {
-            Err(WorkerError::Database(sqlx::Error::Database(_))) => {
-                answer = prepare_tables_once(&mut store, schema).await;
-            }
-            _ => break,
-        }
-    }
-    let installation_id = answer?;
-    let declared = limits::declare(&mut store, registry).await;
-    declared.map_err(WorkerError::Database)?;
-    let (task_types, fields) = registry.secrets();
-    if !fields.is_empty() {
-        let declared = store.declare_secrets(&task_types, &fields).await;
-        declared.map_err(WorkerError::Database)?;
-    }
-    Ok(installation_id)
-}
-
-async fn prepare_tables_once(store: &mut Store<'_>, schema: Schema) -> Result<Uuid, WorkerError> {
-    if store.is_standby().await.map_err(WorkerError::Database)? {
-        return Err(WorkerError::Standby);
-    }
-    migrate::require_version(store, schema).await?;
-    foreign_keys::require_harmless(store).await?;
-    ids::advance(store).await;
-    store.installation().await.map_err(WorkerError::Database)
-}
-
-/// Requires a pool in which handlers do not wait for each other's connections, nor the worker for theirs.
-fn require_connections(
-    pool: &PgPool,
-    settings: &Settings,
-    registry: &Registry,
-) -> Result<(), WorkerError> {
-    let demand = Demand::of(settings, registry);
-    let needed = demand.needed();
-    let found = pool.options().get_max_connections();
-    if found < needed {
-        return Err(WorkerError::PoolTooSmall {
-            needed,
-            for_handlers: demand.for_handlers(),
-            found,
-        });
-    }
-    Ok(())
 }

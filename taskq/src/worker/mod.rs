@@ -26,6 +26,7 @@ mod outcomes;
 mod pauses;
 mod places;
 mod release;
+mod requirements;
 mod run;
 #[cfg(feature = "cron")]
 mod schedules;
@@ -44,14 +45,14 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 pub use self::builder::WorkerBuilder;
-#[cfg(feature = "dashboard")]
-pub(crate) use self::builder::linked_registrations;
 #[cfg(feature = "testing")]
 pub(crate) use self::drain::{Drained, LIMIT as DRAIN_LIMIT};
 use self::events::Events;
 pub use self::health::Health;
 #[cfg(feature = "testing")]
 pub(crate) use self::inline::InlineError;
+#[cfg(feature = "dashboard")]
+pub(crate) use self::requirements::linked_registrations;
 use self::settings::Settings;
 use self::shared::Core;
 pub use self::shutdown::{NextSignal, StopNow, shutdown_signal};
