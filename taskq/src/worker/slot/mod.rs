@@ -7,6 +7,7 @@ mod declared;
 mod discard;
 #[cfg(feature = "encryption")]
 mod encrypted;
+mod ended;
 pub(crate) mod habits;
 mod handler;
 mod hooks;
