@@ -183,6 +183,21 @@ const MIGRATIONS: &[Migration] = &[
         name: "groups",
         sql: include_str!("../../migrations/0033_groups.sql"),
     },
+    Migration {
+        version: 34,
+        name: "tend",
+        sql: include_str!("../../migrations/0034_tend.sql"),
+    },
+    Migration {
+        version: 35,
+        name: "each",
+        sql: include_str!("../../migrations/0035_each.sql"),
+    },
+    Migration {
+        version: 36,
+        name: "rekey",
+        sql: include_str!("../../migrations/0036_rekey.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.
