@@ -6,13 +6,14 @@ use sqlx::{query, query_scalar};
 use taskq::operate::Filter;
 use taskq::{EnqueueError, Group, Many, NewTask};
 
-use super::{Branch, Kept, Member, MemberInTx, all, finish_as, group_of, make_told, run_due, told};
+use super::{
+    Branch, Kept, Member, MemberInTx, all, finish_as, group_of, run_due, told, told_database,
+};
 use crate::support::{database, drain, execute, leave_behind, one, until, while_working, worker};
 
 #[tokio::test]
 async fn a_group_of_none_ends_with_the_commit_that_seals_it() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     let mut tx = pool.begin().await.expect("begun");
     let group = Group::begin(&mut tx, finish_as("none")).await;
     group.expect("begun").seal(&mut tx).await.expect("sealed");
@@ -23,8 +24,7 @@ async fn a_group_of_none_ends_with_the_commit_that_seals_it() {
 
 #[tokio::test]
 async fn its_task_is_enqueued_when_the_last_member_has_ended_and_not_before() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     group_of(&pool, "three", &["", "fail once", "snooze"]).await;
     run_due(&pool).await;
     assert!(told(&pool).await.is_empty(), "one is snoozed");
@@ -43,8 +43,7 @@ async fn its_task_is_enqueued_when_the_last_member_has_ended_and_not_before() {
 
 #[tokio::test]
 async fn members_that_end_before_the_seal_do_not_end_the_group() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     let mut db = pool.acquire().await.expect("a connection");
     let group = Group::begin(&mut db, finish_as("late"))
         .await
@@ -77,8 +76,7 @@ async fn members_that_end_before_the_seal_do_not_end_the_group() {
 
 #[tokio::test]
 async fn nobody_waits_for_a_transaction_that_adds_members_and_stays_open() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     let mut db = pool.acquire().await.expect("a connection");
     let group = Group::begin(&mut db, finish_as("slow"))
         .await
@@ -103,8 +101,7 @@ async fn nobody_waits_for_a_transaction_that_adds_members_and_stays_open() {
 
 #[tokio::test]
 async fn what_is_rolled_back_was_never_there() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     let mut tx = pool.begin().await.expect("begun");
     let group = Group::begin(&mut tx, finish_as("gone"))
         .await
@@ -147,8 +144,7 @@ async fn what_is_rolled_back_was_never_there() {
 
 #[tokio::test]
 async fn a_member_that_runs_adds_others_and_the_group_waits_for_them() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     let mut tx = pool.begin().await.expect("begun");
     let group = Group::begin(&mut tx, finish_as("tree"))
         .await
@@ -165,8 +161,7 @@ async fn a_member_that_runs_adds_others_and_the_group_waits_for_them() {
 
 #[tokio::test]
 async fn the_last_members_of_a_group_end_at_once_in_several_workers() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     for round in 0..4 {
         let mut tx = pool.begin().await.expect("begun");
         let groups = [
@@ -209,8 +204,7 @@ async fn the_last_members_of_a_group_end_at_once_in_several_workers() {
 
 #[tokio::test]
 async fn a_statement_that_ends_many_members_writes_the_row_of_their_group_once() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     execute(
         &pool,
         "create table public.written (n bigint);
@@ -283,8 +277,7 @@ async fn the_task_of_a_group_has_the_options_that_were_said() {
 /// Its members wait for nobody, and whoever looks sees it.
 #[tokio::test]
 async fn a_group_whose_task_postgres_refuses_holds_up_nobody_and_is_enqueued_later() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     execute(
         &pool,
         "alter table taskq.task add constraint no_finish check (task_type <> 'finish')",
@@ -328,8 +321,7 @@ async fn a_group_whose_task_postgres_refuses_holds_up_nobody_and_is_enqueued_lat
 /// A constraint that is looked at with the commit would fail the commit of whoever ended the last member.
 #[tokio::test]
 async fn a_constraint_that_is_deferred_refuses_the_task_alone() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     execute(
         &pool,
         "create function refuse() returns trigger language plpgsql as
@@ -364,8 +356,7 @@ async fn a_constraint_that_is_deferred_refuses_the_task_alone() {
 
 #[tokio::test]
 async fn a_group_that_ended_long_ago_is_deleted_unless_its_task_is_there() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     let open = group_of(&pool, "open", &["snooze"]).await;
     let waits = group_of(&pool, "waits", &[]).await;
     execute(
@@ -397,8 +388,7 @@ async fn a_group_that_ended_long_ago_is_deleted_unless_its_task_is_there() {
 
 #[tokio::test]
 async fn a_group_that_nobody_seals_is_seen_and_an_operator_seals_it() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     let mut db = pool.acquire().await.expect("a connection");
     let group = Group::begin(&mut db, finish_as("left"))
         .await
@@ -442,8 +432,7 @@ async fn a_group_that_nobody_seals_is_seen_and_an_operator_seals_it() {
 
 #[tokio::test]
 async fn all_that_can_be_done_to_many_can_be_done_to_a_group() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     let group = group_of(&pool, "unwanted", &["snooze", "snooze", "snooze"]).await;
     group_of(&pool, "other", &["snooze"]).await;
     let filter: Filter = format!("group:{}", group.group_id())
@@ -459,8 +448,7 @@ async fn all_that_can_be_done_to_many_can_be_done_to_a_group() {
 /// Nobody waits for whoever adds from outside after the seal. So he may come too late, and is told by his commit.
 #[tokio::test]
 async fn whoever_adds_from_outside_to_a_group_that_ends_meanwhile_cannot_commit() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     let group = group_of(&pool, "sealed", &[""]).await;
     let mut late = pool.begin().await.expect("begun");
     Member::enqueue(&mut late, "".into())
@@ -480,8 +468,7 @@ async fn a_rescue_and_a_late_handler_that_adds_members_do_not_wait_for_each_othe
     #[taskq::task]
     async fn other() {}
 
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     let group = group_of(&pool, "late", &["in time"]).await;
     execute(&pool, "update taskq.task set crashes = 4").await;
     leave_behind(&pool).await;
@@ -514,8 +501,7 @@ async fn a_rescue_and_a_late_handler_that_adds_members_do_not_wait_for_each_othe
 /// What workers say before they commit has the group not be there for others to wait for, and it is added up all the same.
 #[tokio::test]
 async fn what_is_checked_before_the_commit_is_added_up_by_the_commit() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     let mut tx = pool.begin().await.expect("begun");
     let group = Group::begin(&mut tx, finish_as("two"))
         .await

@@ -6,8 +6,8 @@ use sqlx::PgPool;
 use taskq::unique::{OnConflict, Unique};
 use taskq::{EnqueueOutcome, Group, Many, NewTask};
 
-use super::{Kept, Member, MemberInTx, all, finish_as, group_of, make_told, run_due, told};
-use crate::support::{database, drain, execute, one, until, while_working};
+use super::{Kept, Member, MemberInTx, all, finish_as, group_of, run_due, told, told_database};
+use crate::support::{drain, execute, one, until, while_working};
 
 async fn seal(pool: &PgPool, group: Group) {
     let mut db = pool.acquire().await.expect("a connection");
@@ -16,8 +16,7 @@ async fn seal(pool: &PgPool, group: Group) {
 
 #[tokio::test]
 async fn each_way_to_end_is_counted_by_its_name() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     let mut tx = pool.begin().await.expect("begun");
     let group = Group::begin(&mut tx, finish_as("all"))
         .await
@@ -94,8 +93,7 @@ async fn each_way_to_end_is_counted_by_its_name() {
 /// The count stays as it was when the group ended, and its task does not run twice.
 #[tokio::test]
 async fn a_dead_member_that_is_run_again_ends_its_group_no_second_time() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     let group = group_of(&pool, "dead", &["discard", "discard", "snooze"]).await;
     run_due(&pool).await;
     let retry_one = "with one as (select min(task_id) as task_id from taskq.dead)
@@ -130,8 +128,7 @@ async fn a_dead_member_that_is_run_again_ends_its_group_no_second_time() {
 
 #[tokio::test]
 async fn a_member_whose_row_somebody_deletes_counts_as_deleted_and_no_other_does() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     group_of(
         &pool,
         "deleted",
@@ -170,8 +167,7 @@ async fn a_member_whose_row_somebody_deletes_counts_as_deleted_and_no_other_does
 
 #[tokio::test]
 async fn workers_find_what_was_deleted_by_themselves() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     group_of(&pool, "found", &["snooze"]).await;
     execute(&pool, "delete from taskq.task").await;
     // Within a minute.
@@ -187,8 +183,7 @@ async fn workers_find_what_was_deleted_by_themselves() {
 /// Where a trigger of a user's refuses each statement that names a table, a member completes without it.
 #[tokio::test]
 async fn a_completed_member_counts_where_postgres_refuses_the_other_tables() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     let group = group_of(&pool, "alone", &["", ""]).await;
     execute(
         &pool,
@@ -203,8 +198,7 @@ async fn a_completed_member_counts_where_postgres_refuses_the_other_tables() {
 
 #[tokio::test]
 async fn a_task_that_had_the_key_already_is_no_member_and_stays_one_of_its_own() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     let mut db = pool.acquire().await.expect("a connection");
     let first = Group::begin(&mut db, finish_as("first"))
         .await
@@ -250,8 +244,7 @@ async fn a_task_that_had_the_key_already_is_no_member_and_stays_one_of_its_own()
 
 #[tokio::test]
 async fn what_only_says_that_it_is_a_member_is_none_and_ends_as_others_do() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     let mut db = pool.acquire().await.expect("a connection");
     let group = Group::begin(&mut db, finish_as("real"))
         .await
@@ -274,8 +267,7 @@ async fn what_only_says_that_it_is_a_member_is_none_and_ends_as_others_do() {
 
 #[tokio::test]
 async fn groups_are_begun_and_filled_and_sealed_from_sql() {
-    let (_database, pool) = database().await;
-    make_told(&pool).await;
+    let (_database, pool) = told_database().await;
     execute(
         &pool,
         "with begun as (select taskq.begin_group('finish', '{\"name\": \"sql\"}', '{\"priority\": 5}') as group_id)

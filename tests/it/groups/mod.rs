@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
 use taskq::outcome::{cancel, discard, retry_in, snooze};
+use taskq::testing::Database;
 use taskq::{Attempt, Group, GroupEnded, WorkerBuilder, task};
 
-use crate::support::{one, worker};
+use crate::support::{database, one, worker};
 
 /// A member that ends as it is told.
 #[task(max_attempts = 2)]
@@ -92,9 +93,12 @@ async fn told(pool: &PgPool) -> Vec<String> {
     .await
 }
 
-async fn make_told(pool: &PgPool) {
+/// A database with a table for what `finish` was told.
+async fn told_database() -> (Database, PgPool) {
+    let (database, pool) = database().await;
     let make = "create table told (what text not null, group_id bigint not null)";
-    sqlx::query(make).execute(pool).await.expect("made");
+    sqlx::query(make).execute(&pool).await.expect("made");
+    (database, pool)
 }
 
 fn all(pool: &PgPool) -> WorkerBuilder {

@@ -8,8 +8,8 @@ use taskq::{Group, NewTask, task};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
-use super::{Finish, Kept, finish_as, make_told, told};
-use crate::support::{database, drain, effects, one, until, worker};
+use super::{Finish, Kept, finish_as, told, told_database};
+use crate::support::{drain, effects, one, until, worker};
 
 /// The payloads of those that the other program runs.
 #[task]
@@ -59,8 +59,7 @@ async fn begin(pool: &PgPool, name: &str, members: i64) -> Group {
 
 #[tokio::test]
 async fn workers_that_are_killed_again_and_again_lose_no_end_and_count_none_twice() {
-    let (database, pool) = database().await;
-    make_told(&pool).await;
+    let (database, pool) = told_database().await;
     effects(&pool).await;
     let group = begin(&pool, "killed", 60).await;
     let mut killed = 0;
@@ -102,8 +101,7 @@ async fn workers_that_are_killed_again_and_again_lose_no_end_and_count_none_twic
 /// The worker that runs the group's task is killed: it runs again, and is there once.
 #[tokio::test]
 async fn two_processes_share_the_members_and_one_of_them_runs_the_task() {
-    let (database, pool) = database().await;
-    make_told(&pool).await;
+    let (database, pool) = told_database().await;
     effects(&pool).await;
     let mut tx = pool.begin().await.expect("begun");
     let answer = NewTask::of(Kept { n: 1 }).delay(Duration::from_secs(3_600));
