@@ -555,6 +555,12 @@ begin
             errcode = 'invalid_parameter_value',
             message = format('"%s" is no time: write none, forever, or a time such as 30d', keep.keep_for);
     end if;
+    -- So long ago Postgres knows no time, and pruning of all types would fail.
+    if spell > extract(epoch from interval '36600 days') and spell < 'infinity' then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('"%s" is more than a hundred years: write forever', keep.keep_for);
+    end if;
     insert into taskq.keep_override as held (task_type, outcome, seconds, by, reason)
     values (keep.task_type, keep.outcome, spell, coalesce(keep.by, session_user), keep.reason)
     on conflict on constraint keep_override_pkey do update

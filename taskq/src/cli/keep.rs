@@ -79,7 +79,9 @@ fn time(text: &str) -> Result<KeepFor, String> {
         "forever" => Ok(KeepFor::Forever),
         _ => match Age::read(text).map(Age::seconds) {
             Some(seconds) if seconds > 0 => Ok(KeepFor::Time(Duration::from_secs(seconds))),
-            _ => Err("write none, forever, or a number with s, m, h, d or w, as in 30d".to_owned()),
+            _ => Err("write none, forever, or a number with s, m, h, d or w, as in 30d, of a hundred years \
+                      at the most"
+                .to_owned()),
         },
     }
 }

@@ -53,7 +53,7 @@ pub struct Keep {
 pub enum KeepFor {
     /// Not at all: `"none"`. A completed task leaves nothing behind; a dead one goes when a worker next prunes.
     NotAtAll,
-    /// So long after the end, by the clock of Postgres; at least a minute.
+    /// So long after the end, by the clock of Postgres: at least a minute, at most a hundred years.
     Time(Duration),
     /// For ever: `"forever"`.
     Forever,
@@ -64,7 +64,7 @@ impl KeepFor {
     pub(crate) fn in_words(self) -> String {
         match self {
             Self::NotAtAll => "none".into(),
-            Self::Time(time) => format!("{} seconds", time.as_secs_f64()),
+            Self::Time(time) => format!("{} seconds", time.min(LONGEST).as_secs_f64()),
             Self::Forever => "forever".into(),
         }
     }
@@ -245,5 +245,9 @@ mod tests {
     #[test]
     fn more_than_a_hundred_years_are_a_hundred() {
         assert!(KeepFor::Time(Duration::MAX).seconds() < 4e9);
+        assert_eq!(
+            KeepFor::Time(Duration::MAX).in_words(),
+            "3162240000 seconds"
+        );
     }
 }

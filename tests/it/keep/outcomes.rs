@@ -192,6 +192,10 @@ async fn an_operator_says_another_time_and_takes_it_back() {
             "\"0s\" is no time",
         ),
         (
+            "select taskq.keep('x', 'discarded', '8000 years')",
+            "\"8000 years\" is more than a hundred years: write forever",
+        ),
+        (
             "select taskq.keep('x', 'discarded', 'soon')",
             "invalid input syntax for type interval",
         ),
@@ -242,6 +246,32 @@ async fn what_is_kept_is_listed_with_who_said_so_and_how_much_was_pruned() {
     assert_eq!(said.by.as_deref(), Some("ada"));
     assert_eq!(said.reason.as_deref(), Some("the auditors come"));
     assert!(!keeps[2].is_overridden && keeps[2].last_pruned_at.is_some());
+}
+
+#[tokio::test]
+async fn the_longest_time_that_somebody_says_keeps_nobody_from_pruning() {
+    let (_database, pool) = database().await;
+    ended(&pool, "kept_as_it_comes", "discarded", "40 days", 1).await;
+    ended(&pool, "kept_by_outcome", "cancelled", "40 days", 1).await;
+    let operator = taskq::operate(&pool);
+    for (task_type, time) in [
+        ("kept_as_it_comes", Duration::MAX),
+        ("kept_by_outcome", Duration::from_secs(1)),
+    ] {
+        for state in [
+            TaskState::Discarded,
+            TaskState::Cancelled,
+            TaskState::Completed,
+        ] {
+            let keeping = operator.keep(task_type, state, KeepFor::Time(time));
+            keeping.await.expect("said");
+        }
+    }
+    assert_eq!(operator.prune().await.expect("pruned"), 1);
+    assert_eq!(
+        left(&pool).await,
+        of([("kept_as_it_comes", "discarded", 1)])
+    );
 }
 
 #[tokio::test]
