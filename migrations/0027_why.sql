@@ -450,8 +450,10 @@ as $why_waiting$
             || case
                 when of_task.attempts > 0 then format(': attempt %s has failed, and it is tried again then', of_task.attempts)
                 else ''
-            end,
-        'to run it now, retry it',
+            end
+            || coalesce('; a worker that came to it did not have the key ' || (of_task.metadata #>> '{task.missing_key,key}'), ''),
+        case when of_task.metadata ? 'task.missing_key' then 'give that key to all workers; ' else '' end
+            || 'to run it now, retry it',
         'retry ' || of_task.task_id,
         format('select taskq.retry(%s)', of_task.task_id),
         of_task.run_at

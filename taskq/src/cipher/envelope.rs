@@ -108,6 +108,7 @@ fn opened_value(
     let decrypted = decrypted.ok_or_else(|| OpenError::NoKey { key: key.clone() })?;
     let damaged = || OpenError::Damaged {
         field: field.to_owned(),
+        key: key.clone(),
     };
     let bytes = decrypted.map_err(|Damaged| damaged())?;
     let json = String::from_utf8(bytes).map_err(|_| damaged())?;
@@ -129,7 +130,7 @@ pub(crate) enum OpenError {
     /// This process does not have the key of this id.
     NoKey { key: String },
     /// The field is not what was encrypted for it.
-    Damaged { field: String },
+    Damaged { field: String, key: String },
 }
 
 impl fmt::Display for OpenError {
@@ -139,8 +140,9 @@ impl fmt::Display for OpenError {
                 f,
                 "it is encrypted with the key `{key}`, which this process does not have: add it to its keys"
             ),
-            Self::Damaged { .. } => f.write_str(
-                "it does not decrypt: it is not what was encrypted for this field of this task type",
+            Self::Damaged { key, .. } => write!(
+                f,
+                "it does not decrypt: it is not what was encrypted for this field of this task type, or the key `{key}` is not the same everywhere"
             ),
         }
     }
@@ -152,7 +154,7 @@ impl From<OpenError> for DecodeError {
     fn from(error: OpenError) -> Self {
         let path = match &error {
             OpenError::NoKey { .. } => ".".to_owned(),
-            OpenError::Damaged { field } => field.clone(),
+            OpenError::Damaged { field, .. } => field.clone(),
         };
         Self::new(path, error)
     }
@@ -202,7 +204,10 @@ mod tests {
             (Some(keys("old", 2)), &missing),
             (
                 Some(keys("new", 2)),
-                &OpenError::Damaged { field: "b".into() },
+                &OpenError::Damaged {
+                    field: "b".into(),
+                    key: "new".into(),
+                },
             ),
         ] {
             assert_eq!(
@@ -211,7 +216,10 @@ mod tests {
             );
         }
         let moved = raw(&sealed.get().replacen("\"b\"", "\"c\"", 1));
-        let damaged = OpenError::Damaged { field: "c".into() };
+        let damaged = OpenError::Damaged {
+            field: "c".into(),
+            key: "new".into(),
+        };
         assert_eq!(
             open(Some(&keys("new", 1)), "send", &moved).err(),
             Some(damaged)

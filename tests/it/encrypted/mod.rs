@@ -215,7 +215,9 @@ async fn what_was_changed_or_moved_is_invalid_and_its_neighbours_run() {
     assert_eq!(count_effects(&pool).await, (2, 2));
     let error = row(&pool, ids[0]).await.expect("there").error().to_owned();
     assert!(
-        error.contains("`code`") && error.contains("does not decrypt"),
+        error.contains("`code`")
+            && error.contains("does not decrypt")
+            && error.contains("the key `2026-11` is not the same everywhere"),
         "{error}"
     );
 }
@@ -251,6 +253,22 @@ async fn a_task_of_a_key_that_is_not_there_waits_uncharged_and_says_for_which() 
         )
         .await,
         "2026-11"
+    );
+    execute(
+        &pool,
+        "update taskq.task set run_at = now() + interval '1 minute'",
+    )
+    .await;
+    let why = "select string_agg(said || ' -> ' || advice, '; ') from taskq.why($1) where reason = 'not due'";
+    let why: Option<String> = sqlx::query_scalar(why)
+        .bind(task.task_id)
+        .fetch_one(&pool)
+        .await
+        .expect("asked");
+    let why = why.expect("it is not due");
+    assert!(
+        why.contains("; a worker that came to it did not have the key 2026-11 -> give that key to all workers"),
+        "{why}"
     );
     execute(&pool, "update taskq.task set run_at = now()").await;
     drain(with_keys(&pool, &format!("{OLD} {NEW}")), &pool).await;
