@@ -11,7 +11,7 @@ as $ail_workers$
         'worker',
         'no worker is alive'
             || case
-                when last.worker_id is null then ', and none has been in the last hour'
+                when last.worker_id is null then ': none was started, or each has stopped'
                 else format(
                     ': the last one, process %s on %s, was seen %s ago',
                     last.process_id,

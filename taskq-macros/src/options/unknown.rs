@@ -13,7 +13,7 @@ struct Elsewhere {
     way_out: &'static str,
 }
 
-const ELSEWHERE: [Elsewhere; 11] = [
+const ELSEWHERE: [Elsewhere; 13] = [
     Elsewhere {
         names: &["retries", "max_retries", "attempts"],
         way_out: "`max_attempts = 5` says how often a task is attempted at most, the first time included",
@@ -42,7 +42,17 @@ const ELSEWHERE: [Elsewhere; 11] = [
                   time",
     },
     Elsewhere {
-        names: &["fifo", "chain", "ordered", "group", "group_by"],
+        names: &["batch", "batch_size", "bulk"],
+        way_out: "`#[batch(1000, \"50ms\")]` stands before the argument that is the payloads: \
+                  `#[batch(1000, \"50ms\")] payloads: Vec<T>`",
+    },
+    Elsewhere {
+        names: &["group", "callback", "on_complete"],
+        way_out: "each enqueue says of which group its task is a member: `taskq::enqueue(&mut tx, …).group(group)`; tasks \
+                  that are to run one after the other have a `sequence = order_id`",
+    },
+    Elsewhere {
+        names: &["fifo", "chain", "ordered", "group_by"],
         way_out: "`sequence = order_id` says that tasks of one key run one after the other, in the order in which they \
                   were enqueued",
     },

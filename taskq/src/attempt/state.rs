@@ -123,7 +123,9 @@ impl StateRequirement {
     /// Says why no worker has it, where it is what only the other kind of handlers is given.
     pub(crate) fn why_none(&self) -> Option<&'static str> {
         if self.type_id == TypeId::of::<Batch>() {
-            Some(", which only a handler of many payloads is given (`#[batch]`)")
+            Some(
+                ", which only a handler of many payloads is given (`#[batch]`): take `&taskq::Attempt`",
+            )
         } else if self.type_id == TypeId::of::<Attempt>() {
             Some(
                 ", which no handler of many payloads is given: `&taskq::Batch` has the attempt at each of its tasks",

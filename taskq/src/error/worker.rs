@@ -178,7 +178,10 @@ impl fmt::Display for WorkerError {
                         f.write_str(why)?;
                     }
                 }
-                f.write_str(": give it to the worker with `.state(…)`, or `.state_arc::<dyn …>(…)` for a trait object")
+                match missing.iter().any(|it| it.why_none.is_none()) {
+                    true => f.write_str(": give it to the worker with `.state(…)`, or `.state_arc::<dyn …>(…)` for a trait object"),
+                    false => Ok(()), // No worker can give it.
+                }
             }
             Self::Setting { setting, problem } => write!(f, "`{setting}` {problem}"),
             Self::PoolTooSmall {

@@ -173,6 +173,6 @@ async fn the_tasks_of_a_batch_are_asked_for_in_a_handler_of_many_alone() {
     };
     assert_eq!(missing.len(), 3);
     let text = WorkerError::MissingState(missing).to_string();
-    let why = "Batch`, which only a handler of many payloads is given (`#[batch]`)";
+    let why = "Batch`, which only a handler of many payloads is given (`#[batch]`): take `&taskq::Attempt`";
     assert!(text.contains(why), "{text}");
 }

@@ -63,7 +63,7 @@ async fn tasks_that_nobody_runs_are_told_by_what_is_missing() {
     assert_eq!(
         of("no worker", &nobody),
         [
-            "error: no worker is alive, and none has been in the last hour \
+            "error: no worker is alive: none was started, or each has stopped \
              -> start one, and see in its log why the last one ended"
         ]
     );
