@@ -27,6 +27,7 @@ macro_rules! links {
 [test]: crate::guide::test
 [deploy]: crate::guide::deploy
 [evolve]: crate::guide::evolve
+[proved]: crate::guide::proved
 [coming-from-others]: crate::guide::coming_from_others
 [dashboard-picture]: https://raw.githubusercontent.com/taskq-rs/taskq/main/docs/dashboard.png
 [task-picture]: https://raw.githubusercontent.com/taskq-rs/taskq/main/docs/dashboard-task.png
@@ -72,5 +73,6 @@ chapters! {
     test is "test.md",
     deploy is "deploy.md",
     evolve is "evolve.md",
+    proved is "proved.md",
     coming_from_others is "coming-from-others.md",
 }

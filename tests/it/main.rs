@@ -54,6 +54,7 @@ mod plan;
 mod plan_limits;
 mod process;
 mod progress;
+mod proved;
 mod public;
 mod rates;
 mod refused;

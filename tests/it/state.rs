@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use sqlx::PgPool;
 use taskq::testing::drain;
-use taskq::{WorkerBuilder, WorkerError, task};
+use taskq::{Worker, WorkerBuilder, WorkerError, task};
+use tokio::sync::Barrier;
 
 use crate::support::{database, worker};
 
@@ -86,4 +87,37 @@ async fn a_state_that_the_handler_does_not_borrow_is_refused() {
         text.starts_with("`state_for` gives task `send_receipt` the state `u8`, which its handler does not borrow: it borrows `"),
         "{text}"
     );
+}
+
+#[task]
+async fn meets(host: &Host, barrier: &Barrier, sent: &Sent) {
+    barrier.wait().await;
+    sent.lock().expect("sent").push(host.0.to_owned());
+}
+
+#[tokio::test]
+async fn each_of_two_workers_has_the_state_that_it_was_given() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    for _ in 0..2 {
+        Meets::enqueue(&mut db).await.expect("enqueued");
+    }
+    let sent = Arc::new(Sent::default());
+    // Neither of the two ends before the other has begun, so each worker has one of them.
+    let barrier = Arc::new(Barrier::new(2));
+    let named = |name| {
+        Worker::builder(pool.clone())
+            .only::<(Meets,)>()
+            .queue("default", 1)
+            .state(Host("nobody"))
+            .state_for::<Meets, _>(Host(name))
+            .state_arc(barrier.clone())
+            .state_arc(sent.clone())
+    };
+    let (one, two) = tokio::join!(drain(named("one")), drain(named("two")));
+    assert_eq!(one.expect("it drains").completed, 1);
+    assert_eq!(two.expect("it drains").completed, 1);
+    let mut sent = sent.lock().expect("sent").clone();
+    sent.sort();
+    assert_eq!(sent, ["one", "two"]);
 }

@@ -8,8 +8,8 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgPoolOptions;
 use taskq::error::BoxError;
 use taskq::hooks::{BoxFuture, EndedAttempt, Wants};
-use taskq::{AttemptOutcome, Hook, WorkerError, task};
-use tokio::sync::Notify;
+use taskq::{AttemptOutcome, Hook, Worker, WorkerError, task};
+use tokio::sync::{Barrier, Notify};
 
 use super::Remembers;
 use crate::support::{
@@ -174,6 +174,42 @@ async fn a_hook_that_panics_is_called_again_and_changes_nothing() {
         said.contains("out of ink") && said.contains("hook=\"panics\""),
         "{said}"
     );
+}
+
+#[task]
+async fn meets(barrier: &Barrier) {
+    barrier.wait().await;
+}
+
+#[tokio::test]
+async fn a_hook_that_panics_in_one_worker_is_no_trouble_of_another() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    for _ in 0..2 {
+        Meets::enqueue(&mut db).await.expect("enqueued");
+    }
+    // Neither of the two ends before the other has begun, so each worker has one of them.
+    let barrier = Arc::new(Barrier::new(2));
+    let one = || {
+        let worker = Worker::builder(pool.clone()).only::<(Meets,)>();
+        worker.queue("default", 1).state_arc(barrier.clone())
+    };
+    let panics = Arc::new(Panics::default());
+    let other = Arc::new(Remembers::new("meets", Wants::AFTER));
+    let broken = one().hook(panics.clone()).build().await.expect("it starts");
+    let sound = one().hook(other.clone()).build().await.expect("it starts");
+    let (of_broken, of_sound) = (broken.health(), sound.health());
+    let told = || {
+        until("told", async || {
+            panics.calls.load(Ordering::SeqCst) == 1 && other.told().len() == 1
+        })
+    };
+    let ends = tokio::join!(broken.run_until(told()), sound.run_until(told()));
+    ends.0.expect("it stops");
+    ends.1.expect("it stops");
+    assert!(states(&pool).await.is_empty(), "both have completed");
+    assert_eq!(of_broken.hooks()[0].panics, 1);
+    assert_eq!(of_sound.hooks()[0].panics, 0);
 }
 
 /// Waits in its first call.

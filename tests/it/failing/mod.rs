@@ -3,5 +3,6 @@
 mod backoff;
 mod give_up;
 mod on_discard;
+mod shared;
 mod snoozes;
 mod timeout;
