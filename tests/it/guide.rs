@@ -76,6 +76,51 @@ fn every_link_between_documents_leads_somewhere() {
 }
 
 #[test]
+fn every_chapter_is_in_both_tables_of_contents() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).expect("readable");
+    let (front, guide) = (read("README.md"), read("docs/guide/README.md"));
+    for chapter in fs::read_dir(root().join("docs/guide")).expect("a folder") {
+        let name = chapter.expect("an entry").file_name();
+        let name = name.to_str().expect("a name");
+        if name != "README.md" {
+            assert!(front.contains(&format!("(docs/guide/{name})")), "{name}");
+            assert!(guide.contains(&format!("]: {name}\n")), "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_option_and_every_command_is_in_the_guide() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).expect("readable");
+    let declare = read("docs/guide/declare.md");
+    let options = declare.split("## Options").nth(1).expect("a heading");
+    let options = options.split("\n## ").next().expect("its section");
+    // The compiler lists them where one is unknown.
+    let message = read("tests/ui/fail/option/unknown_and_unlike.stderr");
+    let listed = message.split("the options are ").nth(1).expect("a list");
+    let names: Vec<&str> = listed
+        .lines()
+        .next()
+        .into_iter()
+        .flat_map(|it| it.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(names.len() > 30, "{names:?}");
+    for name in names {
+        let is_told = [" = ", "(", "`"].map(|next| options.contains(&format!("`{name}{next}")));
+        assert!(is_told.contains(&true), "option `{name}`");
+    }
+    let guide: String = documents().into_iter().map(|(_, text)| text).collect();
+    for command in taskq::cli::command().get_subcommands() {
+        let name = command.get_name();
+        let is_told = ["`", " ", "\n"].map(|next| {
+            guide.contains(&format!("`{name}{next}"))
+                || guide.contains(&format!("worker {name}{next}"))
+        });
+        assert!(is_told.contains(&true), "command `{name}`");
+    }
+}
+
+#[test]
 fn every_chapter_defines_the_names_of_its_links() {
     // In rustdoc they are defined for all chapters, so it does not notice.
     let source = root().join("taskq/src/guide.rs");
