@@ -420,12 +420,15 @@ $may_start$;
 create function taskq.prune_keys(most bigint) returns bigint
 language sql
 begin atomic
+    -- One that has left a lease may run again in another while the others of the first run still.
     with running as materialized (
-        select unnest(lease.task_ids) as task_id
+        select left_in.task_id
         from taskq.lease
-        except
-        select unnest(lease.done)
-        from taskq.lease
+        cross join lateral (
+            select unnest(lease.task_ids)
+            except
+            select unnest(lease.done)
+        ) as left_in (task_id)
     ),
     ended as materialized (
         select unique_key.task_type, unique_key.key, unique_key.task_id

@@ -40,12 +40,15 @@ begin
             order by group_member.task_id
             limit most_members
         ),
+        -- One that has left a lease may run again in another while the others of the first run still.
         running as materialized (
-            select unnest(lease.task_ids) as task_id
+            select left_in.task_id
             from taskq.lease
-            except
-            select unnest(lease.done)
-            from taskq.lease
+            cross join lateral (
+                select unnest(lease.task_ids)
+                except
+                select unnest(lease.done)
+            ) as left_in (task_id)
         ),
         nowhere as materialized (
             select member.task_id

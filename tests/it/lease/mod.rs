@@ -1,5 +1,6 @@
 //! The lease: kept while a handler lives, lost when nobody keeps it, and the fence behind it.
 
+mod again;
 pub(crate) mod fence;
 mod keep;
 mod rescue;
