@@ -284,6 +284,48 @@ async fn what_a_handler_does_to_its_session_does_not_keep_its_tasks_from_complet
 
 #[derive(Serialize, Deserialize, taskq::Payload)]
 #[taskq(max_attempts = 1)]
+struct Mixes {
+    n: i64,
+}
+
+/// Has an outcome for each, of which the first is what Postgres said.
+#[task]
+async fn mixes(
+    #[batch(5, "50ms")] all: Vec<Mixes>,
+    tx: &mut PgConnection,
+    runs: &AtomicUsize,
+) -> Vec<sqlx::Result<()>> {
+    let written = async {
+        write_all(tx, all.iter().map(|it| it.n).collect()).await?;
+        if runs.fetch_add(1, Ordering::SeqCst) == 0 {
+            sqlx::raw_sql("deallocate all").execute(&mut *tx).await?;
+        }
+        write_all(tx, Vec::new()).await
+    };
+    let mut said = written.await.err();
+    let has_failed = said.is_some();
+    let each = all.iter().map(|_| match has_failed {
+        true => Err(said.take().unwrap_or(sqlx::Error::RowNotFound)),
+        false => Ok(()),
+    });
+    each.collect()
+}
+
+#[tokio::test]
+async fn a_batch_whose_statement_somebody_deallocated_is_not_charged() {
+    let (_database, pool) = database().await;
+    effects(&pool).await;
+    enqueue(&pool, (0..5).map(|n| Mixes { n })).await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let mixing = worker(&pool).only::<(MixesHandler,)>();
+    drain(mixing.state_arc(runs.clone()), &pool).await;
+    assert!(states(&pool).await.is_empty(), "{:?}", states(&pool).await);
+    assert_eq!(count_effects(&pool).await, (5, 5));
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+}
+
+#[derive(Serialize, Deserialize, taskq::Payload)]
+#[taskq(max_attempts = 1)]
 struct Late {
     n: i64,
 }

@@ -112,6 +112,7 @@ impl BatchExecution<'_> {
             Member {
                 decided: Ok(Decided {
                     is_failure: true,
+                    is_mixed_up: member.decided.is_ok_and(|it| it.is_mixed_up),
                     ..verdict.into()
                 }),
                 most: (size > 1).then(|| self.next_most(member.at, size)),
