@@ -3,6 +3,7 @@
 mod kept;
 mod otlp;
 mod receiver;
+mod secrets;
 
 use std::time::Duration;
 

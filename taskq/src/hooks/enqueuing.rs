@@ -1,6 +1,7 @@
 //! What a hook is told of tasks that are about to be enqueued.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -11,7 +12,6 @@ use crate::task::secret::masked;
 
 /// Tasks of one type that are about to be enqueued with the same options. Nothing is inserted yet, so they have no ids: to find them
 /// later, give them [metadata](Self::set_metadata).
-#[derive(Debug)]
 pub struct Enqueuing<'a> {
     pub(crate) task_type: &'a TaskType,
     pub(crate) options: &'a mut EnqueueOptions,
@@ -67,5 +67,17 @@ impl Enqueuing<'_> {
     /// [`Enqueue::metadata`](crate::Enqueue::metadata) does, and within the same 64 KiB.
     pub fn set_metadata(&mut self, name: impl Into<String>, value: impl Into<Value>) {
         self.options.metadata.set(name.into(), value.into());
+    }
+}
+
+/// Without the values of secret fields: a hook may log what it is told.
+impl fmt::Debug for Enqueuing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let payloads: Vec<_> = self.payloads().collect();
+        f.debug_struct("Enqueuing")
+            .field("task_type", &self.task_type)
+            .field("options", &self.options)
+            .field("payloads", &payloads)
+            .finish()
     }
 }
