@@ -10,6 +10,7 @@ mod doctor;
 mod fair;
 mod hang;
 mod kill;
+mod killers;
 mod limits;
 mod namespace;
 mod obstacles;

@@ -98,6 +98,11 @@ pub enum Event {
         /// Whether that task had ended before the enqueue began.
         is_over: bool,
     },
+    /// A handler of many payloads was called.
+    Gathered {
+        /// The tasks, by the numbers in their payloads.
+        numbers: Vec<i64>,
+    },
     /// This process does not listen: it hears of pauses when it scans.
     Deaf,
     /// The pause of a scope has committed.
@@ -226,6 +231,13 @@ impl Recorder {
         let mut line = serde_json::to_vec(&entry).expect("an entry is plain data");
         line.push(b'\n');
         (&self.file).write_all(&line).expect("the history is kept");
+    }
+
+    /// Records the call of a handler of many payloads.
+    pub fn gathered(&self, numbers: &[i64]) {
+        self.record(Event::Gathered {
+            numbers: numbers.to_vec(),
+        });
     }
 
     /// Records the start of an attempt, and its end when the returned value is dropped.

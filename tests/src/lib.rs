@@ -43,6 +43,7 @@ mod guide {
 
 pub mod checker;
 pub mod history;
+pub mod killers;
 pub mod proxy;
 pub mod release;
 pub mod sessions;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use taskq::Worker;
 use taskq_tests::history::{Event, Recorder, now};
+use taskq_tests::killers;
 use taskq_tests::sessions::{self, Sessions};
 use taskq_tests::tasks::{Once, OnceLazily, Repeatable, Single, Tenanted, Ticked};
 use tokio::time::sleep;
@@ -38,6 +39,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let concurrency: usize = setting("CONCURRENCY")?.unwrap_or(10);
     // Whether it also works on tasks that have keys, limits and ticks.
     let has_flow = setting("FLOW")?.unwrap_or_default();
+    // Whether it works on tasks that kill their process, and such beside them, instead.
+    let has_killers = setting("KILLERS")?.unwrap_or_default();
     let of_flow = if has_flow { OF_FLOW } else { 0 };
     let pool = PgPoolOptions::new()
         .max_connections(u32::try_from(concurrency + of_flow)? + 6)
@@ -61,7 +64,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
             .state_arc(history.clone())
             .state(sessions)
             .queue(&queue, concurrency);
-        let worker = if has_flow {
+        let worker = if has_killers {
+            worker.only::<killers::Types>()
+        } else if has_flow {
             worker
                 .only::<(Once, OnceLazily, Repeatable, Single, Tenanted, Ticked)>()
                 .queue("flow", OF_FLOW)
