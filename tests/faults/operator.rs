@@ -75,15 +75,20 @@ pub(crate) async fn all_over(stage: &Stage, limit: Duration) {
 
 /// Sets the sequence of ids back, as a restore of it does, by at the most so many.
 pub(crate) async fn set_ids_back(stage: &Stage, most: i64) {
-    let set_back = query(
+    let set_back = query_scalar(
         "select setval(
              pg_get_serial_sequence('taskq.task', 'task_id'),
              greatest(1, nextval(pg_get_serial_sequence('taskq.task', 'task_id')) - $1)
          )",
     )
     .bind(fastrand::i64(1..=most));
-    set_back.execute(&stage.pool).await.expect("set back");
+    let from: i64 = set_back.fetch_one(&stage.pool).await.expect("set back");
     stage.trouble("the sequence of ids is set back");
+    let to = from + most;
+    stage.history.record(Event::SetBack { from, to });
+    let noted = query("insert into set_back (first, last) values ($1, $2)");
+    let noted = noted.bind(from).bind(to).execute(&stage.pool).await;
+    noted.expect("noted");
 }
 
 #[tokio::test]

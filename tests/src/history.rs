@@ -103,6 +103,46 @@ pub enum Event {
         /// The tasks, by the numbers in their payloads.
         numbers: Vec<i64>,
     },
+    /// A hook was told of the end of an attempt.
+    Told {
+        /// The task, by the number in its payload.
+        n: i64,
+        /// What became of it.
+        outcome: String,
+    },
+    /// Who waits for a task was told what became of it.
+    Answered {
+        /// The task, by the number in its payload.
+        n: i64,
+        /// The task, by its id.
+        task_id: i64,
+        /// What its handler returned, or how else it ended.
+        what: String,
+    },
+    /// Who waits for a task was told that Postgres refuses to say.
+    WaitFailed {
+        /// The task, by the number in its payload.
+        n: i64,
+        /// What Postgres said.
+        error: String,
+    },
+    /// Nobody waits for a task any more in this process.
+    WaitEnded {
+        /// The task, by the number in its payload.
+        n: i64,
+    },
+    /// A process in which some wait is about to end, when all tasks have ended.
+    StillWaiting {
+        /// So many have not been told.
+        waits: usize,
+    },
+    /// The sequence of ids was set back. Those up to the second may come again.
+    SetBack {
+        /// The next one.
+        from: i64,
+        /// The last one that there was.
+        to: i64,
+    },
     /// This process does not listen: it hears of pauses when it scans.
     Deaf,
     /// The pause of a scope has committed.

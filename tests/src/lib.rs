@@ -42,6 +42,7 @@ mod guide {
 }
 
 pub mod checker;
+pub mod company;
 pub mod history;
 pub mod killers;
 pub mod proxy;

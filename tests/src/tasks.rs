@@ -206,7 +206,7 @@ pub async fn ticked(tx: &mut PgConnection, attempt: &Attempt) -> Result<(), BoxE
 }
 
 /// Tells whether Postgres has no room for what a handler writes, or writes nothing.
-fn is_refusal(error: &sqlx::Error) -> bool {
+pub(crate) fn is_refusal(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     matches!(code.as_deref(), Some("53100" | "25006"))
 }

@@ -68,6 +68,8 @@ impl World<'_> {
         let scopes = [
             Scope::Queue(name("default")),
             Scope::Queue(name("flow")),
+            Scope::Queue(name("company")),
+            Scope::TaskType(name("gather_each")),
             Scope::TaskType(name("repeatable")),
             Scope::TaskType(name("once")),
             Scope::TaskType(name("once_lazily")),

@@ -1,5 +1,6 @@
 //! All faults at once, for a few seconds, or for as many as `TASKQ_SOAK_SECONDS` says.
 
+pub(crate) mod company;
 mod enqueuer;
 mod flow;
 mod roads;
@@ -13,11 +14,13 @@ use taskq_tests::history::{Event, Scope};
 use taskq_tests::proxy::Weather;
 use tokio::time::sleep;
 
+use self::company::{end_waits, seal_all};
 use self::enqueuer::enqueue;
 use self::roads::Roads;
 use crate::obstacles::Obstacle;
 use crate::operator::{all_over, set_ids_back, take_back};
 use crate::server::{Disk, end_connections, limited, set_read_only};
+use crate::stage::company::{encrypt, seen};
 use crate::stage::{LEASE, Running, Stage, seed, skip};
 
 /// How long a soak takes unless said otherwise.
@@ -46,6 +49,8 @@ struct World<'a> {
     roads: Roads,
     disk: Option<Disk>,
     workers: Vec<Running>,
+    /// Processes in which somebody waits for tasks.
+    waiters: Vec<Running>,
     /// What refuses rows, and for how many further faults.
     obstacle: Option<(Obstacle, u8)>,
     /// What is paused, and for how many further faults.
@@ -59,6 +64,7 @@ async fn all_is_well_with_all_faults_at_once() {
         .map(|text| text.parse().expect("TASKQ_SOAK_SECONDS is a number"))
         .unwrap_or(SECONDS);
     let seed = seed();
+    encrypt();
     let stage = Stage::own().await;
     // Room for what a long soak leaves behind: a server that is killed every other second forgets what
     // there is to vacuum.
@@ -76,6 +82,7 @@ async fn all_is_well_with_all_faults_at_once() {
         stage: &stage,
         disk,
         workers: Vec::new(),
+        waiters: Vec::new(),
         obstacle: None,
         pause: None,
     };
@@ -83,6 +90,10 @@ async fn all_is_well_with_all_faults_at_once() {
     for at in 0..4 {
         let worker = world.worker(at);
         world.workers.push(worker);
+    }
+    for at in 0..2 {
+        let waiter = world.waiter(at);
+        world.waiters.push(waiter);
     }
     stage.take_turns(&["once", "once_lazily"]).await;
     stage.schedule().await;
@@ -96,6 +107,7 @@ async fn all_is_well_with_all_faults_at_once() {
     let enqueuers = addresses.map(|url| enqueue(&stage, url, backlog, &is_over));
     let [first, second, third] = enqueuers;
     let [_, fourth, fifth] = addresses.map(|url| flow::enqueue(&stage, url, &is_over));
+    let [_, sixth, seventh] = addresses.map(|url| company::enqueue(&stage, url, &is_over));
     let faults = async {
         let end = Instant::now() + Duration::from_secs(seconds);
         // Nothing has been done to any worker: each hears of it within a second.
@@ -116,12 +128,14 @@ async fn all_is_well_with_all_faults_at_once() {
         world.end_pause().await;
     };
     let began = Instant::now();
-    tokio::join!(faults, first, second, third, fourth, fifth);
+    tokio::join!(faults, first, second, third, fourth, fifth, sixth, seventh);
     // What a client has given up may still be under way.
     world.roads.proxy.cut();
     sleep(Duration::from_millis(500)).await;
     stage.end_schedules().await;
+    seal_all(&stage).await;
     all_over(&stage, AFTERWARDS).await;
+    end_waits(&mut world.waiters).await;
     for worker in &mut world.workers {
         let ended = worker.has_ended();
         assert!(
@@ -136,6 +150,7 @@ async fn all_is_well_with_all_faults_at_once() {
         done.into_inner(),
         began.elapsed(),
     );
+    println!("in company: {:?}", seen(&stage).await);
     for (fault, count) in stage.faults() {
         println!("{count:>6}  {fault}");
     }
@@ -145,7 +160,7 @@ impl World<'_> {
     async fn do_harm(&mut self) {
         let stage = self.stage;
         let victim = fastrand::usize(..self.workers.len());
-        match fastrand::u8(..32) {
+        match fastrand::u8(..34) {
             0..=3 => {
                 stage.fault("a worker is killed");
                 self.workers[victim].kill();
@@ -253,6 +268,12 @@ impl World<'_> {
                     .await;
             }
             29..=30 => self.pause_in_calm().await,
+            31..=32 => {
+                stage.fault("a process that waits is killed");
+                let at = fastrand::usize(..self.waiters.len());
+                self.waiters[at].kill();
+                self.waiters[at] = self.waiter(at);
+            }
             _ => {
                 stage.history.record(Event::ServerKilled);
                 stage.fault("Postgres is killed");

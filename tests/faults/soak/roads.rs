@@ -10,9 +10,9 @@ use crate::stage::{Actor, Running, Stage, skip};
 
 /// The ways in which a worker reaches its database.
 pub(super) struct Roads {
-    direct: String,
+    pub(super) direct: String,
     pub(super) proxy: Proxy,
-    through_proxy: String,
+    pub(super) through_proxy: String,
     pub(super) namespace: Option<(Namespace, Proxy)>,
     pub(super) bouncer: Option<Bouncer>,
 }
@@ -56,7 +56,7 @@ impl World<'_> {
         let is_pooled = at == 2 && self.roads.bouncer.is_some();
         let worker = worker
             .set("CONCURRENCY", 25)
-            .set("FLOW", true)
+            .set("COMPANY", true)
             .set("SESSIONS", !is_pooled);
         let worker = match liar() {
             Some(liar) if fastrand::bool() => {

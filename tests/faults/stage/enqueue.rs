@@ -75,7 +75,8 @@ impl Stage {
         finale: Finale,
         insert: impl AsyncFnOnce(&mut PgConnection, Batch) -> Result<Said, BoxError>,
     ) -> Result<(), BoxError> {
-        let first = self.next.fetch_add(count, Ordering::SeqCst);
+        // A group of none has a number too.
+        let first = self.next.fetch_add(count.max(1), Ordering::SeqCst);
         let batch = Batch { first, count, plan };
         self.history.record(Event::Intended(batch));
         let inserted = async {

@@ -1,6 +1,7 @@
 //! A database, the processes that work on it, and the history that they leave.
 
 mod actor;
+pub(crate) mod company;
 mod enqueue;
 mod flow;
 mod tables;
@@ -101,6 +102,8 @@ impl Stage {
         .execute(&pool)
         .await
         .expect("tables");
+        let of_company = sqlx::raw_sql(company::TABLES).execute(&pool).await;
+        of_company.expect("tables");
         let history = Recorder::open(&folder.join("history/client")).expect("a file");
         Self {
             pool,
@@ -257,7 +260,9 @@ impl Stage {
     pub(crate) async fn violations(&self) -> Result<Summary, Vec<String>> {
         let processes = self.read_history();
         let judged = verify(&processes, &tables::read(&self.pool).await, LEASE / 12);
-        let beyond = flow::beyond_limits(&processes);
+        let mut beyond = flow::beyond_limits(&processes);
+        let company = company::judge(&self.pool, &processes).await;
+        beyond.extend(company.expect("looked at"));
         match judged {
             Ok(summary) if beyond.is_empty() => Ok(summary),
             judged => {

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use taskq::Worker;
+use taskq_tests::company::Witness;
 use taskq_tests::history::{Event, Recorder, now};
-use taskq_tests::killers;
 use taskq_tests::sessions::{self, Sessions};
 use taskq_tests::tasks::{Once, OnceLazily, Repeatable, Single, Tenanted, Ticked};
+use taskq_tests::{company, killers};
 use tokio::time::sleep;
 
 /// How often the process looks whether it still runs, and what it takes for a gap.
@@ -22,6 +23,9 @@ const GAP: Duration = Duration::from_millis(60);
 
 /// How many tasks of the queue with keys, limits and ticks run at once.
 const OF_FLOW: usize = 10;
+
+/// How many of the queue with batches, groups and hooks.
+const OF_COMPANY: usize = 8;
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -42,10 +46,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Whether it works on tasks that kill their process, and such beside them, instead.
     let has_killers = setting("KILLERS")?.unwrap_or_default();
     let of_flow = if has_flow { OF_FLOW } else { 0 };
+    // Whether it works on tasks in company too.
+    let has_company = setting("COMPANY")?.unwrap_or_default();
+    let of_company = if has_company { OF_COMPANY } else { 0 };
     let pool = PgPoolOptions::new()
-        .max_connections(u32::try_from(concurrency + of_flow)? + 6)
+        .max_connections(u32::try_from(concurrency + of_flow + of_company)? + 16)
         .acquire_timeout(Duration::from_secs(5))
         .connect_lazy_with(options);
+    if setting("WAITS")?.unwrap_or_default() {
+        company::wait_for_all(&pool, &history, taskq::shutdown_signal()).await;
+        return Ok(());
+    }
     let sessions = Sessions {
         are_tried: setting("SESSIONS")?.unwrap_or_default(),
     };
@@ -66,6 +77,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
             .queue(&queue, concurrency);
         let worker = if has_killers {
             worker.only::<killers::Types>()
+        } else if has_company {
+            worker
+                .only::<company::AllTypes>()
+                .queue("flow", OF_FLOW)
+                .queue("company", OF_COMPANY)
+                .keys(company::KEYS.parse()?)
+                .hook(Witness(history.clone()))
         } else if has_flow {
             worker
                 .only::<(Once, OnceLazily, Repeatable, Single, Tenanted, Ticked)>()
