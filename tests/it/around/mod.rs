@@ -3,6 +3,7 @@
 mod after;
 mod enqueue;
 mod events;
+mod lost;
 mod pairs;
 mod process;
 

@@ -6,9 +6,10 @@
 use super::handler::{Decided, Ended, Execution, Interrupted};
 use super::hooks::{Answer, ask};
 use super::session::{Session, begin_in_time};
-use super::transaction::unacceptable;
+use super::transaction::{stop_query, unacceptable};
 use crate::attempt::verdict::Verdict;
 use crate::error::{BoxError, error_text};
+use crate::hooks::Vetoed;
 use crate::store;
 use crate::worker::trouble::Said;
 
@@ -51,7 +52,7 @@ pub(super) async fn complete(execution: &Execution<'_>, decided: Decided) -> End
 async fn complete_in(execution: &Execution<'_>, decided: &Decided, session: &mut Session) -> Ended {
     match ask(execution, decided, &mut session.tx).await {
         Answer::Agreed => {}
-        Answer::Vetoed(vetoed) => return failed(execution, vetoed.into()),
+        Answer::Vetoed(vetoed) => return vetoed_by(execution, vetoed, session).await,
         Answer::Taken(why) => return Ended::Taken(why),
         Answer::Stopping => return Ended::Unsettled(Verdict::HandBack.into()),
     }
@@ -65,6 +66,23 @@ async fn complete_in(execution: &Execution<'_>, decided: &Decided, session: &mut
             interrupted(execution, error_text(&failure.error))
         }
         Err(failure) => failed(execution, unacceptable(failure)),
+    }
+}
+
+/// A hook may have failed because the connection did, or over what somebody else did to the session: then the task runs again,
+/// uncharged.
+async fn vetoed_by(execution: &Execution<'_>, vetoed: Vetoed, session: &mut Session) -> Ended {
+    let undo = store::undo_attempt(&mut session.tx);
+    match stop_query(execution, session.backend, undo).await {
+        Err(error) if store::is_lost(&error) => interrupted(execution, error_text(&error)),
+        _ if vetoed.is_mixed_up() => {
+            store::end_backend(&mut session.tx).await;
+            interrupted(
+                execution,
+                "a statement of a hook was deallocated".to_owned(),
+            )
+        }
+        _ => failed(execution, vetoed.into()),
     }
 }
 

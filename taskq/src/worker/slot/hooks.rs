@@ -10,8 +10,9 @@ use super::handler::{Decided, Execution, Taken};
 use crate::attempt::backoff::MAX_DELAY;
 use crate::attempt::ended::{AttemptOutcome, EndedAttempt};
 use crate::attempt::verdict::Verdict;
-use crate::error::TimedOut;
+use crate::error::{TimedOut, of_database};
 use crate::hooks::Vetoed;
+use crate::store::mixes_up_statements;
 use crate::task::secret::masked;
 use crate::worker::tell::cancelled_by_operator;
 
@@ -25,6 +26,13 @@ pub(super) enum Answer {
     Taken(Taken),
     /// Nothing, because the worker stops.
     Stopping,
+}
+
+impl Vetoed {
+    /// Tells whether a statement of the hook failed over what somebody else has prepared on the session, or deallocated.
+    pub(super) fn is_mixed_up(&self) -> bool {
+        of_database(&*self.error).any(mixes_up_statements)
+    }
 }
 
 impl Execution<'_> {

@@ -137,16 +137,21 @@ impl Session {
         execution: &Execution<'_>,
         decided: &Decided,
     ) -> Result<(), Ended> {
-        let verdict = match hooks::ask(execution, decided, &mut self.tx).await {
+        let decided = match hooks::ask(execution, decided, &mut self.tx).await {
             Answer::Agreed => return Ok(()),
-            Answer::Vetoed(vetoed) => execution.failed_at_end(vetoed.into()),
-            Answer::Stopping => Verdict::HandBack,
+            // As a handler's failure is: it may be that of the connection.
+            Answer::Vetoed(vetoed) => Decided {
+                is_failure: true,
+                is_mixed_up: vetoed.is_mixed_up(),
+                ..execution.failed_at_end(vetoed.into()).into()
+            },
+            Answer::Stopping => Verdict::HandBack.into(),
             Answer::Taken(why) => {
                 self.roll_back(execution).await;
                 return Err(Ended::Taken(why));
             }
         };
-        Err(self.record(execution, verdict.into()).await)
+        Err(self.record(execution, decided).await)
     }
 
     /// Undoes what the handler did, and commits in its place what becomes of the task.
