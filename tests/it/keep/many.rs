@@ -131,11 +131,13 @@ async fn tasks_are_claimed_and_completed_while_somebody_prunes() {
             .await
             .expect("pruned");
     assert_eq!(count, 200);
-    execute(
+    let enqueued = execute(
         &pool,
         "insert into taskq.task (task_type) select 'goes_on' from generate_series(1, 50)",
-    )
-    .await;
+    );
+    tokio::time::timeout(Duration::from_secs(10), enqueued)
+        .await
+        .expect("who enqueues does not wait for whoever prunes");
     let keeps = worker(&pool).only::<(GoesOn,)>().keep_completed(true);
     while_working(keeps, async {
         let done = until("all are completed", async || {
