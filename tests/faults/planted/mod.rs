@@ -4,6 +4,7 @@
 //! A scenario has its bug meet a certain moment. On a slow machine that moment can pass, so the bug
 //! has a few runs in which to be found.
 
+mod company;
 mod flow;
 mod leases;
 mod plants;

@@ -53,6 +53,10 @@ pub(crate) const ALL: &[Plant] = &[
     PLACE_OF_ANOTHER,
     PAUSE_NOT_HEARD,
     TICK_IN_TWO,
+    DISCARDED_NOT_COUNTED,
+    GROUP_ENDS_TWICE,
+    ANOTHER_RESULT,
+    NOBODY_TOLD,
 ];
 
 /// A completion counts whether or not the lease is still there.
@@ -285,5 +289,46 @@ pub(crate) const TICK_IN_TWO: Plant = Plant {
         ),
         edit("tick", "returning summed.ticks", "*/"),
     ],
+    ..NONE
+};
+
+/// A group does not count its members that were discarded.
+pub(crate) const DISCARDED_NOT_COUNTED: Plant = Plant {
+    name: "discarded_not_counted",
+    of_functions: &[edit(
+        "commit_groups",
+        "change.numbers -> 'discarded'",
+        "change.numbers -> 'dismissed'",
+    )],
+    ..NONE
+};
+
+/// The end of a group enqueues its task twice.
+pub(crate) const GROUP_ENDS_TWICE: Plant = Plant {
+    name: "group_ends_twice",
+    of_functions: &[edit(
+        "commit_groups",
+        "changed.ended_at is null then",
+        "changed.ended_at is null then
+            perform taskq.close_group(changed.group_id);",
+    )],
+    ..NONE
+};
+
+/// Whoever waits is told another result than that of his task.
+pub(crate) const ANOTHER_RESULT: Plant = Plant {
+    name: "another_result",
+    edits: &[edit("ended", "history.result,", "to_jsonb(0) as result,")],
+    ..NONE
+};
+
+/// Nobody who waits is told anything.
+pub(crate) const NOBODY_TOLD: Plant = Plant {
+    name: "nobody_told",
+    edits: &[edit(
+        "ended",
+        "where not exists (select from running where running.task_id = asked.task_id)",
+        "where false",
+    )],
     ..NONE
 };

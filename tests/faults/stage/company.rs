@@ -7,6 +7,7 @@ use std::sync::Once;
 use sqlx::{PgConnection, PgPool, query, query_as, query_scalar};
 use taskq::error::BoxError;
 use taskq::{Group, NewTask, Payload, encryption};
+use taskq_tests::checker::Violation;
 use taskq_tests::company::{
     Answered, Briefly, GatherAll, GatherEach, KEYS, Spreads, WORD, begin, word,
 };
@@ -30,6 +31,27 @@ pub(crate) enum Kind {
     Spreads,
 }
 
+/// All of them.
+pub(crate) const KINDS: [Kind; 5] = [
+    Kind::Answered,
+    Kind::Briefly,
+    Kind::GatherEach,
+    Kind::GatherAll,
+    Kind::Spreads,
+];
+
+/// What one transaction enqueues.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wave {
+    pub(crate) kind: Kind,
+    pub(crate) plan: Plan,
+    pub(crate) count: i64,
+    pub(crate) takes_ms: u64,
+    /// Whether it begins a group for them.
+    pub(crate) is_group: bool,
+    pub(crate) finale: Finale,
+}
+
 /// The tables of the application.
 pub(super) const TABLES: &str = "
     create table asked (task_id bigint not null, n bigint not null);
@@ -39,17 +61,20 @@ pub(super) const TABLES: &str = "
     create table witnessed (task_type text not null, n bigint not null, outcome text not null)";
 
 impl Stage {
-    /// Enqueues tasks in a transaction, which begins a group for them if they are to be members.
+    /// Enqueues tasks in a transaction on this connection, and records how it ends.
     pub(crate) async fn enqueue_company(
         &self,
         db: &mut PgConnection,
-        kind: Kind,
-        plan: Plan,
-        count: i64,
-        takes_ms: u64,
-        is_group: bool,
-        finale: Finale,
+        wave: Wave,
     ) -> Result<(), BoxError> {
+        let Wave {
+            kind,
+            plan,
+            count,
+            takes_ms,
+            is_group,
+            finale,
+        } = wave;
         let failures = plan.failures;
         let has_hook = matches!(kind, Kind::Answered | Kind::Briefly);
         let plan = Plan {
@@ -365,6 +390,17 @@ fn waits(processes: &[Process], ends: &Ends, found: &mut Vec<String>) {
             _ => {}
         }
     }
+}
+
+/// Tells whether a task was charged because Postgres has refused what became of another one of its batch: all fail then.
+pub(super) fn is_for_anothers_sake(processes: &[Process], violation: &Violation) -> bool {
+    let Violation::Charged { n, .. } = violation else {
+        return false;
+    };
+    let is_batch = |event: &Event| matches!(event, Event::Started { n: of, task_type, .. } if of == n && task_type == "gather_each");
+    let is_refusal = |event: &Event| matches!(event, Event::Trouble(what) if what.ends_with("comes and goes") || what.ends_with("set back"));
+    events(processes).any(|(_, event)| is_batch(event))
+        && events(processes).any(|(_, event)| is_refusal(event))
 }
 
 /// Says how much there was of what.
