@@ -350,7 +350,7 @@ as $needed_rights$
     from unnest(array[
         'task', 'lease', 'dead', 'history', 'worker', 'sleeper', 'counter', 'frontier', 'refused', 'unique_key', 'schedule',
         'schedule_definition', 'limit_definition', 'limit_rule', 'gate', 'minute', 'minute_total', 'group_member', 'group_change',
-        'progress', 'watched'
+        'progress', 'watched', 'attempt_log', 'log_chunk'
     ]) as given (name)
     union all
     select 'claim', 'table', given.name, '{select}'
@@ -362,7 +362,7 @@ as $needed_rights$
     from unnest(array[
         'prune_history', 'prune_history_day', 'advance_ids', 'take_back', 'take_keys', 'prune_keys', 'backfill_schedule',
         'write_down', 'declare_keep', 'prune_kept', 'begin_group', 'join_group', 'seal_group', 'tend_groups', 'prune_groups',
-        'prune_progress', 'reencrypt'
+        'prune_progress', 'prune_log', 'reencrypt'
     ]) as given (name)
     union all
     select 'cancel', 'table', given.name, '{insert,update,delete}'

@@ -22,7 +22,7 @@ on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.sleep
     taskq.counter, taskq.frontier, taskq.refused, taskq.unique_key,
     taskq.schedule, taskq.schedule_definition,
     taskq.limit_definition, taskq.limit_rule, taskq.gate, taskq.minute, taskq.minute_total,
-    taskq.group_member, taskq.group_change, taskq.progress, taskq.watched
+    taskq.group_member, taskq.group_change, taskq.progress, taskq.watched, taskq.attempt_log, taskq.log_chunk
 to taskq_worker;
 grant select on taskq.migration, taskq.tasks, taskq.pause, taskq.sequence_block, taskq.task_group, taskq.pruned
 to taskq_worker;
@@ -30,7 +30,7 @@ grant select, insert on taskq.secret_field to taskq_worker;
 grant execute on function
     taskq.prune_history(interval), taskq.prune_history_day(interval), taskq.advance_ids(), taskq.take_back,
     taskq.take_keys, taskq.prune_keys, taskq.backfill_schedule, taskq.write_down,
-    taskq.declare_keep, taskq.prune_kept, taskq.prune_progress,
+    taskq.declare_keep, taskq.prune_kept, taskq.prune_progress, taskq.prune_log,
     taskq.begin_group, taskq.join_group, taskq.seal_group, taskq.tend_groups, taskq.prune_groups,
     taskq.reencrypt
 to taskq_worker;
@@ -45,7 +45,7 @@ on taskq.task, taskq.lease, taskq.dead, taskq.history, taskq.worker, taskq.migra
     taskq.schedule, taskq.schedule_definition, taskq.limit_definition, taskq.limit_rule, taskq.limits, taskq.gate,
     taskq.sequence_block, taskq.blocked, taskq.fair_weight, taskq.minute, taskq.minute_total, taskq.secret_field,
     taskq.acknowledged, taskq.keep_definition, taskq.keep_override, taskq.keeps, taskq.pruned,
-    taskq.task_group, taskq.group_member, taskq.progress, taskq.watched
+    taskq.task_group, taskq.group_member, taskq.progress, taskq.watched, taskq.attempt_log, taskq.log_chunk
 to taskq_read;
 
 -- Whoever pauses and resumes, cancels and retries tasks, one or all that match, makes, changes and runs schedules, and limits,

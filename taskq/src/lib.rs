@@ -92,6 +92,7 @@
 //! - `top` adds a live view of it in a terminal, `top`.
 //! - `cron` has schedules enqueue tasks by the calendar.
 //! - `encryption` has fields of payloads stored encrypted, with the keys of [`encryption`].
+//! - `log` keeps the lines that handlers log with their attempts: [`LogLayer`], a layer of `tracing_subscriber`.
 //! - `metrics` exposes metrics of workers and tables, for Prometheus or a recorder of the crate `metrics`.
 //! - `otel` has the trace of an enqueue go on in the handler.
 //! - `schemars` knows the JSON Schema of each payload. With `cli`, `tasks --lock` writes them to a file, and
@@ -128,6 +129,9 @@ pub mod operate;
 mod wait;
 
 mod worker;
+
+#[cfg(feature = "log")]
+mod log;
 
 #[doc(hidden)]
 #[path = "private/mod.rs"]
@@ -169,6 +173,8 @@ pub use crate::error::{
     EnqueueError, MigrateError, OperateError, ResultError, WaitError, WorkerError,
 };
 pub use crate::hooks::Hook;
+#[cfg(feature = "log")]
+pub use crate::log::LogLayer;
 pub use crate::operate::migrate::migrate;
 pub use crate::operate::pause::operate;
 pub use crate::operate::result::{TaskResult, result};

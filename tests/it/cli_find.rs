@@ -97,7 +97,7 @@ async fn what_programs_read_has_its_form() {
         task,
         json!({
             "task_id": 1_000_001, "task_type": "send_card", "state": "discarded", "queue": "mail", "priority": 0,
-            "payload_version": 0, "payload": {}, "metadata": {}, "progress": null, "attempts": 3, "max_attempts": null, "crashes": 0,
+            "payload_version": 0, "payload": {}, "metadata": {}, "progress": null, "log_lines": 0, "attempts": 3, "max_attempts": null, "crashes": 0,
             "created_at": "2026-01-01T00:00:00Z", "run_at": null, "claimed_at": null,
             "finished_at": "2026-01-03T00:00:00Z", "worker_id": null, "worker": null,
             "errors": [{"attempt": 3, "at": "2026-01-03T00:00:00Z", "error": error}],

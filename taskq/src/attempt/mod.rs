@@ -9,6 +9,8 @@ pub(crate) mod ended;
 pub(crate) mod group;
 pub(crate) mod key;
 pub(crate) mod lazy;
+#[cfg(feature = "log")]
+pub(crate) mod log;
 pub(crate) mod metadata;
 pub(crate) mod outcome;
 pub(crate) mod panics;

@@ -163,6 +163,7 @@ mod limits;
 mod list;
 #[cfg(feature = "schemars")]
 mod lock;
+mod log;
 mod mend;
 mod migrate;
 #[cfg(feature = "cron")]

@@ -2,17 +2,18 @@
 
 use std::fmt::Write as _;
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::attempts;
 use super::said::{json, operator, seconds};
 use super::text::{WIDTH, advised, cut, printable};
+use super::{attempts, log};
 use crate::attempt::batch::MOST;
 use crate::attempt::bounds::{GIVES_UP, SNOOZES};
 use crate::error::BoxError;
+use crate::operate::logs::AttemptLog;
 use crate::operate::show::{TaskDetails, TaskEvent};
 use crate::worker::WorkerBuilder;
 
@@ -29,6 +30,12 @@ pub(crate) fn command() -> Command {
                 .required(true)
                 .help("The id of the task"),
         )
+        .arg(
+            Arg::new("log")
+                .long("log")
+                .action(ArgAction::SetTrue)
+                .help("Also shows the lines that its attempts have logged, where they are kept"),
+        )
         .arg(json())
 }
 
@@ -38,6 +45,8 @@ struct Shown<'a> {
     #[serde(flatten)]
     task: &'a TaskDetails,
     timeline: Vec<TaskEvent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<Vec<AttemptLog>>,
 }
 
 pub(crate) async fn execute(builder: &WorkerBuilder, matches: &ArgMatches) -> Result<(), BoxError> {
@@ -45,15 +54,24 @@ pub(crate) async fn execute(builder: &WorkerBuilder, matches: &ArgMatches) -> Re
     let Some(task) = operator(builder).show(id).await? else {
         return Err(operator(builder).gone(id).await?.to_string().into());
     };
+    let log = match matches.get_flag("log") {
+        true => Some(operator(builder).logs(id).await?),
+        false => None,
+    };
     if matches.get_flag("json") {
         let timeline = task.timeline();
         let shown = Shown {
             task: &task,
             timeline,
+            log,
         };
         println!("{}", serde_json::to_string_pretty(&shown)?);
     } else {
-        print!("{}", text(&task)?);
+        let mut text = text(&task)?;
+        if let Some(log) = log {
+            log::write(&mut text, &log)?;
+        }
+        print!("{text}");
     }
     Ok(())
 }
@@ -96,6 +114,10 @@ pub(super) fn text(task: &TaskDetails) -> Result<String, BoxError> {
         let said = printable(&progress.to_string());
         let (attempt, at) = (progress.attempt, seconds(&progress.said_at));
         line("progress", format!("{said} (attempt {attempt}, at {at})"))?;
+    }
+    if task.log_lines > 0 {
+        let shows = format!("{} lines: show {} --log", task.log_lines, task.task_id);
+        line("log", shows)?;
     }
     if let Some(cause) = &task.cause {
         line("cause", cause.clone())?;

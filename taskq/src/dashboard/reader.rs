@@ -14,6 +14,7 @@ use crate::operate::filter::Filter;
 use crate::operate::gone::Gone;
 use crate::operate::limit::Limit;
 use crate::operate::list::{Cursor, Page};
+use crate::operate::logs::AttemptLog;
 use crate::operate::minutes::MinuteTotal;
 use crate::operate::pause::{Operator, Pause};
 #[cfg(feature = "cron")]
@@ -63,6 +64,11 @@ impl Reader {
 
     pub(super) async fn show(&self, task_id: i64) -> Read<Option<TaskDetails>> {
         self.operator.show(task_id).await
+    }
+
+    /// Returns so many of the newest lines that each attempt at a task has logged.
+    pub(super) async fn logs(&self, task_id: i64, most: usize) -> Read<Vec<AttemptLog>> {
+        self.operator.newest_logs(task_id, most).await
     }
 
     /// Tells what is known of a task that is nowhere.

@@ -53,6 +53,12 @@ impl Secrets {
         self.fields.contains(&field).then_some(field)
     }
 
+    /// Returns how many bytes the longest of the secret values has, as texts may quote it.
+    #[cfg(feature = "log")]
+    pub(crate) fn longest(&self) -> usize {
+        self.values.iter().map(String::len).max().unwrap_or(0)
+    }
+
     /// Takes the secret values out of a text.
     pub(crate) fn hide(&self, text: String) -> String {
         let values = self.values.iter();

@@ -25,6 +25,7 @@ pub(crate) mod limit;
 pub(crate) mod list;
 #[cfg(all(feature = "cli", feature = "schemars"))]
 pub(crate) mod lock;
+pub(crate) mod logs;
 pub(crate) mod migrate;
 pub(crate) mod migration_status;
 pub(crate) mod minutes;
@@ -70,6 +71,7 @@ pub use self::group::GroupStatus;
 pub use self::keep::KeepRule;
 pub use self::limit::{Bound, EachKey, Limit, LimitScope, Limiting, Overridden};
 pub use self::list::{Cursor, FoundTask, Listing, Page};
+pub use self::logs::{AttemptLog, LogLine};
 pub use self::migrate::{Migration, migrations};
 pub use self::migration_status::MigrationStatus;
 pub use self::minutes::{Minute, Spread};

@@ -134,6 +134,9 @@ pub struct TaskDetails {
     pub errors: Vec<TaskError>,
     /// How far its last attempt was that said so.
     pub progress: Option<Progress>,
+    /// How many lines its attempts have logged that are kept: see [`Operator::logs`].
+    #[serde(default)]
+    pub log_lines: i64,
     /// Of what it died.
     pub cause: Option<String>,
     /// What its handler returned, if it was kept.

@@ -37,6 +37,7 @@ const fn verb(
 pub const VERBS: &[Verb] = &[
     verb("list tasks", &["list"], &["list"], &["list"], false),
     verb("show a task", &["show"], &["show"], &["show"], false),
+    verb("read what attempts logged", &["logs_of"], &["logs"], &["show"], false),
     verb("tell why a task does not run", &["why"], &["why"], &["show"], false),
     verb("tell causes", &["causes"], &["causes"], &["causes"], false),
     verb("say what is wrong", &["doctor"], &["doctor"], &["doctor"], false),

@@ -22,6 +22,7 @@ mod leave;
 mod limited;
 mod limits;
 mod link;
+mod log;
 mod operate;
 mod progress;
 mod refusal;

@@ -132,10 +132,10 @@ statements! {
         rescue = rescue + shrink + keep + move,
         rescue_refused = rescue + shrink + refused,
     }
-    lease { hold_key, heartbeat, cancelled, strays, expired, left, progress, watched }
+    lease { hold_key, heartbeat, cancelled, strays, expired, left, progress, log, watched }
     fleet { register, unregister, census, newer, advance_ids, declare_limits, end_undeclared_limits, declare_secrets, wake_one }
     history {
-        count, count_minutes, prune, prune_keys, prune_gates, prune_minutes, prune_progress, declare_keep, prune_kept,
+        count, count_minutes, prune, prune_keys, prune_gates, prune_minutes, prune_progress, prune_log, declare_keep, prune_kept,
         prunable, tend_groups, prune_groups,
     }
     schedule {
@@ -176,6 +176,7 @@ statements! {
         pruned,
         list,
         show,
+        logs,
         why,
         causes,
         doctor,

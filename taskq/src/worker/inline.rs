@@ -16,6 +16,8 @@ use uuid::Uuid;
 use super::claim::buffer::Work;
 use super::claim::{Claimer, Queue};
 use super::drain::{Drain, Drained};
+#[cfg(feature = "log")]
+use super::lines;
 use super::shared::Core;
 use super::slot::batch::inline::attempt_many;
 use super::slot::inline::{InlineSession, attempt, has_no_transaction};
@@ -159,7 +161,28 @@ impl Inline<'_> {
             let mut store = Store::on(tx, core.settings.schema);
             notes::write_in(core, &mut store).await
         };
-        Ok(whole(self.session.tx, say).await?)
+        whole(self.session.tx, say).await?;
+        self.write_lines().await
+    }
+
+    /// Writes what handlers have logged. What is refused is lost, as elsewhere.
+    #[cfg(feature = "log")]
+    async fn write_lines(&mut self) -> Result<(), InlineError> {
+        let core = self.core;
+        for part in core.lines.take(std::time::Instant::now()) {
+            let write = async |tx: &mut Tx| {
+                let mut store = Store::on(tx, core.settings.schema);
+                lines::write_part(core, &mut store, &part).await
+            };
+            // Where the connection is lost, the next statement says it.
+            let _ = whole(self.session.tx, write).await;
+        }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "log"))]
+    async fn write_lines(&mut self) -> Result<(), InlineError> {
+        Ok(())
     }
 
     /// Makes the attempts at tasks of which some run in batches.
@@ -195,7 +218,7 @@ impl Inline<'_> {
         for settlement in &settlements {
             self.write(settlement).await?;
         }
-        Ok(())
+        self.write_lines().await
     }
 
     /// Writes what becomes of a task.

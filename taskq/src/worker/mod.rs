@@ -16,6 +16,8 @@ mod hooks;
 #[cfg(feature = "testing")]
 mod inline;
 mod limits;
+#[cfg(feature = "log")]
+mod lines;
 mod listen;
 #[cfg(feature = "metrics")]
 pub mod metrics;

@@ -17,6 +17,8 @@ use super::beats::Loop;
 use super::claim::{Claimer, NewSlots};
 use super::events::Event;
 use super::held::heartbeat;
+#[cfg(feature = "log")]
+use super::lines;
 use super::listen;
 use super::operators::Wake;
 use super::shared::Core;
@@ -143,6 +145,8 @@ impl Parts {
         }
         spawn(&mut services, release::release(core.clone(), done.clone()));
         spawn(&mut services, notes::write(core.clone(), done.clone()));
+        #[cfg(feature = "log")]
+        spawn(&mut services, lines::write(core.clone(), done.clone()));
         let write = outcomes::write(core.clone(), outcomes, give_up.clone());
         spawn(&mut writer, write);
         Self {

@@ -1,8 +1,8 @@
 //! What the parts of a worker share.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
@@ -27,6 +27,8 @@ use super::shutdown::Stop;
 use super::slot::habits::KnownHabits;
 use super::slot::returns::Returns;
 use super::trouble::{Said, Troubles};
+#[cfg(feature = "log")]
+use crate::attempt::log::Lines;
 use crate::attempt::progress::Notes;
 use crate::attempt::state::States;
 use crate::lane::{Brakes, Failing, Limits, Pauses};
@@ -52,6 +54,11 @@ pub(crate) struct Core {
     pub(crate) tells_of_watched: AtomicBool,
     /// How far attempts say that they are.
     pub(crate) notes: Arc<Notes>,
+    /// What their handlers log.
+    #[cfg(feature = "log")]
+    pub(crate) lines: Arc<Lines>,
+    /// Behind which task and run the duty looks next for log lines that nobody needs any more.
+    log_place: std::sync::Mutex<(i64, Uuid)>,
     pub(crate) troubles: Troubles,
     /// Who is told how attempts have ended.
     pub(crate) around: Around,
@@ -122,6 +129,9 @@ impl Core {
             counters: Counters::default(),
             tells_of_watched: AtomicBool::new(false),
             notes: Arc::default(),
+            #[cfg(feature = "log")]
+            lines: Arc::default(),
+            log_place: std::sync::Mutex::default(),
             troubles: Troubles::default(),
             around: Around::default(),
             #[cfg(feature = "metrics")]
@@ -178,6 +188,13 @@ impl Core {
         self.fresh_session
             .get_or_try_init(|| Box::pin(learn()))
             .await
+    }
+
+    /// Returns behind which task and run the next look for log lines begins.
+    pub(crate) fn lock_log_place(&self) -> MutexGuard<'_, (i64, Uuid)> {
+        self.log_place
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells whether the worker exposes metrics.

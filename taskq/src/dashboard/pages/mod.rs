@@ -15,6 +15,7 @@ pub(super) mod schedule;
 #[cfg(feature = "cron")]
 pub(super) mod schedules;
 pub(super) mod task;
+mod task_log;
 pub(super) mod tasks;
 pub(super) mod theme;
 pub(super) mod workers;

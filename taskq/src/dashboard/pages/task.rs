@@ -4,6 +4,7 @@ use askama::Template;
 use chrono::{DateTime, Utc};
 
 use super::draft::Draft;
+use super::task_log::{LogOfAttempt, SHOWN_OF_LOG, logs};
 use super::tasks::State;
 use crate::dashboard::board::{Answer, Asked};
 use crate::dashboard::failure::Failure;
@@ -149,6 +150,7 @@ struct TaskPage {
     result: Option<Json>,
     refusal: Option<Json>,
     errors: Vec<ErrorLine>,
+    logs: Vec<LogOfAttempt>,
     events: Vec<EventLine>,
     keys: Vec<String>,
     all: String,
@@ -173,6 +175,12 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
         return gone(&asked, id, &reader.gone(id).await?, now);
     };
     let is_all = asked.said.has("all");
+    // Most tasks have none, and then nobody asks.
+    let most = if is_all { usize::MAX } else { SHOWN_OF_LOG };
+    let logged = match task.log_lines {
+        0 => Vec::new(),
+        _ => reader.logs(id, most).await?,
+    };
     let state = task.state;
     let is_dead = !matches!(
         state,
@@ -193,6 +201,7 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
         }),
         facts: facts(&task, now),
         errors: errors(&task, now, is_all),
+        logs: logs(logged, now, is_all),
         events: events(&task, now),
         keys: keys(&task),
         payload: Json::of(payload, is_all),

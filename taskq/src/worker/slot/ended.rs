@@ -75,7 +75,7 @@ impl Decided {
 
     /// Reports the attempt's end.
     pub(crate) fn log(&self) {
-        log(&self.verdict, self.times.map(|times| times.run));
+        log_end(&self.verdict, self.times.map(|times| times.run));
     }
 }
 
@@ -99,8 +99,10 @@ impl From<Verdict> for Decided {
     }
 }
 
-/// Reports an attempt's end, once, where it is decided.
-pub(crate) fn log(verdict: &Verdict, took: Option<Duration>) {
+/// Reports an attempt's end, once, where it is decided. No attempt keeps that among its lines: it keeps its error.
+pub(crate) fn log_end(verdict: &Verdict, took: Option<Duration>) {
+    #[cfg(feature = "log")]
+    let _quiet = crate::attempt::log::quiet();
     let took = took.unwrap_or_default();
     match verdict {
         Verdict::Complete => tracing::debug!(?took, "completed"),

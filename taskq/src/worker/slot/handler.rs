@@ -272,8 +272,11 @@ impl Execution<'_> {
         self.core.counters.add(kind, verdict, *times);
         let failing = &self.core.failing;
         failing.record(&self.task.task_type, verdict.is_failure());
+        let is_gone = verdict.is_completion() && !self.keeps_completed();
+        if is_gone {
+            self.noted.log.record_gone(self.task.task_id);
+        }
         if self.noted.has_said() {
-            let is_gone = verdict.is_completion() && !self.keeps_completed();
             self.core.notes.record_ended(self.task.task_id, is_gone);
         }
         if let Some(drain) = &self.core.settings.drain {

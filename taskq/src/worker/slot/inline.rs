@@ -3,6 +3,8 @@
 //! It is the attempt of a slot: the handler is run, timed and judged by the same code. What differs is the session. It
 //! is the caller's, so nothing is committed, and a savepoint stands in the place of a transaction.
 
+use std::pin::pin;
+use std::slice::from_ref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
@@ -16,6 +18,7 @@ use tracing::Instrument;
 use super::encrypted;
 use super::handler::{Decided, Execution, Handled};
 use super::hooks::{self, Answer};
+use super::log::OpenLog;
 use super::noted::Noted;
 use super::transaction::{stop_query, unacceptable, unless_left_over};
 use super::{discard, trace};
@@ -35,8 +38,10 @@ pub(crate) async fn attempt(
     task: &ClaimedTask,
     session: &mut InlineSession<'_>,
 ) -> Result<Option<Settlement>, Error> {
-    let span = trace::begin(core, task, &core.queue_names[queue]);
-    let (token, pulse, noted) = (CancellationToken::new(), Arc::default(), Noted::default());
+    let log = OpenLog::of(core, from_ref(task));
+    let span = log.span(|| trace::begin(core, task, &core.queue_names[queue]));
+    let (token, pulse) = (CancellationToken::new(), Arc::default());
+    let noted = Noted::with(&log.0);
     let Some(registration) = core.registry.find(&task.task_type) else {
         return Ok(None);
     };
@@ -65,6 +70,7 @@ pub(crate) async fn attempt(
         task: opened.as_ref().unwrap_or(task),
         ..execution
     };
+    execution.hide_in_log();
     let attempt = async {
         let decided = match registration.declaration.delivery {
             Delivery::AtLeastOnce => match execution.run_handler(None).await {
@@ -83,7 +89,7 @@ pub(crate) async fn attempt(
             None => Ok(None),
         }
     };
-    attempt.instrument(span).await
+    log.around(pin!(attempt.instrument(span))).await
 }
 
 /// The caller's transaction, and the process of the server that works on it.

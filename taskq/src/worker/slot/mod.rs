@@ -15,6 +15,7 @@ mod hooks;
 pub(crate) mod inline;
 mod invalid;
 mod lazy;
+mod log;
 mod noted;
 mod report;
 pub(crate) mod returns;
@@ -25,6 +26,8 @@ mod trace;
 mod transaction;
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,7 +38,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::alone::until_written;
-use self::handler::{Ended, Execution, Handled, Interrupted, Taken, log};
+use self::handler::{Ended, Execution, Handled, Interrupted, Taken, log_end};
+use self::log::OpenLog;
 use self::noted::Noted;
 use self::session::Session;
 use super::claim::buffer::{Buffer, Work};
@@ -63,8 +67,12 @@ pub(crate) async fn run(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Se
                 continue;
             }
         };
-        let span = trace::begin(&core, &task, queue_name);
-        let settlement = slot.attempt(&core, queue, &task).instrument(span).await;
+        let settlement = {
+            let log = OpenLog::of(&core, from_ref(&task));
+            let span = log.span(|| trace::begin(&core, &task, queue_name));
+            let attempt = pin!(slot.attempt(&core, queue, &task, &log).instrument(span));
+            log.around(attempt).await
+        };
         if let Some(settlement) = settlement {
             // The receiver is there for as long as handlers run.
             let _ = outcomes.send(settlement).await;
@@ -109,6 +117,7 @@ impl Slot {
         core: &Arc<Core>,
         queue: usize,
         task: &ClaimedTask,
+        log: &OpenLog,
     ) -> Option<Settlement> {
         let Some(registration) = core.registry.find(&task.task_type) else {
             // Does not happen: the claim names the types that it wants.
@@ -129,7 +138,7 @@ impl Slot {
             &self.token,
             &self.pulse,
         )?;
-        let noted = Noted::default();
+        let noted = Noted::with(&log.0);
         let execution = Execution {
             core,
             registration,
@@ -149,6 +158,7 @@ impl Slot {
             task: opened.as_ref().unwrap_or(task),
             ..execution
         };
+        execution.hide_in_log();
         let attempt = AssertUnwindSafe(deliver(&execution, &mut self.session));
         let Ok(ended) = attempt.catch_unwind().await else {
             tracing::error!(
@@ -254,7 +264,7 @@ async fn return_or_charge(execution: &Execution<'_>, interrupted: Interrupted) -
             "the task's transaction was interrupted {} times in a row; now the attempt counts",
             returns::MOST + 1
         );
-        log(&charged, None);
+        log_end(&charged, None);
         return charged;
     };
     // One line for all tasks that are interrupted by the same.

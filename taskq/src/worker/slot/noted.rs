@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::log::Log;
 use crate::attempt::Attempt;
 use crate::error::AttemptReport;
 
@@ -13,9 +14,18 @@ pub(crate) struct Noted {
     pub(super) report: Mutex<Option<Box<AttemptReport>>>,
     /// Whether it said how far it is.
     has_said: AtomicBool,
+    /// The lines that it logs.
+    pub(super) log: Log,
 }
 
 impl Noted {
+    pub(super) fn with(log: &Log) -> Self {
+        Self {
+            log: log.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Notes whether an attempt that has ended said how far it is.
     pub(super) fn record_said(&self, attempt: &Attempt) {
         if attempt.says.has_said() {

@@ -10,6 +10,12 @@ impl Execution<'_> {
         !self.registration.options.secret.is_empty()
     }
 
+    /// Has the payload's secret values be left out of the lines that the attempt logs.
+    pub(super) fn hide_in_log(&self) {
+        let payload = std::iter::once(&*self.task.payload);
+        (self.noted.log).hide(self.registration.options.secret, payload);
+    }
+
     /// Takes the payload's secret values out of what is said of a failure. Returns no error where it has none.
     pub(super) fn hide_secrets(
         &self,

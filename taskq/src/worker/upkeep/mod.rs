@@ -13,6 +13,7 @@ mod groups;
 mod keep;
 mod keys;
 mod limits;
+mod log;
 mod minutes;
 mod progress;
 mod prune;
@@ -44,6 +45,7 @@ pub(crate) const DUTIES: &[Duty] = &[
     limits::DUTY,
     minutes::DUTY,
     progress::DUTY,
+    log::DUTY,
     #[cfg(feature = "metrics")]
     gauges::DUTY,
     #[cfg(feature = "cron")]

@@ -14,6 +14,7 @@ use uuid::Uuid;
 #[cfg(feature = "encryption")]
 use super::super::encrypted;
 use super::super::handler::{CANCEL_GRACE, Ended, Execution, OVERRUN, Taken};
+use super::super::log::Log;
 use super::super::noted::Noted;
 use super::super::trace;
 use super::end::{End, How, Ran};
@@ -59,6 +60,7 @@ impl<'a> BatchExecution<'a> {
         registration: &'a Registration,
         queue: usize,
         tasks: &'a [ClaimedTask],
+        log: &Log,
     ) -> Self {
         let (token, pulse) = (CancellationToken::new(), Arc::default());
         let (mut held, mut places) = (Vec::new(), Vec::new());
@@ -83,7 +85,7 @@ impl<'a> BatchExecution<'a> {
                         task,
                         taken: &token,
                         pulse: &pulse,
-                        noted: &Noted::default(),
+                        noted: &Noted::with(log),
                     };
                     let span = trace::of_member(task, &core.queue_names[queue]);
                     closed.push(span.in_scope(|| encrypted::settle(&execution, error)));
@@ -95,11 +97,13 @@ impl<'a> BatchExecution<'a> {
             held.push(task);
             places.push(place);
         }
+        let payloads = held.iter().map(|task| &*task.payload);
+        log.hide(registration.options.secret, payloads);
         Self {
             core,
             registration,
             queue,
-            noted: held.iter().map(|_| Noted::default()).collect(),
+            noted: held.iter().map(|_| Noted::with(log)).collect(),
             tasks: held,
             closed,
             pulse,

@@ -1,5 +1,6 @@
 //! Running a handler of many payloads in the caller's own transaction, for a test that rolls it back.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
 use sqlx::Error;
@@ -8,6 +9,7 @@ use tracing::Instrument;
 use super::super::handler::Ended;
 use super::super::hooks::{self, Answer};
 use super::super::inline::{InlineSession, Lent};
+use super::super::log::OpenLog;
 use super::super::trace;
 use super::super::transaction::{stop_query, unacceptable, unless_left_over};
 use super::end::{End, How, Member, Ran, log_failed, marked};
@@ -27,14 +29,15 @@ pub(crate) async fn attempt_many(
     tasks: &[ClaimedTask],
     session: &mut InlineSession<'_>,
 ) -> Result<Vec<Settlement>, Error> {
-    let span = trace::begin_batch(core, tasks, &core.queue_names[queue]);
+    let log = OpenLog::of(core, tasks);
+    let span = log.span(|| trace::begin_batch(core, tasks, &core.queue_names[queue]));
     let registration = tasks
         .first()
         .and_then(|it| core.registry.find(&it.task_type));
     let Some(registration) = registration else {
         return Ok(Vec::new());
     };
-    let batch = BatchExecution::start(core, registration, queue, tasks);
+    let batch = BatchExecution::start(core, registration, queue, tasks, &log.0);
     let attempt = async {
         let (mut ends, running) = batch.look();
         if !running.is_empty() {
@@ -63,7 +66,7 @@ pub(crate) async fn attempt_many(
         }
         Ok(settlements)
     };
-    attempt.instrument(span).await
+    log.around(pin!(attempt.instrument(span))).await
 }
 
 impl InlineSession<'_> {

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::super::handler::{Decided, Ended, Execution, Interrupted, Taken, log};
+use super::super::handler::{Decided, Ended, Execution, Interrupted, Taken, log_end};
 use super::super::{beside, discard, trace};
 use super::end::{End, marked};
 use super::execution::BatchExecution;
@@ -182,7 +182,7 @@ impl BatchExecution<'_> {
                     Verdict::HandBack
                 }
                 None => {
-                    self.in_name_of(at, |_| log(&charged, None));
+                    self.in_name_of(at, |_| log_end(&charged, None));
                     charged
                 }
             };

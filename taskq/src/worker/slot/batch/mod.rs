@@ -13,6 +13,7 @@ mod left;
 mod transaction;
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -21,6 +22,7 @@ use tracing::Instrument;
 
 use self::execution::BatchExecution;
 use super::alone::until_written;
+use super::log::OpenLog;
 use super::session::Session;
 use super::trace;
 use crate::attempt::delivery::Delivery;
@@ -37,9 +39,13 @@ pub(super) async fn run(
     session: &mut Option<Session>,
     outcomes: &mpsc::Sender<Settlement>,
 ) {
-    let span = trace::begin_batch(core, tasks, &core.queue_names[queue]);
-    let attempt = AssertUnwindSafe(attempt(core, queue, tasks, session));
-    let left = attempt.catch_unwind().instrument(span).await;
+    let left = {
+        let log = OpenLog::of(core, tasks);
+        let span = log.span(|| trace::begin_batch(core, tasks, &core.queue_names[queue]));
+        let attempt = AssertUnwindSafe(attempt(core, queue, tasks, session, &log));
+        let attempt = attempt.catch_unwind().instrument(span);
+        log.around(pin!(attempt)).await
+    };
     let left = left.unwrap_or_else(|_| {
         tracing::error!(
             "internal error: the worker panicked while it ended a batch; its tasks will be rescued"
@@ -69,6 +75,7 @@ async fn attempt(
     queue: usize,
     tasks: &[ClaimedTask],
     session: &mut Option<Session>,
+    log: &OpenLog,
 ) -> Vec<Settlement> {
     let registration = tasks
         .first()
@@ -76,7 +83,7 @@ async fn attempt(
     let Some(registration) = registration else {
         return Vec::new();
     };
-    let batch = BatchExecution::start(core, registration, queue, tasks);
+    let batch = BatchExecution::start(core, registration, queue, tasks, &log.0);
     let (mut ends, running) = batch.look();
     if !running.is_empty() {
         ends.extend(match batch.delivery() {
