@@ -42,6 +42,7 @@ mod limit_keys;
 mod limit_turns;
 mod limit_versions;
 mod limits;
+mod lines;
 mod listen;
 mod metadata;
 mod migrate;

@@ -111,6 +111,7 @@ pub(crate) async fn beside_the_payloads(pool: &PgPool) -> String {
         pool,
         "select concat_ws(
              E'\n',
+             (select string_agg(lines::text, ' ') from taskq.log_chunk),
              (select string_agg(concat(task.errors, task.metadata), ' ') from taskq.task),
              (select string_agg(concat(dead.errors, dead.metadata, dead.cause), ' ') from taskq.dead),
              (select string_agg(to_jsonb(refused)::text, ' ') from (select refusal, errors from taskq.refused) as refused),

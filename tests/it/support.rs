@@ -171,6 +171,11 @@ impl Log {
         Self(())
     }
 
+    /// For a subscriber of a test's own.
+    pub(crate) fn writer(&self) -> impl Fn() -> Writer + Send + Sync + 'static {
+        || Writer
+    }
+
     pub(crate) fn text(&self) -> String {
         LOG.with_borrow(|log| {
             String::from_utf8_lossy(log.as_deref().unwrap_or_default()).into_owned()
@@ -188,7 +193,7 @@ impl Drop for Log {
     }
 }
 
-struct Writer;
+pub(crate) struct Writer;
 
 impl io::Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

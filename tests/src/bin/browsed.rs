@@ -6,15 +6,26 @@ use std::time::Duration;
 use sqlx::{Connection, PgConnection, PgPool, raw_sql};
 use taskq::operate::{Queue, TaskType};
 use taskq::testing::Database;
-use taskq::{Worker, dashboard};
+use taskq::{LogLayer, Worker, dashboard};
 use tokio::time::sleep;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 #[taskq::task(queue = "mail", max_attempts = 1)]
 async fn send_card(usr_id: u32, locale: String) -> Result<(), String> {
-    let _ = locale;
+    tracing::info!(usr_id, locale, "rendering the card");
     sleep(Duration::from_millis(u64::from(usr_id % 40))).await;
+    tracing::debug!("not kept");
     match usr_id % 10 {
-        2 => Err(format!("550 <usr{usr_id}@example.com>: no such mailbox")),
+        2 => {
+            tracing::info!(host = "mx.example.com", port = 25, tls = true, "connected");
+            tracing::warn!(
+                greylisted_for_s = 30,
+                "451 <try again later> & come back, the mailbox of this recipient is busy; a second server was asked and said the same"
+            );
+            tracing::error!(code = 550, recipient = %format_args!("usr{usr_id}@example.com"), "refused");
+            Err(format!("550 <usr{usr_id}@example.com>: no such mailbox"))
+        }
         _ => Ok(()),
     }
 }
@@ -22,6 +33,9 @@ async fn send_card(usr_id: u32, locale: String) -> Result<(), String> {
 #[taskq::task(queue = "media", concurrency(4))]
 async fn render_video(attempt: &taskq::Attempt, video_id: u64) {
     attempt.progress(0.4, format!("frame {}", video_id * 100));
+    for frame in 0..video_id * 100 {
+        tracing::info!(frame, "drawn");
+    }
     sleep(Duration::from_secs(20 + video_id % 5)).await;
 }
 
@@ -92,6 +106,9 @@ const PAST: &str = r#"
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::registry()
+        .with(LogLayer::new().build())
+        .init();
     let database = Database::fresh().await?;
     let pool = database.pool();
     let mut forgotten = PgConnection::connect(&database.url()).await?;
