@@ -10,7 +10,7 @@ use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 pub(super) use super::ended::why_taken;
-pub(crate) use super::ended::{Decided, Ended, Handled, Interrupted, Taken, log};
+pub(crate) use super::ended::{Decided, Ended, Handled, Interrupted, Taken, log_end};
 use super::noted::Noted;
 use super::trace;
 use crate::attempt::outcome::Outcome;
