@@ -91,7 +91,7 @@ async fn a_table_that_cannot_be_written_holds_nobody_up_and_lines_come_when_it_c
             Quick::enqueue(&mut db).await.expect("enqueued");
         }
         until("done meanwhile", async || {
-            states(&pool).await.get("waiting").is_none()
+            !states(&pool).await.contains_key("waiting")
         })
         .await;
         // A writer that waits for a lock is no better.
@@ -105,7 +105,7 @@ async fn a_table_that_cannot_be_written_holds_nobody_up_and_lines_come_when_it_c
             Quick::enqueue(&mut db).await.expect("enqueued");
         }
         until("done meanwhile", async || {
-            states(&pool).await.get("waiting").is_none()
+            !states(&pool).await.contains_key("waiting")
         })
         .await;
         sleep(Duration::from_millis(1_500)).await;
