@@ -31,11 +31,20 @@ fn texts(file: &Path) -> Vec<String> {
         &["members.sql", "completed.sql"],
     ];
     let is_part = |name: &&str| file.ends_with(name);
-    if is_part(&"shrink.sql")
-        || is_part(&"lanes.sql")
-        || ends.iter().any(|end| end.iter().any(is_part))
-    {
+    let of_others = [
+        "shrink.sql",
+        "lanes.sql",
+        "each.sql",
+        "batches.sql",
+        "leased.sql",
+    ];
+    if of_others.iter().any(is_part) || ends.iter().any(|end| end.iter().any(is_part)) {
         return Vec::new();
+    }
+    if file.ends_with("claim/claim.sql") {
+        let sharing = ["each.sql", "batches.sql"].map(|name| read(&part(name)));
+        let texts = sharing.map(|sharing| format!("{text}{sharing}{}", read(&part("leased.sql"))));
+        return texts.to_vec();
     }
     if text.ends_with(",\n") {
         let middle = read(&part("shrink.sql"));
