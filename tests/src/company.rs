@@ -330,7 +330,9 @@ impl Hook for Witness {
                     Err("not yet".into())
                 }
                 // It is asked again.
-                AttemptOutcome::Discarded { .. } if number.n % 19 == 0 && fastrand::bool() => {
+                AttemptOutcome::Discarded { .. }
+                    if number.n % 19 == 0 && fastrand::u8(..4) == 0 =>
+                {
                     Err("not yet".into())
                 }
                 _ => Ok(()),

@@ -37,8 +37,11 @@ pub(crate) fn mixes_up_statements(refusal: &dyn DatabaseError) -> bool {
 
 /// Tells whether a statement failed because the server writes nothing: a standby, or one that was told so.
 pub(crate) fn is_read_only(error: &Error) -> bool {
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    code.as_deref() == Some("25006")
+    error.as_database_error().is_some_and(writes_nothing)
+}
+
+pub(crate) fn writes_nothing(refusal: &dyn DatabaseError) -> bool {
+    refusal.code().as_deref() == Some("25006")
 }
 
 /// Tells whether a statement failed because the role must not do that.

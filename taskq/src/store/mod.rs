@@ -61,7 +61,9 @@ pub(crate) use self::gauges::GaugesKind;
 #[cfg(feature = "metrics")]
 pub(crate) use self::gauges::{GaugesRow, PrunedRow};
 pub(crate) use self::group::MixedRow;
-pub(crate) use self::interruption::{is_interruption, is_lost, is_read_only, mixes_up_statements};
+pub(crate) use self::interruption::{
+    is_interruption, is_lost, is_read_only, mixes_up_statements, writes_nothing,
+};
 #[cfg(feature = "encryption")]
 pub(crate) use self::keys::{OldKeyRow, Place};
 pub(crate) use self::lease::ExpiredRow;

@@ -69,8 +69,8 @@ async fn complete_in(execution: &Execution<'_>, decided: &Decided, session: &mut
     }
 }
 
-/// A hook may have failed because the connection did, or over what somebody else did to the session: then the task runs again,
-/// uncharged.
+/// A hook may have failed because the connection did, because the server writes nothing now, or over what somebody else did to
+/// the session: then the task runs again, uncharged.
 async fn vetoed_by(execution: &Execution<'_>, vetoed: Vetoed, session: &mut Session) -> Ended {
     let undo = store::undo_attempt(&mut session.tx);
     match stop_query(execution, session.backend, undo).await {
@@ -81,6 +81,9 @@ async fn vetoed_by(execution: &Execution<'_>, vetoed: Vetoed, session: &mut Sess
                 execution,
                 "a statement of a hook was deallocated".to_owned(),
             )
+        }
+        _ if vetoed.is_read_only() => {
+            interrupted(execution, "the server writes nothing now".to_owned())
         }
         _ => failed(execution, vetoed.into()),
     }

@@ -12,7 +12,7 @@ use crate::attempt::ended::{AttemptOutcome, EndedAttempt};
 use crate::attempt::verdict::Verdict;
 use crate::error::{TimedOut, of_database};
 use crate::hooks::Vetoed;
-use crate::store::mixes_up_statements;
+use crate::store::{mixes_up_statements, writes_nothing};
 use crate::task::secret::masked;
 use crate::worker::tell::cancelled_by_operator;
 
@@ -32,6 +32,11 @@ impl Vetoed {
     /// Tells whether a statement of the hook failed over what somebody else has prepared on the session, or deallocated.
     pub(super) fn is_mixed_up(&self) -> bool {
         of_database(&*self.error).any(mixes_up_statements)
+    }
+
+    /// Tells whether a statement of the hook failed because the server writes nothing.
+    pub(super) fn is_read_only(&self) -> bool {
+        of_database(&*self.error).any(writes_nothing)
     }
 }
 

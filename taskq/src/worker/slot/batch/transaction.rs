@@ -20,8 +20,9 @@ use super::execution::BatchExecution;
 use crate::attempt::lazy::LazyTx;
 use crate::attempt::tx_handle::GivenTx;
 use crate::attempt::verdict::{Settlement, Verdict};
-use crate::error::{BoxError, error_text};
+use crate::error::error_text;
 use crate::faults::crash_point;
+use crate::hooks::Vetoed;
 use crate::store::{self, CompletionError, Store};
 use crate::worker::outcomes::split_batch;
 use crate::worker::trouble::Said;
@@ -174,8 +175,11 @@ impl Session {
                 });
                 return (false, ends.collect());
             }
-            Ok(Fenced::Vetoed(error)) => {
-                let members = batch.failed_at_end(members, &error);
+            Ok(Fenced::Vetoed(vetoed)) => {
+                let is_mixed_up = vetoed.is_mixed_up();
+                let mut members = batch.failed_at_end(members, &vetoed.into());
+                let decided = members.iter_mut().flat_map(|it| &mut it.decided);
+                decided.for_each(|it| it.is_mixed_up |= is_mixed_up);
                 log_failed(&members);
                 return self.record_batch(batch, members).await;
             }
@@ -247,7 +251,7 @@ impl Session {
             }
             match hooks::ask(&execution, decided, &mut self.tx).await {
                 Answer::Agreed => {}
-                Answer::Vetoed(vetoed) => return Some(Fenced::Vetoed(vetoed.into())),
+                Answer::Vetoed(vetoed) => return Some(Fenced::Vetoed(vetoed)),
                 // One that was taken finds its lease gone when it is handed back.
                 Answer::Taken(_) | Answer::Stopping => return Some(Fenced::Stopping),
             }
@@ -379,7 +383,7 @@ enum Fenced {
     /// These were not, and nothing was committed.
     Lost(Vec<usize>),
     /// A hook has refused, and nothing was committed.
-    Vetoed(BoxError),
+    Vetoed(Vetoed),
     /// The worker stops while hooks are asked, and nothing was committed.
     Stopping,
 }
