@@ -256,6 +256,10 @@ end
 $prune$;
 
 -- Makes the partition of one day, and moves there what the default partition holds of it.
+--
+-- Nobody else opens the history meanwhile. A statement finds out which partitions there are, and then waits for the lock of
+-- each: the rows that left one of them while it waited, for another that it does not know, would be nowhere for it. So the
+-- history itself is locked, and before its partitions, as others do it.
 create function taskq.make_history_partition(day date) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -265,6 +269,7 @@ declare
     first timestamptz := day::timestamp at time zone 'UTC';
     last timestamptz := (day + 1)::timestamp at time zone 'UTC';
 begin
+    lock table only taskq.history in access exclusive mode;
     -- What others are just writing there must be seen below, or it stands in the partition's way.
     lock table taskq.history_default in access exclusive mode;
     execute format('create table taskq.%I (like taskq.history including defaults)', name);

@@ -4,7 +4,7 @@ use taskq::task;
 use taskq::testing::drain;
 
 use super::{ended, left, of, pruned};
-use crate::support::{database, execute, one, worker};
+use crate::support::{database, execute, one, until, worker};
 
 #[task(keep = "2d")]
 async fn two_days() {}
@@ -123,5 +123,75 @@ async fn what_commits_late_is_pruned_a_day_later() {
     )
     .await;
     run().await.expect("drained");
+    assert_eq!(left(&pool).await, of([]));
+}
+
+#[tokio::test]
+async fn with_another_time_the_history_is_read_anew_and_what_came_late_is_found() {
+    let (_database, pool) = database().await;
+    let prune = async || taskq::operate(&pool).prune().await.expect("pruned");
+    let keep = "select taskq.keep('two_days', 'completed', '2d'), taskq.keep('others', 'completed', '30d')";
+    execute(&pool, keep).await;
+    prune().await;
+    // Later than the two days that are read once more each day.
+    ended(&pool, "two_days", "completed", "5 days", 2).await;
+    assert_eq!(prune().await, 0);
+    execute(&pool, "select taskq.keep('two_days', 'completed', '3d')").await;
+    assert_eq!(prune().await, 2);
+}
+
+#[tokio::test]
+async fn what_nobody_says_any_more_is_pruned_with_what_was_never_said() {
+    let (_database, pool) = database().await;
+    let prune = async || taskq::operate(&pool).prune().await.expect("pruned");
+    execute(
+        &pool,
+        "select taskq.declare_keep('{\"\"}', '{completed}', array[7 * 86400]),
+             taskq.keep('two_days', 'completed', '30d'), taskq.keep('others', 'completed', '60d')",
+    )
+    .await;
+    ended(&pool, "two_days", "completed", "20 days", 2).await;
+    ended(&pool, "unsaid", "completed", "20 days", 3).await;
+    assert_eq!(prune().await, 3);
+    execute(&pool, "select taskq.reset_keep('two_days', 'completed')").await;
+    assert_eq!(prune().await, 2);
+    assert_eq!(left(&pool).await, of([]));
+}
+
+/// Rows of a day without a partition are moved to it when it is made. Whoever reads or prunes meanwhile has found out which
+/// partitions there are before it waits.
+#[tokio::test]
+async fn rows_that_are_moved_to_their_day_are_read_and_pruned_meanwhile() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "select taskq.keep('two_days', 'completed', '2d'), taskq.keep('others', 'completed', '30d');
+         alter function taskq.prune_kept set lock_timeout = '20s'",
+    )
+    .await;
+    for (ago, statement) in [
+        ("5 days", "select count(*) from taskq.history"),
+        ("6 days", "select pruned from taskq.prune_kept(1000)"),
+    ] {
+        execute(&pool, "truncate taskq.history").await;
+        ended(&pool, "two_days", "completed", ago, 5).await;
+        let mut moving = pool.begin().await.expect("a transaction");
+        sqlx::query("select taskq.prune_history_day('30 days')")
+            .execute(&mut *moving)
+            .await
+            .expect("moved");
+        let meanwhile = tokio::spawn({
+            let pool = pool.clone();
+            async move { one::<i64>(&pool, statement).await }
+        });
+        until("it waits", async || {
+            let waits = "select exists (select from pg_locks where not granted and database =
+                             (select oid from pg_database where datname = current_database()))";
+            one::<bool>(&pool, waits).await
+        })
+        .await;
+        moving.commit().await.expect("committed");
+        assert_eq!(meanwhile.await.expect("answered"), 5, "{statement}");
+    }
     assert_eq!(left(&pool).await, of([]));
 }

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 
 use sqlx::{PgPool, query};
 
-/// Puts finished tasks there that ended so long ago.
+/// Puts finished tasks there that ended so long ago, one after the other within a moment: at whatever hour a test runs, a
+/// midnight hardly ever lies between them.
 async fn ended(pool: &PgPool, task_type: &str, outcome: &str, ago: &str, number: i32) {
     let sql = match outcome {
         "completed" => {
@@ -19,7 +20,7 @@ async fn ended(pool: &PgPool, task_type: &str, outcome: &str, ago: &str, number:
              )
              select
                  nextval(pg_get_serial_sequence('taskq.task', 'task_id')), $1, '{}', 'default', 0, now(), 1, now(),
-                 now() - $3::interval - make_interval(secs => n)
+                 now() - $3::interval - make_interval(secs => n / 1e6)
              from generate_series(0, $4 - 1) as n
              where $2 = 'completed'"
         }
@@ -29,7 +30,7 @@ async fn ended(pool: &PgPool, task_type: &str, outcome: &str, ago: &str, number:
              )
              select
                  nextval(pg_get_serial_sequence('taskq.task', 'task_id')), $1, '{}', 'default', 0, now(), 1, 0, $2,
-                 now() - $3::interval - make_interval(secs => n)
+                 now() - $3::interval - make_interval(secs => n / 1e6)
              from generate_series(0, $4 - 1) as n"
         }
     };
