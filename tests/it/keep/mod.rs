@@ -4,6 +4,7 @@ mod days;
 mod depends;
 mod many;
 mod outcomes;
+mod steps;
 mod versions;
 
 use std::collections::BTreeMap;

@@ -302,4 +302,14 @@ async fn dead_tasks_that_are_kept_for_ever_are_warned_of_by_age_and_number() {
         !said.contains("kept_by_outcome"),
         "its type says how long: {said}"
     );
+    // They are still there, and somebody has said what is to become of them.
+    execute(
+        &pool,
+        "select taskq.keep('kept_as_it_comes', 'discarded', '1 year');
+         select taskq.keep('kept_as_it_comes', 'cancelled', 'forever')",
+    )
+    .await;
+    assert_eq!(one::<Option<String>>(&pool, warned).await, None);
+    let still: i64 = one(&pool, "select count(*) from taskq.dead").await;
+    assert_eq!(still, 10_001);
 }
