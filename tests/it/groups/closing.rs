@@ -502,15 +502,22 @@ async fn a_rescue_and_a_late_handler_that_adds_members_do_not_wait_for_each_othe
 #[tokio::test]
 async fn what_is_checked_before_the_commit_is_added_up_by_the_commit() {
     let (_database, pool) = told_database().await;
-    let mut tx = pool.begin().await.expect("begun");
-    let group = Group::begin(&mut tx, finish_as("two"))
+    let mut db = pool.acquire().await.expect("a connection");
+    let group = Group::begin(&mut db, finish_as("two"))
         .await
         .expect("begun");
+    let mut tx = pool.begin().await.expect("begun");
     for how in ["", "discard"] {
         let added = Member::enqueue(&mut tx, how.into()).group(group).await;
         added.expect("added");
         let accept = query("set constraints all immediate");
         accept.execute(&mut *tx).await.expect("accepted");
+        if how.is_empty() {
+            // What the transaction locks from here on it locks before the group.
+            let lock = query("select from taskq.task_group for update nowait");
+            let locked = lock.execute(&mut *db).await.expect("nobody has locked it");
+            assert_eq!(locked.rows_affected(), 1);
+        }
     }
     group.seal(&mut tx).await.expect("sealed");
     tx.commit().await.expect("committed");
