@@ -20,32 +20,38 @@ impl Store<'_> {
     /// Writes lines, and deletes those of tasks that are done and not kept.
     #[cfg(feature = "log")]
     pub(crate) async fn write_log(&mut self, worker_id: Uuid, part: &Part) -> Result<(), Error> {
-        let now = Instant::now();
-        let age = |chunk: &Chunk| now.saturating_duration_since(chunk.first).as_secs_f64();
-        let told = part.chunks.iter();
-        let told: Vec<_> = told
-            .flat_map(|chunk| chunk.of.iter().map(move |of| (chunk, of)))
-            .collect();
-        let old: Vec<_> = part.chunks.iter().filter(|chunk| chunk.stays > 0).collect();
-        let chunks = &part.chunks;
-        let query = query(self.schema.sql.log)
-            .bind(worker_id)
-            .bind(column(&told, |(_, of)| of.task_id))
-            .bind(column(&told, |(chunk, _)| chunk.log_id))
-            .bind(column(&told, |(_, of)| i32::from(of.attempt)))
-            .bind(column(&told, |(chunk, _)| saturating_i32(chunk.tasks)))
-            .bind(column(&told, |(chunk, _)| saturating_i32(chunk.most_lines)))
-            .bind(column(&told, |(chunk, _)| age(chunk)))
-            .bind(column(chunks, |chunk| chunk.log_id))
-            .bind(column(chunks, |chunk| chunk.number))
-            .bind(column(chunks, age))
-            .bind(column(chunks, |chunk| chunk.said))
-            .bind(column(chunks, |chunk| saturating_i32(chunk.line_count())))
-            .bind(column(chunks, Chunk::json))
-            .bind(column(&old, |chunk| chunk.log_id))
-            .bind(column(&old, |chunk| chunk.stays))
-            .bind(&part.done);
-        self.execute(query).await
+        let sql = self.schema.sql.log;
+        self.call(async |db| {
+            // Ages are told once the connection is there: it may be longer in coming than a whole attempt takes, and then
+            // that would stand behind the next one.
+            let now = Instant::now();
+            let age = |chunk: &Chunk| now.saturating_duration_since(chunk.first).as_secs_f64();
+            let told = part.chunks.iter();
+            let told: Vec<_> = told
+                .flat_map(|chunk| chunk.of.iter().map(move |of| (chunk, of)))
+                .collect();
+            let old: Vec<_> = part.chunks.iter().filter(|chunk| chunk.stays > 0).collect();
+            let chunks = &part.chunks;
+            let query = query(sql)
+                .bind(worker_id)
+                .bind(column(&told, |(_, of)| of.task_id))
+                .bind(column(&told, |(chunk, _)| chunk.log_id))
+                .bind(column(&told, |(_, of)| i32::from(of.attempt)))
+                .bind(column(&told, |(chunk, _)| saturating_i32(chunk.tasks)))
+                .bind(column(&told, |(chunk, _)| saturating_i32(chunk.most_lines)))
+                .bind(column(&told, |(chunk, _)| age(chunk)))
+                .bind(column(chunks, |chunk| chunk.log_id))
+                .bind(column(chunks, |chunk| chunk.number))
+                .bind(column(chunks, age))
+                .bind(column(chunks, |chunk| chunk.said))
+                .bind(column(chunks, |chunk| saturating_i32(chunk.line_count())))
+                .bind(column(chunks, Chunk::json))
+                .bind(column(&old, |chunk| chunk.log_id))
+                .bind(column(&old, |chunk| chunk.stays))
+                .bind(&part.done);
+            query.execute(db).await.map(drop)
+        })
+        .await
     }
 
     /// Returns the runs of a task that have lines, each with so many of its newest at the most.
