@@ -60,7 +60,8 @@ const NAMES: [&str; 2] = ["task", "batch"];
 /// lines of one attempt, they are lost, and those of others are not. A process that is killed loses the last second.
 ///
 /// What is logged after the end of the attempt, by a task that it has spawned, is nobody's. What taskq itself says of the
-/// attempt's end is not kept: its error is.
+/// attempt's end is not kept: its error is. Only of an attempt that it stops, since the lease is lost or an operator has cancelled
+/// the task, the last line says so.
 ///
 /// A [batch](crate::guide::batch) is one call for many tasks. Its lines are stored once, and shown with each of them.
 ///

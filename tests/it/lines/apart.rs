@@ -1,5 +1,7 @@
 //! Lines of batches, and of attempts beside each other.
 
+use std::sync::{Arc, Mutex};
+
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use taskq::{LogLayer, enqueue_many, task};
@@ -103,4 +105,49 @@ async fn attempts_beside_each_other_in_two_workers_keep_their_lines_apart() {
         let expected: Vec<_> = (0..20).map(|line| format!("{n}: {line}")).collect();
         assert_eq!(messages(&log), expected);
     }
+}
+
+#[task(max_attempts = 1)]
+async fn lends_its_span(
+    n: i64,
+    lent: &Mutex<Option<tracing::Span>>,
+    pool: &PgPool,
+) -> Result<(), String> {
+    let lend = |span| lent.lock().expect("no panic").replace(span);
+    if n == 1 {
+        lend(tracing::Span::current());
+        told_to_go(pool).await.map_err(|error| error.to_string())?;
+        return Err("no luck".into());
+    }
+    let of_other = lent.lock().expect("no panic").take().ok_or("too early")?;
+    of_other.in_scope(|| tracing::info!("for the other"));
+    tracing::info!("for itself");
+    Err("no luck".into())
+}
+
+/// As somebody does who works for many, in the span of each.
+#[tokio::test]
+async fn a_line_in_the_span_of_another_attempt_is_its_line() {
+    let (_database, pool) = database().await;
+    let _guard = keep(LogLayer::new());
+    let lent = Arc::new(Mutex::new(None::<tracing::Span>));
+    let mut db = pool.acquire().await.expect("a connection");
+    let worker = worker(&pool).state(pool.clone()).state_arc(lent.clone());
+    while_working(worker.only::<(LendsItsSpan,)>(), async {
+        let first = LendsItsSpan::enqueue(&mut db, 1).await.expect("enqueued");
+        until("it is lent", async || {
+            lent.lock().expect("no panic").is_some()
+        })
+        .await;
+        let second = LendsItsSpan::enqueue(&mut db, 2).await.expect("enqueued");
+        for (task_id, expected) in [
+            (first.task_id, "for the other"),
+            (second.task_id, "for itself"),
+        ] {
+            until("written", async || !logs(&pool, task_id).await.is_empty()).await;
+            assert_eq!(messages(&logs(&pool, task_id).await[0]), [expected]);
+        }
+        execute(&pool, "create table go ()").await;
+    })
+    .await;
 }

@@ -222,7 +222,7 @@ async fn lines_of_tasks_that_are_nowhere_are_deleted_and_no_others() {
          insert into taskq.attempt_log values (8, md5('2')::uuid, 1, gen_random_uuid(), now() - interval '2 minutes', 2, 500);
          insert into taskq.log_chunk
          select md5(n::text)::uuid, 0, now() - make_interval(mins => 2 * (n < 9 or n = 11)::int), 1, 1, '[]'
-         from generate_series(1, 11) as n",
+         from generate_series(1, 12) as n",
     )
     .await;
     let step =
@@ -241,6 +241,59 @@ async fn lines_of_tasks_that_are_nowhere_are_deleted_and_no_others() {
     let end =
         "select last_task from taskq.prune_log(10, 'ffffffff-ffff-ffff-ffff-ffffffffffff', 100)";
     assert_eq!(one::<Option<i64>>(&pool, end).await, None);
-    let chunks = "select array_agg(n::bigint order by n) from taskq.log_chunk join generate_series(1, 11) as n on log_id = md5(n::text)::uuid";
-    assert_eq!(one::<Vec<i64>>(&pool, chunks).await, [1, 2, 9, 10]);
+    let chunks = "select array_agg(n::bigint order by n) from taskq.log_chunk join generate_series(1, 12) as n on log_id = md5(n::text)::uuid";
+    assert_eq!(one::<Vec<i64>>(&pool, chunks).await, [1, 2, 9, 10, 12]);
+}
+
+/// Wherever a task is, it keeps the lines that it has.
+#[tokio::test]
+async fn lines_of_tasks_that_wait_run_or_have_ended_stay() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.task (task_type) values ('waits'), ('rests');
+         insert into taskq.dead (
+             task_id, task_type, payload, queue, priority, created_at, attempts, crashes, state, finished_at
+         ) values (101, 'x', '{}', 'default', 0, now(), 1, 0, 'discarded', now());
+         insert into taskq.history (
+             task_id, task_type, payload, queue, priority, created_at, attempts, claimed_at, finished_at
+         ) values (102, 'x', '{}', 'default', 0, now(), 1, now(), now());
+         insert into taskq.refused (task_id, task_type) values (103, 'x')",
+    )
+    .await;
+    let worker = worker(&pool).state(pool.clone()).only::<(LogsNothing,)>();
+    while_working(worker, async {
+        execute(
+            &pool,
+            "insert into taskq.task (task_type) values ('logs_nothing')",
+        )
+        .await;
+        until("it runs", async || {
+            states(&pool).await.contains_key("running")
+        })
+        .await;
+        // Task 104 is nowhere.
+        execute(
+            &pool,
+            "insert into taskq.attempt_log
+             select task_id, md5(task_id::text)::uuid, 1, gen_random_uuid(), now() - interval '2 minutes', 1, 500
+             from (select task_id from taskq.tasks union all select 104) as one;
+             insert into taskq.log_chunk
+             select log_id, 0, begun_at, 1, 1, '[]' from taskq.attempt_log;
+             select taskq.prune_log(0, '00000000-0000-0000-0000-000000000000', 100);
+             select taskq.prune_log(1000000, '00000000-0000-0000-0000-000000000000', 100)",
+        )
+        .await;
+        let missing = "select array_agg(task_id) from taskq.tasks
+             where task_id not in (select task_id from taskq.attempt_log join taskq.log_chunk using (log_id))";
+        assert_eq!(one::<Option<Vec<i64>>>(&pool, missing).await, None);
+        assert_eq!(standing(&pool).await, (6, 6));
+        execute(&pool, "create table go ()").await;
+    })
+    .await;
+}
+
+#[task]
+async fn logs_nothing(pool: &PgPool) -> sqlx::Result<()> {
+    told_to_go(pool).await
 }

@@ -5,6 +5,7 @@ mod bounds;
 mod failing;
 mod hidden;
 mod life;
+mod processes;
 mod shown;
 
 use std::time::Duration;

@@ -266,4 +266,21 @@ mod tests {
             assert!(shown.contains("***") && !shown.contains("cA"), "{shown}");
         }
     }
+
+    #[test]
+    fn a_secret_value_that_begins_within_the_bound_and_ends_behind_it_is_not_shown() {
+        let payload = r#"{"token": "cAnAry-7f3a-x"}"#.to_owned();
+        let payload = RawValue::from_string(payload).expect("JSON");
+        let secrets = [Secrets::of(&["token"], Some(&payload))];
+        for before in 88..100 {
+            let fields = Fields {
+                secrets: &secrets,
+                left: 100,
+                message: String::new(),
+                fields: Map::new(),
+            };
+            let shown = fields.bounded(&("x".repeat(before) + "cAnAry-7f3a-x"));
+            assert!(!shown.contains("xc"), "{shown}");
+        }
+    }
 }

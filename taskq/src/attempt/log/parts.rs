@@ -159,6 +159,33 @@ mod tests {
     }
 
     #[test]
+    fn bytes_bound_what_waits_and_what_was_written_as_lines_do() {
+        let caps = Caps {
+            lines: 100,
+            bytes: 10,
+            line: 100,
+        };
+        let (lines, mut now) = (Arc::<Lines>::default(), Instant::now());
+        let run = run_of(&lines, &[1]);
+        let mut each = Vec::new();
+        for texts in [
+            &["aaaa", "bbbb", "cccc"][..],
+            &["dddd"],
+            &["eeee"],
+            &["ffff", "gggg"],
+        ] {
+            for text in texts {
+                run.record(Line::plain(text), caps);
+            }
+            now += Duration::from_secs(60);
+            let part = take_one(&lines, now);
+            each.push((taken(&part).remove(0).2, part.chunks[0].stays));
+        }
+        let expected = [("bbbb cccc", 0), ("dddd", 0), ("eeee", 0), ("ffff gggg", 2)];
+        assert_eq!(each, expected.map(|(text, stays)| (text.to_owned(), stays)));
+    }
+
+    #[test]
     fn a_run_that_fills_its_bounds_again_and_again_is_taken_ever_more_seldom() {
         let (lines, began) = (Arc::<Lines>::default(), Instant::now());
         let run = run_of(&lines, &[1]);
