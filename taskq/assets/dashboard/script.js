@@ -5,7 +5,8 @@
   const news = document.querySelector(".news");
   const lamp = document.querySelector(".live");
 
-  // Makes one element like another, and touches only what differs: focus, open details and scrolled regions stay.
+  // Makes one element like another, and touches only what differs: focus, open details and scrolled regions stay. A child
+  // with an id stays itself where others come before it.
   function morph(from, to) {
     if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName) {
       from.replaceWith(document.importNode(to, true));
@@ -22,20 +23,36 @@
     for (const { name, value } of to.attributes) {
       if (from.getAttribute(name) !== value) from.setAttribute(name, value);
     }
-    const old = [...from.childNodes];
     const fresh = [...to.childNodes];
-    fresh.forEach((node, index) => {
-      if (index < old.length) morph(old[index], node);
-      else from.append(document.importNode(node, true));
-    });
-    old.slice(fresh.length).forEach((node) => node.remove());
+    const isLeft = new Set(fresh.map(idOf).filter(Boolean));
+    const known = new Map([...from.children].map((node) => [idOf(node), node]));
+    let at = from.firstChild;
+    for (const node of fresh) {
+      while (at && idOf(at) && !isLeft.has(idOf(at))) at = removed(at);
+      const id = idOf(node);
+      const same = id ? known.get(id) : at && !idOf(at) ? at : null;
+      if (same === at && at) at = at.nextSibling;
+      else from.insertBefore(same ?? document.importNode(node, true), at);
+      if (same) morph(same, node);
+    }
+    while (at) at = removed(at);
+  }
+  // A form has a field that is named `id`.
+  function idOf(node) {
+    return node.nodeType === Node.ELEMENT_NODE ? node.getAttribute("id") : null;
+  }
+  function removed(node) {
+    const next = node.nextSibling;
+    node.remove();
+    return next;
   }
 
-  // Whether somebody reads or writes just here: then nothing moves.
+  // Whether somebody reads or writes just here: then nothing moves. Who reads log lines has scrolled up from the last one.
   function isInUse(region) {
     const active = document.activeElement;
     if (active && region.contains(active) && active.matches("input, textarea, select, button, summary")) return true;
     if (region.querySelector("details[open]:not(.known) form")) return true;
+    if ([...region.querySelectorAll(".lines")].some((it) => it.scrollTop < -1)) return true;
     const selection = getSelection();
     return Boolean(selection && !selection.isCollapsed && region.contains(selection.anchorNode));
   }

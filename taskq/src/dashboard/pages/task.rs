@@ -1,5 +1,7 @@
 //! One task: all that is stored of it, and what can be done with it.
 
+use std::time::Duration;
+
 use askama::Template;
 use chrono::{DateTime, Utc};
 
@@ -11,7 +13,7 @@ use crate::dashboard::failure::Failure;
 use crate::dashboard::form::Control;
 use crate::dashboard::frame::{Frame, page};
 use crate::dashboard::said::Said;
-use crate::dashboard::text::{When, cut, link, number, pretty, sentence, when};
+use crate::dashboard::text::{When, cut, link, number, pretty, sentence, span, when};
 use crate::error::AttemptReport;
 use crate::operate::filter::Filter;
 use crate::operate::gone::Gone;
@@ -51,6 +53,8 @@ fn size(bytes: usize) -> String {
 }
 
 struct ErrorLine {
+    /// Its place on the page, the same whatever other errors there are.
+    id: String,
     attempt: i32,
     at: When,
     text: String,
@@ -201,7 +205,7 @@ pub(in crate::dashboard) async fn show(asked: Asked) -> Result<Answer, Failure> 
         }),
         facts: facts(&task, now),
         errors: errors(&task, now, is_all),
-        logs: logs(logged, now, is_all),
+        logs: logs(id, logged, now, asked.said.text("all")),
         events: events(&task, now),
         keys: keys(&task),
         payload: Json::of(payload, is_all),
@@ -344,6 +348,7 @@ fn errors(task: &TaskDetails, now: DateTime<Utc>, is_all: bool) -> Vec<ErrorLine
     let errors = task.errors.iter().rev().map(|error| {
         let (text, is_cut) = cut(&error.error, most);
         ErrorLine {
+            id: format!("error-{}-{}", error.attempt, error.at.timestamp_micros()),
             attempt: error.attempt,
             at: when(error.at, now),
             text: text.to_owned(),
@@ -363,7 +368,13 @@ fn facts_of(report: &AttemptReport, now: DateTime<Utc>) -> Vec<Fact> {
         facts.push(Fact::when("Started", when(started, now)));
         if let Some(ended) = report.ended_at {
             let took = (ended - started).as_seconds_f64();
-            facts.push(Fact::text("Ran for", format!("{took:.3} s")));
+            facts.push(Fact::text(
+                "Ran for",
+                match took {
+                    ..1.0 => span(Duration::from_secs_f64(took.max(0.0))),
+                    _ => format!("{took:.3} s"),
+                },
+            ));
         }
     }
     if let Some(claimed) = report.claimed_at {
