@@ -14,7 +14,11 @@ use crate::support::{LIMIT, database, execute, one};
 const IN_A_TERMINAL: &str = include_str!("terminal.py");
 
 /// Returns the last screen, once the program has ended well; `None` where there is no Python.
-async fn in_a_terminal(database: &Database, arguments: &str, steps: &[&str]) -> Option<String> {
+pub(crate) async fn in_a_terminal(
+    database: &Database,
+    arguments: &str,
+    steps: &[&str],
+) -> Option<String> {
     let output = Command::new("python3")
         .args([
             "-c",

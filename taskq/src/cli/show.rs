@@ -67,16 +67,17 @@ pub(crate) async fn execute(builder: &WorkerBuilder, matches: &ArgMatches) -> Re
         };
         println!("{}", serde_json::to_string_pretty(&shown)?);
     } else {
-        let mut text = text(&task)?;
+        let mut text = text(&task, WIDTH)?;
         if let Some(log) = log {
-            log::write(&mut text, &log)?;
+            log::write(&mut text, id, &log)?;
         }
         print!("{text}");
     }
     Ok(())
 }
 
-pub(super) fn text(task: &TaskDetails) -> Result<String, BoxError> {
+/// Returns what is stored of a task; what is advised is set in lines of so many characters.
+pub(super) fn text(task: &TaskDetails, width: usize) -> Result<String, BoxError> {
     let mut text = format!(
         "task {} of type {} is {}\n\n",
         task.task_id,
@@ -160,7 +161,7 @@ pub(super) fn text(task: &TaskDetails) -> Result<String, BoxError> {
             &reason.said,
             reason.advice.as_deref(),
             does,
-            WIDTH,
+            width,
         ));
     }
     if !task.why.is_empty() {

@@ -5,9 +5,10 @@ use taskq::dashboard;
 use taskq::testing::{self, tx};
 use taskq::{Attempt, LogLayer, WorkerBuilder, task};
 
-use super::{keep, logs};
+use super::{keep, logs, told_to_go};
 use crate::cli::said;
-use crate::support::{database, drain, states, worker};
+use crate::cli_top::in_a_terminal;
+use crate::support::{database, drain, execute, states, until, while_working, worker};
 
 #[task(max_attempts = 2, retry = "fixed(1ms)")]
 async fn send(attempt: &Attempt, usr_id: i64) -> Result<(), String> {
@@ -67,7 +68,7 @@ async fn the_command_line_and_the_page_show_the_lines_of_each_attempt() {
     let shown = crate::dashboard::shown(pages, &names).await;
     let page = &shown[0];
     assert!(
-        page.contains("Attempt 2</span> <span class=\"note\">132 lines, from"),
+        page.contains("Attempt 2 <span class=\"note\">132 lines, from"),
         "{page}"
     );
     assert!(page.contains("Show 32 earlier lines"), "{page}");
@@ -77,6 +78,53 @@ async fn the_command_line_and_the_page_show_the_lines_of_each_attempt() {
         "{page}"
     );
     assert!(shown[1].contains("again 0"), "{}", shown[1]);
+}
+
+#[task]
+async fn goes_on(pool: &PgPool) -> sqlx::Result<()> {
+    for n in 0..150 {
+        tracing::info!("step {n}");
+    }
+    tracing::info!("a picture:\n  /\\_/\\\n");
+    told_to_go(pool).await
+}
+
+#[tokio::test]
+async fn the_newest_lines_of_a_running_task_are_read_in_top_and_those_of_one_message_stay_lines() {
+    let (database, pool) = database().await;
+    let _guard = keep(LogLayer::new());
+    let mut db = pool.acquire().await.expect("a connection");
+    let task = GoesOn::enqueue(&mut db).await.expect("enqueued");
+    let worker = worker(&pool).state(pool.clone()).only::<(GoesOn,)>();
+    while_working(worker, async {
+        until("logged", async || {
+            let logs = logs(&pool, task.task_id).await;
+            logs.first().is_some_and(|log| log.kept == 151)
+        })
+        .await;
+        let (out, _, _) = said(&database, &["show", &task.task_id.to_string(), "--log"]).await;
+        assert!(out.contains("Z  INFO it::lines::shown: step 0\n"), "{out}");
+        assert!(
+            out.ends_with("Z  INFO it::lines::shown: a picture:\n        /\\_/\\\n"),
+            "{out}"
+        );
+        let more = format!("… 51 more: show {} --log", task.task_id);
+        let steps = [
+            "goes_on",
+            "2",
+            "WORKER",
+            "\\r",
+            &more,
+            &" ".repeat(12),
+            "shown: step 149",
+            "q",
+            "WORKER",
+            "q",
+        ];
+        in_a_terminal(&database, "top", &steps).await;
+        execute(&pool, "create table go ()").await;
+    })
+    .await;
 }
 
 #[tokio::test]

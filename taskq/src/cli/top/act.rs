@@ -4,7 +4,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::ask::{Effect, short};
 use crate::cli::said::seconds;
-use crate::cli::show;
+use crate::cli::{log, show};
 use crate::error::{OperateError, error_text};
 use crate::operate::bulk::{Bulk, BulkVerb};
 use crate::operate::doctor::Ailment;
@@ -12,6 +12,9 @@ use crate::operate::filter::{Filter, FilterError};
 use crate::operate::moment::Moment;
 use crate::operate::pause::Operator;
 use crate::operate::remedy::Remedy;
+
+/// How many of the newest log lines of an attempt are shown.
+const SHOWN_OF_LOG: usize = 100;
 
 /// What has come of an effect.
 #[derive(Debug)]
@@ -184,7 +187,12 @@ async fn shown(operator: &Operator, task_id: i64) -> Result<Outcome, OperateErro
         let gone = operator.gone(task_id).await?;
         return Ok(Outcome::Failed(gone.to_string()));
     };
-    let text = show::text(&task).unwrap_or_default();
+    // The frame folds its lines.
+    let mut text = show::text(&task, usize::MAX).unwrap_or_default();
+    if task.log_lines > 0 {
+        let logs = operator.newest_logs(task_id, SHOWN_OF_LOG).await?;
+        let _ = log::write(&mut text, task_id, &logs);
+    }
     let (title, rest) = text.split_once("\n\n").unwrap_or(("task", &text));
     Ok(Outcome::Text(title.to_owned(), rest.to_owned()))
 }

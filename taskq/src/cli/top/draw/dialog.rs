@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, BorderType, Clear, Padding, Paragraph, Wrap};
 
 use super::look::Look;
-use crate::cli::text::printable;
+use crate::cli::text::{folded, printable};
 use crate::cli::top::ask::Ask;
 use crate::cli::top::view::{Mode, View};
 use crate::operate::moment::MOMENTS;
@@ -113,19 +113,16 @@ fn help(frame: &mut Frame<'_>, area: Rect, view: &View, look: Look) {
 
 fn closer(frame: &mut Frame<'_>, area: Rect, title: &str, text: &str, scroll: u16, look: Look) {
     let width = area.width.saturating_sub(4).min(110);
+    let room_for = usize::from(width.saturating_sub(4)).max(1);
     let lines: Vec<Line<'_>> = text
         .lines()
-        .map(|line| Line::raw(printable(line)))
+        .flat_map(|line| folded(&printable(line), room_for))
+        .map(Line::raw)
         .collect();
-    let room_for = usize::from(width.saturating_sub(4)).max(1);
-    let high = |line: &str| line.chars().count().div_ceil(room_for).max(1);
-    let high: usize = text.lines().map(high).sum();
-    let height = u16::try_from(high).unwrap_or(u16::MAX).saturating_add(2);
-    let inner = room(frame, area, (width, height), title, look);
-    let last = u16::try_from(high)
-        .unwrap_or(u16::MAX)
-        .saturating_sub(inner.height);
-    let text = Paragraph::new(Text::from(lines)).wrap(Wrap { trim: false });
+    let high = u16::try_from(lines.len()).unwrap_or(u16::MAX);
+    let inner = room(frame, area, (width, high.saturating_add(2)), title, look);
+    let last = high.saturating_sub(inner.height);
+    let text = Paragraph::new(Text::from(lines));
     frame.render_widget(text.scroll((scroll.min(last), 0)), inner);
 }
 

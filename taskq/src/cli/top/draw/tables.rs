@@ -45,7 +45,7 @@ fn render(
         Tab::Queues => queues(view, area.width, look),
         Tab::Running => running(view, area.width, look),
         Tab::Causes => causes(view, area.width, look),
-        Tab::Workers => workers(view, look),
+        Tab::Workers => workers(view, area.width, look),
         Tab::Trouble => trouble(view, area.width, look),
     };
     if rows.is_empty() {
@@ -251,8 +251,9 @@ fn causes(view: &View, width: u16, look: Look) -> (Vec<Column>, Vec<Row<'static>
     (columns, rows.collect())
 }
 
-fn workers(view: &View, look: Look) -> (Vec<Column>, Vec<Row<'static>>) {
-    let columns: Vec<Column> = vec![
+fn workers(view: &View, width: u16, look: Look) -> (Vec<Column>, Vec<Row<'static>>) {
+    let is_wide = width >= WIDE;
+    let mut columns: Vec<Column> = vec![
         ("WORKER", 8, false),
         ("STATE", 9, false),
         ("RUNS", 9, true),
@@ -262,6 +263,10 @@ fn workers(view: &View, look: Look) -> (Vec<Column>, Vec<Row<'static>>) {
         ("HOST", 0, false),
         ("QUEUES", 18, false),
     ];
+    if !is_wide {
+        columns.remove(4);
+    }
+    let host = width_of(&columns, columns.len() - 2, width);
     let rows = view.workers().into_iter().map(|worker| {
         let state = match (worker.is_alive, worker.stop_asked_at) {
             (true, None) => text("alive").style(look.good()),
@@ -269,16 +274,20 @@ fn workers(view: &View, look: Look) -> (Vec<Column>, Vec<Row<'static>>) {
             (false, _) => text("vanished").style(look.bad()),
         };
         let slots = worker.slots.map(|slots| format!("/{slots}"));
-        Row::new(vec![
+        let mut cells = vec![
             text(short(worker.worker_id)),
             state,
             number(format!("{}{}", worker.running, slots.unwrap_or_default())),
             number(age(view, worker.seen_at).0),
             number(worker.process_id.to_string()),
             text(worker.release.clone().unwrap_or_else(|| "-".to_owned())),
-            text(worker.host.clone()),
-            text(worker.queues.join(", ")),
-        ])
+            text(cut(&worker.host, host)),
+            text(cut(&worker.queues.join(", "), 18)),
+        ];
+        if !is_wide {
+            cells.remove(4);
+        }
+        Row::new(cells)
     });
     (columns, rows.collect())
 }
