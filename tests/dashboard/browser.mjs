@@ -376,6 +376,79 @@ async function live(site) {
   await context.close();
 }
 
+// The page of the first task that a filter finds, once there is one.
+async function taskOf(page, site, filter) {
+  const found = page.locator("[data-id] a").first();
+  for (let turn = 0; turn < 30; turn += 1) {
+    await page.goto(`${site.base}/tasks?q=${encodeURIComponent(filter)}`);
+    if (await found.count()) break;
+    await page.waitForTimeout(1000);
+  }
+  return found.getAttribute("href");
+}
+
+// What handlers have logged: folded, unfolded, all of it, by keys alone, and while more comes.
+async function logged(site) {
+  const { context: first, page: start } = await site.visitor();
+  const names = { contacts: "type:sync_contacts state:dead", rows: "type:import_row state:dead", feed: "type:follow_feed" };
+  for (const name in names) names[name] = await taskOf(start, site, names[name]);
+  const state = await first.storageState();
+  for (const colorScheme of ["light", "dark"]) {
+    for (const [width, viewport] of [["desk", DESK], ["phone", PHONE]]) {
+      const context = await site.browser.newContext({ colorScheme, viewport, storageState: state });
+      for (const [name, path] of Object.entries(names)) {
+        const page = await context.newPage();
+        site.watch(page);
+        await page.goto(`${site.base}/${path}`);
+        await check(page, `${site.place} ${colorScheme} ${width} ${name} with folded lines`);
+        await picture(page, `${site.place}-${colorScheme}-${width}-log-${name}-folded`, { fullPage: true });
+        await page.locator("details.log, .failure details").evaluateAll((all) => all.forEach((it) => { it.open = true; }));
+        await check(page, `${site.place} ${colorScheme} ${width} ${name} with lines`);
+        await picture(page, `${site.place}-${colorScheme}-${width}-log-${name}`, { fullPage: true });
+        await page.close();
+      }
+      await context.close();
+    }
+  }
+  await start.goto(`${site.base}/${names.rows}`);
+  expect((await start.textContent("details.log summary")).includes("of one call for 5 tasks"), "lines of a batch say so");
+  await start.goto(`${site.base}/${names.contacts}`);
+  const folds = start.locator("details.log");
+  expect((await folds.count()) === 3, "each attempt has its lines");
+  expect(!(await start.content()).includes("hunter2"), "no line has a secret");
+  await folds.last().locator("summary").focus();
+  await start.keyboard.press("Enter");
+  const lines = folds.last().locator(".lines");
+  await lines.waitFor();
+  expect((await folds.last().textContent()).includes("dropped"), "it says that lines were dropped");
+  expect(await lines.evaluate((it) => it.scrollTop === 0 && it.lastElementChild.getBoundingClientRect().bottom <= it.getBoundingClientRect().bottom + 1), "the last lines are in view first");
+  await start.keyboard.press("Tab");
+  await start.keyboard.press("Tab");
+  expect(await lines.evaluate((it) => it === document.activeElement), "a key leads to the lines");
+  await start.keyboard.press("PageUp");
+  await start.waitForFunction(() => document.activeElement.scrollTop < 0, null, { timeout: 5000 }).catch(() => expect(false, "keys scroll the lines"));
+  const shown = await lines.locator("li").count();
+  await folds.last().getByRole("link", { name: /^Show .* earlier lines$/ }).click();
+  await start.waitForURL(/all=/);
+  expect((await lines.isVisible()) && (await lines.locator("li").count()) > shown, "earlier lines are shown, and unfolded");
+  expect(await folds.last().evaluate((it) => it.getBoundingClientRect().top < innerHeight), "it goes where one was");
+  await check(start, `${site.place} all lines`);
+  await picture(start, `${site.place}-log-all`);
+
+  // A handler that goes on logging: whoever reads the last lines sees more, and who has scrolled up is left in peace.
+  await start.goto(`${site.base}/${names.feed}`);
+  const feed = start.locator("details.log");
+  await feed.locator("summary").click();
+  await start.locator("h1").click();
+  const last = () => feed.locator("li").last().textContent();
+  const moved = async (before, timeout) => start.waitForFunction((text) => document.querySelector("details.log li:last-child").textContent !== text, before, { timeout }).then(() => true, () => false);
+  expect(await moved(await last(), 20000), "the lines of a running attempt move");
+  expect(await feed.evaluate((it) => it.open), "what was unfolded stays so");
+  await feed.locator(".lines").evaluate((it) => { it.scrollTop = -200; });
+  expect(!(await moved(await last(), 8000)), "lines that somebody reads stand still");
+  await first.close();
+}
+
 // By keys alone, and without a script.
 async function otherwise(site) {
   const { context, page } = await site.visitor();
@@ -425,6 +498,7 @@ for (const [place, prefix] of [["root", ""], ["prefix", "/a/b"]]) {
   const parts = {
     strangers,
     looks,
+    logged,
     live,
     otherwise,
     deeds: async () => {

@@ -57,6 +57,62 @@ async fn charge_card(amount: u32, #[secret] card: String) {
     let _ = (amount, card);
 }
 
+/// Says much at first, then something that is long, then little.
+#[taskq::task(queue = "sync", max_attempts = 3, retry = "fixed(1ms)")]
+async fn sync_contacts(
+    attempt: &taskq::Attempt,
+    usr_id: u32,
+    #[secret] token: String,
+) -> Result<(), String> {
+    tracing::info!(usr_id, token, attempt = attempt.number(), "signed in");
+    match attempt.number() {
+        1 => {
+            for page in 1..=700 {
+                tracing::info!(page, of = 700, "read a page of contacts");
+                if page % 60 == 0 {
+                    tracing::warn!(page, status = 429, "asked to slow down");
+                }
+            }
+            Err("the server closed the connection".to_owned())
+        }
+        2 => {
+            let ids: Vec<u32> = (0..800).collect();
+            tracing::info!(target: "contacts", ids = ?ids, "these have changed");
+            let url = format!("https://contacts.example.com/{}", "deadbeef".repeat(30));
+            tracing::warn!(url, "moved <b>for good</b>");
+            tracing::error!("the answer was no JSON:\n<html>\n  <h1>502 Bad Gateway</h1>\n</html>");
+            Err("the answer was no JSON".to_owned())
+        }
+        _ => {
+            tracing::error!(errno = 111, "connection refused");
+            Err("connection refused".to_owned())
+        }
+    }
+}
+
+/// Goes on and on.
+#[taskq::task(queue = "sync", timeout = "1h")]
+async fn follow_feed(attempt: &taskq::Attempt, feed_id: u32) {
+    for event in 0.. {
+        tracing::info!(feed_id, event, "read an event");
+        attempt.progress(0.4, format!("event {event}"));
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[derive(serde::Serialize, serde::Deserialize, taskq::Payload)]
+#[taskq(queue = "sync", max_attempts = 1)]
+struct ImportRow {
+    row_id: u32,
+}
+
+#[taskq::task]
+async fn import_rows(#[batch(5, "1s")] rows: Vec<ImportRow>) -> Result<(), String> {
+    let first = rows.first().map_or(0, |row| row.row_id);
+    tracing::info!(first, rows = rows.len(), "writing the rows");
+    Err("relation \"contact\" does not exist".to_owned())
+}
+
 /// Every night.
 #[taskq::task(cron = "0 2 * * *", timezone = "Europe/Zurich")]
 async fn nightly() {}
@@ -123,6 +179,7 @@ async fn main() -> anyhow::Result<()> {
     let worker = worker
         .queue("mail", 20)
         .queue("media", 4)
+        .queue("sync", 3)
         .queue("default", 4)
         .build()
         .await?;
@@ -148,6 +205,10 @@ async fn stage(pool: &PgPool) -> anyhow::Result<()> {
         step: step.to_owned(),
     });
     taskq::enqueue_many(&mut db, steps).await?;
+    SyncContacts::enqueue(&mut db, 7, "hunter2-hunter2".to_owned()).await?;
+    FollowFeed::enqueue(&mut db, 3).await?;
+    let rows = (1..=5).map(|row_id| ImportRow { row_id });
+    taskq::enqueue_many(&mut db, rows).await?;
     let reports = (1..=9).map(|number| DrawReport {
         tenant_id: number % 3,
     });
