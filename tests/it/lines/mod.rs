@@ -8,6 +8,7 @@ mod life;
 mod processes;
 mod shown;
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
@@ -15,13 +16,22 @@ use taskq::operate::{AttemptLog, LogLine};
 use taskq::{LogLayer, WorkerBuilder, task};
 use tokio::time::sleep;
 use tracing::subscriber::DefaultGuard;
-use tracing::{Instrument, dispatcher};
+use tracing::{Dispatch, Instrument, dispatcher};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::support::{database, drain, execute, one, states, until, while_working, worker};
 
+/// A subscriber that wants nothing. While there is only one in the process, a thread that has none and is the first to come by
+/// an event turns that event off for all threads; while there are two, `tracing` asks them all.
+static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| {
+    let nothing = tracing_subscriber::registry().with(LevelFilter::OFF);
+    Dispatch::new(nothing)
+});
+
 /// Has this thread keep lines.
 fn keep(layer: LogLayer) -> DefaultGuard {
+    LazyLock::force(&ANOTHER);
     tracing::subscriber::set_default(tracing_subscriber::registry().with(layer.build()))
 }
 
