@@ -1,6 +1,7 @@
 //! Draws what the view holds, on any size of terminal.
 
 mod dialog;
+mod folded;
 mod look;
 mod tables;
 

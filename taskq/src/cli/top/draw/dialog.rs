@@ -6,8 +6,9 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, BorderType, Clear, Padding, Paragraph, Wrap};
 
+use super::folded::folded;
 use super::look::Look;
-use crate::cli::text::{folded, printable};
+use crate::cli::text::printable;
 use crate::cli::top::ask::Ask;
 use crate::cli::top::view::{Mode, View};
 use crate::operate::moment::MOMENTS;
