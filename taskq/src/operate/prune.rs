@@ -52,7 +52,7 @@ impl Operator {
     /// Deletes the finished tasks that are kept no longer, and returns how many of those that do not go with a whole day of
     /// the history. Workers do it by themselves, about once a minute; this does it at once. It waits for
     /// nobody: a day that somebody is just reading stays for the next time. As workers do, it takes a tenth of the time of one
-    /// connection, and rests for nine tenths: a million rows take about half a minute.
+    /// connection, and rests for nine tenths: a million rows take a minute or more.
     ///
     /// `taskq.pruned` counts what was ever deleted, by task type and outcome.
     ///
