@@ -58,19 +58,20 @@ pub(crate) async fn run(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Se
     let queue_name = &*core.queue_names[queue];
     let mut slot = Slot::default();
     while let Some(work) = slot.next(&core, buffer).await {
-        let task = match work {
+        // By reference: what is moved here, every slot has room for twice.
+        let task = match &work {
             Work::One(task) => task,
             Work::Many(tasks) => {
                 // Boxed, so that slots of other tasks stay small.
-                let batch = batch::run(&core, queue, &tasks, &mut slot.session, &outcomes);
+                let batch = batch::run(&core, queue, tasks, &mut slot.session, &outcomes);
                 Box::pin(batch).await;
                 continue;
             }
         };
         let settlement = {
-            let log = OpenLog::of(&core, from_ref(&task));
-            let span = log.span(|| trace::begin(&core, &task, queue_name));
-            let attempt = pin!(slot.attempt(&core, queue, &task, &log).instrument(span));
+            let log = OpenLog::of(&core, from_ref(task));
+            let span = log.span(|| trace::begin(&core, task, queue_name));
+            let attempt = pin!(slot.attempt(&core, queue, task, &log).instrument(span));
             log.around(attempt).await
         };
         if let Some(settlement) = settlement {
@@ -79,9 +80,9 @@ pub(crate) async fn run(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Se
         }
         if must_run_alone(task.crashes) {
             // Boxed: it is rare.
-            Box::pin(until_written(&core, &task)).await;
+            Box::pin(until_written(&core, task)).await;
         }
-        buffer.record_ended(&task, &core.room);
+        buffer.record_ended(task, &core.room);
         // Handlers that never wait must not keep the thread from others.
         tokio::task::consume_budget().await;
     }
