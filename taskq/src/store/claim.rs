@@ -2,21 +2,14 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use serde_json::Value;
-use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
-use sqlx::types::Json;
 use sqlx::{Decode, Error, FromRow, Postgres, Row, Type, query_as, query_as_with};
 use uuid::Uuid;
 
+use super::claimed::ClaimedLease;
 use super::{Store, arguments, column, saturating_i16, saturating_i32, saturating_i64};
-use crate::attempt::metadata::Metadata;
-use crate::error::AttemptError;
 use crate::faults::crash_point;
-use crate::lane::{
-    Lane, LaneHead, LaneKey, LaneRange, MarkedLane, Place, RangeRequest, Share, Stretch,
-};
+use crate::lane::{Lane, LaneHead, LaneRange, MarkedLane, Place, RangeRequest, Share, Stretch};
 
 /// What a claim asks for.
 #[derive(Debug)]
@@ -51,77 +44,6 @@ pub(crate) struct RefusedHead {
     pub(crate) refusal: String,
     /// Whether Postgres let it be put off at least.
     pub(crate) is_put_off: bool,
-}
-
-/// A lease on claimed tasks, as `claim.sql` returns it.
-#[derive(Debug)]
-pub(crate) struct ClaimedLease {
-    pub(crate) lease_id: Uuid,
-    pub(crate) tasks: Vec<ClaimedTask>,
-    pub(crate) scarcity: Scarcity,
-    /// The key of all its tasks, where they are limited by one.
-    pub(crate) limited_key: Option<String>,
-}
-
-/// Whether limits bound a lease, so that others may wait for its tasks to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Scarcity {
-    /// There are none.
-    #[default]
-    Free,
-    /// There are, with plenty of room.
-    Limited,
-    /// There are, and little is left of them.
-    Scarce,
-}
-
-/// A claimed task.
-#[derive(Debug, Clone)]
-pub(crate) struct ClaimedTask {
-    pub(crate) lease_id: Uuid,
-    pub(crate) task_id: i64,
-    pub(crate) task_type: String,
-    /// Zero where the enqueue did not say.
-    pub(crate) payload_version: i16,
-    pub(crate) payload: Box<RawValue>,
-    pub(crate) priority: i16,
-    pub(crate) run_at: DateTime<Utc>,
-    pub(crate) created_at: DateTime<Utc>,
-    /// Absent where the task type decides.
-    pub(crate) max_attempts: Option<u16>,
-    pub(crate) attempts: u16,
-    /// How often its worker vanished.
-    pub(crate) crashes: i32,
-    pub(crate) errors: Vec<AttemptError>,
-    pub(crate) metadata: Metadata,
-}
-
-impl ClaimedTask {
-    /// Returns the lane that the task was claimed from.
-    pub(crate) fn lane(&self) -> LaneKey<'_> {
-        LaneKey {
-            task_type: &self.task_type,
-            payload_version: self.payload_version,
-            crashes: self.crashes,
-            priority: self.priority,
-        }
-    }
-
-    /// Returns about how many bytes travel with the task.
-    pub(crate) fn size(&self) -> usize {
-        // With the names of its fields.
-        let size_of = |error: &AttemptError| error.error.len() + error.report.size() + 80;
-        let errors: usize = self.errors.iter().map(size_of).sum();
-        self.payload.get().len() + errors + self.metadata.size()
-    }
-
-    /// Returns where in its lane the task stood.
-    pub(crate) fn place(&self) -> Place {
-        Place {
-            run_at: self.run_at,
-            task_id: self.task_id,
-        }
-    }
 }
 
 impl Store<'_> {
@@ -291,12 +213,6 @@ impl Store<'_> {
     }
 }
 
-/// Returns the version that a row says its payload has, if it says one.
-pub(crate) fn version_of(payload_version: i16) -> Option<u16> {
-    let version = u16::try_from(payload_version).ok();
-    version.filter(|version| *version > 0)
-}
-
 impl<'r> FromRow<'r, PgRow> for LaneHead {
     fn from_row(row: &'r PgRow) -> Result<Self, Error> {
         let mut columns = Columns::of(row);
@@ -355,59 +271,6 @@ impl<'r> FromRow<'r, PgRow> for RefusedHead {
     }
 }
 
-impl<'r> FromRow<'r, PgRow> for ClaimedLease {
-    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
-        let mut columns = Columns::of(row);
-        let lease_id = columns.next()?;
-        let task_ids = columns.next_array()?;
-        let mut task_types = columns.next_array::<String>()?;
-        let mut payload_versions = columns.next_array()?;
-        let mut payloads = columns.next_array::<Json<_>>()?;
-        let mut priorities = columns.next_array()?;
-        let mut run_ats = columns.next_array()?;
-        let mut created_ats = columns.next_array()?;
-        let mut max_attempts = columns.next_array::<Option<i32>>()?;
-        let mut attempts = columns.next_array()?;
-        let mut crashes = columns.next_array()?;
-        let mut errors = columns.next_array::<Option<Json<Box<RawValue>>>>()?;
-        let mut metadatas = columns
-            .next::<Option<Vec<Option<Json<Value>>>>>()?
-            .map(Vec::into_iter);
-        let mut next = |task_id| {
-            Some(ClaimedTask {
-                lease_id,
-                task_id,
-                task_type: task_types.next()?,
-                payload_version: payload_versions.next()?,
-                payload: payloads.next()?.0,
-                priority: priorities.next()?,
-                run_at: run_ats.next()?,
-                created_at: created_ats.next()?,
-                max_attempts: max_attempts.next()?.map(saturating_u16),
-                attempts: saturating_u16(attempts.next()?),
-                crashes: crashes.next()?,
-                errors: errors
-                    .next()?
-                    .map(|Json(errors)| history(&errors))
-                    .unwrap_or_default(),
-                metadata: metadatas
-                    .as_mut()
-                    .and_then(|metadatas| Some(Metadata::of_stored(metadatas.next()??.0)))
-                    .unwrap_or_default(),
-            })
-        };
-        let tasks: Option<Vec<ClaimedTask>> = task_ids.map(&mut next).collect();
-        let tasks =
-            tasks.ok_or_else(|| Error::Decode("a lease's arrays differ in length".into()))?;
-        Ok(Self {
-            lease_id,
-            tasks,
-            scarcity: Scarcity::Free,
-            limited_key: None,
-        })
-    }
-}
-
 /// The columns of a row in the order in which the statement returns them. To find each by its name takes longer than to
 /// read it.
 struct Columns<'r> {
@@ -439,20 +302,4 @@ impl<'r> Columns<'r> {
         let place = run_at.zip(task_id);
         Ok(place.map(|(run_at, task_id)| Place { run_at, task_id }))
     }
-
-    fn next_array<T>(&mut self) -> Result<std::vec::IntoIter<T>, Error>
-    where
-        Vec<T>: Decode<'r, Postgres> + Type<Postgres>,
-    {
-        Ok(self.next::<Vec<T>>()?.into_iter())
-    }
-}
-
-// The batch that a claim has moved must be run, whatever somebody has written into this column.
-fn history(errors: &RawValue) -> Vec<AttemptError> {
-    serde_json::from_str(errors.get()).unwrap_or_default()
-}
-
-fn saturating_u16(number: i32) -> u16 {
-    u16::try_from(number.max(0)).unwrap_or(u16::MAX)
 }

@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Error, FromRow, Row, query_as};
 use uuid::Uuid;
 
-use super::claim::ClaimedLease;
+use super::claimed::ClaimedLease;
 use super::{Store, saturating_i64};
 use crate::faults::crash_point;
 use crate::lane::{FairEnd, KeyWeight, Place, RoundPlace, Share};

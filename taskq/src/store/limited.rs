@@ -6,7 +6,7 @@ use sqlx::postgres::{PgExecutor, PgRow};
 use sqlx::{Connection, Error, FromRow, Row, query_as};
 use uuid::Uuid;
 
-use super::claim::{ClaimedLease, Scarcity};
+use super::claimed::{ClaimedLease, Scarcity};
 use super::session::BEGIN;
 use super::{Schema, Store, column, saturating_i32, saturating_i64};
 use crate::faults::crash_point;

@@ -1,10 +1,12 @@
 //! Everything that taskq says to Postgres. One file in `sql/` and one method of [`Store`] for each verb,
 //! one folder and one file here for each room.
 
+mod array;
 mod audit;
 mod bulk;
 mod check;
 mod claim;
+mod claimed;
 mod doctor;
 mod enqueue;
 mod fair;
@@ -45,9 +47,8 @@ pub(crate) use self::audit::LastWordRow;
 pub(crate) use self::audit::{AuditRow, Signed};
 pub(crate) use self::bulk::{BulkRequest, BulkRow, RetriedRow};
 pub(crate) use self::check::{CheckedRow, ForeignKey, Page};
-pub(crate) use self::claim::{
-    ClaimRequest, ClaimedLease, ClaimedTask, Scarcity, Sharing, version_of,
-};
+pub(crate) use self::claim::{ClaimRequest, Sharing};
+pub(crate) use self::claimed::{ClaimedLease, ClaimedTask, Scarcity, version_of};
 pub(crate) use self::doctor::look_at_way;
 pub(crate) use self::enqueue::{
     Copy, holder_of_key, is_busy, is_too_large, is_unserializable, refusal_of_group, refused_index,

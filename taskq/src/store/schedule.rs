@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{Error, FromRow, Row, query_as, query_scalar};
 
-use super::claim::version_of;
+use super::claimed::version_of;
 use super::{Signed, Store, column, saturating_i64};
 use crate::calendar::Skip;
 
