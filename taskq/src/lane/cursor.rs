@@ -16,12 +16,17 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    /// Returns the cursor of a lane whose first task stands at `head`.
-    pub(super) fn at(head: Place) -> Self {
+    /// Returns the cursor of a lane of which nothing was claimed yet, behind a place.
+    pub(super) fn behind(place: Place) -> Self {
         Self {
-            place: head.before(),
+            place,
             at_last_scan: None,
         }
+    }
+
+    /// Returns the cursor of a lane whose first task stands at `head`.
+    pub(super) fn at(head: Place) -> Self {
+        Self::behind(head.before())
     }
 
     /// Returns the place behind which the next claim begins.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use foldhash::HashMap;
 
 use super::ageing::Ageing;
+use super::expected::Expected;
 use super::known::KnownLane;
 use super::mark::{MarkedLane, Reach};
 use super::range::RangeRequest;
@@ -26,6 +27,7 @@ pub(crate) struct DueLanes {
     ageing: Ageing,
     /// Task types in whose lanes chance decides what is claimed.
     by_chance: Arc<[String]>,
+    expected: Expected,
 }
 
 impl DueLanes {
@@ -35,6 +37,24 @@ impl DueLanes {
             by_chance,
             ..Self::default()
         }
+    }
+
+    /// Takes the lane for due from which the last claims brought all that they did, if there is such a one. Returns whether
+    /// there is.
+    pub(crate) fn expect_more(&mut self) -> bool {
+        let Some(expected) = self.expected.lane(Instant::now()) else {
+            return false;
+        };
+        match self.lanes.iter_mut().find(|it| it.lane == expected.lane) {
+            Some(known) => known.is_due = true,
+            None => self.lanes.push(expected),
+        }
+        true
+    }
+
+    /// Records that nothing was there.
+    pub(crate) fn expect_nothing(&mut self) {
+        self.expected = Expected::default();
     }
 
     /// Tells whether nothing of this kind is due.
@@ -198,6 +218,9 @@ impl DueLanes {
                     known.cursor.record_exhausted();
                 }
                 known.is_due = false;
+            }
+            if count.is_some_and(|count| count == tasks.len()) {
+                self.expected.record_claimed(known);
             }
         }
     }

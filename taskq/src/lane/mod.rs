@@ -10,6 +10,7 @@ mod blocked;
 mod bound;
 mod cursor;
 mod due;
+mod expected;
 mod failing;
 mod fair;
 mod invalid;

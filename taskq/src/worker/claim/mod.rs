@@ -46,6 +46,9 @@ const STALE_PERIOD: Duration = Duration::from_millis(250);
 /// A claim that takes so long may bring what was paused meanwhile.
 const SLOW: Duration = Duration::from_millis(500);
 
+/// The most tasks to claim before a scan has looked: something of a better priority may be due as well.
+const MOST_GUESSED: usize = 1;
+
 /// Claims for all queues of a worker.
 pub(crate) struct Claimer<'c> {
     core: Arc<Core>,
@@ -239,9 +242,12 @@ impl Claimer<'_> {
             Wake::Queue(name) | Wake::WholeQueue(name) => {
                 let named = self.queues.iter_mut().filter(|queue| queue.name == *name);
                 for queue in named {
-                    queue.idle.record_notified();
-                    if matches!(wake, Wake::WholeQueue(_)) {
-                        queue.pace.allow_scan_from_heads();
+                    match wake {
+                        Wake::WholeQueue(_) => {
+                            queue.idle.record_notified();
+                            queue.pace.allow_scan_from_heads();
+                        }
+                        _ => queue.record_notified(),
                     }
                 }
             }
@@ -286,7 +292,8 @@ impl Claimer<'_> {
         if self.queues[at].idle.should_stop_listening() {
             self.stop_listening(at).await?;
         }
-        if let Some(reach) = self.queues[at].next_scan() {
+        let is_guess = self.queues[at].should_guess();
+        if !is_guess && let Some(reach) = self.queues[at].next_scan() {
             self.scan(at, reach).await?;
         }
         if self.core.pauses.are_unheard(Instant::now())
@@ -301,13 +308,18 @@ impl Claimer<'_> {
         let queue = &mut self.queues[at];
         queue.record_turn(claimable);
         if queue.lanes.have_no(claimable) {
-            self.idle(at).await?;
+            if !is_guess {
+                self.idle(at).await?;
+            }
             return Ok(Vec::new());
         }
-        let tasks = self.claim_tasks(at, claimable).await?;
+        let most = if is_guess { MOST_GUESSED } else { usize::MAX };
+        let tasks = self.claim_tasks(at, claimable, most).await?;
         let queue = &mut self.queues[at];
         queue.idle.record_claim(!tasks.is_empty());
-        if tasks.is_empty() && queue.lanes.have_no(Claimable::Fresh) {
+        if tasks.is_empty() && is_guess {
+            queue.lanes.expect_nothing();
+        } else if tasks.is_empty() && queue.lanes.have_no(Claimable::Fresh) {
             // Other workers have what was due.
             self.idle(at).await?;
         }

@@ -29,6 +29,8 @@ pub(crate) struct Queue {
     next_pause_end: Option<Instant>,
     /// Whether a claim has asked for suspects since the last scan.
     has_asked_for_suspects: bool,
+    /// Whether an enqueue has notified this worker, and neither a scan nor a claim has followed.
+    is_notified: bool,
 }
 
 impl Queue {
@@ -44,7 +46,21 @@ impl Queue {
             next_probe: None,
             next_pause_end: None,
             has_asked_for_suspects: false,
+            is_notified: false,
         }
+    }
+
+    /// Records that an enqueue has notified this worker.
+    pub(super) fn record_notified(&mut self) {
+        self.idle.record_notified();
+        self.is_notified = true;
+    }
+
+    /// Tells whether to claim before a scan has looked, from the lane in which tasks came before. A task that comes to an idle
+    /// worker then starts after one statement in place of two.
+    pub(super) fn should_guess(&mut self) -> bool {
+        let is_notified = std::mem::take(&mut self.is_notified);
+        is_notified && self.lanes.have_no(Claimable::Fresh) && self.lanes.expect_more()
     }
 
     /// Returns how thoroughly to scan before the next claim, if at all.

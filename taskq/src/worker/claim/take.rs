@@ -19,20 +19,17 @@ const PUT_OFF: Duration = Duration::from_secs(5 * 60);
 const CLOSED_FOR: Duration = Duration::from_secs(5);
 
 impl Claimer<'_> {
-    /// Makes one claim, and holds the leases that it brought.
+    /// Makes one claim of no more than `most` tasks, and holds the leases that it brought.
     pub(super) async fn claim_tasks(
         &mut self,
         at: usize,
         claimable: Claimable,
+        most: usize,
     ) -> Result<Vec<ClaimedTask>, Error> {
         let room = self.room_for(at, claimable);
         let queue = &mut self.queues[at];
-        let most = self
-            .core
-            .settings
-            .drain
-            .as_ref()
-            .map_or(usize::MAX, |drain| drain.left());
+        let drain = self.core.settings.drain.as_ref();
+        let most = most.min(drain.map_or(usize::MAX, |drain| drain.left()));
         let limit = room.min(queue.pace.most_at_once()).min(most);
         if limit == 0 {
             // Handlers have slowed down since there was room.
