@@ -2,6 +2,7 @@
 //! page asks.
 
 mod claim;
+mod newer;
 mod outcomes;
 mod pages;
 mod wait;
