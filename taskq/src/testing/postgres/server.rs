@@ -266,10 +266,15 @@ fn arguments(folder: &Path, keeping: Keeping) -> Vec<String> {
         Keeping::Fleeting => ("off", "64MB"),
         Keeping::Lasting | Keeping::Durable => ("on", "128MB"),
     };
+    // Sixty-four worker processes of a measurement have some six each.
+    let connections = match keeping {
+        Keeping::Fleeting | Keeping::Lasting => 300,
+        Keeping::Durable => 600,
+    };
     for setting in [
         "listen_addresses=".to_owned(),
         "unix_socket_permissions=0700".to_owned(),
-        "max_connections=300".to_owned(),
+        format!("max_connections={connections}"),
         format!("shared_buffers={buffers}"),
         // In the cluster's directory, and removed with it.
         "dynamic_shared_memory_type=mmap".to_owned(),
