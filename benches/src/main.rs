@@ -135,6 +135,9 @@ async fn measure(
     };
     for system in systems {
         match system
+            Mode::Growth(Situation::Processes(2..)) => {
+                rows_of(Mode::Growth(Situation::Processes(1))).to_vec()
+            }
             .absent_from(&mode)
             .or(effort.leaves_out(&mode, &**system))
         {

@@ -22,8 +22,8 @@ use crate::systems::{self, Handler, System};
 /// The hidden command.
 pub const COMMAND: &str = "worker-process";
 
-/// How often a child says how far it is.
-const REPORT: Duration = Duration::from_millis(5);
+/// How often a child says how far it is. Sixty-four of them are to leave the processors to the work.
+const REPORT: Duration = Duration::from_millis(20);
 
 /// How long children may take to be ready, and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -43,7 +43,7 @@ pub enum Count {
 }
 
 impl Situation {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Plain,
         Self::Fed,
         Self::Waiting(Count::TenThousand),
@@ -54,8 +54,12 @@ impl Situation {
         Self::HeldTransaction,
         Self::Stream,
         Self::Processes(1),
+        Self::Processes(2),
         Self::Processes(4),
+        Self::Processes(8),
         Self::Processes(16),
+        Self::Processes(32),
+        Self::Processes(64),
     ];
 }
 
