@@ -17,6 +17,8 @@ Measures taskq beside its peers and beside bare SQL, on a Postgres of its own.
   --stream SECONDS how long the stream of growth lasts
   --keep NAME      use the server of this name, which stays, and the tables that an
                    earlier run has filled there for pages
+  --why            say of drains by processes, and of those over a network, where
+                   their time went
   --json           a line of JSON for each measurement, in place of the tables
   --chart FILE     write the chart of the drain and the inserts there, as SVG";
 
@@ -30,6 +32,7 @@ pub struct Arguments {
     pub stream: Option<u64>,
     pub rows: Option<u64>,
     pub keep: Option<String>,
+    pub why: bool,
     pub json: bool,
     pub chart: Option<String>,
 }
@@ -47,6 +50,7 @@ impl Arguments {
             match name.as_str() {
                 "--quick" => arguments.quick = true,
                 "--keep" => arguments.keep = Some(value()?),
+                "--why" => arguments.why = true,
                 "--json" => arguments.json = true,
                 "--only" => arguments.only = list(&value()?),
                 "--systems" => arguments.systems = list(&value()?),

@@ -16,6 +16,7 @@ mod sample;
 mod server;
 mod systems;
 
+mod why;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -52,6 +53,7 @@ async fn main() -> Result<ExitCode> {
     let streaming = arguments.stream.map(Duration::from_secs);
     effort.streaming = streaming.unwrap_or(effort.streaming);
     if cfg!(debug_assertions) {
+    effort.why = arguments.why;
         eprintln!("This is a debug build; `cargo run --release` is the one to measure.");
     }
 

@@ -14,10 +14,11 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::{sleep, timeout_at};
 
 use crate::meter::Meter;
-use crate::modes::until_completed;
+use crate::modes::{Bench, until_completed};
 use crate::sample::Sample;
 use crate::server::Database;
 use crate::systems::{self, Handler, System};
+use crate::why::Watch;
 
 /// The hidden command.
 pub const COMMAND: &str = "worker-process";
@@ -70,13 +71,8 @@ pub async fn work(mut arguments: impl Iterator<Item = String>) -> Result<()> {
 }
 
 /// Has the waiting tasks run by so many processes.
-pub async fn drain(
-    system: &dyn System,
-    db: &Database,
-    tasks: u64,
-    count: usize,
-    limit: Duration,
-) -> Result<Sample> {
+pub async fn drain(bench: &Bench<'_>, db: &Database, tasks: u64, count: usize) -> Result<Sample> {
+    let (system, limit) = (bench.system, bench.effort.drain_limit);
     let before = db.costs().await?;
     let mut children = Vec::new();
     for _ in 0..count {
@@ -87,6 +83,10 @@ pub async fn drain(
         let line = child.line(deadline).await?;
         ensure!(line == "ready", "a worker process said `{line}`");
     }
+    let watch = match bench.effort.why {
+        true => Some(Watch::begin(db).await?),
+        false => None,
+    };
     let began = Instant::now();
     for child in &mut children {
         child.tell("go").await?;
@@ -99,6 +99,10 @@ pub async fn drain(
         began.elapsed(),
         children.iter().map(|child| child.ran).sum(),
     );
+    let why = match watch {
+        Some(watch) => Some(watch.end(db).await?),
+        None => None,
+    };
     let meter = Meter::counting(tasks);
     for child in &mut children {
         child.stop(&meter).await?;
@@ -110,7 +114,8 @@ pub async fn drain(
         ensure!(left == 0, "all {tasks} tasks ran, but {left} are left");
     }
     let after = db.costs().await?;
-    Ok(Sample::rate(ran, time).costing(before, after))
+    let sample = Sample::rate(ran, time).costing(before, after);
+    Ok(Sample { why, ..sample })
 }
 
 async fn until_all_ran(

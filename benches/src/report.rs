@@ -9,6 +9,7 @@ use crate::modes::{Effort, Mode};
 use crate::sample::{Sample, Spread, Stretch};
 use crate::systems::{Family, System};
 
+use crate::why::Why;
 /// All rounds of one mode.
 pub struct Outcome {
     pub mode: Mode,
@@ -94,6 +95,8 @@ impl Outcome {
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             stretches: &'a [Stretch],
         }
+            #[serde(skip_serializing_if = "Option::is_none")]
+            why: Option<&'a Why>,
         let mut lines = String::new();
         for row in &self.rows {
             let rate = row.spread(|sample| sample.per_second);
@@ -116,6 +119,7 @@ impl Outcome {
                 dead_rows: median(|sample| sample.dead_rows),
                 stretches: row.rounds.last().map_or(&[], |sample| &sample.stretches),
             };
+                why: row.rounds.last().and_then(|sample| sample.why.as_ref()),
             let line = serde_json::to_string(&line).expect("numbers and strings have JSON");
             lines.push_str(&line);
             lines.push('\n');
@@ -173,6 +177,13 @@ impl Outcome {
             }
         }
         for (system, why) in &self.absent {
+        for row in &self.rows {
+            for sample in &row.rounds {
+                if let Some(why) = &sample.why {
+                    let _ = write!(text, "\n{}: {}", row.system.name(), why.table(sample.tasks));
+                }
+            }
+        }
             let _ = writeln!(text, "{system:<16} - {why}");
         }
         text

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::server::Costs;
+use crate::why::Why;
 
 /// What one measurement gave. What it did not look at is absent.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +22,10 @@ pub struct Sample {
     pub dead_rows: Option<f64>,
     /// What a stream cost as it went on.
     pub stretches: Vec<Stretch>,
+    /// What a round trip took, where the server is away.
+    pub round_trip_ms: Option<f64>,
+    /// Where the time went, if somebody asked.
+    pub why: Option<Why>,
 }
 
 /// A part of the time that a stream lasted.
@@ -112,6 +117,8 @@ impl Sample {
             wal_bytes_per_task: mean(|sample| sample.wal_bytes_per_task),
             commits_per_task: mean(|sample| sample.commits_per_task),
             stretches: Vec::new(),
+            round_trip_ms: None,
+            why: None,
             dead_rows: samples.last().and_then(|sample| sample.dead_rows),
         }
     }

@@ -11,6 +11,7 @@ use crate::meter::Meter;
 use crate::sample::Sample;
 use crate::server::Database;
 use crate::systems::{Handler, System};
+use crate::why::Watch;
 
 /// How long the last completions may take to be committed.
 const COMPLETING_LIMIT: Duration = Duration::from_secs(10);
@@ -25,14 +26,33 @@ pub enum From {
 }
 
 pub async fn measure(bench: &Bench<'_>, handler: Handler) -> Result<Sample> {
-    let db = bench.database().await?;
     let tasks = match handler {
         Handler::Nothing => bench.effort.backlog,
         Handler::Waits | Handler::Inserts => bench.effort.slow_backlog,
     };
+    measure_of(bench, handler, tasks, From::Start).await
+}
+
+pub async fn measure_of(
+    bench: &Bench<'_>,
+    handler: Handler,
+    tasks: u64,
+    from: From,
+) -> Result<Sample> {
+    if bench.effort.why {
+        bench.server.count_statements().await?;
+    }
+    let db = bench.database().await?;
     prepare(bench.system, &db, handler, tasks).await?;
     let limit = bench.effort.drain_limit;
-    let sample = drain(bench.system, &db, handler, tasks, limit, From::Start).await?;
+    let watch = match bench.effort.why {
+        true => Some(Watch::begin(&db).await?),
+        false => None,
+    };
+    let mut sample = drain(bench.system, &db, handler, tasks, limit, from).await?;
+    if let Some(watch) = watch {
+        sample.why = Some(watch.end(&db).await?);
+    }
     bench.server.drop_database(db).await?;
     Ok(sample)
 }

@@ -87,6 +87,9 @@ pub async fn measure(bench: &Bench<'_>, situation: Situation) -> Result<Sample> 
         return stream::measure(bench).await;
     }
     let effort = bench.effort;
+    if effort.why && matches!(situation, Situation::Processes(_)) {
+        bench.server.count_statements().await?;
+    }
     let db = bench.database().await?;
     let mut held = None;
     let mut tasks = effort.backlog;
@@ -112,7 +115,7 @@ pub async fn measure(bench: &Bench<'_>, situation: Situation) -> Result<Sample> 
     let sample = match situation {
         Situation::Processes(count) => {
             drain::prepare(bench.system, &db, Handler::Nothing, tasks).await?;
-            process::drain(bench.system, &db, tasks, count, effort.drain_limit).await?
+            process::drain(bench, &db, tasks, count).await?
         }
         _ if tasks < REPEATED_BELOW => {
             let mut samples = Vec::new();

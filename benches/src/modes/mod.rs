@@ -91,6 +91,8 @@ impl Effort {
     pub const FULL: Self = Self {
         rounds: 3,
         backlog: 100_000,
+    /// Whether to say where the time went.
+    pub why: bool,
         slow_backlog: 50_000,
         drain_limit: Duration::from_secs(15),
         inserting: Duration::from_secs(5),
@@ -107,6 +109,7 @@ impl Effort {
         backlog: 100_000,
         slow_backlog: 20_000,
         drain_limit: Duration::from_secs(3),
+        why: false,
         inserting: Duration::from_secs(1),
         bulk: 50_000,
         idle_tasks: 12,
@@ -121,6 +124,7 @@ impl Effort {
 impl Effort {
     /// Says why a system is not measured, although it could be.
     pub fn leaves_out(&self, mode: &Mode, system: &dyn System) -> Option<&'static str> {
+        why: false,
         if *mode == Mode::Growth(Situation::Stream) && system.name() != "taskq" {
             return Some("the pages of taskq's own statements are counted");
         }
