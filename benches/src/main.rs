@@ -11,12 +11,13 @@ mod modes;
 mod pages;
 mod process;
 mod prune;
+mod relay;
 mod report;
 mod sample;
 mod server;
 mod systems;
-
 mod why;
+
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -52,8 +53,8 @@ async fn main() -> Result<ExitCode> {
     effort.rounds = arguments.rounds.unwrap_or(effort.rounds);
     let streaming = arguments.stream.map(Duration::from_secs);
     effort.streaming = streaming.unwrap_or(effort.streaming);
-    if cfg!(debug_assertions) {
     effort.why = arguments.why;
+    if cfg!(debug_assertions) {
         eprintln!("This is a debug build; `cargo run --release` is the one to measure.");
     }
 
@@ -74,6 +75,9 @@ async fn main() -> Result<ExitCode> {
             false => print!("{}", outcome.table(&effort)),
         }
         outcomes.push(outcome);
+    }
+    if !arguments.json {
+        print!("{}", report::network(&outcomes));
     }
     if arguments.wants_pages() {
         match pages::measure(&server, &effort, &arguments).await {
@@ -131,15 +135,16 @@ async fn measure(
         rows: Vec::new(),
         absent: Vec::new(),
         plain: match mode {
+            Mode::Growth(Situation::Processes(2..)) => {
+                rows_of(Mode::Growth(Situation::Processes(1))).to_vec()
+            }
             Mode::Growth(_) => rows_of(Mode::Growth(Situation::Plain)).to_vec(),
+            Mode::Network(it) => rows_of(Mode::Network(it.at_hand())).to_vec(),
             _ => Vec::new(),
         },
     };
     for system in systems {
         match system
-            Mode::Growth(Situation::Processes(2..)) => {
-                rows_of(Mode::Growth(Situation::Processes(1))).to_vec()
-            }
             .absent_from(&mode)
             .or(effort.leaves_out(&mode, &**system))
         {
@@ -163,6 +168,7 @@ async fn measure(
                     .find(|drained| drained.system.name() == name)
                     .and_then(|row| row.spread(|sample| sample.per_second))
                     .map(|rate| rate.median),
+                relay: None,
             };
             let began = Instant::now();
             match mode.measure(&bench).await {

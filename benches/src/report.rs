@@ -2,14 +2,15 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::modes::{Effort, Mode};
+use crate::modes::{Effort, Mode, Network, Remote};
 use crate::sample::{Sample, Spread, Stretch};
 use crate::systems::{Family, System};
-
 use crate::why::Why;
+
 /// All rounds of one mode.
 pub struct Outcome {
     pub mode: Mode,
@@ -94,9 +95,9 @@ impl Outcome {
             dead_rows: Option<f64>,
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             stretches: &'a [Stretch],
-        }
             #[serde(skip_serializing_if = "Option::is_none")]
             why: Option<&'a Why>,
+        }
         let mut lines = String::new();
         for row in &self.rows {
             let rate = row.spread(|sample| sample.per_second);
@@ -118,8 +119,8 @@ impl Outcome {
                 commits_per_task: median(|sample| sample.commits_per_task),
                 dead_rows: median(|sample| sample.dead_rows),
                 stretches: row.rounds.last().map_or(&[], |sample| &sample.stretches),
-            };
                 why: row.rounds.last().and_then(|sample| sample.why.as_ref()),
+            };
             let line = serde_json::to_string(&line).expect("numbers and strings have JSON");
             lines.push_str(&line);
             lines.push('\n');
@@ -176,7 +177,6 @@ impl Outcome {
                 }
             }
         }
-        for (system, why) in &self.absent {
         for row in &self.rows {
             for sample in &row.rounds {
                 if let Some(why) = &sample.why {
@@ -184,10 +184,59 @@ impl Outcome {
                 }
             }
         }
+        for (system, why) in &self.absent {
             let _ = writeln!(text, "{system:<16} - {why}");
         }
         text
     }
+}
+
+/// Returns what was measured some time away from Postgres, as one table.
+pub fn network(outcomes: &[Outcome]) -> String {
+    let rows = outcomes.iter().filter_map(|outcome| match outcome.mode {
+        Mode::Network(network) => Some((network, outcome.rows.first()?, outcome)),
+        _ => None,
+    });
+    let rows: Vec<_> = rows.collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let of = |round_trip: Duration, what: Remote| {
+        let mut rows = rows.iter();
+        rows.find(|it| it.0 == Network { round_trip, what })
+    };
+    let mut text = format!(
+        "\nnetwork: medians, and in proportion to the first line\n{:>9} {:>9}",
+        "ADDED MS", "RTT MS"
+    );
+    for head in ["DRAIN/S", "IN TX/S", "INSERT/S", "IDLE P50 MS"] {
+        let _ = write!(text, " {head:>18}");
+    }
+    text.push('\n');
+    for round_trip in Network::ROUND_TRIPS {
+        let took = rows.iter().filter(|it| it.0.round_trip == round_trip);
+        let took = took.filter_map(|it| it.1.spread(|sample| sample.round_trip_ms));
+        let _ = write!(
+            text,
+            "{:>9} {:>9}",
+            round_trip.as_secs_f64() * 1e3,
+            number(Spread::of(took.map(|it| it.median)).map(|it| it.median), 2)
+        );
+        for what in Network::WHATS {
+            let cell = of(round_trip, what).map_or("-".to_owned(), |(_, row, outcome)| {
+                let (value, decimals) = match what {
+                    Remote::Idle => (row.spread(|sample| sample.p50_ms), 1),
+                    _ => (row.spread(|sample| sample.per_second), 0),
+                };
+                let ratio = outcome.ratio(row, outcome.plain(row));
+                let value = number(value.map(|it| it.median), decimals);
+                format!("{value} ({})", number(ratio.map(|it| it.median), 2))
+            });
+            let _ = write!(text, " {cell:>18}");
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// Writes a number with its thousands apart.

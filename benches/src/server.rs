@@ -10,6 +10,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use taskq::testing::Cluster;
 use tokio::time::sleep;
 
+use crate::relay::Relay;
+
 /// How long sessions of the last measurement may take to end.
 const QUIET_LIMIT: Duration = Duration::from_secs(5);
 
@@ -99,6 +101,16 @@ impl Server {
         self.execute("checkpoint".to_owned()).await
     }
 
+    /// Opens a way to the server that takes so long in both directions together.
+    pub fn relay(&self, round_trip: Duration) -> Result<Relay> {
+        let options = PgConnectOptions::from_str(&self.cluster.url("postgres"))?;
+        let folder = options
+            .get_socket()
+            .context("the server of the bench listens on a socket")?;
+        let socket = folder.join(format!(".s.PGSQL.{}", options.get_port()));
+        Relay::start(socket, round_trip)
+    }
+
     pub async fn setting(&self, name: &str) -> Result<String> {
         Ok(sqlx::query_scalar("select current_setting($1)")
             .bind(name)
@@ -144,7 +156,7 @@ impl Server {
 
 /// A database that one measurement has for itself.
 pub struct Database {
-    name: String,
+    pub name: String,
     pub url: String,
     /// Of the bench itself: to prepare and to look.
     pub pool: PgPool,

@@ -50,6 +50,7 @@ async fn database(bench: &Bench<'_>, kind: batch::Batch) -> Result<Database> {
         system: &kind,
         effort: bench.effort,
         drain_rate: None,
+        relay: bench.relay,
     };
     bench.database().await
 }

@@ -152,6 +152,7 @@ async fn database(bench: &Bench<'_>, kind: Flow) -> Result<Database> {
         system: &kind,
         effort: bench.effort,
         drain_rate: None,
+        relay: bench.relay,
     };
     bench.database().await
 }

@@ -6,6 +6,7 @@ mod flow;
 mod growth;
 mod insert;
 mod latency;
+mod network;
 mod stream;
 
 use std::fmt;
@@ -19,13 +20,16 @@ pub use self::flow::{Limit, Order};
 pub use self::growth::Situation;
 use self::growth::{Count, FED, UNKNOWN};
 pub use self::latency::Pace;
+pub use self::network::{Network, Remote};
+use crate::relay::Relay;
 use crate::sample::Sample;
 use crate::server::{Database, Server};
 use crate::systems::{Family, Handler, System};
 
 /// The groups of `--only`, in the order in which they are measured.
-pub const GROUPS: [&str; 10] = [
-    "drain", "insert", "bulk", "latency", "growth", "limits", "order", "batch", PAGES, PRUNE,
+pub const GROUPS: [&str; 11] = [
+    "drain", "insert", "bulk", "latency", "growth", "network", "limits", "order", "batch", PAGES,
+    PRUNE,
 ];
 
 /// The group that measures no systems: the pages of the dashboard.
@@ -50,6 +54,8 @@ pub enum Mode {
     Latency(Pace),
     /// A drain where something stands in its way.
     Growth(Situation),
+    /// Something is done some time away from Postgres.
+    Network(Network),
     /// A drain whose tasks have limits, or that is beside such.
     Limits(Limit),
     /// A drain among tasks that fail, or at random.
@@ -85,14 +91,14 @@ pub struct Effort {
     pub many: u64,
     /// Whether growth is measured of taskq, bare SQL and one peer only.
     pub few_grow: bool,
+    /// Whether to say where the time went.
+    pub why: bool,
 }
 
 impl Effort {
     pub const FULL: Self = Self {
         rounds: 3,
         backlog: 100_000,
-    /// Whether to say where the time went.
-    pub why: bool,
         slow_backlog: 50_000,
         drain_limit: Duration::from_secs(15),
         inserting: Duration::from_secs(5),
@@ -103,13 +109,13 @@ impl Effort {
         streaming: Duration::from_secs(60),
         many: 1_000_000,
         few_grow: false,
+        why: false,
     };
     pub const QUICK: Self = Self {
         rounds: 1,
         backlog: 100_000,
         slow_backlog: 20_000,
         drain_limit: Duration::from_secs(3),
-        why: false,
         inserting: Duration::from_secs(1),
         bulk: 50_000,
         idle_tasks: 12,
@@ -118,19 +124,21 @@ impl Effort {
         streaming: Duration::from_secs(20),
         many: 200_000,
         few_grow: true,
+        why: false,
     };
 }
 
 impl Effort {
     /// Says why a system is not measured, although it could be.
     pub fn leaves_out(&self, mode: &Mode, system: &dyn System) -> Option<&'static str> {
-        why: false,
         if *mode == Mode::Growth(Situation::Stream) && system.name() != "taskq" {
             return Some("the pages of taskq's own statements are counted");
         }
-        if matches!(mode, Mode::Limits(_) | Mode::Order(_) | Mode::Batch(_))
-            && system.name() != "taskq"
-        {
+        let compares_itself = matches!(
+            mode,
+            Mode::Network(_) | Mode::Limits(_) | Mode::Order(_) | Mode::Batch(_)
+        );
+        if compares_itself && system.name() != "taskq" {
             return Some("taskq is compared with itself");
         }
         let grows = system.family() != Family::Peer || system.name() == "graphile_worker";
@@ -158,6 +166,7 @@ impl Mode {
         modes.push(Self::Bulk);
         modes.extend([Pace::Idle, Pace::FiveHundred, Pace::HalfOfDrain].map(Self::Latency));
         modes.extend(Situation::ALL.map(Self::Growth));
+        modes.extend(Network::all().map(Self::Network));
         modes.extend(Limit::ALL.map(Self::Limits));
         modes.extend(Order::ALL.map(Self::Order));
         modes.extend(Many::ALL.map(Self::Batch));
@@ -172,6 +181,7 @@ impl Mode {
             Self::Bulk => "bulk",
             Self::Latency(_) => "latency",
             Self::Growth(_) => "growth",
+            Self::Network(_) => "network",
             Self::Limits(_) => "limits",
             Self::Order(_) => "order",
             Self::Batch(_) => "batch",
@@ -260,6 +270,7 @@ impl Mode {
                 };
                 format!("a drain of {what}, from the first handler on; at most {limit} s")
             }
+            Self::Network(network) => network.explanation(effort),
             Self::Limits(Limit::Binds) => format!(
                 "{} tasks whose handlers wait {} ms, {} at once of each of {} tenants; ×PLAIN is the share of the \
                  places' time that is used",
@@ -314,14 +325,17 @@ impl Mode {
     /// Returns how good a measurement is: more is better.
     pub fn goodness(&self, sample: &Sample) -> Option<f64> {
         match self {
-            Self::Growth(Situation::Stream) | Self::Latency(Pace::Idle) => {
-                sample.p50_ms.map(|ms| 1.0 / ms)
-            }
+            Self::Growth(Situation::Stream)
+            | Self::Latency(Pace::Idle)
+            | Self::Network(Network {
+                what: Remote::Idle, ..
+            }) => sample.p50_ms.map(|ms| 1.0 / ms),
             Self::Latency(_) => sample.p99_ms.map(|ms| 1.0 / ms),
             Self::Drain(_)
             | Self::Insert { .. }
             | Self::Bulk
             | Self::Growth(_)
+            | Self::Network(_)
             | Self::Limits(_)
             | Self::Order(_)
             | Self::Batch(_) => sample.per_second,
@@ -339,6 +353,7 @@ impl Mode {
             Self::Bulk => insert::measure_bulk(bench).await,
             Self::Latency(pace) => latency::measure(bench, *pace).await,
             Self::Growth(situation) => growth::measure(bench, *situation).await,
+            Self::Network(network) => network::measure(bench, *network).await,
             Self::Limits(limit) => flow::measure_limit(bench, *limit).await,
             Self::Order(order) => flow::measure_order(bench, *order).await,
             Self::Batch(many) => batch::measure(bench, *many).await,
@@ -379,6 +394,7 @@ impl fmt::Display for Mode {
                 Situation::Processes(1) => f.write_str("growth, 1 process"),
                 Situation::Processes(count) => write!(f, "growth, {count} processes"),
             },
+            Self::Network(network) => write!(f, "{network}"),
             Self::Limits(limit) => f.write_str(match limit {
                 Limit::InVain => "limits, one that never binds",
                 Limit::ByKeyInVain => "limits, one by key that never binds",
@@ -402,12 +418,15 @@ impl fmt::Display for Mode {
 }
 
 /// Who is measured, where, and how much.
+#[derive(Clone, Copy)]
 pub struct Bench<'a> {
     pub server: &'a Server,
     pub system: &'a dyn System,
     pub effort: Effort,
     /// What the system drained a second, if that was measured before.
     pub drain_rate: Option<f64>,
+    /// Through which the system speaks to the server, if that is away.
+    pub relay: Option<&'a Relay>,
 }
 
 impl Bench<'_> {
@@ -417,6 +436,14 @@ impl Bench<'_> {
         self.system.set_up(&db).await?;
         // Before the rows come, so that their pages are not written in full a second time.
         self.server.checkpoint().await?;
-        Ok(db)
+        Ok(self.through_relay(db))
+    }
+
+    /// Has all but the bench itself speak to a database through the relay, if there is one.
+    fn through_relay(&self, mut db: Database) -> Database {
+        if let Some(relay) = self.relay {
+            db.url = relay.url(&db.name);
+        }
+        db
     }
 }
