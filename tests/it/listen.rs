@@ -2,14 +2,14 @@
 //!
 //! The listener is found by what it said last: it reads what is paused.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Connection, PgConnection, PgPool};
 use taskq::testing::Cluster;
-use taskq::{WorkerBuilder, task};
+use taskq::{Worker, WorkerBuilder, task};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{LIMIT, Log, database, execute, one, states, until, while_working, worker};
@@ -48,6 +48,62 @@ async fn an_enqueue_wakes_an_idle_worker() {
         until("run", async || count.load(Ordering::SeqCst) == 1).await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_task_like_the_last_ones_is_claimed_before_a_scan() {
+    let (_database, pool) = database().await;
+    let count = Arc::new(AtomicUsize::new(0));
+    while_working(listener(&pool, &count), async {
+        for ran in 1..=2 {
+            idle(&pool).await;
+            execute(&pool, "insert into taskq.task (task_type) values ('heard')").await;
+            until("run", async || count.load(Ordering::SeqCst) == ran).await;
+        }
+        idle(&pool).await;
+        // A scan reads what is paused, and a claim does not.
+        let mut tx = pool.begin().await.expect("a transaction");
+        execute(&mut *tx, "lock table taskq.pause in access exclusive mode").await;
+        execute(&pool, "insert into taskq.task (task_type) values ('heard')").await;
+        until("run", async || count.load(Ordering::SeqCst) == 3).await;
+        tx.rollback().await.expect("unlocked");
+    })
+    .await;
+}
+
+#[task]
+async fn told(order: &Mutex<Vec<u32>>, n: u32) {
+    order.lock().expect("nobody panicked").push(n);
+}
+
+#[tokio::test]
+async fn no_more_than_one_task_starts_before_those_of_a_better_priority() {
+    let (_database, pool) = database().await;
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let worker = Worker::builder(pool.clone())
+        .queue("default", 1)
+        .only::<(Told,)>()
+        .state_arc(order.clone())
+        .poll_interval(LIMIT * 4);
+    let ran = || order.lock().expect("nobody panicked").len();
+    while_working(worker, async {
+        for n in 1..=2 {
+            idle(&pool).await;
+            Told::enqueue(&pool, n).priority(5).await.expect("enqueued");
+            until("run", async || ran() == n as usize).await;
+        }
+        idle(&pool).await;
+        let mut tx = pool.begin().await.expect("a transaction");
+        for n in 3..=5 {
+            Told::enqueue(&mut tx, n).priority(5).await.expect("enqueued");
+        }
+        Told::enqueue(&mut tx, 0).priority(1).await.expect("enqueued");
+        tx.commit().await.expect("committed");
+        until("run", async || ran() == 6).await;
+    })
+    .await;
+    let order = order.lock().expect("nobody panicked");
+    assert_eq!(*order, [1, 2, 3, 0, 4, 5]);
 }
 
 #[tokio::test]
