@@ -35,6 +35,25 @@ impl Store<'_> {
         completed
     }
 
+    /// Does what [`complete`](Self::complete) does for tasks that are kept, given also the results of the tasks of each
+    /// lease by their ids, as a JSON object.
+    pub(crate) async fn complete_kept(
+        &mut self,
+        leases: &[(Uuid, usize)],
+        results: &[Option<String>],
+    ) -> Result<Vec<Uuid>, Error> {
+        crash_point("before_complete");
+        // Most task types have no results.
+        let results = results.iter().any(Option::is_some).then_some(results);
+        let query = query_scalar(self.schema.sql.complete_kept)
+            .bind(column(leases, |(lease_id, _)| *lease_id))
+            .bind(column(leases, |(_, remaining)| saturating_i32(*remaining)))
+            .bind(results);
+        let completed = self.call(async |db| query.fetch_all(db).await).await;
+        crash_point("after_complete");
+        completed
+    }
+
     /// Completes tasks that leave others behind in their leases, given how much is left of each lease
     /// with them, and returns the leases for which that was right.
     pub(crate) async fn complete_some(

@@ -119,6 +119,7 @@ statements! {
     }
     leave {
         complete,
+        complete_kept,
         complete_some,
         complete_own,
         complete_own_kept,

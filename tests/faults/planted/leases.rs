@@ -210,7 +210,7 @@ async fn an_outcome_for_a_task_that_has_left_its_lease_is_found() {
             .set("DATABASE_URL", stage.url_through(&proxy))
             .set("CONCURRENCY", 3)
             .set("LEASE_MS", 8_000)
-            // Completed tasks that are kept go one by one.
+            // Completed tasks that are kept go one by one, unless their whole lease goes.
             .set("KEEP", true)
             .set("TASKQ_PAUSE_AT", "before_settle:2")
             .start();

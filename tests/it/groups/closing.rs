@@ -40,6 +40,16 @@ async fn its_task_is_enqueued_when_the_last_member_has_ended_and_not_before() {
 }
 
 #[tokio::test]
+async fn members_that_are_kept_are_counted_too() {
+    let (_database, pool) = told_database().await;
+    group_of(&pool, "kept", &["", "", ""]).await;
+    drain(all(&pool).keep_completed(true), &pool).await;
+    assert_eq!(told(&pool).await, ["kept: 3 = 3 0 0 0 0 0 0"]);
+    let kept: i64 = one(&pool, "select count(*) from taskq.history").await;
+    assert_eq!(kept, 4, "and the task of the group");
+}
+
+#[tokio::test]
 async fn members_that_end_before_the_seal_do_not_end_the_group() {
     let (_database, pool) = told_database().await;
     let mut db = pool.acquire().await.expect("a connection");

@@ -4,6 +4,7 @@ mod again;
 pub(crate) mod fence;
 mod keep;
 mod rescue;
+mod whole;
 
 use std::time::Duration;
 

@@ -21,6 +21,8 @@ const RESCUE: &str = concat!(
 
 const COMPLETE: &str = include_str!("../../../taskq/src/store/sql/leave/complete.sql");
 
+const COMPLETE_KEPT: &str = include_str!("../../../taskq/src/store/sql/leave/complete_kept.sql");
+
 const HEARTBEAT: &str = include_str!("../../../taskq/src/store/sql/lease/heartbeat.sql");
 
 const COMPLETE_SOME: &str = include_str!("../../../taskq/src/store/sql/leave/complete_some.sql");
@@ -34,6 +36,12 @@ const COMPLETE_SOME_ARGUMENTS: &str = "select format('%L, %L, %L, %L',
     array_agg(distinct lease_id), array[2000, 2000, 2000], array_agg(lease_id), array_agg(task_id))
     from given";
 
+/// The arguments for the completion of all of the leases, with a result of each task.
+const COMPLETE_KEPT_ARGUMENTS: &str = "select format('%L, %L, %L', array_agg(lease_id),
+    array_agg(cardinality(task_ids)),
+    array_agg((select jsonb_object_agg(task_id, task_id)::text from unnest(task_ids) as task_id)))
+    from taskq.lease";
+
 const RESCUE_ARGUMENTS: &str =
     "select format('%L, 5, null, null', lease_id) from taskq.lease limit 1";
 
@@ -44,6 +52,7 @@ async fn outcomes_are_written_without_a_loop_in_a_loop() {
     let prepared = [
         ("settle", SETTLE),
         ("complete_some", COMPLETE_SOME),
+        ("complete_kept", COMPLETE_KEPT),
         ("rescue", RESCUE),
     ];
     for (name, text) in prepared {
@@ -78,6 +87,7 @@ async fn outcomes_are_written_without_a_loop_in_a_loop() {
             for (name, arguments, least) in [
                 ("settle", SETTLE_ARGUMENTS, 5_970),
                 ("complete_some", COMPLETE_SOME_ARGUMENTS, 5_970),
+                ("complete_kept", COMPLETE_KEPT_ARGUMENTS, 6_000),
                 ("rescue", RESCUE_ARGUMENTS, 2_000),
             ] {
                 let what = format!("{name}, statistics {statistics}, {mode}");
@@ -163,7 +173,7 @@ async fn beside_dead_rows(db: &mut PgConnection, held: &mut PgConnection, statis
 }
 
 /// What is done with leases, and a scan: name, text, arguments, and how many rows it returns.
-fn outcomes_of_two_leases() -> [(&'static str, &'static str, String, u64); 5] {
+fn outcomes_of_two_leases() -> [(&'static str, &'static str, String, u64); 6] {
     let scan_from_marks = "'default', array['type_1'], array[1]::smallint[], gen_random_uuid(),
         array['type_1'], array[1]::smallint[], array[0]::smallint[],
         array['2020-01-01 12:00+00'::timestamptz], array[0::bigint], true";
@@ -178,6 +188,12 @@ fn outcomes_of_two_leases() -> [(&'static str, &'static str, String, u64); 5] {
             "complete_some",
             COMPLETE_SOME,
             format!("{TWO_LEASES}, array[1, 1], {TWO_LEASES}, array[900001, 900002]"),
+            2,
+        ),
+        (
+            "complete_kept",
+            COMPLETE_KEPT,
+            format!("{TWO_LEASES}, array[1, 1], null"),
             2,
         ),
         (
@@ -215,7 +231,12 @@ async fn completions_planned_for_new_tables_do_not_read_all_that_died_later() {
     let mut db = pool.acquire().await.expect("a connection");
     let mut held = pool.acquire().await.expect("another connection");
     beside_dead_rows(&mut db, &mut held, "select 1").await;
-    check_reads_little(&mut db, &["complete", "complete_some"], "as planned").await;
+    check_reads_little(
+        &mut db,
+        &["complete", "complete_kept", "complete_some"],
+        "as planned",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -231,6 +252,7 @@ async fn outcomes_planned_anew_do_not_read_all_that_died() {
             set_plans(&mut db, mode).await;
             let all = [
                 "complete",
+                "complete_kept",
                 "complete_some",
                 "settle",
                 "heartbeat",

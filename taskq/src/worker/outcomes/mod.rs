@@ -63,10 +63,11 @@ struct Writer {
     store: Store<'static>,
 }
 
-/// How much of its lease completes.
+/// How much of its lease completes, and whether it is kept.
 #[derive(Clone, Copy)]
 enum Extent {
     Whole,
+    Kept,
     Part,
 }
 
@@ -122,6 +123,17 @@ impl Writer {
                 ready.single.extend(self.complete(leases, extent).await);
             }
         }
+        let is_long = |lease: &mut Completed| lease.length_of_results() > BATCH_LENGTH;
+        for lease in ready.kept.extract_if(.., is_long) {
+            ready.single.extend(lease.tasks);
+        }
+        while !ready.kept.is_empty() {
+            let further = ready.kept.split_off(fitting(&ready.kept));
+            let leases = std::mem::replace(&mut ready.kept, further);
+            ready
+                .single
+                .extend(self.complete(leases, Extent::Kept).await);
+        }
         let mut rest = ready.single.as_slice();
         while !rest.is_empty() {
             let (batch, further) = split_batch(rest);
@@ -148,7 +160,7 @@ impl Writer {
         rest
     }
 
-    /// Returns the leases that were counted rightly.
+    /// Returns the leases that were counted rightly: none, if Postgres refuses a row of the history.
     async fn complete_until_written(&mut self, leases: &[Completed], extent: Extent) -> Vec<Uuid> {
         let counts: Vec<(Uuid, usize)> = leases
             .iter()
@@ -159,6 +171,10 @@ impl Writer {
             .flat_map(|lease| &lease.tasks)
             .map(|task| (task.lease_id, task.task_id))
             .collect();
+        let results: Vec<Option<String>> = match extent {
+            Extent::Kept => leases.iter().map(Completed::results).collect(),
+            Extent::Whole | Extent::Part => Vec::new(),
+        };
         let lease_ids = || counts.iter().map(|(lease_id, _)| *lease_id);
         let mut pauses = Pauses::new();
         loop {
@@ -166,15 +182,20 @@ impl Writer {
             self.core.held.set_settling(lease_ids(), true);
             let completed = match extent {
                 Extent::Whole => self.store.complete(&counts).await,
+                Extent::Kept => self.store.complete_kept(&counts, &results).await,
                 Extent::Part => self.store.complete_some(&counts, &tasks).await,
             };
-            match completed {
+            let error = match completed {
                 Ok(completed) => return completed,
-                Err(error) => {
-                    self.core.held.set_settling(lease_ids(), false);
-                    pauses.after(&self.core, &error).await;
-                }
+                Err(error) => error,
+            };
+            self.core.held.set_settling(lease_ids(), false);
+            // Which row it is, and what to do about it, is found out task by task.
+            let is_refused = Refusal::of(&error).is_some() || is_too_much(&error);
+            if matches!(extent, Extent::Kept) && is_refused {
+                return Vec::new();
             }
+            pauses.after(&self.core, &error).await;
         }
     }
 
@@ -353,6 +374,17 @@ pub(crate) fn split_batch(settlements: &[Settlement]) -> (&[Settlement], &[Settl
     });
     // A result alone is never longer.
     settlements.split_at(fitting.count())
+}
+
+/// Returns of how many leases one statement takes the results.
+fn fitting(leases: &[Completed]) -> usize {
+    let mut length = 0;
+    let fitting = leases.iter().take_while(|lease| {
+        length += lease.length_of_results();
+        length <= BATCH_LENGTH
+    });
+    // Of one at least.
+    fitting.count().max(1)
 }
 
 /// The waits between tries of one write.
