@@ -5,6 +5,7 @@ use std::fmt::Write;
 use futures_util::StreamExt;
 use sqlx::{AssertSqlSafe, Connection, Either, Error, PgConnection, Row, raw_sql};
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use super::interruption::{is_forbidden, is_interruption, mixes_up_statements};
 use super::leave::storable;
@@ -124,32 +125,36 @@ impl OwnStatements {
             (None, true) => (2, schema.sql.complete_own_member),
             (None, false) => (0, schema.sql.complete_own),
         };
-        let arguments = match kept {
-            None => format!("'{lease_id}'"),
-            Some(verdict) => format!(
-                "'{lease_id}', {}, {}",
-                literal(verdict.result()),
-                literal(verdict.error().map(storable).as_deref())
-            ),
-        };
-        let mut name = format!("{}_{way}", self.name);
-        let is_prepared = self.is_prepared[way];
-        let (mut prepare, mut deallocate, mut reset_user) = (String::new(), String::new(), "");
-        if habits.deallocates {
-            name.push_str("_once");
-            deallocate = format!("deallocate {name};");
-        }
-        if habits.deallocates || !is_prepared {
-            prepare = format!("prepare {name} as {};", fresh.completion(statement));
-        }
+        let prepares = habits.deallocates || !self.is_prepared[way];
+        let once = if habits.deallocates { "_once" } else { "" };
+        let name = [self.name.as_str(), WAYS[way], once];
+        let mut text = String::with_capacity(USUAL_LENGTH + fresh.restore.len());
+        text.extend([ACCEPT_ATTEMPT, "; ", RESET, "; "]);
         if habits.changes_role {
-            reset_user = RESET_USER;
+            text.extend([RESET_USER, "; "]);
         }
-        let restore = &fresh.restore;
-        let next = self.commit_and_next();
-        let text = format!(
-            "{ACCEPT_ATTEMPT}; {RESET}; {reset_user}; {restore}\n{prepare}\nexecute {name} ({arguments}); {deallocate}\n{next}"
-        );
+        text.push_str(&fresh.restore);
+        if prepares {
+            text.push_str("prepare ");
+            text.extend(name);
+            text.extend([" as ", &fresh.completion(statement), "; "]);
+        }
+        text.push_str("execute ");
+        text.extend(name);
+        let mut id = [0; Hyphenated::LENGTH];
+        text.extend([" ('", lease_id.hyphenated().encode_lower(&mut id), "'"]);
+        if let Some(verdict) = kept {
+            let error = verdict.error().map(storable);
+            text.extend([", ", &literal(verdict.result())]);
+            text.extend([", ", &literal(error.as_deref())]);
+        }
+        text.push_str("); ");
+        if habits.deallocates {
+            text.push_str("deallocate ");
+            text.extend(name);
+            text.push_str("; ");
+        }
+        self.commit_and_next(&mut text);
         crash_point("before_commit");
         let mut committed = Committed {
             // Those of sqlx are gone too.
@@ -161,9 +166,9 @@ impl OwnStatements {
             + RESET_STATEMENTS
             + usize::from(habits.changes_role) * RESET_USER_STATEMENTS
             + fresh.restored
-            + usize::from(!prepare.is_empty())
+            + usize::from(prepares)
             + 1
-            + usize::from(!deallocate.is_empty())
+            + usize::from(habits.deallocates)
             + 1;
         let mut answered = 0;
         let mut answers = raw_sql(AssertSqlSafe(text)).fetch_many(tx);
@@ -233,22 +238,22 @@ impl OwnStatements {
         tx: &mut PgConnection,
     ) -> Result<Committed, Error> {
         crash_point("before_commit");
-        let text = format!("{LEFT_BEHIND}; {}", self.commit_and_next());
+        let mut text = format!("{LEFT_BEHIND}; ");
+        self.commit_and_next(&mut text);
         let row = raw_sql(AssertSqlSafe(text)).fetch_one(tx).await?;
         let mut committed = Committed::default();
         self.record_left(row.try_get_unchecked("left_behind")?, &mut committed);
         Ok(committed)
     }
 
-    /// Commits, and begins the next attempt's transaction.
-    fn commit_and_next(&self) -> String {
-        // Whoever has made temporary tables once does so again.
-        let discard = if self.has_temporary {
-            "discard temp; "
-        } else {
-            ""
-        };
-        format!("commit; {}; {discard}{SAVEPOINT}", self.begin)
+    /// Says at the end of a text to commit, and to begin the next attempt's transaction.
+    fn commit_and_next(&self, text: &mut String) {
+        text.extend(["commit; ", self.begin, "; "]);
+        if self.has_temporary {
+            // Whoever has made temporary tables once does so again.
+            text.push_str("discard temp; ");
+        }
+        text.push_str(SAVEPOINT);
     }
 
     /// Records what a handler has left on the session.
@@ -363,6 +368,13 @@ impl CompletionError {
         self.was_accepted || !self.is_of_leftover && is_interruption(&self.error)
     }
 }
+
+/// The ends of the names under which a session has prepared how tasks complete.
+const WAYS: [&str; 3] = ["_0", "_1", "_2"];
+
+/// As many bytes as the text of a completion has in most cases, and more. It is made for each attempt: a text that grows, out
+/// of parts that are formatted, took a tenth of all that a worker's processor does for a task in a transaction.
+const USUAL_LENGTH: usize = 512;
 
 const ACCEPT_STATEMENTS: usize = 2;
 pub(crate) const ACCEPT_ATTEMPT: &str =
