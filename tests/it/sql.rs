@@ -37,14 +37,22 @@ fn texts(file: &Path) -> Vec<String> {
         "each.sql",
         "batches.sql",
         "leased.sql",
+        "taken.sql",
+        "own.sql",
+        "shared.sql",
     ];
     if of_others.iter().any(is_part) || ends.iter().any(|end| end.iter().any(is_part)) {
         return Vec::new();
     }
     if file.ends_with("claim/claim.sql") {
-        let sharing = ["each.sql", "batches.sql"].map(|name| read(&part(name)));
-        let texts = sharing.map(|sharing| format!("{text}{sharing}{}", read(&part("leased.sql"))));
-        return texts.to_vec();
+        let ways = [
+            ["each.sql", "leased.sql"],
+            ["batches.sql", "leased.sql"],
+            ["taken.sql", "own.sql"],
+            ["taken.sql", "shared.sql"],
+        ];
+        let parts = ways.map(|way| way.map(|name| read(&part(name))).concat());
+        return parts.map(|parts| format!("{text}{parts}")).to_vec();
     }
     if text.ends_with(",\n") {
         let middle = read(&part("shrink.sql"));

@@ -30,10 +30,28 @@ pub(crate) struct ClaimRequest<'a> {
 /// Which of the claimed tasks share a lease.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Sharing<'a> {
-    /// All but those of some types, whose handler completes its task in its own transaction.
+    All,
+    /// None: each task has a lease of its own.
+    Own,
+    /// All but those of some types, whose handler completes its task in its own transaction, and those whose worker
+    /// vanished before.
     AllBut(&'a [String]),
     /// So many each: those of one call of a handler, which completes them in its own transaction.
     Batches(usize),
+}
+
+impl<'a> Sharing<'a> {
+    /// Returns how the tasks of these shares share leases, where those of some types have leases of their own.
+    pub(crate) fn of(shares: &[Share], with_own_leases: &'a [String]) -> Self {
+        let has_own = |share: &Share| {
+            share.lane.crashes > 0 || with_own_leases.contains(&share.lane.task_type)
+        };
+        match shares.iter().filter(|share| has_own(share)).count() {
+            0 => Self::All,
+            own if own == shares.len() => Self::Own,
+            _ => Self::AllBut(with_own_leases),
+        }
+    }
 }
 
 /// The first due task of a lane, which Postgres does not let a claim take, as `put_off.sql` returns it.
@@ -134,6 +152,8 @@ impl Store<'_> {
         crash_point("before_claim");
         let text = match request.sharing {
             Sharing::AllBut(_) => self.schema.sql.claim,
+            Sharing::All => self.schema.sql.claim_shared,
+            Sharing::Own => self.schema.sql.claim_own,
             Sharing::Batches(_) => self.schema.sql.claim_batches,
         };
         let query = query_as_with(text, arguments(17))
@@ -159,6 +179,7 @@ impl Store<'_> {
             .bind(column(shares, |share| saturating_i32(share.limit)));
         let query = match request.sharing {
             Sharing::AllBut(types) => query.bind(types).bind(request.is_durable),
+            Sharing::All | Sharing::Own => query.bind(request.is_durable),
             Sharing::Batches(size) => {
                 let further = (1..request.limit.div_ceil(size)).map(|_| Uuid::new_v4());
                 let further: Vec<_> = further.collect();

@@ -108,6 +108,8 @@ statements! {
         reserve,
         anywhere,
         claim = claim + each + leased,
+        claim_own = claim + taken + own,
+        claim_shared = claim + taken + shared,
         claim_batches = claim + batches + leased,
         claim_limited,
         claim_fair,

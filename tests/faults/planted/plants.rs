@@ -82,11 +82,18 @@ pub(crate) const NO_FENCE: Plant = Plant {
 /// The test makes the sequence.
 pub(crate) const SEQUENCE: Plant = Plant {
     name: "sequence",
-    edits: &[edit(
-        "claim",
-        "else $1::uuid",
-        "else coalesce((select lpad(to_hex(nextval('lease_sequence')), 32, '0')::uuid), $1::uuid)",
-    )],
+    edits: &[
+        edit(
+            "claim",
+            "else $1::uuid",
+            "else coalesce((select lpad(to_hex(nextval('lease_sequence')), 32, '0')::uuid), $1::uuid)",
+        ),
+        edit(
+            "claim_shared",
+            "$1::uuid",
+            "coalesce((select lpad(to_hex(nextval('lease_sequence')), 32, '0')::uuid), $1::uuid)",
+        ),
+    ],
     ..NONE
 };
 
@@ -108,23 +115,26 @@ pub(crate) const NO_SAVEPOINT: Plant = Plant {
     ..NONE
 };
 
+const DUE: &str = "and task.run_at <= now()";
+const DUE_AND_NOT_RESERVED: &str = "and task.run_at <= now()
+     and not exists (
+         select
+         from taskq.frontier
+         where frontier.queue = $4
+           and frontier.task_type = lane.task_type
+           and lane.crashes = 0
+           and (frontier.run_at, frontier.task_id) >= (task.run_at, task.task_id)
+     )";
+
 /// A claim takes what was reserved for claimed. It brings less than it asked for, and the worker idles
 /// beside tasks that are due.
 pub(crate) const RESERVED_IS_CLAIMED: Plant = Plant {
     name: "reserved_is_claimed",
-    edits: &[edit(
-        "claim",
-        "and task.run_at <= now()",
-        "and task.run_at <= now()
-         and not exists (
-             select
-             from taskq.frontier
-             where frontier.queue = $4
-               and frontier.task_type = lane.task_type
-               and lane.crashes = 0
-               and (frontier.run_at, frontier.task_id) >= (task.run_at, task.task_id)
-         )",
-    )],
+    edits: &[
+        edit("claim", DUE, DUE_AND_NOT_RESERVED),
+        edit("claim_own", DUE, DUE_AND_NOT_RESERVED),
+        edit("claim_shared", DUE, DUE_AND_NOT_RESERVED),
+    ],
     ..NONE
 };
 

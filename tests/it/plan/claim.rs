@@ -14,6 +14,18 @@ const CLAIM: &str = concat!(
     include_str!("../../../taskq/src/store/sql/claim/leased.sql")
 );
 
+const CLAIM_OWN: &str = concat!(
+    include_str!("../../../taskq/src/store/sql/claim/claim.sql"),
+    include_str!("../../../taskq/src/store/sql/claim/taken.sql"),
+    include_str!("../../../taskq/src/store/sql/claim/own.sql")
+);
+
+const CLAIM_SHARED: &str = concat!(
+    include_str!("../../../taskq/src/store/sql/claim/claim.sql"),
+    include_str!("../../../taskq/src/store/sql/claim/taken.sql"),
+    include_str!("../../../taskq/src/store/sql/claim/shared.sql")
+);
+
 const CLAIM_BATCHES: &str = concat!(
     include_str!("../../../taskq/src/store/sql/claim/claim.sql"),
     include_str!("../../../taskq/src/store/sql/claim/batches.sql"),
@@ -104,6 +116,9 @@ async fn check(db: &mut PgConnection, situation: &str) {
         set_plans(db, mode).await;
         let what = format!("{situation}, {mode}");
         check_claim(db, &what, "claim", CLAIM_ARGUMENTS, 1).await;
+        let without_types = CLAIM_ARGUMENTS.replace("array['type_3'], ", "");
+        check_claim(db, &what, "claim_own", &without_types, 0).await;
+        check_claim(db, &what, "claim_shared", &without_types, 0).await;
         check_claim(db, &what, "claim_batches", BATCHES_ARGUMENTS, 2).await;
 
         let (reserve, pages) = explain(db, "reserve", RESERVE_ARGUMENTS).await;
@@ -178,6 +193,8 @@ async fn a_claim_reads_what_it_takes_among_millions_of_rows() {
     .await;
     for (name, text) in [
         ("claim", CLAIM),
+        ("claim_own", CLAIM_OWN),
+        ("claim_shared", CLAIM_SHARED),
         ("claim_batches", CLAIM_BATCHES),
         ("reserve", RESERVE),
         ("anywhere", ANYWHERE),

@@ -60,7 +60,7 @@ impl Claimer<'_> {
         let shares = self.scatter(at, shares).await?;
         let sharing = match self.core.buffers[at].leased_batches(&shares) {
             Some(size) => Sharing::Batches(size),
-            None => Sharing::AllBut(&self.transactional),
+            None => Sharing::of(&shares, &self.transactional),
         };
         let queue = &mut self.queues[at];
         let request = ClaimRequest {

@@ -1,4 +1,5 @@
 -- Goes on from each.sql and batches.sql: moves the tasks that were taken into their leases.
+-- $16 whether the commit must wait for the disk
 insert into taskq.lease (
     lease_id,
     worker_id,

@@ -1,0 +1,19 @@
+-- Goes on from claim.sql, where the worker knows that all tasks share a lease, or that each has one of its own. Goes on in
+-- own.sql or shared.sql.
+batch as (
+    delete from taskq.task
+    where ctid = any (array(select due.place from due))
+    returning
+        task_id,
+        task_type,
+        payload_version,
+        payload,
+        priority,
+        run_at,
+        created_at,
+        max_attempts,
+        attempts,
+        crashes,
+        errors,
+        metadata
+)
