@@ -2,8 +2,8 @@
 //!
 //! The listener is found by what it said last: it reads what is paused.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -63,7 +63,10 @@ async fn a_task_like_the_last_ones_is_claimed_before_a_scan() {
         idle(&pool).await;
         // A scan reads what is paused, and a claim does not.
         let mut tx = pool.begin().await.expect("a transaction");
-        execute(&mut *tx, "lock table taskq.pause in access exclusive mode").await;
+        sqlx::query("lock table taskq.pause in access exclusive mode")
+            .execute(&mut *tx)
+            .await
+            .expect("locked");
         execute(&pool, "insert into taskq.task (task_type) values ('heard')").await;
         until("run", async || count.load(Ordering::SeqCst) == 3).await;
         tx.rollback().await.expect("unlocked");
@@ -76,10 +79,20 @@ async fn told(order: &Mutex<Vec<u32>>, n: u32) {
     order.lock().expect("nobody panicked").push(n);
 }
 
+/// Enqueues tasks with these numbers and priorities in one transaction.
+async fn enqueue_told(pool: &PgPool, tasks: &[(u32, i16)]) {
+    let mut tx = pool.begin().await.expect("a transaction");
+    for (n, priority) in tasks {
+        let enqueue = Told::enqueue(&mut tx, *n).priority(*priority);
+        enqueue.await.expect("enqueued");
+    }
+    tx.commit().await.expect("committed");
+}
+
 #[tokio::test]
 async fn no_more_than_one_task_starts_before_those_of_a_better_priority() {
     let (_database, pool) = database().await;
-    let order = Arc::new(Mutex::new(Vec::new()));
+    let order: Arc<Mutex<Vec<u32>>> = Arc::default();
     let worker = Worker::builder(pool.clone())
         .queue("default", 1)
         .only::<(Told,)>()
@@ -89,16 +102,11 @@ async fn no_more_than_one_task_starts_before_those_of_a_better_priority() {
     while_working(worker, async {
         for n in 1..=2 {
             idle(&pool).await;
-            Told::enqueue(&pool, n).priority(5).await.expect("enqueued");
+            enqueue_told(&pool, &[(n, 5)]).await;
             until("run", async || ran() == n as usize).await;
         }
         idle(&pool).await;
-        let mut tx = pool.begin().await.expect("a transaction");
-        for n in 3..=5 {
-            Told::enqueue(&mut tx, n).priority(5).await.expect("enqueued");
-        }
-        Told::enqueue(&mut tx, 0).priority(1).await.expect("enqueued");
-        tx.commit().await.expect("committed");
+        enqueue_told(&pool, &[(3, 5), (4, 5), (5, 5), (0, 1)]).await;
         until("run", async || ran() == 6).await;
     })
     .await;
