@@ -201,7 +201,8 @@ async fn measure(
 /// failures are measured, there would be a line each, and they are off.
 fn log_as_a_user_would() {
     let failures = "taskq::worker::slot::handler=error";
-    let peers = "graphile_worker=warn,apalis=warn,apalis_core=warn,underway=warn,sqlxmq=warn";
+    let peers = "graphile_worker=warn,apalis=warn,apalis_core=warn,underway=warn,sqlxmq=warn,\
+                 riverqueue=warn";
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!(
             "info,sqlx=error,{failures},{peers}"

@@ -6,6 +6,7 @@ pub mod batch;
 pub mod flow;
 mod graphile;
 mod node;
+mod river;
 mod sqlxmq;
 pub mod taskq;
 mod underway;
@@ -49,6 +50,24 @@ pub enum Family {
     Peer,
     /// Plain statements that do the same work: what Postgres can do here.
     Bare,
+}
+
+/// Settings for each handler: those with which a system runs it best.
+#[derive(Debug, Clone, Copy)]
+pub struct Each<S> {
+    pub nothing: S,
+    pub waits: S,
+    pub inserts: S,
+}
+
+impl<S: Copy> Each<S> {
+    pub fn of(&self, handler: Handler) -> S {
+        match handler {
+            Handler::Nothing => self.nothing,
+            Handler::Waits => self.waits,
+            Handler::Inserts => self.inserts,
+        }
+    }
 }
 
 /// A task queue, with its settings.
@@ -130,6 +149,8 @@ pub fn all() -> Vec<Arc<dyn System>> {
         Arc::new(taskq::Taskq::TUNED),
         Arc::new(taskq::Taskq::KEEP),
         Arc::new(bare::Bare),
+        Arc::new(river::River::BATCHED),
+        Arc::new(river::River::IN_TRANSACTION),
         Arc::new(graphile::Graphile),
         Arc::new(apalis::Apalis),
         Arc::new(sqlxmq::Sqlxmq),
