@@ -19,7 +19,8 @@ mod systems;
 mod why;
 
 use std::io;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,7 @@ use self::systems::{Handler, System};
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
+    begin_again_with_settings_of_peers()?;
     let mut given = std::env::args().skip(1).peekable();
     log_as_a_user_would();
     if given.next_if(|it| it == process::COMMAND).is_some() {
@@ -196,13 +198,31 @@ async fn measure(
     outcome
 }
 
+/// Some settings of peers are in the environment only. A program cannot set that safely once it has threads, so it
+/// begins again with those that nobody has set.
+fn begin_again_with_settings_of_peers() -> Result<()> {
+    let is_missing = |(name, _): &(&str, &str)| std::env::var_os(name).is_none();
+    let missing: Vec<_> = systems::ENVIRONMENT
+        .into_iter()
+        .filter(is_missing)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let error = Command::new(std::env::current_exe()?)
+        .args(std::env::args_os().skip(1))
+        .envs(missing)
+        .exec();
+    Err(error).context("beginning again")
+}
+
 /// Installs what a user of taskq would, so that tracing costs what it costs. Only warnings are
 /// shown. The peers' events are off below warnings, which is best for them. Of attempts that fail, as they are to where
 /// failures are measured, there would be a line each, and they are off.
 fn log_as_a_user_would() {
     let failures = "taskq::worker::slot::handler=error";
     let peers = "graphile_worker=warn,apalis=warn,apalis_core=warn,underway=warn,sqlxmq=warn,\
-                 riverqueue=warn";
+                 riverqueue=warn,awa=warn";
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!(
             "info,sqlx=error,{failures},{peers}"

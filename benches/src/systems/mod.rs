@@ -1,6 +1,7 @@
 //! What is measured: a file for each system, which speaks to the bench in the same few verbs.
 
 mod apalis;
+mod awa;
 mod bare;
 pub mod batch;
 pub mod flow;
@@ -11,6 +12,7 @@ mod sqlxmq;
 pub mod taskq;
 mod underway;
 
+pub use self::awa::ENVIRONMENT;
 pub use self::flow::Flow;
 pub use self::taskq::Taskq;
 use std::ops::Range;
@@ -151,6 +153,7 @@ pub fn all() -> Vec<Arc<dyn System>> {
         Arc::new(bare::Bare),
         Arc::new(river::River::BATCHED),
         Arc::new(river::River::IN_TRANSACTION),
+        Arc::new(awa::Awa::BEST),
         Arc::new(graphile::Graphile),
         Arc::new(apalis::Apalis),
         Arc::new(sqlxmq::Sqlxmq),
