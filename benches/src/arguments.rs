@@ -12,7 +12,11 @@ Measures taskq beside its peers and beside bare SQL, on a Postgres of its own.
                    order, batch, pages; prune, only where it is named
   --systems A,B    these systems only, by the beginning of their names
   --rounds N       how often each measurement is taken
-  --situation S    of all these, only what has S in its name; of pages only with --only pages
+  --situation S    of all these, only what has S in its name; of pages only with --only pages;
+                   of a sweep, only what has S in what it says is done
+  --sweep NAME     the drains of one system at many of its settings, and nothing else:
+                   taskq, riverqueue, \"riverqueue, tx\", awa,
+                   graphile_worker, apalis-postgres
   --rows N         how many finished tasks prune has; 20,000,000 unless said
   --stream SECONDS how long the stream of growth lasts
   --keep NAME      use the server of this name, which stays, and the tables that an
@@ -29,6 +33,7 @@ pub struct Arguments {
     pub systems: Vec<String>,
     pub rounds: Option<usize>,
     pub situation: Option<String>,
+    pub sweep: Option<String>,
     pub stream: Option<u64>,
     pub rows: Option<u64>,
     pub keep: Option<String>,
@@ -56,6 +61,7 @@ impl Arguments {
                 "--systems" => arguments.systems = list(&value()?),
                 "--rounds" => arguments.rounds = Some(value()?.parse().context("--rounds")?),
                 "--situation" => arguments.situation = Some(value()?),
+                "--sweep" => arguments.sweep = Some(value()?),
                 "--stream" => arguments.stream = Some(value()?.parse().context("--stream")?),
                 "--rows" => arguments.rows = Some(value()?.parse().context("--rows")?),
                 "--chart" => arguments.chart = Some(value()?),

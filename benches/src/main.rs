@@ -15,6 +15,7 @@ mod relay;
 mod report;
 mod sample;
 mod server;
+mod sweep;
 mod systems;
 mod why;
 
@@ -61,6 +62,11 @@ async fn main() -> Result<ExitCode> {
     }
 
     let server = Server::start(arguments.keep.as_deref()).await?;
+    if arguments.sweep.is_some() {
+        print!("{}", sweep::measure(&server, effort, &arguments).await?);
+        println!("\n{}", machine::description(&server).await?.join("\n"));
+        return Ok(ExitCode::SUCCESS);
+    }
     let systems: Vec<_> = systems::all()
         .into_iter()
         .filter(|system| arguments.wants_system(system.name()))

@@ -1,5 +1,6 @@
 //! apalis-postgres.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,22 +15,71 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::{Ballast, Client, Family, Handler, System, Worker};
+use super::{Ballast, Client, Each, Family, Handler, Point, System, Worker};
 use crate::meter::Meter;
 use crate::modes::Mode;
 use crate::server::{Database, pool_of};
 
 const QUEUE: &str = "bench";
-const WORKERS: usize = 4;
-const BATCH: usize = 1_000;
-const POOL: u32 = 12;
-const INSERTING_POOL: u32 = 37;
 
-/// Beside the listener, so that what was enqueued while a batch ran is seen.
-const POLL: Duration = Duration::from_millis(50);
+/// What its documentation sets.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Settings {
+    workers: usize,
+    batch: usize,
+    /// Beside the listener, so that what was enqueued while a batch ran is seen.
+    poll_ms: u64,
+    pool: u32,
+}
 
 #[derive(Debug)]
-pub struct Apalis;
+pub struct Apalis {
+    settings: Each<Settings>,
+}
+
+impl Apalis {
+    pub const BEST: Self = Self {
+        settings: Each {
+            nothing: Settings::of(12),
+            waits: Settings::of(12),
+            inserts: Settings::of(37),
+        },
+    };
+
+    /// Returns the settings of a normal run, and each of them changed alone.
+    pub fn grid(handler: Handler) -> Vec<Point> {
+        let best = Self::BEST.settings.of(handler);
+        let mut grid = vec![best];
+        grid.extend([1, 2, 4, 8].map(|workers| Settings { workers, ..best }));
+        grid.extend([100, 500, 1_000, 2_000].map(|batch| Settings { batch, ..best }));
+        grid.extend([10, 50, 200].map(|poll_ms| Settings { poll_ms, ..best }));
+        grid.extend([12, 20, 37].map(|pool| Settings { pool, ..best }));
+        super::points(grid, |settings| Self {
+            settings: Each::same(settings),
+        })
+    }
+}
+
+impl Settings {
+    const fn of(pool: u32) -> Self {
+        Self {
+            workers: 4,
+            batch: 1_000,
+            poll_ms: 50,
+            pool,
+        }
+    }
+}
+
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} workers, batches of {}, poll {} ms, pool of {}",
+            self.workers, self.batch, self.poll_ms, self.pool
+        )
+    }
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Payload {
@@ -70,11 +120,15 @@ impl System for Apalis {
     }
 
     fn settings(&self) -> String {
+        let Each {
+            nothing,
+            waits,
+            inserts,
+        } = self.settings;
         format!(
-            "1.0: {WORKERS} workers, batches of {BATCH}, results persisted, tasks not locked a \
-             second time, woken by its listener and every {} ms, pool of {POOL}; a handler that \
-             inserts does so in a transaction of its own, from a pool of {INSERTING_POOL}",
-            POLL.as_millis()
+            "1.0: {nothing}; results persisted, tasks not locked a second time, woken by its \
+             listener too; a handler that waits: {waits}; one that inserts does so in a transaction \
+             of its own: {inserts}"
         )
     }
 
@@ -112,12 +166,10 @@ impl System for Apalis {
         handler: Handler,
         meter: Arc<Meter>,
     ) -> Result<Box<dyn Worker>> {
-        let size = match handler {
-            Handler::Inserts => INSERTING_POOL,
-            Handler::Nothing | Handler::Waits => POOL,
-        };
-        let pool = pool_of(url, size).await?;
+        let settings = self.settings.of(handler);
+        let pool = pool_of(url, settings.pool).await?;
         Ok(Box::new(ApalisWorkers {
+            settings,
             state: State {
                 handler,
                 meter,
@@ -173,6 +225,7 @@ impl Client for ApalisClient {
 }
 
 struct ApalisWorkers {
+    settings: Settings,
     state: State,
     contexts: Vec<WorkerContext>,
     running: JoinSet<Result<(), String>>,
@@ -183,14 +236,14 @@ impl Worker for ApalisWorkers {
     async fn run(&mut self) -> Result<()> {
         let config = Config::default()
             .queue(QUEUE)
-            .batch_size(BATCH)
+            .batch_size(self.settings.batch)
             .persist_results(true)
             .lock_tasks(false);
-        for _ in 0..WORKERS {
+        for _ in 0..self.settings.workers {
             let backend = PostgresStorage::<Payload>::new(&self.state.pool)
                 .with_config(config.clone())
                 .with_pubsub()
-                .poll_with_interval(POLL);
+                .poll_with_interval(Duration::from_millis(self.settings.poll_ms));
             let context = WorkerContext::new(&Uuid::new_v4().to_string());
             let worker = WorkerBuilder::new(&context)
                 .backend(backend)

@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::{Ballast, Client, Each, Family, Handler, System, Worker};
+use super::{Ballast, Client, Each, Family, Handler, Point, System, Worker};
 use crate::meter::Meter;
 use crate::modes::Mode;
 use crate::server::Database;
@@ -38,7 +38,7 @@ const SHARDS: u8 = 1;
 const ENDING: Duration = Duration::from_secs(10);
 
 /// What its documentation and its own benchmarks set.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Settings {
     workers: u32,
     /// The most tasks of a claim.
@@ -64,6 +64,30 @@ impl Awa {
             inserts: Settings::of(256, 37),
         },
     };
+
+    /// Returns the settings of a normal run, and each of them changed alone.
+    pub fn grid(handler: Handler) -> Vec<Point> {
+        let best = Self::BEST.settings.of(handler);
+        let mut grid = vec![best];
+        match handler {
+            Handler::Nothing | Handler::Waits => {
+                let workers = [128, 256, 512, 1_024, 2_048, 4_096];
+                grid.extend(workers.map(|workers| Settings { workers, ..best }));
+                grid.extend([10, 20, 50].map(|pool| Settings { pool, ..best }));
+            }
+            Handler::Inserts => {
+                let workers = [64, 128, 256, 512, 1_024];
+                grid.extend(workers.map(|workers| Settings { workers, ..best }));
+                grid.extend([20, 37, 50].map(|pool| Settings { pool, ..best }));
+            }
+        }
+        grid.extend([128, 512, 2_048].map(|batch| Settings { batch, ..best }));
+        grid.extend([1, 2, 4].map(|claimers| Settings { claimers, ..best }));
+        grid.extend([None, Some(DEADLINE)].map(|deadline| Settings { deadline, ..best }));
+        super::points(grid, |settings| Self {
+            settings: Each::same(settings),
+        })
+    }
 }
 
 impl Settings {

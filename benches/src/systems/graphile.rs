@@ -1,5 +1,6 @@
 //! graphile_worker, the Rust one, with its local queues on.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,24 +16,82 @@ use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::{Ballast, Client, Family, Handler, System, Worker};
+use super::{Ballast, Client, Each, Family, Handler, Point, System, Worker};
 use crate::meter::Meter;
 use crate::modes::Mode;
 use crate::server::{Database, pool_of};
 
 const SCHEMA: &str = "graphile_worker";
-const CONCURRENCY: usize = 256;
-const LOCAL_QUEUES: usize = 2;
-const LOCAL_QUEUE_SIZE: usize = 2_000;
-/// Of completions and failures, which are then written together, and between looks at an empty queue.
-const DELAY: Duration = Duration::from_millis(5);
-const POOL: u32 = 10;
 
-/// Connections where each handler inserts a row.
-const INSERTING_POOL: u32 = 37;
+/// What its documentation and its own benchmark set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Settings {
+    concurrency: usize,
+    local_queues: usize,
+    /// Of each local queue.
+    size: usize,
+    /// Of completions and failures, which are then written together, and between looks at an empty queue.
+    delay_ms: u64,
+    pool: u32,
+}
 
 #[derive(Debug)]
-pub struct Graphile;
+pub struct Graphile {
+    settings: Each<Settings>,
+}
+
+impl Graphile {
+    pub const BEST: Self = Self {
+        settings: Each {
+            nothing: Settings::of(256, 10),
+            waits: Settings::of(256, 10),
+            inserts: Settings::of(256, 37),
+        },
+    };
+
+    /// Returns the settings of a normal run, and each of them changed alone.
+    pub fn grid(handler: Handler) -> Vec<Point> {
+        let best = Self::BEST.settings.of(handler);
+        let mut grid = vec![best];
+        let concurrency = [64, 128, 256, 512, 1_024];
+        grid.extend(concurrency.map(|concurrency| Settings {
+            concurrency,
+            ..best
+        }));
+        grid.extend([1, 2, 4].map(|local_queues| Settings {
+            local_queues,
+            ..best
+        }));
+        grid.extend([500, 2_000, 5_000].map(|size| Settings { size, ..best }));
+        grid.extend([2, 5, 20].map(|delay_ms| Settings { delay_ms, ..best }));
+        grid.extend([10, 20, 37].map(|pool| Settings { pool, ..best }));
+        super::points(grid, |settings| Self {
+            settings: Each::same(settings),
+        })
+    }
+}
+
+impl Settings {
+    const fn of(concurrency: usize, pool: u32) -> Self {
+        Self {
+            concurrency,
+            local_queues: 2,
+            size: 2_000,
+            delay_ms: 5,
+            pool,
+        }
+    }
+}
+
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} concurrent, {} local queues of {}, delays of {} ms, pool of {}",
+            self.concurrency, self.local_queues, self.size, self.delay_ms, self.pool
+        )
+    }
+}
 
 #[derive(Serialize, Deserialize)]
 struct DoNothing {
@@ -106,12 +165,15 @@ impl System for Graphile {
     }
 
     fn settings(&self) -> String {
+        let Each {
+            nothing,
+            waits,
+            inserts,
+        } = self.settings;
         format!(
-            "0.14 (Rust): {CONCURRENCY} concurrent, {LOCAL_QUEUES} local queues of \
-             {LOCAL_QUEUE_SIZE}, completions batched for {} ms and an empty queue asked \
-             as often, pool of {POOL}; a handler that \
-             inserts does so in a transaction of its own, from a pool of {INSERTING_POOL}",
-            DELAY.as_millis()
+            "0.14 (Rust): {nothing}; the delays are those of completions, which are batched, and of \
+             looks at an empty queue; a handler that waits: {waits}; one that inserts does so in a \
+             transaction of its own: {inserts}"
         )
     }
 
@@ -167,23 +229,21 @@ impl System for Graphile {
         handler: Handler,
         meter: Arc<Meter>,
     ) -> Result<Box<dyn Worker>> {
-        let size = match handler {
-            Handler::Inserts => INSERTING_POOL,
-            Handler::Nothing | Handler::Waits => POOL,
-        };
-        let pool = pool_of(url, size).await?;
+        let settings = self.settings.of(handler);
+        let pool = pool_of(url, settings.pool).await?;
+        let delay = Duration::from_millis(settings.delay_ms);
         let options = WorkerOptions::default()
             .schema(SCHEMA)
             .pg_pool(pool.clone())
-            .concurrency(CONCURRENCY)
-            .complete_job_batch_delay(DELAY)
-            .fail_job_batch_delay(DELAY)
+            .concurrency(settings.concurrency)
+            .complete_job_batch_delay(delay)
+            .fail_job_batch_delay(delay)
             .local_queue(
                 LocalQueueConfig::default()
-                    .with_size(LOCAL_QUEUE_SIZE)
-                    .with_queue_count(LOCAL_QUEUES)
+                    .with_size(settings.size)
+                    .with_queue_count(settings.local_queues)
                     // Without, an empty queue is asked again and again, without a pause.
-                    .with_refetch_delay(RefetchDelayConfig::default().with_duration(DELAY)),
+                    .with_refetch_delay(RefetchDelayConfig::default().with_duration(delay)),
             )
             .add_extension(meter)
             .add_extension(pool.clone());

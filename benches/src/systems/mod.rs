@@ -15,6 +15,7 @@ mod underway;
 pub use self::awa::ENVIRONMENT;
 pub use self::flow::Flow;
 pub use self::taskq::Taskq;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -63,6 +64,14 @@ pub struct Each<S> {
 }
 
 impl<S: Copy> Each<S> {
+    pub const fn same(settings: S) -> Self {
+        Self {
+            nothing: settings,
+            waits: settings,
+            inserts: settings,
+        }
+    }
+
     pub fn of(&self, handler: Handler) -> S {
         match handler {
             Handler::Nothing => self.nothing,
@@ -154,13 +163,50 @@ pub fn all() -> Vec<Arc<dyn System>> {
         Arc::new(river::River::BATCHED),
         Arc::new(river::River::IN_TRANSACTION),
         Arc::new(awa::Awa::BEST),
-        Arc::new(graphile::Graphile),
-        Arc::new(apalis::Apalis),
+        Arc::new(graphile::Graphile::BEST),
+        Arc::new(apalis::Apalis::BEST),
         Arc::new(sqlxmq::Sqlxmq),
         Arc::new(underway::Underway),
         Arc::new(node::Node::graphile()),
         Arc::new(node::Node::boss()),
     ]
+}
+
+/// A system at one point of the grid of its settings.
+pub struct Point {
+    pub settings: String,
+    pub system: Arc<dyn System>,
+}
+
+/// Returns what a sweep of this system measures: the settings of a normal run first.
+pub fn grid(name: &str, handler: Handler) -> Option<Vec<Point>> {
+    match name {
+        "taskq" => Some(taskq::Taskq::grid(handler)),
+        "riverqueue" => Some(river::River::BATCHED.grid(handler)),
+        "riverqueue, tx" => Some(river::River::IN_TRANSACTION.grid(handler)),
+        "awa" => Some(awa::Awa::grid(handler)),
+        "graphile_worker" => Some(graphile::Graphile::grid(handler)),
+        "apalis-postgres" => Some(apalis::Apalis::grid(handler)),
+        _ => None,
+    }
+}
+
+/// Returns each point of a grid once, in its order.
+fn points<S: Copy + PartialEq + fmt::Display, T: System + 'static>(
+    grid: Vec<S>,
+    system: impl Fn(S) -> T,
+) -> Vec<Point> {
+    let mut once: Vec<S> = Vec::new();
+    for settings in grid {
+        if !once.contains(&settings) {
+            once.push(settings);
+        }
+    }
+    let point = |settings: S| Point {
+        settings: settings.to_string(),
+        system: Arc::new(system(settings)),
+    };
+    once.into_iter().map(point).collect()
 }
 
 /// Keeps a system out of the measurements of growth.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use tokio::time::sleep;
 
-use super::{Ballast, Client, Each, Family, Handler, System, Worker};
+use super::{Ballast, Client, Each, Family, Handler, Point, System, Worker};
 use crate::meter::Meter;
 use crate::modes::Mode;
 use crate::server::{Database, pool_of};
@@ -32,7 +32,7 @@ enum Completion {
 }
 
 /// What its documentation and its own benchmark set.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Settings {
     workers: usize,
     /// The least time from one fetch to the next.
@@ -65,6 +65,32 @@ impl River {
             inserts: Settings::of(256, 37),
         },
     };
+
+    /// Returns the settings of a normal run, and each of them changed alone.
+    pub fn grid(&self, handler: Handler) -> Vec<Point> {
+        let best = self.settings.of(handler);
+        let mut grid = vec![best];
+        match handler {
+            Handler::Nothing | Handler::Waits => {
+                let workers = [200, 500, 1_000, 2_000, 5_000, 10_000];
+                grid.extend(workers.map(|workers| Settings { workers, ..best }));
+                grid.extend([5, 10, 50].map(|pool| Settings { pool, ..best }));
+            }
+            Handler::Inserts => {
+                let workers = [32, 64, 128, 256, 1_000, 5_000];
+                grid.extend(workers.map(|workers| Settings { workers, ..best }));
+                grid.extend([20, 37, 50].map(|pool| Settings { pool, ..best }));
+            }
+        }
+        grid.extend([1, 2, 5, 20].map(|cooldown_ms| Settings {
+            cooldown_ms,
+            ..best
+        }));
+        super::points(grid, |settings| Self {
+            completion: self.completion,
+            settings: Each::same(settings),
+        })
+    }
 }
 
 impl Settings {

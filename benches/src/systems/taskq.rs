@@ -1,5 +1,6 @@
 //! taskq: as a user gets it, tuned, and with completed tasks kept.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::{Ballast, Client, Family, Handler, System, Worker};
+use super::{Ballast, Client, Each, Family, Handler, Point, System, Worker};
 use crate::meter::Meter;
 use crate::modes::Mode;
 use crate::server::{Database, pool_of};
@@ -33,27 +34,72 @@ enum Variant {
 #[derive(Debug)]
 pub struct Taskq {
     variant: Variant,
-    /// Handlers at once where they hold no connection.
+    settings: Each<Settings>,
+}
+
+/// What a user says; all else has its default.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Settings {
+    /// Handlers at once.
     concurrency: usize,
+    pool: u32,
 }
 
 impl Taskq {
-    pub const DEFAULTS: Self = Self {
-        variant: Variant::Defaults,
-        concurrency: 200,
-    };
-    pub const TUNED: Self = Self {
-        variant: Variant::Tuned,
-        concurrency: 2_000,
-    };
-    pub const STREAM: Self = Self {
-        variant: Variant::Defaults,
-        concurrency: 64,
-    };
-    pub const KEEP: Self = Self {
-        variant: Variant::Keep,
-        concurrency: 200,
-    };
+    pub const DEFAULTS: Self = Self::of(Variant::Defaults, 200);
+    pub const TUNED: Self = Self::of(Variant::Tuned, 2_000);
+    pub const STREAM: Self = Self::of(Variant::Defaults, 64);
+    pub const KEEP: Self = Self::of(Variant::Keep, 200);
+
+    const fn of(variant: Variant, concurrency: usize) -> Self {
+        // The size of a pool of which nobody has said anything.
+        let holding_none = Settings {
+            concurrency,
+            pool: 10,
+        };
+        Self {
+            variant,
+            settings: Each {
+                nothing: holding_none,
+                waits: holding_none,
+                inserts: Settings {
+                    concurrency: CONNECTIONS,
+                    pool: CONNECTIONS as u32 + OWN_CONNECTIONS,
+                },
+            },
+        }
+    }
+
+    /// Returns the settings of a normal run, and each of them changed alone.
+    pub fn grid(handler: Handler) -> Vec<Point> {
+        let best = Self::TUNED.settings.of(handler);
+        let mut grid = vec![best];
+        match handler {
+            Handler::Nothing | Handler::Waits => {
+                let concurrency = [50, 100, 200, 500, 1_000, 2_000, 4_000];
+                grid.extend(concurrency.map(|concurrency| Settings {
+                    concurrency,
+                    ..best
+                }));
+                grid.extend([10, 20].map(|pool| Settings { pool, ..best }));
+            }
+            // A handler holds a connection, so one number says both.
+            Handler::Inserts => grid.extend([8, 16, 32, 48, 64].map(|connections| Settings {
+                concurrency: connections,
+                pool: connections as u32 + OWN_CONNECTIONS,
+            })),
+        }
+        super::points(grid, |settings| Self {
+            variant: Variant::Defaults,
+            settings: Each::same(settings),
+        })
+    }
+}
+
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at once, pool of {}", self.concurrency, self.pool)
+    }
 }
 
 #[taskq::task]
@@ -92,17 +138,17 @@ impl System for Taskq {
     }
 
     fn settings(&self) -> String {
-        let concurrency = self.concurrency;
+        let Each {
+            nothing, inserts, ..
+        } = self.settings;
         match self.variant {
             Variant::Defaults => format!(
-                "defaults: queue(\"default\", {concurrency}), pool of 10; in a transaction \
-                 queue(\"default\", {CONNECTIONS}), pool of {}; inserts as begin, enqueue, commit",
-                CONNECTIONS + OWN_CONNECTIONS as usize
+                "defaults, with a queue of {nothing}; in a transaction {inserts}; inserts as begin, \
+                 enqueue, commit"
             ),
-            Variant::Tuned => format!(
-                "queue(\"default\", {concurrency}), pool of 10; inserts as one statement that \
-                 commits by itself"
-            ),
+            Variant::Tuned => {
+                format!("a queue of {nothing}; inserts as one statement that commits by itself")
+            }
             Variant::Keep => "as taskq, with keep_completed(true)".to_owned(),
         }
     }
@@ -144,15 +190,11 @@ impl System for Taskq {
         handler: Handler,
         meter: Arc<Meter>,
     ) -> Result<Box<dyn Worker>> {
-        let (concurrency, connections) = match handler {
-            Handler::Inserts => (CONNECTIONS, u32::try_from(CONNECTIONS)? + OWN_CONNECTIONS),
-            // The size of a pool of which nobody has said anything.
-            Handler::Nothing | Handler::Waits => (self.concurrency, 10),
-        };
-        let pool = pool_of(url, connections).await?;
+        let settings = self.settings.of(handler);
+        let pool = pool_of(url, settings.pool).await?;
         let builder = taskq::Worker::builder(pool.clone())
             .state_arc(meter)
-            .queue("default", concurrency);
+            .queue("default", settings.concurrency);
         let builder = match handler {
             Handler::Nothing => builder.only::<(DoNothing,)>(),
             Handler::Waits => builder.only::<(WaitAMillisecond,)>(),
