@@ -90,7 +90,7 @@ pub(crate) async fn run(core: Arc<Core>, queue: usize, outcomes: mpsc::Sender<Se
         }
         buffer.record_ended(task, &core.room);
         in_a_row += 1;
-        if in_a_row % MOST_IN_A_ROW == 0 {
+        if in_a_row.is_multiple_of(MOST_IN_A_ROW) {
             yield_now().await;
         }
     }
