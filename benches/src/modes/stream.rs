@@ -28,7 +28,7 @@ const STRETCH: Duration = Duration::from_secs(60);
 const CATCHING_UP: Duration = Duration::from_secs(30);
 
 /// How the statements begin whose pages are counted, in the order of [`Stretch::statements`].
-const STATEMENTS: [&str; 3] = ["/* taskq claim */", "/* taskq scan", "/* taskq complete */"];
+const STATEMENTS: [&str; 3] = ["/* taskq claim", "/* taskq scan", "/* taskq complete */"];
 
 pub async fn measure(bench: &Bench<'_>) -> Result<Sample> {
     let length = bench.effort.streaming;

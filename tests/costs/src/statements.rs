@@ -49,14 +49,14 @@ const COUNTED: [Counting; 7] = [
         program: Program::Drain,
         times: ONE_CLAIM,
         has_listener: false,
-        statements: &[("claim", ONE_CLAIM), ("complete", ONE_CLAIM)],
+        statements: &[("claim_shared", ONE_CLAIM), ("complete", ONE_CLAIM)],
     },
     Counting {
         name: "drain in transactions",
         program: Program::AtOnce,
         times: SESSIONS,
         has_listener: false,
-        statements: &[("claim", SESSIONS), ("complete_own", SESSIONS)],
+        statements: &[("claim_own", SESSIONS), ("complete_own", SESSIONS)],
     },
     Counting {
         name: "some are slow",

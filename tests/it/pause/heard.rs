@@ -141,7 +141,7 @@ async fn what_is_paused_while_a_claim_is_under_way_does_not_start() {
                 one::<i64>(
                     &pool,
                     "select count(*) from pg_stat_activity
-                     where datname = current_database() and wait_event_type = 'Lock' and query like '/* taskq claim *%'",
+                     where datname = current_database() and wait_event_type = 'Lock' and query like '/* taskq claim%'",
                 )
                 .await
                     > 0
