@@ -63,6 +63,7 @@ impl Line {
             system: &*self.point.system,
             effort,
             drain_rate: None,
+            relay: None,
         };
         match mode.measure(&bench).await {
             Ok(sample) => {
