@@ -30,9 +30,9 @@ const POLL: Duration = Duration::from_millis(5);
 /// For how long a worker does not scan that has nothing to do.
 const REST: Duration = Duration::from_millis(250);
 
-/// How often a worker scans from a notification until it has been idle for a moment: for the task, once more at once, and after
+/// How often a worker scans from a notification until it has been idle for a moment: when it has claimed the task, and after
 /// each of two short pauses. The next pause is long enough to be woken up in it.
-const SCANS: i64 = 4;
+const SCANS: i64 = 3;
 
 /// What is counted of a program.
 struct Counting {
