@@ -64,7 +64,7 @@ impl Buffer {
                 slots: 0,
                 running: 0,
                 alone: 0,
-                prefetch: Prefetch::new(Instant::now()),
+                prefetch: Prefetch::new(),
                 is_closed: false,
             }),
             arrived: Notify::new(),
@@ -162,9 +162,7 @@ impl Buffer {
         let tasks = tasks.into_iter().map(|task| BufferedTask { task, arrived });
         let mut state = self.lock();
         state.alone += alone;
-        if state.held() == 0 {
-            state.prefetch.record_first_task(arrived);
-        }
+        state.prefetch.record_busy(arrived);
         if state.gathers.is_empty() {
             state.waiting.extend(tasks);
         } else {
@@ -245,6 +243,7 @@ impl Buffer {
         state.running -= 1;
         state.alone -= usize::from(must_run_alone(task.crashes));
         state.prefetch.record_ended();
+        state.rest_if_empty();
         let (held, prefetch) = (state.held(), state.prefetch.tasks());
         drop(state);
         if held < self.concurrency || held <= self.concurrency + prefetch / 2 {
@@ -262,6 +261,7 @@ impl Buffer {
         if let Some(gather) = gathers.find(|it| it.is_of(task_type)) {
             gather.record_ended(tasks.len());
         }
+        state.rest_if_empty();
         drop(state);
         claimer.notify_one();
     }
@@ -281,6 +281,7 @@ impl Buffer {
             stale.extend(gather.take_all());
         }
         state.alone -= count_alone(&stale);
+        state.rest_if_empty();
         stale
     }
 
@@ -299,6 +300,7 @@ impl Buffer {
             }
         };
         state.alone -= usize::from(must_run_alone(taken.crashes));
+        state.rest_if_empty();
         Some(taken)
     }
 
@@ -315,6 +317,7 @@ impl Buffer {
         let gathers = state.gathers.iter_mut();
         taken.extend(gathers.flat_map(|it| it.take_of(&is_wanted)));
         state.alone -= count_alone(&taken);
+        state.rest_if_empty();
         taken
     }
 
@@ -338,6 +341,13 @@ impl State {
     fn held(&self) -> usize {
         let batches = self.gathers.iter().map(Gather::slots);
         self.running + self.waiting.len() + batches.sum::<usize>()
+    }
+
+    /// Stops the clock by which handlers are measured, if nothing runs and nothing waits.
+    fn rest_if_empty(&mut self) {
+        if self.held() == 0 {
+            self.prefetch.record_at_rest();
+        }
     }
 
     fn own_room(&self, concurrency: usize) -> usize {
@@ -412,6 +422,8 @@ fn count_alone(tasks: &[ClaimedTask]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use chrono::DateTime;
     use serde_json::value::RawValue;
     use uuid::Uuid;
@@ -470,6 +482,18 @@ mod tests {
         (0..100).for_each(|_| run_one(&buffer));
         buffer.adjust_prefetch();
         assert!(buffer.room() > 200, "{}", buffer.room());
+    }
+
+    #[test]
+    fn few_slots_prefetch_as_many_do_however_long_claims_take() {
+        let buffer = Buffer::new(4, &[]);
+        for _ in 0..25 {
+            buffer.put(claimed(4));
+            (0..4).for_each(|_| run_one(&buffer));
+            std::thread::sleep(Duration::from_millis(4));
+            buffer.adjust_prefetch();
+        }
+        assert!(buffer.room() > 1_000, "{}", buffer.room());
     }
 
     #[tokio::test]

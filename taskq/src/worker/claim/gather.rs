@@ -45,6 +45,8 @@ pub(super) struct Gather {
     kind: BatchKind,
     /// By how many of them may run together.
     pools: BTreeMap<usize, VecDeque<BufferedTask>>,
+    /// How many have been taken out to run, and have not ended.
+    running: usize,
     prefetch: Prefetch,
 }
 
@@ -61,7 +63,8 @@ impl Gather {
         Self {
             kind,
             pools: BTreeMap::new(),
-            prefetch: Prefetch::new(Instant::now()),
+            running: 0,
+            prefetch: Prefetch::new(),
         }
     }
 
@@ -119,9 +122,7 @@ impl Gather {
     }
 
     pub(super) fn put(&mut self, task: BufferedTask) {
-        if self.waiting() == 0 {
-            self.prefetch.record_first_task(task.arrived);
-        }
+        self.prefetch.record_busy(task.arrived);
         let most = most(&task.task, self.kind.size);
         self.pools.entry(most).or_default().push_back(task);
     }
@@ -152,10 +153,11 @@ impl Gather {
             return Vec::new();
         };
         let taken = pool.drain(..most.min(pool.len()));
-        let taken = taken.map(|it| it.task).collect();
+        let taken: Vec<_> = taken.map(|it| it.task).collect();
         if pool.is_empty() {
             self.pools.remove(&most);
         }
+        self.running += taken.len();
         taken
     }
 
@@ -223,6 +225,10 @@ impl Gather {
     /// Records that a batch of so many tasks has ended.
     pub(super) fn record_ended(&mut self, tasks: usize) {
         (0..tasks).for_each(|_| self.prefetch.record_ended());
+        self.running = self.running.saturating_sub(tasks);
+        if self.running == 0 && self.waiting() == 0 {
+            self.prefetch.record_at_rest();
+        }
     }
 
     /// Records that what was prefetched waits too long for its turn.

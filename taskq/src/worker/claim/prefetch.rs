@@ -21,20 +21,26 @@ const FIRST_MEASURED: usize = 100;
 const FIRST_MEASURED_OVER: Duration = Duration::from_millis(1);
 
 /// How many tasks one queue prefetches, by how fast its handlers ended lately.
+///
+/// Only the time counts in which there was something to run. Few slots have run a claim before the next one comes, and if the
+/// wait for it counted, handlers would seem as slow as claims, and claims would stay small.
 #[derive(Debug)]
 pub(super) struct Prefetch {
     tasks: usize,
-    /// How many handlers have ended since `measured`.
+    /// How many handlers have ended since the last measurement…
     ended: usize,
-    measured: Instant,
+    /// … in this time, and since there has been something to run.
+    busy: Duration,
+    busy_since: Option<Instant>,
 }
 
 impl Prefetch {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             tasks: 0,
             ended: 0,
-            measured: now,
+            busy: Duration::ZERO,
+            busy_since: None,
         }
     }
 
@@ -43,11 +49,15 @@ impl Prefetch {
         self.tasks
     }
 
-    /// Records that a queue has work again that had none.
-    pub(super) fn record_first_task(&mut self, now: Instant) {
-        if self.tasks == 0 {
-            self.ended = 0;
-            self.measured = now;
+    /// Records that there is something to run.
+    pub(super) fn record_busy(&mut self, now: Instant) {
+        self.busy_since.get_or_insert(now);
+    }
+
+    /// Records that nothing is left to run.
+    pub(super) fn record_at_rest(&mut self) {
+        if let Some(since) = self.busy_since.take() {
+            self.busy += since.elapsed();
         }
     }
 
@@ -64,7 +74,8 @@ impl Prefetch {
     /// Adjusts to the rate at which handlers ended: upwards at once, downwards by a quarter, since handlers that
     /// wait for a claim are none the slower.
     pub(super) fn adjust(&mut self, now: Instant) {
-        let took = now.saturating_duration_since(self.measured);
+        let running = self.busy_since.map(|it| now.saturating_duration_since(it));
+        let took = self.busy + running.unwrap_or_default();
         let is_first = self.tasks == 0 && self.ended >= FIRST_MEASURED;
         if took >= MEASURED_OVER || is_first {
             let seconds = took.max(FIRST_MEASURED_OVER).as_secs_f64();
@@ -73,7 +84,8 @@ impl Prefetch {
                 .min(MOST_PREFETCHED)
                 .max(self.tasks * 3 / 4);
             self.ended = 0;
-            self.measured = now;
+            self.busy = Duration::ZERO;
+            self.busy_since = self.busy_since.map(|_| now);
         }
     }
 }
@@ -85,13 +97,14 @@ mod tests {
     /// Returns how many tasks are prefetched once so many handlers have ended in so much time.
     fn after(prefetch: &mut Prefetch, ended: usize, milliseconds: u64) -> usize {
         (0..ended).for_each(|_| prefetch.record_ended());
-        prefetch.adjust(prefetch.measured + Duration::from_millis(milliseconds));
+        prefetch.busy += Duration::from_millis(milliseconds);
+        prefetch.adjust(Instant::now());
         prefetch.tasks()
     }
 
     #[test]
     fn as_many_are_prefetched_as_handlers_end_in_a_tenth_of_a_second() {
-        let mut prefetch = Prefetch::new(Instant::now());
+        let mut prefetch = Prefetch::new();
         assert_eq!(after(&mut prefetch, 50, 10), 500);
         assert_eq!(after(&mut prefetch, 80, 10), 800, "upwards at once");
         assert_eq!(after(&mut prefetch, 10, 10), 600, "downwards by a quarter");
@@ -100,14 +113,36 @@ mod tests {
 
     #[test]
     fn slow_handlers_prefetch_nothing() {
-        let mut prefetch = Prefetch::new(Instant::now());
+        let mut prefetch = Prefetch::new();
         assert_eq!(after(&mut prefetch, 1, 1_000), 0);
     }
 
     #[test]
     fn the_first_rate_is_known_as_soon_as_many_have_ended() {
-        let mut prefetch = Prefetch::new(Instant::now());
+        let mut prefetch = Prefetch::new();
         assert_eq!(after(&mut prefetch, 99, 0), 0);
         assert_eq!(after(&mut prefetch, 1, 0), MOST_PREFETCHED);
+    }
+
+    #[test]
+    fn time_counts_only_while_there_is_something_to_run() {
+        let mut prefetch = Prefetch::new();
+        let began = Instant::now();
+        prefetch.record_busy(began);
+        assert_eq!(after(&mut prefetch, 3, 0), 0);
+        prefetch.record_at_rest();
+        prefetch.adjust(began + Duration::from_secs(60));
+        assert!(prefetch.busy < Duration::from_secs(60), "{prefetch:?}");
+        let later = Instant::now();
+        prefetch.record_busy(later);
+        prefetch.record_busy(later + Duration::from_secs(1));
+        prefetch.ended = 1_000;
+        prefetch.adjust(later + Duration::from_secs(2));
+        let counted = prefetch.tasks();
+        assert!(
+            (45..=50).contains(&counted),
+            "since it was busy first: {counted}"
+        );
+        assert_eq!(prefetch.busy_since, Some(later + Duration::from_secs(2)));
     }
 }
