@@ -38,8 +38,10 @@ fn texts(file: &Path) -> Vec<String> {
         "batches.sql",
         "leased.sql",
         "taken.sql",
+        "into.sql",
         "own.sql",
         "shared.sql",
+        "claimed.sql",
     ];
     if of_others.iter().any(is_part) || ends.iter().any(|end| end.iter().any(is_part)) {
         return Vec::new();
@@ -51,6 +53,7 @@ fn texts(file: &Path) -> Vec<String> {
             ["taken.sql", "own.sql"],
             ["taken.sql", "shared.sql"],
         ];
+        let ways = ways.map(|[taken, leased]| [taken, "into.sql", leased, "claimed.sql"]);
         let parts = ways.map(|way| way.map(|name| read(&part(name))).concat());
         return parts.map(|parts| format!("{text}{parts}")).to_vec();
     }

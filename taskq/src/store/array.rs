@@ -19,6 +19,12 @@ pub(super) struct Array<'r, T> {
     element: PhantomData<T>,
 }
 
+/// A column of such arrays. It may say nothing at all, null or an empty array, where all elements are the same.
+pub(super) struct Column<'r, T> {
+    array: Option<Array<'r, T>>,
+    same: Option<T>,
+}
+
 /// A type of elements.
 pub(super) trait Element<'r>: Sized {
     /// The type's id in Postgres, which an array says once.
@@ -29,6 +35,7 @@ pub(super) trait Element<'r>: Sized {
 }
 
 /// The text of a value of type `jsonb`.
+#[derive(Clone, Copy)]
 pub(super) struct JsonText<'r>(pub(super) &'r str);
 
 impl<'r, T: Element<'r>> Array<'r, T> {
@@ -38,7 +45,7 @@ impl<'r, T: Element<'r>> Array<'r, T> {
     }
 
     /// Does what [`of`](Self::of) does where the column may be null.
-    pub(super) fn if_any(row: &'r PgRow, column: usize) -> Result<Option<Self>, Error> {
+    fn if_any(row: &'r PgRow, column: usize) -> Result<Option<Self>, Error> {
         let value = row.try_get_raw(column)?;
         if value.is_null() {
             return Ok(None);
@@ -96,6 +103,22 @@ impl<'r, T: Element<'r>> Array<'r, T> {
             }
         };
         T::read(bytes)
+    }
+}
+
+impl<'r, T: Element<'r> + Copy> Column<'r, T> {
+    /// Reads the head of the array, if there is one. `same` stands for all elements where there is none.
+    pub(super) fn of(row: &'r PgRow, column: usize, same: Option<T>) -> Result<Self, Error> {
+        let array = Array::if_any(row, column)?.filter(|it| it.len() > 0);
+        Ok(Self { array, same })
+    }
+
+    #[inline]
+    pub(super) fn next(&mut self) -> Result<T, Error> {
+        match &mut self.array {
+            Some(array) => array.next(),
+            None => self.same.ok_or_else(malformed),
+        }
     }
 }
 

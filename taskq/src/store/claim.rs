@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
-use sqlx::{Decode, Error, FromRow, Postgres, Row, Type, query_as, query_as_with};
+use sqlx::{Decode, Error, FromRow, Postgres, Row, Type, query_as, query_as_with, query_with};
 use uuid::Uuid;
 
 use super::claimed::ClaimedLease;
@@ -156,7 +156,7 @@ impl Store<'_> {
             Sharing::Own => self.schema.sql.claim_own,
             Sharing::Batches(_) => self.schema.sql.claim_batches,
         };
-        let query = query_as_with(text, arguments(17))
+        let query = query_with(text, arguments(17))
             .bind(request.lease_id)
             .bind(request.worker_id)
             .bind(request.lease_duration.as_secs_f64())
@@ -189,7 +189,15 @@ impl Store<'_> {
         };
         let claimed = self.call(async |db| query.fetch_all(db).await).await;
         crash_point("after_claim");
+        let lane = match shares {
+            [share] => Some(&share.lane),
+            _ => None,
+        };
+        let claimed = claimed?;
         claimed
+            .iter()
+            .map(|row| ClaimedLease::of(row, lane))
+            .collect()
     }
 
     /// Puts off the first due task of a share's lane, if Postgres does not let a claim take it.

@@ -3,13 +3,13 @@
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
-use sqlx::{Error, FromRow, Row};
+use sqlx::{Error, Row};
 use uuid::Uuid;
 
-use super::array::{Array, JsonText};
+use super::array::{Array, Column, JsonText};
 use crate::attempt::metadata::Metadata;
 use crate::error::AttemptError;
-use crate::lane::{LaneKey, Place};
+use crate::lane::{Lane, LaneKey, Place};
 
 /// A lease on claimed tasks, as `claim.sql` returns it.
 #[derive(Debug)]
@@ -88,24 +88,27 @@ pub(crate) fn version_of(payload_version: i16) -> Option<u16> {
     version.filter(|version| *version > 0)
 }
 
-impl<'r> FromRow<'r, PgRow> for ClaimedLease {
-    // The columns are read by their number: to find each by its name takes longer than to read it.
-    fn from_row(row: &'r PgRow) -> Result<Self, Error> {
+impl ClaimedLease {
+    /// Reads a lease, with what Postgres was asked for: `lane`, if the claim was made from no other.
+    ///
+    /// The columns are read by their number: to find each by its name takes longer than to read it.
+    pub(super) fn of(row: &PgRow, lane: Option<&Lane>) -> Result<Self, Error> {
         let lease_id = row.try_get(0)?;
         let mut task_ids = Array::of(row, 1)?;
-        let mut task_types = Array::<&str>::of(row, 2)?;
-        let mut payload_versions = Array::of(row, 3)?;
+        let mut task_types = Column::<&str>::of(row, 2, lane.map(|it| &*it.task_type))?;
+        let mut payload_versions = Column::of(row, 3, lane.map(|it| it.payload_version))?;
         let mut payloads = Array::<JsonText<'_>>::of(row, 4)?;
-        let mut priorities = Array::of(row, 5)?;
+        let mut priorities = Column::of(row, 5, lane.map(|it| it.priority))?;
         let mut run_ats = Array::of(row, 6)?;
         let mut created_ats = Array::of(row, 7)?;
-        let mut max_attempts = Array::<Option<i32>>::of(row, 8)?;
-        let mut attempts = Array::of(row, 9)?;
-        let mut crashes = Array::of(row, 10)?;
-        let mut errors = Array::<Option<JsonText<'_>>>::of(row, 11)?;
-        let mut metadatas = Array::<Option<JsonText<'_>>>::if_any(row, 12)?;
+        let mut max_attempts = Column::<Option<i32>>::of(row, 8, Some(None))?;
+        let mut attempts = Column::of(row, 9, Some(0))?;
+        let mut crashes = Column::of(row, 10, lane.map(|it| it.crashes))?;
+        let mut errors = Column::<Option<JsonText<'_>>>::of(row, 11, Some(None))?;
+        let mut metadatas = Column::<Option<JsonText<'_>>>::of(row, 12, Some(None))?;
         let mut tasks = Vec::with_capacity(task_ids.len());
         while task_ids.len() > 0 {
+            let metadata = metadatas.next()?.map(metadata).transpose()?;
             tasks.push(ClaimedTask {
                 lease_id,
                 task_id: task_ids.next()?,
@@ -119,14 +122,7 @@ impl<'r> FromRow<'r, PgRow> for ClaimedLease {
                 attempts: saturating_u16(attempts.next()?),
                 crashes: crashes.next()?,
                 errors: errors.next()?.map(history).unwrap_or_default(),
-                metadata: match &mut metadatas {
-                    Some(metadatas) => metadatas
-                        .next()?
-                        .map(metadata)
-                        .transpose()?
-                        .unwrap_or_default(),
-                    None => Metadata::default(),
-                },
+                metadata: metadata.unwrap_or_default(),
             });
         }
         Ok(Self {

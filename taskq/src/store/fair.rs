@@ -47,7 +47,7 @@ impl Store<'_> {
         for row in rows? {
             if row.try_get::<Option<Uuid>, _>("lease_id")?.is_some() {
                 has_more |= !row.try_get::<bool, _>("is_end")?;
-                leases.push(ClaimedLease::from_row(&row)?);
+                leases.push(ClaimedLease::of(&row, None)?);
             } else {
                 end = FairEnd::from_row(&row)?;
             }

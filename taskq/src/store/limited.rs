@@ -89,7 +89,7 @@ impl Store<'_> {
             leases.push(ClaimedLease {
                 scarcity,
                 limited_key: row.try_get("limited_key")?,
-                ..ClaimedLease::from_row(&row)?
+                ..ClaimedLease::of(&row, None)?
             });
         }
         Ok((leases, end))

@@ -2,6 +2,7 @@
 
 mod again;
 pub(crate) mod fence;
+mod held;
 mod keep;
 mod rescue;
 mod whole;

@@ -3,7 +3,7 @@
 -- $15 the leases of the batches behind the first; $17 how many tasks have one
 taken as (
     delete from taskq.task
-    where ctid = any (array(select due.place from due))
+    where ctid = any ((select due.places from due)::tid[])
     returning
         task_id,
         task_type,

@@ -3,7 +3,7 @@
 -- $15 task types whose handler completes its task in its own transaction
 batch as (
     delete from taskq.task
-    where ctid = any (array(select due.place from due))
+    where ctid = any ((select due.places from due)::tid[])
     returning
         case
             when task_type = any ($15::text[]) or crashes > 0 then gen_random_uuid()

@@ -1,23 +1,5 @@
--- Goes on from each.sql and batches.sql: moves the tasks that were taken into their leases.
+-- Goes on from into.sql, behind each.sql or batches.sql: groups the tasks by lease. Goes on in claimed.sql.
 -- $16 whether the commit must wait for the disk
-insert into taskq.lease (
-    lease_id,
-    worker_id,
-    queue,
-    expires_at,
-    task_ids,
-    task_types,
-    payload_versions,
-    payloads,
-    priorities,
-    run_ats,
-    created_ats,
-    max_attempts,
-    attempts,
-    crashes,
-    errors,
-    metadatas
-)
 select
     batch.lease_id,
     $2,
@@ -30,10 +12,10 @@ select
     array_agg(batch.priority),
     array_agg(batch.run_at),
     array_agg(batch.created_at),
-    array_agg(batch.max_attempts),
+    case when count(batch.max_attempts) > 0 then array_agg(batch.max_attempts) else '{}' end,
     array_agg(batch.attempts),
     array_agg(batch.crashes),
-    array_agg(batch.errors),
+    case when count(batch.errors) > 0 then array_agg(batch.errors) else '{}' end,
     case when count(batch.metadata) > 0 then array_agg(batch.metadata) end
 from batch
 cross join (
@@ -43,17 +25,3 @@ cross join (
         end
 ) as unhurried
 group by batch.lease_id
-returning
-    lease_id,
-    task_ids,
-    task_types,
-    payload_versions,
-    payloads,
-    priorities,
-    run_ats,
-    created_ats,
-    max_attempts,
-    attempts,
-    crashes,
-    errors,
-    metadatas

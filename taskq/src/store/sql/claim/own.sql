@@ -1,25 +1,7 @@
--- Goes on from taken.sql: moves each task into a lease of its own.
+-- Goes on from into.sql, behind taken.sql: each task has a lease of its own. Goes on in claimed.sql.
 -- $15 whether the commit must wait for the disk
 --
 -- leased.sql could do this too, but there Postgres makes groups of one, with twelve aggregates for each: half as long again.
-insert into taskq.lease (
-    lease_id,
-    worker_id,
-    queue,
-    expires_at,
-    task_ids,
-    task_types,
-    payload_versions,
-    payloads,
-    priorities,
-    run_ats,
-    created_ats,
-    max_attempts,
-    attempts,
-    crashes,
-    errors,
-    metadatas
-)
 select
     -- A text that leaves a parameter out has no type for it.
     case when $1::uuid is not null then gen_random_uuid() end,
@@ -33,10 +15,10 @@ select
     array[batch.priority],
     array[batch.run_at],
     array[batch.created_at],
-    array[batch.max_attempts],
+    case when batch.max_attempts is null then '{}' else array[batch.max_attempts] end,
     array[batch.attempts],
     array[batch.crashes],
-    array[batch.errors],
+    case when batch.errors is null then '{}' else array[batch.errors] end,
     case when batch.metadata is not null then array[batch.metadata] end
 from batch
 cross join (
@@ -45,17 +27,3 @@ cross join (
             when not $15 then set_config('synchronous_commit', 'off', true)
         end
 ) as unhurried
-returning
-    lease_id,
-    task_ids,
-    task_types,
-    payload_versions,
-    payloads,
-    priorities,
-    run_ats,
-    created_ats,
-    max_attempts,
-    attempts,
-    crashes,
-    errors,
-    metadatas

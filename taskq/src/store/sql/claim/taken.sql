@@ -1,8 +1,8 @@
 -- Goes on from claim.sql, where the worker knows that all tasks share a lease, or that each has one of its own. Goes on in
--- own.sql or shared.sql.
+-- into.sql, and in own.sql or shared.sql.
 batch as (
     delete from taskq.task
-    where ctid = any (array(select due.place from due))
+    where ctid = any ((select due.places from due)::tid[])
     returning
         task_id,
         task_type,
