@@ -21,10 +21,11 @@ pub struct Meter {
     stray: AtomicU64,
     /// A bit for each task that ran.
     bits: Vec<AtomicU64>,
-    /// When each task was handed to `enqueue`, in microseconds, and how long its handler took to
-    /// begin. Empty where nobody asks for latencies.
+    /// When each task was handed to `enqueue`, when that had returned, and when its handler began, in microseconds. Empty
+    /// where nobody asks for latencies.
     sent: Vec<AtomicU32>,
-    latency: Vec<AtomicU32>,
+    committed: Vec<AtomicU32>,
+    begun: Vec<AtomicU32>,
 }
 
 impl Meter {
@@ -49,7 +50,8 @@ impl Meter {
                 .map(|_| AtomicU64::new(0))
                 .collect(),
             sent: (0..timed).map(|_| AtomicU32::new(0)).collect(),
-            latency: (0..timed).map(|_| AtomicU32::new(u32::MAX)).collect(),
+            committed: (0..timed).map(|_| AtomicU32::new(NEVER)).collect(),
+            begun: (0..timed).map(|_| AtomicU32::new(NEVER)).collect(),
         }
     }
 
@@ -65,12 +67,8 @@ impl Meter {
             self.repeated.fetch_add(1, Relaxed);
             return;
         }
-        if let (Some(sent), Some(latency)) = (
-            self.sent.get(number as usize),
-            self.latency.get(number as usize),
-        ) {
-            let waited = self.now().saturating_sub(sent.load(Relaxed));
-            latency.store(waited, Relaxed);
+        if let Some(begun) = self.begun.get(number as usize) {
+            begun.store(self.micros_at(Instant::now()), Relaxed);
         }
         self.ran.fetch_add(1, Relaxed);
     }
@@ -78,8 +76,14 @@ impl Meter {
     /// Says that this task is being enqueued, or should have been by now.
     pub fn sent_at(&self, number: u64, when: Instant) {
         if let Some(sent) = self.sent.get(number as usize) {
-            let since = when.saturating_duration_since(self.clock);
-            sent.store(micros(since), Relaxed);
+            sent.store(self.micros_at(when), Relaxed);
+        }
+    }
+
+    /// Says that the enqueue of this task has returned, and so its commit.
+    pub fn committed(&self, number: u64) {
+        if let Some(committed) = self.committed.get(number as usize) {
+            committed.store(self.micros_at(Instant::now()), Relaxed);
         }
     }
 
@@ -127,20 +131,33 @@ impl Meter {
             .is_some_and(|word| word.load(Relaxed) & (1 << (number % 64)) != 0)
     }
 
-    /// Returns how long those of these tasks waited that ran.
+    /// Returns how long those of these tasks that ran had waited, from the call of `enqueue` on.
     pub fn latencies(&self, numbers: Range<u64>) -> Vec<Duration> {
-        self.latency[numbers.start as usize..numbers.end as usize]
-            .iter()
-            .map(|micros| micros.load(Relaxed))
-            .filter(|micros| *micros != u32::MAX)
-            .map(|micros| Duration::from_micros(micros.into()))
+        self.waits(&self.sent, numbers)
+    }
+
+    /// Does what [`latencies`](Self::latencies) does, from the return of `enqueue` on. A handler may begin before that.
+    pub fn latencies_after_commit(&self, numbers: Range<u64>) -> Vec<Duration> {
+        self.waits(&self.committed, numbers)
+    }
+
+    fn waits(&self, since: &[AtomicU32], numbers: Range<u64>) -> Vec<Duration> {
+        let numbers = numbers.start as usize..numbers.end as usize;
+        let times = since[numbers.clone()].iter().zip(&self.begun[numbers]);
+        let times = times.map(|(since, begun)| (since.load(Relaxed), begun.load(Relaxed)));
+        times
+            .filter(|(since, begun)| *since != NEVER && *begun != NEVER)
+            .map(|(since, begun)| Duration::from_micros(begun.saturating_sub(since).into()))
             .collect()
     }
 
-    fn now(&self) -> u32 {
-        micros(self.clock.elapsed())
+    fn micros_at(&self, when: Instant) -> u32 {
+        micros(when.saturating_duration_since(self.clock))
     }
 }
+
+/// Stands for a time that has not come.
+const NEVER: u32 = u32::MAX;
 
 /// Seventy minutes fit; no measurement takes so long.
 fn micros(duration: Duration) -> u32 {

@@ -84,6 +84,10 @@ impl Outcome {
             per_second: Option<f64>,
             p50_ms: Option<f64>,
             p99_ms: Option<f64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            after_commit_p50_ms: Option<f64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            after_commit_p99_ms: Option<f64>,
             ratio_to_best_peer: Option<f64>,
             ratio_to_bare_sql: Option<f64>,
             ratio_to_plain: Option<f64>,
@@ -109,6 +113,8 @@ impl Outcome {
                 per_second: rate.map(|it| it.median),
                 p50_ms: median(|sample| sample.p50_ms),
                 p99_ms: median(|sample| sample.p99_ms),
+                after_commit_p50_ms: median(|sample| sample.after_commit_p50_ms),
+                after_commit_p99_ms: median(|sample| sample.after_commit_p99_ms),
                 ratio_to_best_peer: self.ratio(row, self.best_peer()).map(|it| it.median),
                 ratio_to_bare_sql: self.ratio(row, self.bare()).map(|it| it.median),
                 ratio_to_plain: self.ratio_to_plain(row).map(|it| it.median),
@@ -169,6 +175,7 @@ impl Outcome {
                 number(median(|sample| sample.dead_rows), 0),
             );
         }
+        self.write_after_commit(&mut text);
         for row in &self.rows {
             for sample in row.rounds.iter().filter(|it| !it.stretches.is_empty()) {
                 let _ = writeln!(text, "\n{}\n{}", row.system.name(), Stretch::HEAD);
@@ -188,6 +195,27 @@ impl Outcome {
             let _ = writeln!(text, "{system:<16} - {why}");
         }
         text
+    }
+}
+
+impl Outcome {
+    /// Writes how long handlers took to begin once the enqueuer's commit had returned, if anybody asked.
+    fn write_after_commit(&self, text: &mut String) {
+        for row in &self.rows {
+            let (Some(p50), Some(p99)) = (
+                row.spread(|sample| sample.after_commit_p50_ms),
+                row.spread(|sample| sample.after_commit_p99_ms),
+            ) else {
+                continue;
+            };
+            let name = format!("{}, from the commit", row.system.name());
+            let each = |it: Spread| {
+                let [least, most] = [it.least, it.most].map(|it| number(Some(it), 2));
+                format!("{} ({least}..{most})", number(Some(it.median), 2))
+            };
+            let (p50, p99) = (each(p50), each(p99));
+            let _ = writeln!(text, "{name:<36} P50 {p50:>20}   P99 {p99:>22}");
+        }
     }
 }
 

@@ -17,6 +17,9 @@ pub struct Sample {
     pub plain_per_second: Option<f64>,
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
+    /// The same from the commit's return on.
+    pub after_commit_p50_ms: Option<f64>,
+    pub after_commit_p99_ms: Option<f64>,
     pub wal_bytes_per_task: Option<f64>,
     pub commits_per_task: Option<f64>,
     pub dead_rows: Option<f64>,
@@ -114,6 +117,8 @@ impl Sample {
             plain_per_second: None,
             p50_ms: None,
             p99_ms: None,
+            after_commit_p50_ms: None,
+            after_commit_p99_ms: None,
             wal_bytes_per_task: mean(|sample| sample.wal_bytes_per_task),
             commits_per_task: mean(|sample| sample.commits_per_task),
             stretches: Vec::new(),
@@ -123,16 +128,13 @@ impl Sample {
         }
     }
 
-    pub fn with_latencies(mut self, mut latencies: Vec<Duration>) -> Self {
-        latencies.sort_unstable();
-        let part = |part: f64| {
-            let at = (latencies.len() as f64 * part) as usize;
-            latencies
-                .get(at.min(latencies.len().saturating_sub(1)))
-                .map(|latency| latency.as_secs_f64() * 1_000.0)
-        };
-        self.p50_ms = part(0.5);
-        self.p99_ms = part(0.99);
+    pub fn with_latencies(mut self, latencies: Vec<Duration>) -> Self {
+        (self.p50_ms, self.p99_ms) = parts(latencies);
+        self
+    }
+
+    pub fn with_latencies_after_commit(mut self, latencies: Vec<Duration>) -> Self {
+        (self.after_commit_p50_ms, self.after_commit_p99_ms) = parts(latencies);
         self
     }
 
@@ -143,6 +145,18 @@ impl Sample {
         self.dead_rows = Some(after.dead_rows as f64);
         self
     }
+}
+
+/// Returns the median and the 99th percentile, in milliseconds.
+fn parts(mut latencies: Vec<Duration>) -> (Option<f64>, Option<f64>) {
+    latencies.sort_unstable();
+    let part = |part: f64| {
+        let at = (latencies.len() as f64 * part) as usize;
+        latencies
+            .get(at.min(latencies.len().saturating_sub(1)))
+            .map(|latency| latency.as_secs_f64() * 1_000.0)
+    };
+    (part(0.5), part(0.99))
 }
 
 /// The middle of what was measured, and its limits.

@@ -1,4 +1,4 @@
-//! How long it takes from the call of enqueue to the begin of the handler.
+//! How long it takes from the call of enqueue, and from its return, to the begin of the handler.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -86,6 +86,7 @@ pub async fn measure(bench: &Bench<'_>, pace: Pace) -> Result<Sample> {
     bench.server.drop_database(db).await?;
     let mut sample = Sample::rate(tasks, enqueued_in)
         .with_latencies(meter.latencies(0..tasks))
+        .with_latencies_after_commit(meter.latencies_after_commit(0..tasks))
         .costing(before, after);
     if pace == Pace::Idle {
         sample.per_second = None;
@@ -99,6 +100,7 @@ async fn one_by_one(bench: &Bench<'_>, db: &Database, meter: &Meter, tasks: u64)
         sleep(PAUSE + LONGER * u32::try_from(number)?).await;
         meter.sent_at(number, Instant::now());
         client.enqueue(number).await?;
+        meter.committed(number);
     }
     Ok(())
 }
@@ -133,6 +135,7 @@ async fn evenly(
                     meter.sent_at(number, due);
                 }
                 client.enqueue(number).await?;
+                meter.committed(number);
             }
         });
     }
@@ -169,7 +172,8 @@ async fn in_batches(
                 for number in numbers.clone() {
                     meter.sent_at(number, now);
                 }
-                client.enqueue_many(numbers).await?;
+                client.enqueue_many(numbers.clone()).await?;
+                numbers.for_each(|number| meter.committed(number));
             }
         });
     }

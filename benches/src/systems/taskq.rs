@@ -22,7 +22,7 @@ use crate::server::{Database, pool_of};
 const OWN_CONNECTIONS: u32 = 6;
 
 /// Handlers at once where each uses a connection; the bare loop uses as many.
-pub const CONNECTIONS: usize = 32;
+pub const CONNECTIONS: usize = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Variant {
