@@ -34,6 +34,11 @@ pub(crate) enum Reach {
     Heads,
 }
 
+impl Reach {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 3;
+}
+
 /// Before which places of a lane nothing stood.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {

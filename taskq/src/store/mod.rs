@@ -38,6 +38,8 @@ mod transaction;
 mod wait;
 mod watch;
 
+use std::time::{Duration, Instant};
+
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{Arguments, Error, PgConnection, PgPool, Postgres};
@@ -100,6 +102,8 @@ use crate::error::veiled;
 pub(crate) struct Store<'c> {
     connection: Connection<'c>,
     schema: Schema,
+    /// The least time that a call has taken.
+    quickest: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -116,6 +120,7 @@ impl<'c> Store<'c> {
         Self {
             connection: Connection::Lent(connection),
             schema,
+            quickest: None,
         }
     }
 }
@@ -126,6 +131,7 @@ impl Store<'static> {
         Self {
             connection: Connection::Kept(Link::new(pool)),
             schema,
+            quickest: None,
         }
     }
 }
@@ -141,6 +147,11 @@ impl Store<'_> {
         matches!(self.connection, Connection::Lent(_))
     }
 
+    /// Returns about how long a call takes in which Postgres has nothing to do: as long as the quickest so far.
+    pub(crate) fn round_trip(&self) -> Duration {
+        self.quickest.unwrap_or_default()
+    }
+
     /// Makes one call. An error says nothing of rows: it is a veiled one.
     ///
     /// # Cancel safety
@@ -150,10 +161,15 @@ impl Store<'_> {
         &mut self,
         call: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        let began = Instant::now();
         let answer = match &mut self.connection {
             Connection::Lent(connection) => call(connection).await,
             Connection::Kept(link) => link.call(call).await,
         };
+        if answer.is_ok() {
+            let took = began.elapsed();
+            self.quickest = Some(self.quickest.map_or(took, |it| it.min(took)));
+        }
         answer.map_err(veiled)
     }
 

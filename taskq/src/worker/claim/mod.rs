@@ -362,7 +362,9 @@ impl Claimer<'_> {
             let clock = &self.core.database_clock;
             clock.record(head.scanned_at, Instant::now());
         }
-        queue.record_scan(reach, heads, began.elapsed());
+        let (took, round_trip) = (began.elapsed(), self.store.round_trip());
+        queue.pace.record_round_trip(round_trip);
+        queue.record_scan(reach, heads, took.saturating_sub(round_trip));
         if let Some(drain) = drain {
             drain.record_scan(at, is_proof);
         }

@@ -4,8 +4,12 @@ use std::time::{Duration, Instant};
 
 use crate::lane::Reach;
 
-/// The most tasks that one claim takes. Larger ones are no faster.
+/// The most tasks that one claim takes, where Postgres is near. Larger ones are no faster.
 const MOST_AT_ONCE: usize = 2_000;
+
+/// For each millisecond of the way to Postgres and back a claim takes as many again, up to so many, or most of the time would
+/// be spent on the way.
+const MOST_FROM_AFAR: usize = 8_000;
 
 /// The most bytes of payloads, errors and metadata that a claim is meant to take, by the mean of the last one. A row
 /// of leases cannot hold more than a gigabyte, and a worker has to hold them all.
@@ -35,11 +39,17 @@ const QUICK_SCAN: Duration = Duration::from_millis(2);
 /// … but is made after so long at the latest.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// A scan is taken to need as long as the least that so many of its like took lately. A worker may have waited for its own
+/// processor, and one such scan would keep it from looking for a hundred times as long.
+const COMPARED: usize = 3;
+
 /// The pace at which a queue is claimed from.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// The most tasks to claim at once, by the size of those claimed last.
     most_at_once: usize,
+    /// The most, whatever their size.
+    most_by_way: usize,
     scanned: Instant,
     scan_pause: Duration,
     /// Whether the last scan looked from the heads.
@@ -47,17 +57,21 @@ pub(super) struct Pace {
     /// When scans from the heads are allowed again, and scans of all lanes.
     heads_allowed: Instant,
     lanes_allowed: Instant,
+    /// How long scans took lately, by their reach.
+    took: [[Duration; COMPARED]; Reach::COUNT],
 }
 
 impl Pace {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             most_at_once: FIRST_CLAIM,
+            most_by_way: MOST_AT_ONCE,
             scanned: now,
             scan_pause: Duration::ZERO,
             was_from_heads: false,
             heads_allowed: now,
             lanes_allowed: now,
+            took: [[Duration::MAX; COMPARED]; Reach::COUNT],
         }
     }
 
@@ -93,8 +107,13 @@ impl Pace {
         self.heads_allowed = self.scanned;
     }
 
-    /// Records a scan that ended now and took so long, and tells whether it looked from the heads and took no time.
+    /// Records a scan that ended now and took so long, without the way to Postgres, and tells whether it looked from the heads
+    /// and took no time.
     pub(super) fn record_scan(&mut self, now: Instant, reach: Reach, took: Duration) -> bool {
+        let lately = &mut self.took[reach as usize];
+        lately.rotate_right(1);
+        lately[0] = took;
+        let took = lately.iter().copied().min().unwrap_or(took);
         let pause = took * SCAN_SHARE;
         self.scanned = now;
         self.scan_pause = pause.clamp(SHORTEST_SCAN_PAUSE, LONGEST_SCAN_PAUSE);
@@ -112,11 +131,17 @@ impl Pace {
         is_quick && self.was_from_heads
     }
 
+    /// Records how long the way to Postgres and back takes.
+    pub(super) fn record_round_trip(&mut self, round_trip: Duration) {
+        let further = MOST_AT_ONCE as f64 * round_trip.as_secs_f64() * 1e3;
+        self.most_by_way = (MOST_AT_ONCE + further as usize).min(MOST_FROM_AFAR);
+    }
+
     /// Records how large so many claimed tasks are together, with all that travels with them.
     pub(super) fn record_claimed(&mut self, tasks: usize, bytes: usize) {
         if tasks > 0 {
             let fitting = MOST_BYTES_AT_ONCE * tasks / bytes.max(1);
-            let most = MOST_AT_ONCE.min(self.most_at_once * GROWTH);
+            let most = self.most_by_way.min(self.most_at_once * GROWTH);
             self.most_at_once = fitting.clamp(1, most);
         }
     }
@@ -150,11 +175,25 @@ mod tests {
     }
 
     #[test]
+    fn claims_from_afar_take_more() {
+        let mut pace = Pace::new(Instant::now());
+        let mut most_after = |microseconds| {
+            pace.record_round_trip(Duration::from_micros(microseconds));
+            (0..3).for_each(|_| pace.record_claimed(100, 200));
+            pace.most_at_once()
+        };
+        assert_eq!(most_after(100), 2_200);
+        assert_eq!(most_after(2_000), 6_000);
+        assert_eq!(most_after(50_000), MOST_FROM_AFAR);
+        assert_eq!(most_after(0), MOST_AT_ONCE);
+    }
+
+    #[test]
     fn scans_take_a_hundredth_of_the_time() {
         let now = Instant::now();
-        let mut pace = Pace::new(now);
-        assert!(pace.is_scan_due(now), "there was none yet");
-        let mut pause_after = |took| {
+        assert!(Pace::new(now).is_scan_due(now), "there was none yet");
+        let pause_after = |took| {
+            let mut pace = Pace::new(now);
             pace.record_scan(now, Reach::Heads, took);
             let pause = (0..=3_000).map(Duration::from_millis);
             let mut due = pause.filter(|pause| pace.is_scan_due(now + *pause));
@@ -167,6 +206,20 @@ mod tests {
     }
 
     #[test]
+    fn a_single_scan_that_takes_long_says_nothing() {
+        let (now, slow) = (Instant::now(), Duration::from_millis(6));
+        let mut pace = Pace::new(now);
+        pace.record_scan(now, Reach::Heads, Duration::from_millis(1));
+        for _ in 1..COMPARED {
+            pace.record_scan(now, Reach::Heads, slow);
+            pace.record_scan(now, Reach::Marks, slow);
+            assert_eq!(pace.reach(now), Reach::Heads);
+        }
+        pace.record_scan(now, Reach::Heads, slow);
+        assert_eq!(pace.reach(now), Reach::Lanes, "several do");
+    }
+
+    #[test]
     fn thorough_scans_that_take_long_are_rare() {
         let now = Instant::now();
         let after = |milliseconds| now + Duration::from_millis(milliseconds);
@@ -174,6 +227,9 @@ mod tests {
         assert_eq!(pace.reach(now), Reach::Heads);
         assert!(pace.record_scan(now, Reach::Heads, Duration::from_millis(1)));
         assert_eq!(pace.reach(now), Reach::Heads, "it took no time");
+        for _ in 1..COMPARED {
+            assert!(pace.record_scan(now, Reach::Heads, Duration::from_secs(1)));
+        }
         assert!(!pace.record_scan(now, Reach::Heads, Duration::from_millis(50)));
         assert_eq!(pace.scan_from_heads_missing(now), None);
         assert_eq!(pace.reach(now), Reach::Lanes);
@@ -183,7 +239,9 @@ mod tests {
         assert_eq!(pace.reach(after(299)), Reach::Marks);
         assert_eq!(pace.reach(after(300)), Reach::Lanes);
         assert_eq!(pace.reach(after(5_000)), Reach::Heads);
-        pace.record_scan(now, Reach::Heads, Duration::from_secs(3));
+        for _ in 0..COMPARED {
+            pace.record_scan(now, Reach::Heads, Duration::from_secs(3));
+        }
         assert_eq!(pace.reach(after(59_999)), Reach::Lanes);
         assert_eq!(pace.reach(now + LONGEST_WAIT), Reach::Heads);
         pace.allow_scan_from_heads();
