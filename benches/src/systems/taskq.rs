@@ -76,7 +76,7 @@ impl Taskq {
         let mut grid = vec![best];
         match handler {
             Handler::Nothing | Handler::Waits => {
-                let concurrency = [50, 100, 200, 500, 1_000, 2_000, 4_000];
+                let concurrency = [4, 16, 50, 100, 200, 500, 1_000, 2_000, 4_000];
                 grid.extend(concurrency.map(|concurrency| Settings {
                     concurrency,
                     ..best
