@@ -11,7 +11,7 @@ use taskq::operate::migrations;
 use taskq::testing::Database;
 use taskq::{migrate, task};
 
-use crate::support::{database, one, states, until, while_working, worker};
+use crate::support::{claim_of, database, one, states, until, while_working, worker};
 
 const OLD: [(&str, &str); 9] = [
     ("claim", include_str!("old/claim.sql")),
@@ -28,11 +28,7 @@ const OLD: [(&str, &str); 9] = [
     ("expired", include_str!("old/expired.sql")),
 ];
 
-const NEW_CLAIM: &str = concat!(
-    include_str!("../../taskq/src/store/sql/claim/claim.sql"),
-    include_str!("../../taskq/src/store/sql/claim/each.sql"),
-    include_str!("../../taskq/src/store/sql/claim/leased.sql")
-);
+const NEW_CLAIM: &str = claim_of!("each", "leased");
 
 async fn prepare(db: &mut PgConnection, statements: &[(&str, &str)]) {
     for (name, text) in statements {

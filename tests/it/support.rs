@@ -17,6 +17,32 @@ use tokio::time::{Instant, sleep, timeout};
 /// Longer than anything takes that goes well, on the slowest machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
+/// The text of a claim: how it takes tasks, and how they share leases.
+macro_rules! claim_of {
+    ($taken:literal, $leased:literal) => {
+        concat!(
+            $crate::support::claim_part!("claim"),
+            $crate::support::claim_part!($taken),
+            $crate::support::claim_part!("into"),
+            $crate::support::claim_part!($leased),
+            $crate::support::claim_part!("claimed"),
+        )
+    };
+}
+
+macro_rules! claim_part {
+    ($name:literal) => {
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../taskq/src/store/sql/claim/",
+            $name,
+            ".sql"
+        ))
+    };
+}
+
+pub(crate) use {claim_of, claim_part};
+
 /// A migrated database of its own, and a pool that is large enough for any worker here.
 pub(crate) async fn database() -> (Database, PgPool) {
     let database = Database::fresh().await.expect("a database");

@@ -37,8 +37,12 @@ async fn a_worker_on_a_server_that_cannot_be_written_to_says_so_a_few_times_and_
         let of_read_only = warnings.filter(|line| line.contains("in a read-only transaction"));
         let count = of_read_only.count();
         assert!(count <= 6, "{count} warnings: {text}");
-        assert!(!text.contains(" at line "), "{text}");
-        assert!(!text.contains("error returned from database"), "{text}");
+        // What the pool says of connections that end is the driver's.
+        let ours = text.lines().filter(|line| line.contains(" taskq::"));
+        for line in ours {
+            assert!(!line.contains(" at line "), "{line}");
+            assert!(!line.contains("error returned from database"), "{line}");
+        }
         execute(&pool, WRITABLE).await;
         let insert = "insert into taskq.task (task_type, queue) values ('patient', 'mail')";
         until("enqueued", async || {

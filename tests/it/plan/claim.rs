@@ -6,31 +6,12 @@ use sqlx::{AssertSqlSafe, PgConnection, Row, ValueRef, raw_sql};
 use super::{
     Node, PLANS, SCAN, SCAN_ARGUMENTS, SCAN_MARKED, SCAN_MARKED_ARGUMENTS, explain, set_plans,
 };
-use crate::support::database;
+use crate::support::{claim_of, database};
 
-const CLAIM: &str = concat!(
-    include_str!("../../../taskq/src/store/sql/claim/claim.sql"),
-    include_str!("../../../taskq/src/store/sql/claim/each.sql"),
-    include_str!("../../../taskq/src/store/sql/claim/leased.sql")
-);
-
-const CLAIM_OWN: &str = concat!(
-    include_str!("../../../taskq/src/store/sql/claim/claim.sql"),
-    include_str!("../../../taskq/src/store/sql/claim/taken.sql"),
-    include_str!("../../../taskq/src/store/sql/claim/own.sql")
-);
-
-const CLAIM_SHARED: &str = concat!(
-    include_str!("../../../taskq/src/store/sql/claim/claim.sql"),
-    include_str!("../../../taskq/src/store/sql/claim/taken.sql"),
-    include_str!("../../../taskq/src/store/sql/claim/shared.sql")
-);
-
-const CLAIM_BATCHES: &str = concat!(
-    include_str!("../../../taskq/src/store/sql/claim/claim.sql"),
-    include_str!("../../../taskq/src/store/sql/claim/batches.sql"),
-    include_str!("../../../taskq/src/store/sql/claim/leased.sql")
-);
+const CLAIM: &str = claim_of!("each", "leased");
+const CLAIM_OWN: &str = claim_of!("taken", "own");
+const CLAIM_SHARED: &str = claim_of!("taken", "shared");
+const CLAIM_BATCHES: &str = claim_of!("batches", "leased");
 
 const RESERVE: &str = include_str!("../../../taskq/src/store/sql/claim/reserve.sql");
 
