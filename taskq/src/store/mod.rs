@@ -102,7 +102,7 @@ use crate::error::veiled;
 pub(crate) struct Store<'c> {
     connection: Connection<'c>,
     schema: Schema,
-    /// The least time that a call has taken.
+    /// The least time that a call on a connection of its own has taken.
     quickest: Option<Duration>,
 }
 
@@ -161,15 +161,18 @@ impl Store<'_> {
         &mut self,
         call: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let began = Instant::now();
         let answer = match &mut self.connection {
             Connection::Lent(connection) => call(connection).await,
-            Connection::Kept(link) => link.call(call).await,
+            Connection::Kept(link) => {
+                let began = Instant::now();
+                let answer = link.call(call).await;
+                if answer.is_ok() {
+                    let took = began.elapsed();
+                    self.quickest = Some(self.quickest.map_or(took, |it| it.min(took)));
+                }
+                answer
+            }
         };
-        if answer.is_ok() {
-            let took = began.elapsed();
-            self.quickest = Some(self.quickest.map_or(took, |it| it.min(took)));
-        }
         answer.map_err(veiled)
     }
 
