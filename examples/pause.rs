@@ -6,9 +6,9 @@
 //! ada pauses the queue mail: SMTP is down
 //! export: 2
 //! mails that wait: 2
-//! resumed; it was paused by ada
 //! mail: 3
 //! mail: 4
+//! resumed; it was paused by ada
 //! ```
 
 use std::time::Duration;
@@ -75,10 +75,12 @@ async fn tell(pool: &PgPool) -> anyhow::Result<()> {
     let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&mut *db).await?;
     println!("mails that wait: {waiting}");
 
-    // Anybody may resume. What held before comes back.
-    if let Some(former) = operator.resume(Queue("mail")).await? {
+    // Anybody may resume. What held before comes back. The worker begins at once, so this says so
+    // when the mails are out.
+    let former = operator.resume(Queue("mail")).await?;
+    taskq_examples::all_finished(pool).await;
+    if let Some(former) = former {
         println!("resumed; it was paused by {}", former.by);
     }
-    taskq_examples::all_finished(pool).await;
     Ok(())
 }
