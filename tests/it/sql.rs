@@ -17,7 +17,7 @@ fn statements() -> Vec<PathBuf> {
 }
 
 /// Returns the texts that begin with this file. One that ends within a list goes on in `shrink.sql` and one of the ends,
-/// a scan in `lanes.sql`; these begin none.
+/// a scan in `lanes.sql`, how a task of its own completes in `own_left.sql`; these begin none.
 fn texts(file: &Path) -> Vec<String> {
     let read = |path: &Path| fs::read_to_string(path).expect("readable");
     let text = read(file);
@@ -42,6 +42,7 @@ fn texts(file: &Path) -> Vec<String> {
         "own.sql",
         "shared.sql",
         "claimed.sql",
+        "own_left.sql",
     ];
     if of_others.iter().any(is_part) || ends.iter().any(|end| end.iter().any(is_part)) {
         return Vec::new();
@@ -67,8 +68,10 @@ fn texts(file: &Path) -> Vec<String> {
             .map(|end| format!("{text}{middle}{}", texts(end)))
             .collect();
     }
-    if text.contains("\n-- Goes on in lanes.sql.\n") {
-        return vec![text + &read(&part("lanes.sql"))];
+    for end in ["lanes.sql", "own_left.sql"] {
+        if text.contains(&format!("\n-- Goes on in {end}.\n")) {
+            return vec![text + &read(&part(end))];
+        }
     }
     vec![text]
 }
@@ -188,14 +191,12 @@ fn no_statement_sorts_at_random_or_counts_a_table() {
             !statement.contains("random()") || name == "anywhere.sql",
             "{name}"
         );
-        // The census counts up to a limit, an enqueue what it inserts; complete_own the one row that it has deleted, and move what it moves.
+        // The census counts up to a limit, an enqueue what it inserts; own_left the one row that was deleted, and move what it moves.
         let counts = [
             "census.sql",
             "enqueue_unique.sql",
             "newer.sql",
-            "complete_own.sql",
-            "complete_own_kept.sql",
-            "complete_own_member.sql",
+            "own_left.sql",
             // The members that it ends.
             "members.sql",
             "move.sql",

@@ -8,7 +8,8 @@ use sqlx::{PgConnection, Postgres, Transaction};
 ///
 /// It dereferences to [`PgConnection`], which a handler may ask for instead. Committing and
 /// rolling back are the worker's: a handler that succeeds commits, one that fails is rolled back.
-/// A nested `tx.begin()` is a savepoint, and allowed.
+/// A nested `tx.begin()` is a savepoint, and allowed. The isolation level is read committed and must stay so: an attempt that
+/// has changed it fails.
 #[derive(Debug)]
 pub struct Tx {
     /// Absent while a test has lent it.

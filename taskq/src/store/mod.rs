@@ -28,6 +28,7 @@ mod log;
 mod operate;
 mod progress;
 mod refusal;
+mod savepoint;
 #[cfg(feature = "cron")]
 mod schedule;
 mod schema;
@@ -35,6 +36,7 @@ mod sequences;
 mod session;
 mod statements;
 mod transaction;
+mod uncommitted;
 mod wait;
 mod watch;
 
@@ -79,19 +81,15 @@ pub(crate) use self::operate::{Elsewhere, TaskOfType};
 pub(crate) use self::operate::{ResultRow, read_pauses};
 pub(crate) use self::progress::WatchedRow;
 pub(crate) use self::refusal::{Refusal, is_locked, is_too_much};
+#[cfg(feature = "testing")]
+pub(crate) use self::savepoint::{ACCEPT_INLINE, RELEASE, SAVEPOINT, undo_inline};
 #[cfg(feature = "cron")]
 pub(crate) use self::schedule::{DueRow, ScheduleRow, TakenTicks};
 pub use self::schema::Schema;
-#[cfg(feature = "testing")]
-pub(crate) use self::session::SAVEPOINT;
 pub(crate) use self::session::{FreshSession, Habits, end_backend};
 pub(crate) use self::statements::in_schema;
-#[cfg(feature = "testing")]
-pub(crate) use self::transaction::ACCEPT_ATTEMPT;
-pub(crate) use self::transaction::{
-    Committed, Completion, CompletionError, OwnStatements, accept_attempt, is_lease_gone,
-    undo_attempt,
-};
+pub(crate) use self::transaction::{Committed, Completion, OwnStatements};
+pub(crate) use self::uncommitted::{CompletionError, has_ended, is_isolated, is_lease_gone};
 #[cfg(feature = "dashboard")]
 pub(crate) use self::watch::MinuteTotal;
 pub(crate) use self::watch::{Counted, KindRow, MinuteRow, StatsRow, WorkerStatusRow};

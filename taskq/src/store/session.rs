@@ -71,10 +71,7 @@ impl FreshSession {
     pub(crate) fn begin(&self) -> SqlStr {
         // Without a transaction, `rollback` alone would warn, and the server would log that.
         let reset = self.reset();
-        AssertSqlSafe(format!(
-            "begin; rollback; begin; {reset} commit; {BEGIN}; {SAVEPOINT}"
-        ))
-        .into_sql_str()
+        AssertSqlSafe(format!("begin; rollback; begin; {reset} commit; {BEGIN}")).into_sql_str()
     }
 }
 
@@ -85,6 +82,8 @@ pub(crate) struct Habits {
     pub(super) deallocates: bool,
     /// They change the role: it is taken back before the completion, which another role may not do.
     pub(super) changes_role: bool,
+    /// They make their transaction read-only: it has a savepoint, whose release takes that back.
+    pub(super) reads_only: bool,
 }
 
 impl Habits {
@@ -92,6 +91,7 @@ impl Habits {
         Self {
             deallocates: self.deallocates || other.deallocates,
             changes_role: self.changes_role || other.changes_role,
+            reads_only: self.reads_only || other.reads_only,
         }
     }
 }
@@ -108,7 +108,14 @@ pub(crate) async fn end_backend(tx: &mut PgConnection) {
 // Whatever isolation the database defaults to: the statements that settle a task follow rows that
 // change beside them.
 pub(super) const BEGIN: &str = "begin isolation level read committed";
-pub(crate) const SAVEPOINT: &str = "savepoint taskq_attempt";
+
+/// When the open transaction began, in microseconds, by the clock of the server. Whoever finds another time has another
+/// transaction. As a whole number it does not depend on how the session writes numbers and times.
+pub(super) const BEGUN: &str = "cast(date_part('epoch', now()) * 1000000 as bigint)";
+
+/// When a transaction begins that stands further on in the same message.
+pub(super) const NEXT_BEGINS: &str =
+    "cast(date_part('epoch', statement_timestamp()) * 1000000 as bigint)";
 
 /// Takes back the settings that somebody has given a session, and closes what outlives a commit. Where nothing has
 /// changed, each takes the server one microsecond or two; a look at cursors and channels would take ten.

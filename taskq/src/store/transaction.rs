@@ -3,19 +3,20 @@
 use std::fmt::Write;
 
 use futures_util::StreamExt;
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection, Either, Error, PgConnection, Row, raw_sql};
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-use super::interruption::{is_forbidden, is_interruption, mixes_up_statements};
+use super::Schema;
 use super::leave::storable;
+use super::savepoint::{ACCEPT, RELEASE, SAVEPOINT};
 use super::session::{
-    BEGIN, CLEAN, FreshSession, Habits, NAMED_STATEMENTS, RESET, RESET_STATEMENTS, RESET_USER,
-    RESET_USER_STATEMENTS, SAVEPOINT, literal,
+    BEGIN, BEGUN, CLEAN, FreshSession, Habits, NAMED_STATEMENTS, NEXT_BEGINS, RESET,
+    RESET_STATEMENTS, RESET_USER, RESET_USER_STATEMENTS, literal,
 };
-use super::{Refusal, Schema};
+use super::uncommitted::{CompletionError, HAS_ENDED, IS_ISOLATED};
 use crate::attempt::verdict::Verdict;
-use crate::error::{of_database, veiled};
 use crate::faults::{self, crash_point};
 
 /// What a session has prepared, and what it knows of its handlers' habits.
@@ -30,6 +31,10 @@ pub(crate) struct OwnStatements {
     has_temporary: bool,
     /// How to begin the next transaction.
     begin: &'static str,
+    /// When the open one began: see [`BEGUN`].
+    begun: i64,
+    /// Whether it has a savepoint.
+    has_savepoint: bool,
 }
 
 /// What is to be completed.
@@ -66,7 +71,7 @@ impl OwnStatements {
         let name = format!("taskq_own_{:x}", fastrand::u64(..));
         let text = format!(
             "prepare {name}_0 as {}; select pg_backend_pid() as backend,
-             current_setting('default_transaction_isolation') = 'read committed' as is_default",
+             current_setting('default_transaction_isolation') = 'read committed' as is_default, {BEGUN} as begun",
             fresh.completion(schema.sql.complete_own)
         );
         // As text: a handler of somebody else's may have taken from sqlx what it has prepared.
@@ -78,6 +83,8 @@ impl OwnStatements {
             has_temporary: false,
             // Saying what is so anyway takes as long as all else that begins a transaction.
             begin: if is_default { "begin" } else { BEGIN },
+            begun: row.try_get_unchecked("begun")?,
+            has_savepoint: false,
         };
         Ok((own, row.try_get_unchecked("backend")?))
     }
@@ -100,12 +107,25 @@ impl OwnStatements {
         Ok(left.any(|left| left.is_ok_and(|left| left == task_id)))
     }
 
+    /// Sets a savepoint where handlers have the habit that needs one.
+    pub(crate) async fn be_ready_for(
+        &mut self,
+        tx: &mut PgConnection,
+        habits: Habits,
+    ) -> Result<(), Error> {
+        if habits.reads_only && !self.has_savepoint {
+            raw_sql(SAVEPOINT).execute(tx).await?;
+            self.has_savepoint = true;
+        }
+        Ok(())
+    }
+
     /// Completes the task of a handler's own transaction, commits, and begins the next transaction,
     /// all in one round trip.
     ///
     /// Fails as a whole, and leaves the transaction to be rolled back, if the handler has broken a
     /// deferred constraint or ended the transaction, or if the lease is gone: see
-    /// [`is_lease_gone`].
+    /// [`is_lease_gone`](super::is_lease_gone).
     pub(crate) async fn complete(
         &mut self,
         tx: &mut PgConnection,
@@ -129,7 +149,8 @@ impl OwnStatements {
         let once = if habits.deallocates { "_once" } else { "" };
         let name = [self.name.as_str(), WAYS[way], once];
         let mut text = String::with_capacity(USUAL_LENGTH + fresh.restore.len());
-        text.extend([ACCEPT_ATTEMPT, "; ", RESET, "; "]);
+        let accepted = self.accept_in(&mut text);
+        text.extend([RESET, "; "]);
         if habits.changes_role {
             text.extend([RESET_USER, "; "]);
         }
@@ -139,10 +160,11 @@ impl OwnStatements {
             text.extend(name);
             text.extend([" as ", &fresh.completion(statement), "; "]);
         }
-        text.push_str("execute ");
+        text.extend([LOOK_UP, "; execute "]);
         text.extend(name);
         let mut id = [0; Hyphenated::LENGTH];
-        text.extend([" ('", lease_id.hyphenated().encode_lower(&mut id), "'"]);
+        text.extend([" ('", lease_id.hyphenated().encode_lower(&mut id), "', "]);
+        write!(text, "{}", self.begun).expect("a string takes everything");
         if let Some(verdict) = kept {
             let error = verdict.error().map(storable);
             text.extend([", ", &literal(verdict.result())]);
@@ -154,7 +176,7 @@ impl OwnStatements {
             text.extend(name);
             text.push_str("; ");
         }
-        self.commit_and_next(&mut text);
+        self.commit_and_next(&mut text, habits);
         crash_point("before_commit");
         let mut committed = Committed {
             // Those of sqlx are gone too.
@@ -162,12 +184,12 @@ impl OwnStatements {
             ..Committed::default()
         };
         // The statement with which the attempt is committed, and which an error after it cannot undo.
-        let commit = ACCEPT_STATEMENTS
+        let commit = accepted
             + RESET_STATEMENTS
             + usize::from(habits.changes_role) * RESET_USER_STATEMENTS
             + fresh.restored
             + usize::from(prepares)
-            + 1
+            + 2
             + usize::from(habits.deallocates)
             + 1;
         let mut answered = 0;
@@ -177,8 +199,9 @@ impl OwnStatements {
                 Ok(Either::Left(_)) => answered += 1,
                 // A setting that is restored has a row as well.
                 Ok(Either::Right(row)) => {
-                    if let Ok(left) = row.try_get_unchecked("left_behind") {
-                        self.record_left(left, &mut committed);
+                    if row.try_column("left_behind").is_ok() {
+                        self.record_left(&row, &mut committed)
+                            .map_err(CompletionError::ours)?;
                     }
                 }
                 Err(error) if answered >= commit => {
@@ -187,14 +210,12 @@ impl OwnStatements {
                     break;
                 }
                 Err(error) => {
-                    return Err(match answered >= ACCEPT_STATEMENTS {
-                        true => CompletionError::ours(error),
-                        false => CompletionError::unanswered(error),
-                    });
+                    return Err(CompletionError::after(answered >= accepted, error));
                 }
             }
         }
         drop(answers);
+        self.has_savepoint = habits.reads_only;
         self.is_prepared[way] |= !habits.deallocates;
         Ok(committed)
     }
@@ -204,7 +225,7 @@ impl OwnStatements {
     ///
     /// Fails as [`complete`](Self::complete) does.
     pub(crate) async fn accept(
-        &self,
+        &mut self,
         tx: &mut PgConnection,
         fresh: &FreshSession,
         habits: Habits,
@@ -213,9 +234,11 @@ impl OwnStatements {
             let cleared = tx.clear_cached_statements().await;
             cleared.map_err(CompletionError::ours)?;
         }
+        let mut text = String::new();
+        let accepted = self.accept_in(&mut text);
         let reset_user = if habits.changes_role { RESET_USER } else { "" };
-        let restore = &fresh.restore;
-        let text = format!("{ACCEPT_ATTEMPT}; {RESET}; {reset_user}; {restore}");
+        text.extend([RESET, "; ", reset_user, "; ", &fresh.restore]);
+        self.check_in(&mut text);
         let mut answered = 0;
         let mut answers = raw_sql(AssertSqlSafe(text)).fetch_many(tx);
         while let Some(answer) = answers.next().await {
@@ -223,12 +246,11 @@ impl OwnStatements {
                 Ok(Either::Left(_)) => answered += 1,
                 // A setting that is restored has a row.
                 Ok(Either::Right(_)) => {}
-                Err(error) if answered >= ACCEPT_STATEMENTS => {
-                    return Err(CompletionError::ours(error));
-                }
-                Err(error) => return Err(CompletionError::unanswered(error)),
+                Err(error) => return Err(CompletionError::after(answered >= accepted, error)),
             }
         }
+        drop(answers);
+        self.has_savepoint = false;
         Ok(())
     }
 
@@ -238,30 +260,81 @@ impl OwnStatements {
         tx: &mut PgConnection,
     ) -> Result<Committed, Error> {
         crash_point("before_commit");
-        let mut text = format!("{LEFT_BEHIND}; ");
-        self.commit_and_next(&mut text);
+        let mut text = format!("{LEFT_BEHIND}, {NEXT_BEGINS} as begun; ");
+        self.commit_and_next(&mut text, Habits::default());
         let row = raw_sql(AssertSqlSafe(text)).fetch_one(tx).await?;
         let mut committed = Committed::default();
-        self.record_left(row.try_get_unchecked("left_behind")?, &mut committed);
+        self.record_left(&row, &mut committed)?;
+        self.has_savepoint = false;
         Ok(committed)
     }
 
-    /// Says at the end of a text to commit, and to begin the next attempt's transaction.
-    fn commit_and_next(&self, text: &mut String) {
-        text.extend(["commit; ", self.begin, "; "]);
-        if self.has_temporary {
-            // Whoever has made temporary tables once does so again.
-            text.push_str("discard temp; ");
-        }
-        text.push_str(SAVEPOINT);
+    /// Undoes the effects of a handler, and begins a transaction in which it can be said what becomes of its task.
+    pub(crate) async fn undo(&mut self, tx: &mut PgConnection) -> Result<(), Error> {
+        let undo = faults::statement("undo", "rollback; ");
+        let text = format!(
+            "{undo}{}; {LOOK_UP}; {NO_JIT}; select {BEGUN} as begun",
+            self.begin
+        );
+        let undone = raw_sql(AssertSqlSafe(text)).fetch_one(tx).await;
+        crash_point("after_undo");
+        self.begun = undone?.try_get_unchecked("begun")?;
+        self.has_savepoint = false;
+        Ok(())
     }
 
-    /// Records what a handler has left on the session.
-    fn record_left(&mut self, left: i32, committed: &mut Committed) {
+    /// Has Postgres accept what somebody did since the attempt began, where more is said before the commit.
+    pub(crate) async fn accept_attempt(&mut self, tx: &mut PgConnection) -> Result<(), Error> {
+        let mut text = String::new();
+        self.accept_in(&mut text);
+        self.check_in(&mut text);
+        raw_sql(AssertSqlSafe(text)).execute(tx).await?;
+        self.has_savepoint = false;
+        Ok(())
+    }
+
+    /// Says that what a handler did be accepted, in so many statements.
+    fn accept_in(&self, text: &mut String) -> usize {
+        text.extend([ACCEPT, "; "]);
+        if self.has_savepoint {
+            text.extend([RELEASE, "; "]);
+        }
+        1 + usize::from(self.has_savepoint)
+    }
+
+    /// Looks whether the transaction is that of the attempt still, as completions do by themselves.
+    fn check_in(&self, text: &mut String) {
+        let begun = self.begun;
+        write!(
+            text,
+            "select cast(case when {BEGUN} <> {begun} then '{HAS_ENDED}' \
+             when current_setting('transaction_isolation') <> 'read committed' then '{IS_ISOLATED}' \
+             else '0' end as integer); {LOOK_UP}; {NO_JIT}"
+        )
+        .expect("a string takes everything");
+    }
+
+    /// Says at the end of a text to commit, and to begin the next attempt's transaction.
+    fn commit_and_next(&self, text: &mut String, habits: Habits) {
+        text.extend(["commit; ", self.begin]);
+        // Whoever has made temporary tables once does so again.
+        if self.has_temporary {
+            text.push_str("; discard temp");
+        }
+        if habits.reads_only {
+            text.extend(["; ", SAVEPOINT]);
+        }
+    }
+
+    /// Records what a handler has left on the session, and when the next transaction begins.
+    fn record_left(&mut self, row: &PgRow, committed: &mut Committed) -> Result<(), Error> {
+        let left: i32 = row.try_get_unchecked("left_behind")?;
+        self.begun = row.try_get_unchecked("begun")?;
         committed.habits.changes_role = left & LEFT_ROLE != 0;
         let had_temporary = self.has_temporary;
         self.has_temporary = left & LEFT_TEMPORARY != 0;
         committed.is_dirty = committed.habits.changes_role || self.has_temporary && !had_temporary;
+        Ok(())
     }
 
     /// Undoes everything in the open transaction, makes the session as it was, and begins a transaction.
@@ -271,8 +344,13 @@ impl OwnStatements {
         fresh: &FreshSession,
     ) -> Result<(), Error> {
         let reset = fresh.reset();
-        let text = format!("rollback; begin; {reset} {CLEAN}; commit; {BEGIN}; {SAVEPOINT}");
-        raw_sql(AssertSqlSafe(text)).execute(tx).await.map(drop)
+        let text =
+            format!("rollback; begin; {reset} {CLEAN}; commit; {BEGIN}; select {BEGUN} as begun");
+        let rows = raw_sql(AssertSqlSafe(text)).fetch_all(tx).await?;
+        let begun = rows.last().map(|row| row.try_get_unchecked("begun"));
+        self.begun = begun.ok_or(Error::RowNotFound)??;
+        self.has_savepoint = false;
+        Ok(())
     }
 
     /// Takes back what was prepared too, and leaves the session as a new one. Returns whether it is.
@@ -300,75 +378,6 @@ impl OwnStatements {
     }
 }
 
-/// Undoes the effects of a handler.
-pub(crate) async fn undo_attempt(tx: &mut PgConnection) -> Result<(), Error> {
-    let undo = faults::statement("undo", "rollback to savepoint taskq_attempt");
-    let undone = raw_sql(undo).execute(tx).await.map(drop);
-    crash_point("after_undo");
-    undone
-}
-
-/// Has Postgres accept what somebody did since the attempt began, where more is said before the commit.
-pub(crate) async fn accept_attempt(tx: &mut PgConnection) -> Result<(), Error> {
-    raw_sql(ACCEPT_ATTEMPT).execute(tx).await.map(drop)
-}
-
-/// Why a handler's transaction was not committed.
-#[derive(Debug)]
-pub(crate) struct CompletionError {
-    pub(crate) error: Error,
-    /// Whether Postgres had accepted what the handler did. Then the error is of a statement of ours.
-    pub(crate) was_accepted: bool,
-    /// Whether the handler had left a query running, which was cancelled.
-    pub(crate) is_of_leftover: bool,
-}
-
-impl CompletionError {
-    /// An error of a statement of ours.
-    pub(crate) fn ours(error: Error) -> Self {
-        Self {
-            was_accepted: true,
-            ..Self::unanswered(veiled(error))
-        }
-    }
-
-    /// An error of which nobody knows whose it is.
-    pub(crate) fn unanswered(error: Error) -> Self {
-        Self {
-            error,
-            was_accepted: false,
-            is_of_leftover: false,
-        }
-    }
-
-    /// Tells for what the completion was not prepared.
-    pub(crate) fn habits(&self) -> Habits {
-        Habits {
-            deallocates: self.was_accepted && of_database(&self.error).any(mixes_up_statements),
-            changes_role: self.was_accepted && is_forbidden(&self.error),
-        }
-    }
-
-    /// Returns why a statement of ours is refused, if one is.
-    pub(crate) fn refusal(&self) -> Option<Refusal> {
-        self.was_accepted
-            .then(|| Refusal::of(&self.error))
-            .flatten()
-    }
-
-    pub(crate) fn of_leftover(self) -> Self {
-        Self {
-            is_of_leftover: true,
-            ..self
-        }
-    }
-
-    /// Tells whether the handler has no part in it.
-    pub(crate) fn is_interruption(&self) -> bool {
-        self.was_accepted || !self.is_of_leftover && is_interruption(&self.error)
-    }
-}
-
 /// The ends of the names under which a session has prepared how tasks complete.
 const WAYS: [&str; 3] = ["_0", "_1", "_2"];
 
@@ -376,9 +385,12 @@ const WAYS: [&str; 3] = ["_0", "_1", "_2"];
 /// of parts that are formatted, took a tenth of all that a worker's processor does for a task in a transaction.
 const USUAL_LENGTH: usize = 512;
 
-const ACCEPT_STATEMENTS: usize = 2;
-pub(crate) const ACCEPT_ATTEMPT: &str =
-    "set constraints all immediate; release savepoint taskq_attempt";
+/// Has our statements look up leases by their key. Postgres plans them anew in each session, and where there are hardly any
+/// leases just then it plans to read all of the table, whose pages become hundreds under load.
+const LOOK_UP: &str = "set local enable_seqscan = off";
+
+/// What that makes look expensive would be compiled, which takes longer than to run it. A completion has nothing of the kind.
+const NO_JIT: &str = "set local jit = off";
 
 /// What is left on a session when its task is completed, as the completions tell it.
 const LEFT_TEMPORARY: i32 = 1;
@@ -387,10 +399,3 @@ const LEFT_ROLE: i32 = 2;
 /// Releases the locks of a session, and tells what is left of a handler whose effects were undone.
 const LEFT_BEHIND: &str =
     "select pg_advisory_unlock_all(), (pg_my_temp_schema() <> 0)::integer as left_behind";
-
-/// Tells whether a completion failed because the task was rescued.
-pub(crate) fn is_lease_gone(error: &Error) -> bool {
-    error
-        .as_database_error()
-        .is_some_and(|error| error.message().contains("the lease of this task is gone"))
-}

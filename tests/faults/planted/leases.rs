@@ -140,7 +140,7 @@ async fn a_rescue_without_the_expiry_check_is_found() {
 }
 
 #[tokio::test]
-async fn a_missing_savepoint_is_found() {
+async fn a_failure_that_undoes_nothing_is_found() {
     let scenario = async |plant| {
         let stage = Stage::shared().await;
         let fails_once = Plan {
@@ -152,7 +152,7 @@ async fn a_missing_savepoint_is_found() {
         stage.over().await;
         stage.judged().await
     };
-    is_found(plants::NO_SAVEPOINT, scenario, "2 effects in place of 1").await;
+    is_found(plants::NOTHING_UNDONE, scenario, "2 effects in place of 1").await;
 }
 
 /// A worker dies between reserving a range and claiming it.

@@ -39,7 +39,7 @@ pub(crate) const ALL: &[Plant] = &[
     NO_FENCE,
     SEQUENCE,
     RESCUE_UNEXPIRED,
-    NO_SAVEPOINT,
+    NOTHING_UNDONE,
     RESERVED_IS_CLAIMED,
     OUTCOME_TWICE,
     BEAT_BY_WORKER,
@@ -105,13 +105,9 @@ pub(crate) const RESCUE_UNEXPIRED: Plant = Plant {
 };
 
 /// A failure is committed together with what its handler wrote.
-pub(crate) const NO_SAVEPOINT: Plant = Plant {
-    name: "no_savepoint",
-    edits: &[edit(
-        "undo",
-        "rollback to savepoint taskq_attempt",
-        "select 1",
-    )],
+pub(crate) const NOTHING_UNDONE: Plant = Plant {
+    name: "nothing_undone",
+    edits: &[edit("undo", "rollback; ", "")],
     ..NONE
 };
 

@@ -361,3 +361,57 @@ async fn a_batch_begins_its_transaction_when_it_wants() {
     assert_eq!(errors.len(), 6);
     assert!(errors.iter().all(|(_, it)| it == "no luck"), "{errors:?}");
 }
+
+#[derive(Serialize, Deserialize, taskq::Payload)]
+#[taskq(max_attempts = 1)]
+struct Meddling {
+    n: i64,
+    how: String,
+}
+
+#[task]
+async fn meddles(
+    #[batch(5, "50ms")] all: Vec<Meddling>,
+    tx: &mut PgConnection,
+) -> sqlx::Result<()> {
+    for it in &all {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(&*it.how))
+            .execute(&mut *tx)
+            .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_batch_whose_transaction_was_ended_or_isolated_is_told_so_and_one_that_reads_completes() {
+    for (how, said) in [
+        ("commit and chain", Some("ended its task's transaction")),
+        (
+            "set transaction isolation level serializable",
+            Some("isolation level"),
+        ),
+        ("set transaction read only", None),
+    ] {
+        let (_database, pool) = database().await;
+        enqueue(
+            &pool,
+            (0..5).map(|n| Meddling {
+                n,
+                how: how.to_owned(),
+            }),
+        )
+        .await;
+        drain(worker(&pool).only::<(MeddlesHandler,)>(), &pool).await;
+        let errors: Vec<String> =
+            sqlx::query_scalar("select errors -> -1 ->> 'error' from taskq.dead")
+                .fetch_all(&pool)
+                .await
+                .expect("read");
+        assert_eq!(errors.len(), if said.is_some() { 5 } else { 0 }, "{how}");
+        for error in errors {
+            let error = error.to_lowercase();
+            assert!(error.contains(said.unwrap_or("?")), "{how}: {error}");
+        }
+        assert_eq!(states(&pool).await.len(), usize::from(said.is_some()));
+    }
+}

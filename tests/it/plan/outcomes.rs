@@ -1,9 +1,10 @@
 //! What is done with outcomes reads no more than they need.
 
-use sqlx::{AssertSqlSafe, PgConnection, Row, raw_sql};
+use sqlx::{AssertSqlSafe, PgConnection, Row, query, raw_sql};
+use taskq::task;
 
 use super::{PLANS, SCAN_MARKED, explain, set_plans};
-use crate::support::database;
+use crate::support::{database, drain, execute, one, until, worker};
 
 const SETTLE: &str = concat!(
     include_str!("../../../taskq/src/store/sql/leave/settle.sql"),
@@ -236,6 +237,30 @@ async fn completions_planned_for_new_tables_do_not_read_all_that_died_later() {
         &["complete", "complete_kept", "complete_some"],
         "as planned",
     )
+    .await;
+}
+
+#[task]
+async fn touches(tx: &mut PgConnection) -> sqlx::Result<()> {
+    query("select 1").execute(tx).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_transaction_looks_its_lease_up_by_its_key_however_few_leases_there_were() {
+    const TASKS: i64 = 300;
+    let (_database, pool) = database().await;
+    execute(&pool, "vacuum analyze taskq.lease").await;
+    let mut db = pool.acquire().await.expect("a connection");
+    for _ in 0..TASKS {
+        Touches::enqueue(&mut db).await.expect("enqueued");
+    }
+    drop(db);
+    drain(worker(&pool).only::<(Touches,)>(), &pool).await;
+    // Sessions tell it some time later. Each completion is one, and hardly anything else is.
+    let by_key = "select idx_scan from pg_stat_user_indexes where indexrelname = 'lease_pkey'";
+    until("all by the key", async || {
+        one::<i64>(&pool, by_key).await >= TASKS
+    })
     .await;
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sqlx::{PgPool, query};
+use sqlx::{AssertSqlSafe, PgPool, query};
 use taskq::task;
 use tokio::sync::Notify;
 
@@ -167,23 +167,57 @@ async fn a_constraint_that_was_deferred_is_the_handlers_failure() {
 }
 
 #[tokio::test]
-async fn a_handler_that_ends_the_transaction_itself_is_told_so() {
-    #[task]
-    async fn commits(tx: &mut Given) -> sqlx::Result<()> {
+async fn a_handler_that_ends_its_transaction_or_isolates_it_is_told_so() {
+    #[task(max_attempts = 1)]
+    async fn meddles(tx: &mut Given, how: String) -> sqlx::Result<()> {
         let tx = begin(tx).await?;
-        sqlx::raw_sql("rollback").execute(tx).await.map(drop)
+        sqlx::raw_sql(AssertSqlSafe(how)).execute(&mut *tx).await?;
+        write(tx, 1).await
     }
 
+    let ways = [
+        ("rollback", "ended its task's transaction"),
+        ("commit", "ended its task's transaction"),
+        ("rollback; begin", "ended its task's transaction"),
+        ("commit; begin", "ended its task's transaction"),
+        ("commit and chain", "ended its task's transaction"),
+        ("rollback and chain", "ended its task's transaction"),
+        (
+            "set transaction isolation level repeatable read",
+            "isolation level",
+        ),
+        (
+            "set transaction isolation level serializable",
+            "isolation level",
+        ),
+    ];
     let (_database, pool) = database().await;
     effects(&pool).await;
     let mut db = pool.acquire().await.expect("a connection");
-    let task_id = Commits::enqueue(&mut db).await.expect("enqueued").task_id;
-    let row = after_failure(worker(&pool).only::<(Commits,)>(), &pool, task_id).await;
-    assert!(
-        row.error().contains("ended its task's transaction"),
-        "{}",
-        row.error()
-    );
+    for (how, _) in ways {
+        Meddles::enqueue(&mut db, how.to_owned())
+            .await
+            .expect("enqueued");
+    }
+    drop(db);
+    // One after the other, in the same session: none spoils it for the next.
+    let alone = taskq::Worker::builder(pool.clone()).queue("default", 1);
+    drain(alone.only::<(Meddles,)>(), &pool).await;
+    let said: Vec<(String, String)> = sqlx::query_as(
+        "select payload ->> 'how', errors -> -1 ->> 'error' from taskq.dead order by task_id",
+    )
+    .fetch_all(&pool)
+    .await
+    .expect("read");
+    assert_eq!(said.len(), ways.len(), "{said:#?}");
+    for ((how, error), (_, expected)) in said.iter().zip(ways) {
+        // Postgres itself refuses another isolation, where the session has been looked at before.
+        assert!(error.to_lowercase().contains(expected), "{how}: {error}");
+    }
+    // What is written outside of any transaction is there at once.
+    let outside = ways.iter().filter(|(how, _)| !how.contains(' ')).count();
+    let outside = i64::try_from(outside).expect("few");
+    assert_eq!(count_effects(&pool).await.0, outside);
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ async fn complete_in(execution: &Execution<'_>, decided: &Decided, session: &mut
         Answer::Taken(why) => return Ended::Taken(why),
         Answer::Stopping => return Ended::Unsettled(Verdict::HandBack.into()),
     }
-    let settled = match store::accept_attempt(&mut session.tx).await {
+    let settled = match session.own.accept_attempt(&mut session.tx).await {
         Ok(()) => session.settle_beside(execution, decided).await,
         Err(error) => Err(store::CompletionError::unanswered(error)),
     };
@@ -72,7 +72,7 @@ async fn complete_in(execution: &Execution<'_>, decided: &Decided, session: &mut
 /// A hook may have failed because the connection did, because the server writes nothing now, or over what somebody else did to
 /// the session: then the task runs again, uncharged.
 async fn vetoed_by(execution: &Execution<'_>, vetoed: Vetoed, session: &mut Session) -> Ended {
-    let undo = store::undo_attempt(&mut session.tx);
+    let undo = session.own.undo(&mut session.tx);
     match stop_query(execution, session.backend, undo).await {
         Err(error) if store::is_lost(&error) => interrupted(execution, error_text(&error)),
         _ if vetoed.is_mixed_up() => {

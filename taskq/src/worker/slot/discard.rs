@@ -21,7 +21,7 @@ use crate::attempt::discarded::Discarded;
 use crate::attempt::outcome::{Outcome, panic_message};
 use crate::attempt::verdict::{GivenUp, Settlement, Verdict, shorten};
 use crate::error::{BoxError, TimedOut, error_text};
-use crate::store::{self, CompletionError, version_of};
+use crate::store::{CompletionError, version_of};
 use crate::task::registration::OnDiscardFn;
 use crate::worker::trouble::Said;
 
@@ -159,7 +159,7 @@ async fn tell(
     if let Some(why) = before(execution, decided, &mut session.tx).await? {
         return Ok(Ended::Taken(why));
     }
-    let accepted = store::accept_attempt(&mut session.tx).await;
+    let accepted = session.own.accept_attempt(&mut session.tx).await;
     accepted.map_err(NotYet::refused)?;
     let settled = session.settle(execution, decided).await;
     settled.map_err(|failure| NotYet::Failed(error_text(&*unacceptable(failure))))

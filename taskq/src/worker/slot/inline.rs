@@ -131,13 +131,13 @@ impl InlineSession<'_> {
             Handled::Decided(decided) => Some(decided),
             Handled::Taken(_) => None,
         };
-        let undo = store::undo_attempt(self.tx);
+        let undo = store::undo_inline(self.tx);
         let undone = stop_query(execution, self.backend, undo).await;
         if undone.is_err() {
             // What came was the end of a query that was cancelled.
-            store::undo_attempt(self.tx).await?;
+            store::undo_inline(self.tx).await?;
         }
-        self.say("release savepoint taskq_attempt").await?;
+        self.say(store::RELEASE).await?;
         Ok(decided)
     }
 
@@ -160,7 +160,7 @@ impl InlineSession<'_> {
             }
         }
         let backend = self.backend;
-        let accept = self.say(store::ACCEPT_ATTEMPT);
+        let accept = self.say(store::ACCEPT_INLINE);
         let accept = async { accept.await.map_err(CompletionError::unanswered) };
         match unless_left_over(execution, backend, accept).await {
             Ok(()) => Ok(Ok(())),
@@ -183,13 +183,13 @@ impl InlineSession<'_> {
             self.say(store::SAVEPOINT).await?;
             let mut called = discard::before(execution, &decided, self.tx).await;
             if let Ok(None) = called
-                && let Err(error) = self.say(store::ACCEPT_ATTEMPT).await
+                && let Err(error) = self.say(store::ACCEPT_INLINE).await
             {
                 called = Err(discard::NotYet::refused(error));
             }
             if !matches!(called, Ok(None)) {
-                store::undo_attempt(self.tx).await?;
-                self.say("release savepoint taskq_attempt").await?;
+                store::undo_inline(self.tx).await?;
+                self.say(store::RELEASE).await?;
             }
             match called {
                 Ok(None) => {}

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::handler::{Ended, Execution, Handled, Interrupted, Taken, why_taken};
-use super::session::{Session, SessionRest, begin_in_time};
+use super::session::{Session, SessionRest, be_ready, begin_in_time};
 use super::transaction::conclude;
 use crate::attempt::lazy::{Beginner, LazyTx};
 use crate::attempt::tx::Tx;
@@ -71,6 +71,7 @@ fn without_transaction(
 pub(super) struct Begins {
     core: Arc<Core>,
     queue: usize,
+    task_type: &'static str,
     lease_id: Uuid,
     task_id: i64,
     /// Cancelled when the task is taken from its handler.
@@ -102,6 +103,7 @@ impl Begins {
         Self {
             core: Arc::clone(execution.core),
             queue: execution.queue,
+            task_type: execution.registration.task_type,
             lease_id: execution.task.lease_id,
             task_id: execution.task.task_id,
             taken: execution.taken.clone(),
@@ -130,7 +132,8 @@ impl Begins {
             true => Some(self.place().await?),
             false => None,
         };
-        let mut session = begin_in_time(core).await.map_err(BeginError::Database)?;
+        let begun = be_ready(core, self.task_type, begin_in_time(core).await).await;
+        let mut session = begun.map_err(BeginError::Database)?;
         let is_held = session.is_held(core, self.lease_id, self.task_id).await;
         if !matches!(is_held, Ok(true)) {
             session.end(core).await;

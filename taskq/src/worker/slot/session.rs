@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::attempt::tx::Tx;
 use crate::begin::begin_with;
 use crate::faults::crash_point;
-use crate::store::{self, OwnStatements};
+use crate::store::{self, Habits, OwnStatements};
 use crate::worker::shared::Core;
 
 /// How long to wait for a query to stop that was cancelled, and for any step of ours.
@@ -145,6 +145,22 @@ pub(super) async fn begin_in_time(core: &Core) -> Result<Session, Error> {
             ),
         )))
     })
+}
+
+/// Makes a transaction ready for handlers of a type.
+pub(super) async fn be_ready(
+    core: &Core,
+    task_type: &str,
+    begun: Result<Session, Error>,
+) -> Result<Session, Error> {
+    let habits = core.habits.of(task_type);
+    if habits == Habits::default() {
+        return begun;
+    }
+    let mut session = begun?;
+    // Boxed: it is rare.
+    Box::pin(step(session.own.be_ready_for(&mut session.tx, habits))).await?;
+    Ok(session)
 }
 
 /// Waits for a step of ours, for as long as one may take.

@@ -1,12 +1,11 @@
 //! Making one attempt in a transaction: the handler's effects and the task's completion commit
 //! together, or neither does.
 //!
-//! In order: begin, savepoint, handler, deferred constraints, release of the savepoint, deletion of
-//! the lease, commit. All but the handler are one round trip, together with the beginning of the next
-//! attempt's transaction on the same connection. The lease's row comes last because a row locked early would hold up its
-//! heartbeat. It must be there to be deleted: if somebody rescued the task meanwhile, everything is
-//! rolled back, and that is the fence. A failed attempt goes back to the savepoint, and its record
-//! commits in the handler's place.
+//! In order: begin, handler, deferred constraints, deletion of the lease, commit. All but the handler are one round trip,
+//! together with the beginning of the next attempt's transaction on the same connection. The lease's row comes last because a
+//! row locked early would hold up its heartbeat. It must be there to be deleted: if somebody rescued the task meanwhile,
+//! everything is rolled back, and that is the fence. A failed attempt is rolled back, and its record commits in the handler's
+//! place.
 //!
 //! Where the connection itself fails, or Postgres does not commit what it had accepted, the handler is not to
 //! blame: the task waits again, uncharged (see [`returns`](super::returns)). What is written about it then takes the
@@ -25,7 +24,7 @@ use tokio::time::timeout;
 
 use super::handler::{Decided, Ended, Execution, Handled, Interrupted, Taken};
 use super::hooks::{self, Answer};
-use super::session::{STEP_LIMIT, Session, begin_in_time, no_answer, step};
+use super::session::{STEP_LIMIT, Session, be_ready, begin_in_time, no_answer, step};
 use crate::attempt::tx_handle::GivenTx;
 use crate::attempt::verdict::{Settlement, Verdict};
 use crate::error::BoxError;
@@ -51,6 +50,7 @@ pub(crate) async fn run(execution: &Execution<'_>, kept: &mut Option<Session>) -
         // What is rare is boxed, so that slots stay small: a worker may have thousands.
         None => Box::pin(begin_in_time(execution.core)).await,
     };
+    let begun = be_ready(execution.core, execution.registration.task_type, begun).await;
     let mut session = match begun {
         Ok(session) => session,
         Err(error) => {
@@ -156,7 +156,7 @@ impl Session {
 
     /// Undoes what the handler did, and commits in its place what becomes of the task.
     async fn record(&mut self, execution: &Execution<'_>, decided: Decided) -> Ended {
-        let undo = store::undo_attempt(&mut self.tx);
+        let undo = self.own.undo(&mut self.tx);
         let recorded = match stop_query(execution, self.backend, undo).await {
             // It failed over what somebody else has prepared on this session, or deallocated.
             Ok(()) if decided.is_mixed_up => {
@@ -296,7 +296,7 @@ impl Session {
 
     /// Undoes everything, where the task is somebody else's.
     pub(super) async fn roll_back(&mut self, execution: &Execution<'_>) {
-        let undo = store::undo_attempt(&mut self.tx);
+        let undo = self.own.undo(&mut self.tx);
         if let Err(error) = stop_query(execution, self.backend, undo).await {
             tracing::debug!(%error, "rollback failed; the connection is closed, which rolls back");
         }
@@ -399,6 +399,13 @@ pub(super) fn unacceptable(failure: CompletionError) -> BoxError {
         return "the handler returned while a query of its transaction was running, which was cancelled: a limit around a query of `tx` must not be followed by success".into();
     }
     let error = failure.error;
+    if store::has_ended(&error) {
+        return "the handler ended its task's transaction: commit and rollback are the worker's"
+            .into();
+    }
+    if store::is_isolated(&error) {
+        return "the handler changed the isolation level of its task's transaction, whose end must see what others have committed: do in a transaction of your own what needs another level".into();
+    }
     let code = error.as_database_error().and_then(DatabaseError::code);
     match code.as_deref() {
         Some("25P01" | "3B001") => {

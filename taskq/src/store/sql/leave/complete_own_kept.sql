@@ -1,5 +1,6 @@
 -- Does what complete_own does, and keeps the task in the history.
--- $1 lease_id, $2 the handler's result (null: none is kept), $3 why it could not be kept (null: no reason)
+-- Goes on in own_left.sql.
+-- $1 lease_id, $2 as there, $3 the handler's result (null: none is kept), $4 why it could not be kept (null: no reason)
 -- Index lease_pkey. Locks: the lease; then a new row.
 --
 -- A lease of this kind holds one task, so each of its arrays has one place. To name that place takes less than to read
@@ -36,20 +37,9 @@ kept as (
         completed.priorities[1],
         completed.created_ats[1],
         completed.attempts[1] + 1,
-        taskq.with_error(completed.errors[1], completed.attempts[1] + 1, $3::text),
+        taskq.with_error(completed.errors[1], completed.attempts[1] + 1, $4::text),
         completed.metadatas[1],
         completed.claimed_at,
-        $2::jsonb
+        $3::jsonb
     from completed
 )
-select
-    cast(
-        case
-            when count(*) = 0 then 'the lease of this task is gone'
-            when pg_advisory_unlock_all() is null or pg_my_temp_schema() = 0 then '0'
-            else '1'
-        end as integer
-    )
-    + case when session_user <> 'taskq_user' or current_user <> 'taskq_role' then 2 else 0 end
-        as left_behind
-from completed

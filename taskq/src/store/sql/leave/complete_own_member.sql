@@ -1,5 +1,6 @@
 -- Does what complete_own does, for a member of a group, and notes that it has ended.
--- $1 lease_id
+-- Goes on in own_left.sql.
+-- $1 lease_id, $2 as there
 -- Index lease_pkey, group_member_pkey. Locks: the lease; then the row of the member, and a new row; at the commit the row of
 -- the group.
 --
@@ -27,14 +28,3 @@ counted_member as (
     on conflict (transaction, group_id, kind) do update
     set number = group_change.number + excluded.number
 )
-select
-    cast(
-        case
-            when count(*) = 0 then 'the lease of this task is gone'
-            when pg_advisory_unlock_all() is null or pg_my_temp_schema() = 0 then '0'
-            else '1'
-        end as integer
-    )
-    + case when session_user <> 'taskq_user' or current_user <> 'taskq_role' then 2 else 0 end
-        as left_behind
-from completed

@@ -7,4 +7,4 @@ select pg_cancel_backend(pid)
 from pg_stat_activity
 where pid = $1
   and state = 'active'
-  and query not like 'set constraints all immediate; release savepoint taskq_attempt;%'
+  and query not like '/* taskq accept */%'

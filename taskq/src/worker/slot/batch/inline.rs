@@ -123,7 +123,7 @@ impl InlineSession<'_> {
             }
         }
         let (first, backend) = (batch.execution(members[0].at), self.backend);
-        let accept = self.say(store::ACCEPT_ATTEMPT);
+        let accept = self.say(store::ACCEPT_INLINE);
         let accept = async { accept.await.map_err(CompletionError::unanswered) };
         match unless_left_over(&first, backend, accept).await {
             Ok(()) => Ok(None),
@@ -134,12 +134,12 @@ impl InlineSession<'_> {
 
     async fn undo(&mut self, batch: &BatchExecution<'_>, running: &[usize]) -> Result<(), Error> {
         let first = batch.execution(running[0]);
-        let undo = store::undo_attempt(self.tx);
+        let undo = store::undo_inline(self.tx);
         if stop_query(&first, self.backend, undo).await.is_err() {
             // What came was the end of a query that was cancelled.
-            store::undo_attempt(self.tx).await?;
+            store::undo_inline(self.tx).await?;
         }
-        self.say("release savepoint taskq_attempt").await
+        self.say(store::RELEASE).await
     }
 
     async fn call_batch(&mut self, batch: &BatchExecution<'_>, running: &[usize]) -> Ran {

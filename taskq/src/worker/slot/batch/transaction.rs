@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::super::handler::{Decided, Ended, Interrupted, Taken};
 use super::super::hooks::{self, Answer};
 use super::super::lazy::Begins;
-use super::super::session::{Session, begin_in_time, step};
+use super::super::session::{Session, be_ready, begin_in_time, step};
 use super::super::transaction::{NO_TRANSACTION_DELAY, stop_query, unacceptable, unless_left_over};
 use super::end::{End, How, Member, handed_back, log_failed, taken_or_handed_back};
 use super::execution::BatchExecution;
@@ -48,6 +48,7 @@ pub(super) async fn run(
         Some(session) => Ok(session),
         None => begin_in_time(core).await,
     };
+    let begun = be_ready(core, batch.task_type(), begun).await;
     let mut session = match begun {
         Ok(session) => session,
         Err(error) => {
@@ -271,7 +272,7 @@ impl Session {
         let decided = || members.iter().filter_map(|it| it.decided.as_ref().ok());
         let is_failure = decided().all(|it| it.is_failure);
         let is_mixed_up = decided().any(|it| it.is_mixed_up);
-        let undo = store::undo_attempt(&mut self.tx);
+        let undo = self.own.undo(&mut self.tx);
         let error = match stop_query(&first, self.backend, undo).await {
             // It failed over what somebody else has prepared on this session, or deallocated.
             Ok(()) if is_mixed_up => {

@@ -1,0 +1,27 @@
+-- Ends complete_own.sql, complete_own_kept.sql and complete_own_member.sql, behind `completed`, the lease that is deleted.
+-- $2 when the transaction began, in microseconds, by the clock of the server
+--
+-- Fails where the lease is gone, where this is another transaction than that of the attempt, and where it does not see
+-- what others commit meanwhile.
+--
+-- Releases the locks that the handler took for its session and left, and tells what else the next task must not
+-- see, added up: 1 the session has had temporary tables, 2 it has another user or role. The names of those that it
+-- had are written in the place of `taskq_user` and `taskq_role`. Statements of their own for that would take longer.
+--
+-- Tells when the next transaction begins, which stands in the same message and so has its time.
+select
+    cast(
+        case
+            when cast(date_part('epoch', now()) * 1000000 as bigint) <> $2
+                then 'the transaction of this attempt has ended'
+            when current_setting('transaction_isolation') <> 'read committed'
+                then 'the isolation of this attempt was changed'
+            when count(*) = 0 then 'the lease of this task is gone'
+            when pg_advisory_unlock_all() is null or pg_my_temp_schema() = 0 then '0'
+            else '1'
+        end as integer
+    )
+    + case when session_user <> 'taskq_user' or current_user <> 'taskq_role' then 2 else 0 end
+        as left_behind,
+    cast(date_part('epoch', statement_timestamp()) * 1000000 as bigint) as begun
+from completed
