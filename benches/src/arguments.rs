@@ -24,7 +24,8 @@ Measures taskq beside its peers and beside bare SQL, on a Postgres of its own.
   --why            say of drains by processes, and of those over a network, where
                    their time went
   --json           a line of JSON for each measurement, in place of the tables
-  --chart FILE     write the chart of the drain and the inserts there, as SVG";
+  --chart FILE     write the chart of the drain and the inserts there, as SVG; measures nothing
+                   else, unless --only says what to measure";
 
 #[derive(Debug, Default)]
 pub struct Arguments {
@@ -84,6 +85,11 @@ impl Arguments {
         self.only.is_empty() || self.only.iter().any(|only| only == group)
     }
 
+    /// Whether only what the chart shows is measured.
+    pub fn wants_chart_alone(&self) -> bool {
+        self.chart.is_some() && self.only.is_empty()
+    }
+
     pub fn wants_situation(&self, mode: &str) -> bool {
         let wanted = self.situation.as_deref();
         wanted.is_none_or(|wanted| mode.contains(wanted))
@@ -91,7 +97,9 @@ impl Arguments {
 
     /// Whether pages are measured at all. A situation is about their names only where their group was asked for.
     pub fn wants_pages(&self) -> bool {
-        self.wants_group(PAGES) && (!self.only.is_empty() || self.situation.is_none())
+        !self.wants_chart_alone()
+            && self.wants_group(PAGES)
+            && (!self.only.is_empty() || self.situation.is_none())
     }
 
     /// Whether pruning is measured, which fills gigabytes: only where it was asked for.

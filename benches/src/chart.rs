@@ -26,23 +26,30 @@ const STYLE: &str = "
     text { fill: #9198a1 } .title { fill: #f0f6fc } .peer { fill: #656c76 } .bare { stroke: #9198a1 }
   }";
 
+/// What the chart shows, and how each is called there.
+const PANELS: [(Mode, &str); 2] = [
+    (
+        Mode::Drain(Handler::Nothing),
+        "Tasks run per second, handlers that do nothing",
+    ),
+    (
+        Mode::Insert {
+            clients: 8,
+            beside_workers: true,
+        },
+        "Tasks enqueued per second, one per commit, 8 clients, workers run",
+    ),
+];
+
+/// Tells whether the chart shows a mode.
+pub fn shows(mode: Mode) -> bool {
+    PANELS.iter().any(|panel| panel.0 == mode)
+}
+
 /// Returns the chart of the drain and of the inserts, or `None` if neither was measured.
 pub fn svg(outcomes: &[Outcome], foot: &[String]) -> Option<String> {
-    let panels = [
-        (
-            Mode::Drain(Handler::Nothing),
-            "Tasks run per second, handlers that do nothing",
-        ),
-        (
-            Mode::Insert {
-                clients: 8,
-                beside_workers: true,
-            },
-            "Tasks enqueued per second, one per commit, 8 clients, workers run",
-        ),
-    ];
     let (mut body, mut y) = (String::new(), 0.0);
-    for (mode, title) in panels {
+    for (mode, title) in PANELS {
         if let Some(outcome) = outcomes.iter().find(|outcome| outcome.mode == mode) {
             panel(&mut body, &mut y, outcome, title);
         }

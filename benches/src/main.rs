@@ -77,6 +77,9 @@ async fn main() -> Result<ExitCode> {
         if !arguments.wants_group(mode.group()) || !arguments.wants_situation(&mode.to_string()) {
             continue;
         }
+        if arguments.wants_chart_alone() && !chart::shows(mode) {
+            continue;
+        }
         let outcome = measure(&server, &systems, mode, effort, &outcomes, &mut failures).await;
         match arguments.json {
             true => print!("{}", outcome.json()),

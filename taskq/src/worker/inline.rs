@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::claim::buffer::Work;
+use super::claim::buffered::Work;
 use super::claim::{Claimer, Queue};
 use super::drain::{Drain, Drained};
 #[cfg(feature = "log")]

@@ -13,3 +13,10 @@ pub(super) struct BufferedTask {
     /// When the claim had brought it.
     pub(super) arrived: Instant,
 }
+
+/// What a slot runs in one call of a handler.
+#[derive(Debug)]
+pub(crate) enum Work {
+    One(ClaimedTask),
+    Many(Vec<ClaimedTask>),
+}

@@ -341,4 +341,18 @@ mod tests {
         assert!(!gather.is_stale(now + STALE_AFTER));
         assert!(gather.is_stale(filled + STALE_AFTER));
     }
+
+    #[test]
+    fn few_batches_prefetch_as_many_do_however_long_claims_take() {
+        let mut gather = gather(4);
+        for round in 0..25 {
+            let now = Instant::now();
+            (0..4).for_each(|n| gather.put(buffered(round * 4 + n, None, 0, now)));
+            let ran = taken(&mut gather, now).expect("a full batch");
+            gather.record_ended(ran.len());
+            std::thread::sleep(Duration::from_millis(4));
+            gather.adjust(Instant::now());
+        }
+        assert!(gather.prefetch() > 1_000, "{}", gather.prefetch());
+    }
 }

@@ -7,10 +7,11 @@
 mod alone;
 mod batches;
 pub(crate) mod buffer;
-mod buffered;
+pub(crate) mod buffered;
 mod fair;
 pub(crate) mod gather;
 mod hand_back;
+mod held;
 mod idle;
 mod limited;
 mod pace;
