@@ -40,6 +40,8 @@ pub(crate) struct Link {
     pool: PgPool,
     connection: Option<PoolConnection<Postgres>>,
     plans: Plans,
+    /// The least time that anything has taken on the connection.
+    quickest: Option<Duration>,
     /// Whether the last call failed, so that the server may be down.
     is_in_doubt: bool,
 }
@@ -57,8 +59,20 @@ impl Link {
             pool,
             connection: None,
             plans: Plans::new(Instant::now()),
+            quickest: None,
             is_in_doubt: false,
         }
+    }
+
+    /// Returns about how long a call takes in which Postgres has nothing to do: as long as the quickest so far. Each
+    /// connection begins with such a call, for the others may all take their time.
+    pub(super) fn round_trip(&self) -> Duration {
+        self.quickest.unwrap_or_default()
+    }
+
+    fn record_call(&mut self, began: Instant) {
+        let took = began.elapsed();
+        self.quickest = Some(self.quickest.map_or(took, |it| it.min(took)));
     }
 
     /// Makes one call, on the connection held or on a new one.
@@ -78,10 +92,14 @@ impl Link {
             None => Box::pin(self.connect(was_in_doubt)).await?,
         };
         if self.plans.are_old(Instant::now()) {
+            let began = Instant::now();
             within(raw_sql(PLAN_ANEW).execute(connection.get())).await?;
+            self.record_call(began);
         }
+        let began = Instant::now();
         let result = within(verb(connection.get())).await;
         if result.is_ok() {
+            self.record_call(began);
             self.is_in_doubt = false;
             self.connection = connection.0.take();
         }
@@ -90,11 +108,13 @@ impl Link {
 
     /// Takes a connection from the pool. One that somebody has left in a transaction that failed, or in one that
     /// sqlx takes for open, is closed, and another is taken.
-    async fn usable(&self) -> Result<Borrowed, Error> {
+    async fn usable(&mut self) -> Result<Borrowed, Error> {
         let most = self.pool.options().get_max_connections();
         for _ in 0..most {
             let mut fresh = Borrowed(Some(self.acquire().await?));
+            let began = Instant::now();
             let answer = within(raw_sql(AFRESH).execute(fresh.get())).await;
+            self.record_call(began);
             let is_usable = !fresh.get().is_in_transaction();
             match answer {
                 Ok(_) if is_usable => return Ok(fresh),
@@ -120,6 +140,8 @@ impl Link {
             self.is_in_doubt = !is_timeout(&error);
             return Err(error);
         }
+        // It may lead to another server, further away.
+        self.quickest = None;
         let fresh = self.usable().await?;
         self.plans = Plans::new(Instant::now());
         Ok(fresh)

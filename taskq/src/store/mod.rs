@@ -40,7 +40,7 @@ mod uncommitted;
 mod wait;
 mod watch;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
@@ -100,8 +100,6 @@ use crate::error::veiled;
 pub(crate) struct Store<'c> {
     connection: Connection<'c>,
     schema: Schema,
-    /// The least time that a call on a connection of its own has taken.
-    quickest: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -118,7 +116,6 @@ impl<'c> Store<'c> {
         Self {
             connection: Connection::Lent(connection),
             schema,
-            quickest: None,
         }
     }
 }
@@ -129,7 +126,6 @@ impl Store<'static> {
         Self {
             connection: Connection::Kept(Link::new(pool)),
             schema,
-            quickest: None,
         }
     }
 }
@@ -145,9 +141,12 @@ impl Store<'_> {
         matches!(self.connection, Connection::Lent(_))
     }
 
-    /// Returns about how long a call takes in which Postgres has nothing to do: as long as the quickest so far.
+    /// Returns about how long a call takes in which Postgres has nothing to do, on a connection that is kept.
     pub(crate) fn round_trip(&self) -> Duration {
-        self.quickest.unwrap_or_default()
+        match &self.connection {
+            Connection::Lent(_) => Duration::ZERO,
+            Connection::Kept(link) => link.round_trip(),
+        }
     }
 
     /// Makes one call. An error says nothing of rows: it is a veiled one.
@@ -161,15 +160,7 @@ impl Store<'_> {
     ) -> Result<T, Error> {
         let answer = match &mut self.connection {
             Connection::Lent(connection) => call(connection).await,
-            Connection::Kept(link) => {
-                let began = Instant::now();
-                let answer = link.call(call).await;
-                if answer.is_ok() {
-                    let took = began.elapsed();
-                    self.quickest = Some(self.quickest.map_or(took, |it| it.min(took)));
-                }
-                answer
-            }
+            Connection::Kept(link) => link.call(call).await,
         };
         answer.map_err(veiled)
     }

@@ -8,8 +8,12 @@ use crate::lane::Reach;
 const MOST_AT_ONCE: usize = 2_000;
 
 /// For each millisecond of the way to Postgres and back a claim takes as many again, up to so many, or most of the time would
-/// be spent on the way.
+/// be spent on the way…
 const MOST_FROM_AFAR: usize = 8_000;
+
+/// … but what takes less than this is near. It may be as slow where the machine is busy, and the leases of larger claims than
+/// need be are in part complete only when their outcomes are due.
+const NEAR: Duration = Duration::from_micros(500);
 
 /// The most bytes of payloads, errors and metadata that a claim is meant to take, by the mean of the last one. A row
 /// of leases cannot hold more than a gigabyte, and a worker has to hold them all.
@@ -133,7 +137,10 @@ impl Pace {
 
     /// Records how long the way to Postgres and back takes.
     pub(super) fn record_round_trip(&mut self, round_trip: Duration) {
-        let further = MOST_AT_ONCE as f64 * round_trip.as_secs_f64() * 1e3;
+        let further = match round_trip < NEAR {
+            true => 0.0,
+            false => MOST_AT_ONCE as f64 * round_trip.as_secs_f64() * 1e3,
+        };
         self.most_by_way = (MOST_AT_ONCE + further as usize).min(MOST_FROM_AFAR);
     }
 
@@ -182,7 +189,8 @@ mod tests {
             (0..3).for_each(|_| pace.record_claimed(100, 200));
             pace.most_at_once()
         };
-        assert_eq!(most_after(100), 2_200);
+        assert_eq!(most_after(300), MOST_AT_ONCE);
+        assert_eq!(most_after(700), 3_400);
         assert_eq!(most_after(2_000), 6_000);
         assert_eq!(most_after(50_000), MOST_FROM_AFAR);
         assert_eq!(most_after(0), MOST_AT_ONCE);
