@@ -9,6 +9,7 @@ use super::prefetch::Prefetch;
 use crate::lane::suspects::must_run_alone;
 use crate::store::ClaimedTask;
 
+/// The claimed tasks of a queue, and the slots that run them.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) waiting: VecDeque<BufferedTask>,
