@@ -8,6 +8,7 @@ use super::fields::Fields;
 use super::path::path_at;
 use super::scan::scan;
 use super::tree::Tree;
+use super::verbatim::verbatim;
 use super::write::{Doubt, Doubtful, Writer};
 use crate::error::{DecodeError, EncodeError};
 
@@ -16,7 +17,7 @@ pub(super) trait Value {
     fn write(&self, writer: &mut Writer) -> Result<(), EncodeError>;
 
     /// Reads what was written, and writes that.
-    fn rewrite(&self, raw: &RawValue, writer: &mut Writer) -> Result<(), Misread>;
+    fn rewrite(&self, json: &str, writer: &mut Writer) -> Result<(), Misread>;
 }
 
 pub(super) enum Misread {
@@ -29,8 +30,8 @@ impl<T: Serialize + DeserializeOwned> Value for &T {
         (**self).serialize(writer)
     }
 
-    fn rewrite(&self, raw: &RawValue, writer: &mut Writer) -> Result<(), Misread> {
-        let read: T = match T::deserialize(Fields(raw)) {
+    fn rewrite(&self, json: &str, writer: &mut Writer) -> Result<(), Misread> {
+        let read: T = match T::deserialize(Fields(json)) {
             Ok(read) => read,
             Err(error) => return Err(Misread::Decode(error)),
         };
@@ -40,56 +41,60 @@ impl<T: Serialize + DeserializeOwned> Value for &T {
 
 /// Writes a value as JSON from which the same value is read.
 pub(super) fn encode(value: &dyn Value) -> Result<Box<RawValue>, EncodeError> {
-    let Written { raw, doubts } = written(value)?;
-    scan(raw.get())?;
+    let Written { json, doubts } = written(value)?;
+    scan(&json)?;
     let mut writer = Writer::new();
     // What serde buffers is read by other code, and the order of names decides what it buffers.
     let is_ordered = doubts.iter().all(|doubt| !doubt.what.minds_order());
     let read = match is_ordered {
-        true => value.rewrite(&raw, &mut writer),
-        false => value.rewrite(&stored(&raw)?, &mut writer),
+        true => value.rewrite(&json, &mut writer),
+        false => value.rewrite(&stored(&json)?, &mut writer),
     };
     match read {
-        Ok(()) if writer.text == raw.get().as_bytes() && writer.doubts == doubts => Ok(raw),
-        Ok(()) => match difference(&raw, &doubts, &writer) {
-            None => Ok(raw),
+        Ok(()) if writer.text == json.as_bytes() && writer.doubts == doubts => {}
+        Ok(()) => match difference(&json, &doubts, &writer) {
+            None => {}
             // What is written anew each time, such as what is encrypted, cannot be compared.
-            Some(_) if written(value)?.raw.get() != raw.get() => Ok(raw),
-            Some(error) => Err(error),
+            Some(_) if written(value)?.json != json => {}
+            Some(error) => return Err(error),
         },
-        Err(Misread::Decode(error)) => Err(unreadable(&raw, &doubts, error)),
-        Err(Misread::Encode(error)) => Err(error.at(&path_at(&writer.text, writer.text.len()))),
+        Err(Misread::Decode(error)) => return Err(unreadable(&json, &doubts, error)),
+        Err(Misread::Encode(error)) => {
+            return Err(error.at(&path_at(&writer.text, writer.text.len())));
+        }
     }
+    Ok(verbatim(&json)?)
 }
 
 struct Written {
-    raw: Box<RawValue>,
+    json: String,
     doubts: Vec<Doubt>,
 }
 
-// Not `to_raw_value`: the compiler makes a copy of it, and of all that it calls, for each type of value.
-// Reading the text once more costs as much as a few allocations.
 fn written(value: &dyn Value) -> Result<Written, EncodeError> {
     let mut writer = Writer::new();
     if let Err(error) = value.write(&mut writer) {
         return Err(error.at(&path_at(&writer.text, writer.text.len())));
     }
-    let text = String::from_utf8(writer.text).map_err(|error| EncodeError::new(".", error))?;
-    let raw = RawValue::from_string(text)?;
+    let json = String::from_utf8(writer.text).map_err(|error| EncodeError::new(".", error))?;
     let doubts = writer.doubts;
-    Ok(Written { raw, doubts })
+    // Whoever says that a text is JSON already may be wrong.
+    if doubts.iter().any(|doubt| doubt.what == Doubtful::Verbatim) {
+        serde_json::from_str::<&RawValue>(&json)?;
+    }
+    Ok(Written { json, doubts })
 }
 
 /// Writes a text as Postgres gives it back.
-fn stored(raw: &RawValue) -> Result<Box<RawValue>, EncodeError> {
+fn stored(json: &str) -> Result<String, EncodeError> {
     let mut text = String::new();
-    Tree::of(raw.get())?.write(&mut text);
-    Ok(RawValue::from_string(text)?)
+    Tree::of(json)?.write(&mut text);
+    Ok(text)
 }
 
 /// Says what has changed in what was read and written again, if anything has.
-fn difference(raw: &RawValue, doubts: &[Doubt], again: &Writer) -> Option<EncodeError> {
-    let before = named(raw.get().as_bytes(), doubts);
+fn difference(json: &str, doubts: &[Doubt], again: &Writer) -> Option<EncodeError> {
+    let before = named(json.as_bytes(), doubts);
     let after = named(&again.text, &again.doubts);
     if let Some((path, what)) = before.iter().find(|doubt| !after.contains(doubt)) {
         return Some(EncodeError::new(path.clone(), what.problem()));
@@ -98,7 +103,7 @@ fn difference(raw: &RawValue, doubts: &[Doubt], again: &Writer) -> Option<Encode
         return Some(EncodeError::new(path.clone(), CHANGED));
     }
     let again = String::from_utf8_lossy(&again.text);
-    let (Ok(before), Ok(after)) = (Tree::of(raw.get()), Tree::of(&again)) else {
+    let (Ok(before), Ok(after)) = (Tree::of(json), Tree::of(&again)) else {
         return None;
     };
     let path = before.difference(&after)?;
@@ -116,8 +121,8 @@ fn named(text: &[u8], doubts: &[Doubt]) -> Vec<(String, Doubtful)> {
 }
 
 /// Says of what cannot be read why it cannot.
-fn unreadable(raw: &RawValue, doubts: &[Doubt], error: DecodeError) -> EncodeError {
-    let doubts = named(raw.get().as_bytes(), doubts);
+fn unreadable(json: &str, doubts: &[Doubt], error: DecodeError) -> EncodeError {
+    let doubts = named(json.as_bytes(), doubts);
     // serde loses the path in what it buffers.
     let mut near = doubts
         .iter()

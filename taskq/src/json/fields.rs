@@ -2,24 +2,24 @@
 //!
 //! serde's code for a struct is generic in the reader, and so is the reader's code for the struct: the
 //! compiler makes all of it anew for each task type. Here that is a few lines. Code that knows no type
-//! splits the text into fields. Code that depends on the field's type alone, of which there are few, then
+//! divides the text into fields. Code that depends on the field's type alone, of which there are few, then
 //! reads the value: serde_json first, and if it finds a mistake, serde_path_to_error, which says where the
 //! mistake is.
 
-use std::borrow::Cow;
+use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::{fmt, vec};
 
 use serde::de::{DeserializeSeed, Deserializer, Expected, MapAccess, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 use serde_json::de::StrRead;
-use serde_json::value::RawValue;
 use serde_path_to_error::Track;
 
+use super::split::{Entry, split};
 use crate::error::DecodeError;
 
-/// A payload to be read.
-pub(super) struct Fields<'de>(pub(super) &'de RawValue);
+/// A payload to be read, as a text that is known to be JSON.
+pub(super) struct Fields<'de>(pub(super) &'de str);
 
 /// Reads anything but a struct as a whole.
 macro_rules! whole {
@@ -88,12 +88,12 @@ type Reader<'de> = serde_json::Deserializer<StrRead<'de>>;
 
 /// Reads a value from the whole of a text, and says where in it a mistake is.
 fn tracked<'de, T>(
-    raw: &'de RawValue,
+    json: &'de str,
     read: impl FnOnce(
         serde_path_to_error::Deserializer<'_, '_, &mut Reader<'de>>,
     ) -> Result<T, serde_json::Error>,
 ) -> Result<T, DecodeError> {
-    let mut reader = Reader::from_str(raw.get());
+    let mut reader = Reader::from_str(json);
     let mut track = Track::new();
     let read = read(serde_path_to_error::Deserializer::new(
         &mut reader,
@@ -129,35 +129,24 @@ struct Entries<'de> {
     current: Option<Entry<'de>>,
 }
 
-/// A field, as the texts of its name and its value.
-struct Entry<'de> {
-    name: Name<'de>,
-    value: &'de RawValue,
-}
-
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
 impl<'de> Entries<'de> {
-    fn of(raw: &'de RawValue, count: usize, expected: &dyn Expected) -> Result<Self, DecodeError> {
-        let split = Split { expected, count };
-        match Reader::from_str(raw.get()).deserialize_map(split) {
-            Ok(entries) => Ok(Self {
-                rest: entries.into_iter(),
-                current: None,
-            }),
-            Err(error) => Err(misfit(".".into(), &error)),
-        }
+    fn of(json: &'de str, count: usize, expected: &dyn Expected) -> Result<Self, DecodeError> {
+        let Some(entries) = split(json, count) else {
+            return Err(no_object(json, expected));
+        };
+        Ok(Self {
+            rest: entries.into_iter(),
+            current: None,
+        })
     }
 
     fn next_name(&mut self) -> Option<FieldName<'_>> {
         self.current = self.rest.next();
         let entry = self.current.as_ref()?;
-        Some(FieldName(&entry.name.0))
+        Some(FieldName(&entry.name))
     }
 
-    fn value(&self) -> &'de RawValue {
+    fn value(&self) -> &'de str {
         self.current.as_ref().expect(NAME_FIRST).value
     }
 }
@@ -187,7 +176,7 @@ impl<'de> MapAccess<'de> for Entries<'de> {
 
     // Nearly all values fit, and then nobody asks where a mistake is.
     fn next_value<V: Deserialize<'de>>(&mut self) -> Result<V, DecodeError> {
-        let mut reader = Reader::from_str(self.value().get());
+        let mut reader = Reader::from_str(self.value());
         match V::deserialize(&mut reader) {
             Ok(value) if reader.end().is_ok() => Ok(value),
             _ => self.next_value_seed(PhantomData),
@@ -201,30 +190,27 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         let entry = self.current.take();
         let Entry { name, value } = entry.expect(NAME_FIRST);
         let read = tracked(value, |reader| seed.deserialize(reader));
-        read.map_err(|error| error.inside(&name.0))
+        read.map_err(|error| error.inside(&name))
     }
 }
 
-/// Splits the text of an object.
-struct Split<'a> {
-    expected: &'a dyn Expected,
-    /// How many fields there may be.
-    count: usize,
+/// Says what stands there in place of an object.
+#[cold]
+fn no_object(json: &str, expected: &dyn Expected) -> DecodeError {
+    let read = Reader::from_str(json).deserialize_map(NoObject(expected));
+    match read {
+        Err(error) => misfit(".".into(), &error),
+        Ok(never) => match never {},
+    }
 }
 
-impl<'de> Visitor<'de> for Split<'_> {
-    type Value = Vec<Entry<'de>>;
+struct NoObject<'a>(&'a dyn Expected);
+
+impl Visitor<'_> for NoObject<'_> {
+    type Value = Infallible;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.expected.fmt(f)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut entries = Vec::with_capacity(self.count);
-        while let Some((name, value)) = map.next_entry()? {
-            entries.push(Entry { name, value });
-        }
-        Ok(entries)
+        self.0.fmt(f)
     }
 }
 

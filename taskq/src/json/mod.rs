@@ -7,7 +7,9 @@ mod path;
 mod scan;
 #[cfg(feature = "schemars")]
 pub(crate) mod schema;
+mod split;
 mod tree;
+mod verbatim;
 mod write;
 
 use serde::Serialize;
@@ -15,6 +17,7 @@ use serde::de::DeserializeOwned;
 pub use serde_json::value::RawValue;
 
 use self::fields::Fields;
+pub(crate) use self::verbatim::verbatim;
 use crate::error::{DecodeError, EncodeError};
 
 /// The largest payload, and the largest result that is kept, in bytes of `jsonb` before Postgres compresses it.
@@ -63,5 +66,5 @@ pub(crate) fn stored_size(raw: &RawValue) -> usize {
 ///
 /// The JSON does not fit the type.
 pub fn decode<T: DeserializeOwned>(raw: &RawValue) -> Result<T, DecodeError> {
-    T::deserialize(Fields(raw))
+    T::deserialize(Fields(raw.get()))
 }

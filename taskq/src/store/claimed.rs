@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::array::{Array, Column, JsonText};
 use crate::attempt::metadata::Metadata;
 use crate::error::AttemptError;
+use crate::json::verbatim;
 use crate::lane::{Lane, LaneKey, Place};
 
 /// A lease on claimed tasks, as `claim.sql` returns it.
@@ -135,7 +136,7 @@ impl ClaimedLease {
 }
 
 fn raw(json: &JsonText<'_>) -> Result<Box<RawValue>, Error> {
-    RawValue::from_string(json.0.to_owned()).map_err(|error| Error::Decode(error.into()))
+    verbatim(json.0).map_err(|error| Error::Decode(error.into()))
 }
 
 fn metadata(json: JsonText<'_>) -> Result<Metadata, Error> {

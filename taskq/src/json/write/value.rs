@@ -7,6 +7,7 @@ use serde::ser::{Serialize, SerializeSeq, Serializer};
 use super::compound::Compound;
 use super::writer::{Doubtful, Number, Text, Writer, Written, simply};
 use crate::error::EncodeError;
+use crate::json::verbatim::TOKEN;
 
 /// A negative zero. `jsonb` has no such number, and makes a zero of it. So a number is written that is too
 /// small for any float: whoever reads it as one gets the zero below.
@@ -16,10 +17,7 @@ const NEGATIVE_ZERO: &str = "-1e-324";
 const EXPONENT_FROM: f64 = 1e16;
 
 /// The names by which serde_json tells its serializer that a text is JSON already.
-const VERBATIM: [&str; 2] = [
-    "$serde_json::private::RawValue",
-    "$serde_json::private::Number",
-];
+const VERBATIM: [&str; 2] = [TOKEN, "$serde_json::private::Number"];
 
 macro_rules! numbers {
     ($($method:ident: $type:ty)*) => {$(

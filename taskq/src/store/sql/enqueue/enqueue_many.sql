@@ -1,5 +1,6 @@
--- Inserts tasks of one type in the caller's transaction, in the order given. Returns their ids as one array: a row
--- for each costs as much again as what the client does.
+-- Inserts tasks of one type in the caller's transaction, in the order given: `unnest` yields them in it, and nothing
+-- that stands behind it sorts or joins. Returns their ids as one array: a row for each costs as much again as what the
+-- client does.
 -- $1 task_type, $2 payloads, $3 queue, $4 priority, $5 max_attempts
 -- $6 run_at, null for now; $7 delay in seconds, added to now where there is no run_at
 -- $8 payload_version
@@ -7,8 +8,7 @@
 with inserted as (
     insert into taskq.task (task_type, payload_version, payload, queue, priority, max_attempts, run_at)
     select $1, $8, given.payload, $3, $4, $5, coalesce($6, now() + make_interval(secs => $7))
-    from unnest($2::jsonb[]) with ordinality as given (payload, position)
-    order by given.position
+    from unnest($2::jsonb[]) as given (payload)
     returning task_id
 )
 select coalesce(array_agg(task_id), '{}') from inserted

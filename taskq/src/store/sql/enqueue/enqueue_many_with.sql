@@ -6,8 +6,7 @@
 with inserted as (
     insert into taskq.task (task_type, payload_version, payload, queue, priority, max_attempts, metadata, run_at)
     select $1, $8, given.payload, $3, $4, $5, $9, coalesce($6, now() + make_interval(secs => $7))
-    from unnest($2::jsonb[]) with ordinality as given (payload, position)
-    order by given.position
+    from unnest($2::jsonb[]) as given (payload)
     returning task_id
 )
 select coalesce(array_agg(task_id), '{}') from inserted
