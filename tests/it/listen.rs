@@ -147,6 +147,63 @@ async fn an_enqueue_notifies_nobody_when_nobody_listens() {
     assert_eq!(first.payload(), "the end");
 }
 
+/// What an enqueue reads of whether anybody listens.
+async fn is_anybody_said_to_listen(pool: &PgPool) -> bool {
+    one::<i64>(pool, "select pg_sequence_last_value('taskq.sleeping')").await == 2
+}
+
+const COMES: &str =
+    "insert into taskq.sleeper values ('default', gen_random_uuid(), now() + interval '1 hour')";
+const GOES: &str =
+    "delete from taskq.sleeper where ctid = any (array(select ctid from taskq.sleeper limit 1))";
+
+#[tokio::test]
+async fn an_enqueue_looks_for_listeners_only_while_somebody_may_listen() {
+    let (_database, pool) = database().await;
+    assert!(
+        !is_anybody_said_to_listen(&pool).await,
+        "after the migration"
+    );
+    for (act, expected) in [
+        (COMES, true),
+        (COMES, true),
+        (GOES, true),
+        (GOES, false),
+        (GOES, false),
+        (COMES, true),
+    ] {
+        execute(&pool, act).await;
+        assert_eq!(is_anybody_said_to_listen(&pool).await, expected, "{act}");
+    }
+    // Nobody can tell by a snapshot that may be older than whoever came.
+    execute(
+        &pool,
+        "begin isolation level repeatable read; delete from taskq.sleeper; commit",
+    )
+    .await;
+    assert!(is_anybody_said_to_listen(&pool).await);
+}
+
+#[tokio::test]
+async fn a_worker_that_registers_while_the_last_one_goes_is_woken() {
+    for (first, second) in [(COMES, GOES), (GOES, COMES)] {
+        let (_database, pool) = database().await;
+        execute(&pool, COMES).await;
+        let mut tx = pool.begin().await.expect("a transaction");
+        sqlx::query(first).execute(&mut *tx).await.expect(first);
+        let other = pool.clone();
+        let waiting = tokio::spawn(async move { execute(&other, second).await });
+        let waits = "select count(*) from pg_locks where not granted and locktype = 'advisory' \
+                     and database = (select oid from pg_database where datname = current_database())";
+        until("waiting", async || one::<i64>(&pool, waits).await == 1).await;
+        // Who takes nobody away does not wait.
+        execute(&pool, "delete from taskq.sleeper where false").await;
+        tx.commit().await.expect("committed");
+        waiting.await.expect("done");
+        assert!(is_anybody_said_to_listen(&pool).await, "{first}, {second}");
+    }
+}
+
 #[tokio::test]
 async fn a_listener_that_vanished_does_not_cost_enqueues_for_ever() {
     let (_database, pool) = database().await;

@@ -198,6 +198,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "rekey",
         sql: include_str!("../../migrations/0036_rekey.sql"),
     },
+    Migration {
+        version: 37,
+        name: "sleeping",
+        sql: include_str!("../../migrations/0037_sleeping.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.
