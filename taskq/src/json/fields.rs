@@ -7,15 +7,15 @@
 //! mistake is.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::marker::PhantomData;
-use std::{fmt, vec};
 
 use serde::de::{DeserializeSeed, Deserializer, Expected, MapAccess, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 use serde_json::de::StrRead;
 use serde_path_to_error::Track;
 
-use super::split::{Entry, split};
+use super::split::{Entry, Split};
 use crate::error::DecodeError;
 
 /// A payload to be read, as a text that is known to be JSON.
@@ -40,11 +40,11 @@ impl<'de> Deserializer<'de> for Fields<'de> {
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        fields: &'static [&'static str],
+        _fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, DecodeError> {
         // Without `?`, here and below: `?` would make two more functions for each payload.
-        match Entries::of(self.0, fields.len(), &visitor) {
+        match Entries::of(self.0, &visitor) {
             Ok(entries) => visitor.visit_map(entries),
             Err(error) => Err(error),
         }
@@ -125,19 +125,19 @@ const NAME_FIRST: &str = "serde asks for a field's name before its value";
 
 /// The fields of an object that are still to be read.
 struct Entries<'de> {
-    rest: vec::IntoIter<Entry<'de>>,
+    rest: Split<'de>,
     current: Option<Entry<'de>>,
 }
 
 impl<'de> Entries<'de> {
-    fn of(json: &'de str, count: usize, expected: &dyn Expected) -> Result<Self, DecodeError> {
-        let Some(entries) = split(json, count) else {
-            return Err(no_object(json, expected));
-        };
-        Ok(Self {
-            rest: entries.into_iter(),
-            current: None,
-        })
+    fn of(json: &'de str, expected: &dyn Expected) -> Result<Self, DecodeError> {
+        match Split::of(json) {
+            Some(rest) => Ok(Self {
+                rest,
+                current: None,
+            }),
+            None => Err(no_object(json, expected)),
+        }
     }
 
     fn next_name(&mut self) -> Option<FieldName<'_>> {

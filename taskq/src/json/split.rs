@@ -11,31 +11,50 @@ pub(super) struct Entry<'a> {
     pub(super) value: &'a str,
 }
 
-/// Divides an object into about `count` fields, or returns `None`: the text is something else.
+/// The fields of an object, one after the other.
 ///
 /// The text is known to be JSON. Of one that is not, the fields make no sense, and serde_json refuses their values.
-pub(super) fn split(text: &str, count: usize) -> Option<Vec<Entry<'_>>> {
-    let mut split = Split { text, at: 0 };
-    if split.next()? != b'{' {
-        return None;
-    }
-    let mut entries = Vec::with_capacity(count);
-    loop {
-        match split.peek()? {
-            b'"' => entries.push(split.entry()?),
-            b',' => split.at += 1,
-            b'}' => return Some(entries),
-            _ => return None,
-        }
-    }
-}
-
-struct Split<'a> {
+pub(super) struct Split<'a> {
     text: &'a str,
     at: usize,
 }
 
 impl<'a> Split<'a> {
+    /// Begins to divide a text, or returns `None`: it is no object.
+    pub(super) fn of(text: &'a str) -> Option<Self> {
+        let mut split = Self { text, at: 0 };
+        (split.peek()? == b'{').then(|| {
+            split.at += 1;
+            split
+        })
+    }
+
+    /// Returns the next field.
+    pub(super) fn next(&mut self) -> Option<Entry<'a>> {
+        if self.peek()? == b',' {
+            self.at += 1;
+        }
+        if self.peek()? != b'"' {
+            return None;
+        }
+        let from = self.at;
+        self.at = string_end(self.text.as_bytes(), from);
+        let quoted = self.text.get(from..self.at)?;
+        let name = match quoted.as_bytes().contains(&b'\\') {
+            true => name(quoted.as_bytes()).into(),
+            false => quoted.get(1..quoted.len() - 1)?.into(),
+        };
+        if self.peek()? != b':' {
+            return None;
+        }
+        self.at += 1;
+        self.peek()?;
+        let from = self.at;
+        self.at = self.value_end();
+        let value = self.text.get(from..self.at)?;
+        Some(Entry { name, value })
+    }
+
     /// Returns the next byte that is no space.
     fn peek(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
@@ -43,31 +62,6 @@ impl<'a> Split<'a> {
             self.at += 1;
         }
         bytes.get(self.at).copied()
-    }
-
-    /// Passes over the next byte that is no space.
-    fn next(&mut self) -> Option<u8> {
-        let byte = self.peek();
-        self.at += 1;
-        byte
-    }
-
-    fn entry(&mut self) -> Option<Entry<'a>> {
-        let from = self.at;
-        self.at = string_end(self.text.as_bytes(), from);
-        let quoted = self.text.get(from..self.at)?;
-        let name = match quoted.contains('\\') {
-            true => name(quoted.as_bytes()).into(),
-            false => quoted.get(1..quoted.len() - 1)?.into(),
-        };
-        if self.next()? != b':' {
-            return None;
-        }
-        self.peek()?;
-        let from = self.at;
-        self.at = self.value_end();
-        let value = self.text.get(from..self.at)?;
-        Some(Entry { name, value })
     }
 
     /// Returns where the value ends that begins here, or what is behind a number or a word: a comma ends it, or the
@@ -96,11 +90,15 @@ impl<'a> Split<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use super::*;
 
     fn fields(text: &str) -> Option<Vec<(String, &str)>> {
-        let entries = split(text, 2)?.into_iter();
-        Some(entries.map(|it| (it.name.into_owned(), it.value)).collect())
+        let mut split = Split::of(text)?;
+        let entries = iter::from_fn(|| split.next());
+        let fields = entries.map(|it| (it.name.into_owned(), it.value));
+        Some(fields.collect())
     }
 
     #[test]
@@ -137,21 +135,15 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_not_divided() {
-        for text in [
-            "",
-            " ",
-            "7",
-            "null",
-            "[]",
-            r#""{}""#,
-            "{",
-            r#"{"a"#,
-            r#"{"a""#,
-            r#"{"a" 1}"#,
-            r#"{"a":"#,
-            "{7}",
-        ] {
+        for text in ["", " ", "7", "null", "[]", r#""{}""#] {
             assert_eq!(fields(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_ends_too_early_is_divided_up_to_there() {
+        for text in ["{", r#"{"a"#, r#"{"a""#, r#"{"a" 1}"#, r#"{"a":"#, "{7}"] {
+            assert_eq!(fields(text), Some(Vec::new()), "{text}");
         }
     }
 }

@@ -1,32 +1,24 @@
 //! Makes a [`RawValue`] of a text that is JSON already, without reading it once more.
 
-use serde::ser::{Serialize, SerializeStruct, Serializer};
-use serde_json::value::{RawValue, to_raw_value};
+use std::iter;
 
-/// By this name serde_json knows a `RawValue`, and writes its text as it is.
+use serde::Deserialize;
+use serde::de::value::MapDeserializer;
+use serde_json::value::RawValue;
+
+/// By this name serde_json's readers hand it the text of a `RawValue`, and its writers take it as it is.
 pub(super) const TOKEN: &str = "$serde_json::private::RawValue";
 
-struct Verbatim<'a>(&'a str);
-
-impl Serialize for Verbatim<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut value = serializer.serialize_struct(TOKEN, 1)?;
-        value.serialize_field(TOKEN, self.0)?;
-        value.end()
-    }
-}
-
-/// Makes a value of a text without space around it that is known to be JSON: it was written as such, or is what Postgres returns of `jsonb`.
+/// Makes a value of a text without space around it that is known to be JSON: one that was written as such, or that Postgres
+/// returns of `jsonb`.
 ///
 /// # Errors
 ///
 /// It is none, and that was noticed.
 pub(crate) fn verbatim(text: &str) -> Result<Box<RawValue>, serde_json::Error> {
-    match to_raw_value(&Verbatim(text)) {
-        Ok(raw) if raw.get().len() == text.len() => Ok(raw),
-        // With another serde_json, which knows it by another name.
-        _ => RawValue::from_string(text.to_owned()),
-    }
+    let fields = MapDeserializer::<_, serde_json::Error>::new(iter::once((TOKEN, text)));
+    // With another serde_json, which knows it by another name, the text is read.
+    Deserialize::deserialize(fields).or_else(|_| RawValue::from_string(text.to_owned()))
 }
 
 #[cfg(test)]

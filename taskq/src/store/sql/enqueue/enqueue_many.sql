@@ -7,8 +7,8 @@
 -- Locks: none beyond the new rows.
 with inserted as (
     insert into taskq.task (task_type, payload_version, payload, queue, priority, max_attempts, run_at)
-    select $1, $8, given.payload, $3, $4, $5, coalesce($6, now() + make_interval(secs => $7))
+    select $1, $8, given.payload, $3, $4, $5, (select coalesce($6, now() + make_interval(secs => $7)))
     from unnest($2::jsonb[]) as given (payload)
     returning task_id
 )
-select coalesce(array_agg(task_id), '{}') from inserted
+select array(select task_id from inserted)
