@@ -4,7 +4,8 @@
 -- $1 worker_id, $2 host, $3 process_id, $4 queues, $5 task types
 -- $6 for how many seconds it may be taken for alive, $7 its release, $8 how many tasks it runs at once
 -- $9 whether it exposes metrics
--- Index worker_pkey. Locks: the worker's own row; what is forgotten, unless others have it.
+-- Index worker_pkey. Locks: the worker's own row; what is forgotten, unless others have it; then, if a listener was, that of
+-- those who come and go, by a trigger.
 with forgotten as (
     delete from taskq.worker
     where worker_id in (
