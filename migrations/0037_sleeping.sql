@@ -23,7 +23,7 @@ begin
     if tg_op = 'DELETE' and current_setting('transaction_isolation') = 'read committed' then
         is_anybody := exists (select from taskq.sleeper);
     end if;
-    if is_anybody <> (pg_sequence_last_value('taskq.sleeping') = 2) then
+    if is_anybody is distinct from (pg_sequence_last_value('taskq.sleeping') = 2) then
         -- After a crash nobody listens, so nobody waits for the disk.
         perform set_config('synchronous_commit', 'off', true);
         perform setval('taskq.sleeping', case when is_anybody then 2 else 1 end);

@@ -129,7 +129,7 @@ mod tests {
                 .map(|(name, value)| ((*name).into(), *value));
             assert_eq!(fields(text), Some(expected.collect()), "{text}");
         }
-        // A space behind a value is not a part of what is read.
+        // Whoever reads a value passes over the space behind it.
         assert_eq!(fields(r#"{"a":7 }"#), Some(vec![("a".into(), "7 ")]));
     }
 
@@ -142,7 +142,15 @@ mod tests {
 
     #[test]
     fn what_ends_too_early_is_divided_up_to_there() {
-        for text in ["{", r#"{"a"#, r#"{"a""#, r#"{"a" 1}"#, r#"{"a":"#, "{7}"] {
+        for text in [
+            "{",
+            r#"{""#,
+            r#"{"a"#,
+            r#"{"a""#,
+            r#"{"a" 1}"#,
+            r#"{"a":"#,
+            "{7}",
+        ] {
             assert_eq!(fields(text), Some(Vec::new()), "{text}");
         }
     }
