@@ -14,8 +14,8 @@ use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
 use super::buffered::{BufferedTask, Work};
+use super::contents::{Contents, count_alone};
 use super::gather::{BatchKind, Gather};
-use super::held::{Held, count_alone};
 use crate::lane::Share;
 use crate::lane::suspects::must_run_alone;
 use crate::store::ClaimedTask;
@@ -25,7 +25,7 @@ use crate::store::ClaimedTask;
 pub(crate) struct Buffer {
     concurrency: usize,
     has_batches: bool,
-    held: Mutex<Held>,
+    contents: Mutex<Contents>,
     /// Wakes slots that have nothing to do.
     arrived: Notify,
 }
@@ -36,7 +36,7 @@ impl Buffer {
         Self {
             concurrency,
             has_batches: !batches.is_empty(),
-            held: Mutex::new(Held::new(batches)),
+            contents: Mutex::new(Contents::new(batches)),
             arrived: Notify::new(),
         }
     }
@@ -301,8 +301,8 @@ impl Buffer {
         waiting
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::store::ClaimedTask;
 
 /// The claimed tasks of a queue, and the slots that run them.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct Contents {
     pub(super) waiting: VecDeque<BufferedTask>,
     /// Those that run in batches, one for each such type.
     pub(super) gathers: Vec<Gather>,
@@ -25,7 +25,7 @@ pub(super) struct Held {
     pub(super) is_closed: bool,
 }
 
-impl Held {
+impl Contents {
     pub(super) fn new(batches: &[BatchKind]) -> Self {
         Self {
             waiting: VecDeque::new(),
