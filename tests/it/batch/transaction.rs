@@ -269,7 +269,7 @@ struct Resets {
 async fn resets(#[batch(5, "50ms")] all: Vec<Resets>, tx: &mut PgConnection) -> sqlx::Result<()> {
     write_all(tx, all.iter().map(|it| it.n).collect()).await?;
     // What is slow stands before the timeout: it is for what completes the batch.
-    let odd = "create temp table left_behind (n int); deallocate all; set local search_path = pg_catalog; set local statement_timeout = '5ms'";
+    let odd = "create temp table left_behind (n int); deallocate all; set local search_path = pg_catalog; set local statement_timeout = '1ms'";
     sqlx::raw_sql(odd).execute(tx).await.map(|_| ())
 }
 
