@@ -201,7 +201,9 @@ async fn the_frames_of_a_panic_and_of_an_error_are_kept_where_the_process_captur
             sqlx::query("insert into taskq.task (task_type, payload) values ('ends_badly', $1)");
         insert.bind(payload).execute(&pool).await.expect("enqueued");
     }
-    let start = || Process::start_with(&database.url(), &[("RUST_BACKTRACE", "1")]);
+    // Finding the frames takes its processor long. Nobody is to take it for dead meanwhile.
+    let variables = [("RUST_BACKTRACE", "1"), ("LEASE_MS", "30000")];
+    let start = || Process::start_with(&database.url(), &variables);
     let _workers = [start(), start()];
     until("discarded", async || {
         execute(
@@ -214,7 +216,7 @@ async fn the_frames_of_a_panic_and_of_an_error_are_kept_where_the_process_captur
     .await;
     for task_id in [1, 2] {
         let errors = errors(&pool, task_id).await;
-        assert_eq!(errors.len(), 5);
+        assert_eq!(errors.len(), 5, "{errors:#?}");
         for (place, error) in errors.iter().enumerate() {
             assert!(error["worker_id"].is_string(), "{error}");
             let frames = error["backtrace"].as_str();

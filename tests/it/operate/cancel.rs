@@ -1,6 +1,6 @@
 //! Cancelling a task: the fence first, then its worker is told.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -14,12 +14,9 @@ use crate::support::{
     worker,
 };
 
-static STARTED: AtomicU32 = AtomicU32::new(0);
-
 /// Runs for as long as its payload says.
 #[task]
 async fn take(ms: u64) {
-    STARTED.fetch_add(1, Ordering::Relaxed);
     sleep(Duration::from_millis(ms)).await;
 }
 
@@ -216,37 +213,46 @@ async fn a_handler_that_heeds_ends_by_itself_and_its_outcome_does_not_count() {
 
 #[tokio::test]
 async fn a_task_that_a_worker_has_claimed_ahead_never_starts() {
+    #[task]
+    async fn begin_and_take(ms: u64, began: &Mutex<Vec<u64>>) {
+        began.lock().expect("no panic").push(ms);
+        sleep(Duration::from_millis(ms)).await;
+    }
+
     let (_database, pool) = database().await;
     execute(
         &pool,
-        "insert into taskq.task (task_type, payload) select 'take', '{\"ms\": 0}' from generate_series(1, 200)",
+        "insert into taskq.task (task_type, payload) select 'begin_and_take', '{\"ms\": 0}' from generate_series(1, 200)",
     )
     .await;
+    let began = Arc::new(Mutex::new(Vec::<u64>::new()));
     let worker = taskq::Worker::builder(pool.clone())
         .queue("default", 1)
-        .only::<(Take,)>();
+        .only::<(BeginAndTake,)>()
+        .state_arc(began.clone());
     while_working(worker, async {
         // So that the worker claims ahead.
         until("drained", async || {
             one::<i64>(&pool, "select count(*) from taskq.task").await == 0
         })
         .await;
-        let slow = enqueue(&pool, "take", r#"{"ms": 500}"#).await;
+        let slow = enqueue(&pool, "begin_and_take", r#"{"ms": 3600000}"#).await;
         runs(&pool, slow).await;
-        let id = enqueue(&pool, "take", r#"{"ms": 3600000}"#).await;
+        let id = enqueue(&pool, "begin_and_take", r#"{"ms": 7200000}"#).await;
         until("claimed ahead", async || {
             task(&pool, id)
                 .await
                 .is_some_and(|it| it.state == "running")
         })
         .await;
-        let began = STARTED.load(Ordering::Relaxed);
         operator(&pool).cancel(id).await.expect("cancelled");
+        operator(&pool).cancel(slow).await.expect("cancelled");
         until("all is over", async || {
             one::<i64>(&pool, "select count(*) from taskq.lease").await == 0
         })
         .await;
-        assert_eq!(STARTED.load(Ordering::Relaxed), began);
+        let began = began.lock().expect("no panic");
+        assert!(!began.contains(&7_200_000), "{began:?}");
     })
     .await;
 }

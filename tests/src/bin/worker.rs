@@ -65,11 +65,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .max_connections(30)
         .connect(&std::env::var("DATABASE_URL")?)
         .await?;
+    let lease = std::env::var("LEASE_MS").map_or(Ok(2_000), |lease| lease.parse())?;
     let grace_period = std::env::var("GRACE_MS")?.parse()?;
     Worker::builder(pool.clone())
         .state(pool)
         .queue("default", 10)
-        .lease(Duration::from_secs(2))
+        .lease(Duration::from_millis(lease))
         .grace_period(Duration::from_millis(grace_period))
         .build()
         .await?
