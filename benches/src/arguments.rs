@@ -21,8 +21,7 @@ Measures taskq beside its peers and beside bare SQL, on a Postgres of its own.
   --stream SECONDS how long the stream of growth lasts
   --keep NAME      use the server of this name, which stays, and the tables that an
                    earlier run has filled there for pages
-  --why            say of drains by processes, and of those over a network, where
-                   their time went
+  --why            say where the time of drains, inserts and latencies went
   --json           a line of JSON for each measurement, in place of the tables
   --chart FILE     write the chart of the drain and the inserts there, as SVG; measures nothing
                    else, unless --only says what to measure";

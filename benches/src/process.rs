@@ -18,7 +18,7 @@ use crate::modes::{Bench, until_completed};
 use crate::sample::Sample;
 use crate::server::Database;
 use crate::systems::{self, Handler, System};
-use crate::why::Watch;
+use crate::why;
 
 /// The hidden command.
 pub const COMMAND: &str = "worker-process";
@@ -83,10 +83,7 @@ pub async fn drain(bench: &Bench<'_>, db: &Database, tasks: u64, count: usize) -
         let line = child.line(deadline).await?;
         ensure!(line == "ready", "a worker process said `{line}`");
     }
-    let watch = match bench.effort.why {
-        true => Some(Watch::begin(db).await?),
-        false => None,
-    };
+    let watch = bench.watch(db).await?;
     let began = Instant::now();
     for child in &mut children {
         child.tell("go").await?;
@@ -99,10 +96,7 @@ pub async fn drain(bench: &Bench<'_>, db: &Database, tasks: u64, count: usize) -
         began.elapsed(),
         children.iter().map(|child| child.ran).sum(),
     );
-    let why = match watch {
-        Some(watch) => Some(watch.end(db).await?),
-        None => None,
-    };
+    let why = why::end(watch, db).await?;
     let meter = Meter::counting(tasks);
     for child in &mut children {
         child.stop(&meter).await?;

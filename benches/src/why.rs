@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::ops::{AddAssign, Sub};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -34,10 +35,16 @@ pub struct Why {
     pub statements: Vec<StatementCost>,
     /// How many active sessions there were on average, by what they waited for.
     pub waits: Vec<(String, f64)>,
-    /// Seconds of processor time.
-    pub bench_cpu: f64,
-    pub workers_cpu: f64,
-    pub server_cpu: f64,
+    pub bench: Processor,
+    pub workers: Processor,
+    pub server: Processor,
+}
+
+/// Seconds of processor time.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Processor {
+    pub user: f64,
+    pub kernel: f64,
 }
 
 #[derive(Debug, Clone, Serialize, sqlx::FromRow)]
@@ -109,10 +116,18 @@ impl Watch {
             seconds,
             statements,
             waits,
-            bench_cpu: cpu.bench - self.cpu.bench,
-            workers_cpu: cpu.workers - self.cpu.workers,
-            server_cpu: cpu.server - self.cpu.server,
+            bench: cpu.bench - self.cpu.bench,
+            workers: cpu.workers - self.cpu.workers,
+            server: cpu.server - self.cpu.server,
         })
+    }
+}
+
+/// Says where the time went, if somebody looked.
+pub async fn end(watch: Option<Watch>, db: &Database) -> Result<Option<Why>> {
+    match watch {
+        Some(watch) => watch.end(db).await.map(Some),
+        None => Ok(None),
     }
 }
 
@@ -120,12 +135,13 @@ impl Why {
     /// Returns its table.
     pub fn table(&self, tasks: u64) -> String {
         let micros = |seconds: f64| seconds * 1e6 / tasks.max(1) as f64;
+        let both = |it: Processor| format!("{:.1} + {:.1}", micros(it.user), micros(it.kernel));
         let mut text = format!(
-            "{:.2} s; processor time a task: server {:.2} us, workers {:.2} us, bench {:.2} us\n",
+            "{:.2} s; processor time a task, in programs and in the kernel: server {} us, workers {} us, bench {} us\n",
             self.seconds,
-            micros(self.server_cpu),
-            micros(self.workers_cpu),
-            micros(self.bench_cpu),
+            both(self.server),
+            both(self.workers),
+            both(self.bench),
         );
         let _ = writeln!(
             text,
@@ -193,9 +209,9 @@ async fn sample(
 /// Seconds of processor time so far.
 #[derive(Debug, Clone, Copy, Default)]
 struct Cpu {
-    bench: f64,
-    workers: f64,
-    server: f64,
+    bench: Processor,
+    workers: Processor,
+    server: Processor,
 }
 
 impl Cpu {
@@ -211,7 +227,8 @@ impl Cpu {
             } else if stat.parent == bench {
                 cpu.workers += stat.own;
             } else if stat.pid == postmaster {
-                cpu.server += stat.own + stat.ended_children;
+                cpu.server += stat.own;
+                cpu.server += stat.ended_children;
             } else if stat.parent == postmaster {
                 cpu.server += stat.own;
             }
@@ -220,11 +237,29 @@ impl Cpu {
     }
 }
 
+impl AddAssign for Processor {
+    fn add_assign(&mut self, other: Self) {
+        self.user += other.user;
+        self.kernel += other.kernel;
+    }
+}
+
+impl Sub for Processor {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            user: self.user - other.user,
+            kernel: self.kernel - other.kernel,
+        }
+    }
+}
+
 struct Stat {
     pid: u32,
     parent: u32,
-    own: f64,
-    ended_children: f64,
+    own: Processor,
+    ended_children: Processor,
 }
 
 impl Stat {
@@ -234,11 +269,15 @@ impl Stat {
         let (_, rest) = text.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split(' ').collect();
         let seconds = |at: usize| Some(fields.get(at)?.parse::<f64>().ok()? / TICKS);
+        let processor = |at: usize| {
+            let (user, kernel) = (seconds(at)?, seconds(at + 1)?);
+            Some(Processor { user, kernel })
+        };
         Some(Self {
             pid,
             parent: fields.get(1)?.parse().ok()?,
-            own: seconds(11)? + seconds(12)?,
-            ended_children: seconds(13)? + seconds(14)?,
+            own: processor(11)?,
+            ended_children: processor(13)?,
         })
     }
 }

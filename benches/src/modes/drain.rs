@@ -11,7 +11,7 @@ use crate::meter::Meter;
 use crate::sample::Sample;
 use crate::server::Database;
 use crate::systems::{Handler, System};
-use crate::why::Watch;
+use crate::why;
 
 /// How long the last completions may take to be committed.
 const COMPLETING_LIMIT: Duration = Duration::from_secs(10);
@@ -39,20 +39,12 @@ pub async fn measure_of(
     tasks: u64,
     from: From,
 ) -> Result<Sample> {
-    if bench.effort.why {
-        bench.server.count_statements().await?;
-    }
     let db = bench.database().await?;
     prepare(bench.system, &db, handler, tasks).await?;
     let limit = bench.effort.drain_limit;
-    let watch = match bench.effort.why {
-        true => Some(Watch::begin(&db).await?),
-        false => None,
-    };
+    let watch = bench.watch(&db).await?;
     let mut sample = drain(bench.system, &db, handler, tasks, limit, from).await?;
-    if let Some(watch) = watch {
-        sample.why = Some(watch.end(&db).await?);
-    }
+    sample.why = why::end(watch, &db).await?;
     bench.server.drop_database(db).await?;
     Ok(sample)
 }

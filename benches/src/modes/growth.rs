@@ -87,9 +87,6 @@ pub async fn measure(bench: &Bench<'_>, situation: Situation) -> Result<Sample> 
         return stream::measure(bench).await;
     }
     let effort = bench.effort;
-    if effort.why && matches!(situation, Situation::Processes(_)) {
-        bench.server.count_statements().await?;
-    }
     let db = bench.database().await?;
     let mut held = None;
     let mut tasks = effort.backlog;

@@ -12,6 +12,7 @@ use super::{Bench, drain};
 use crate::meter::Meter;
 use crate::sample::Sample;
 use crate::systems::Client;
+use crate::why;
 
 pub const PER_COMMIT: u64 = 1_000;
 
@@ -36,7 +37,9 @@ pub async fn measure(bench: &Bench<'_>, clients: usize, beside_workers: bool) ->
     if let Some(worker) = &mut worker {
         worker.run().await?;
     }
+    let watch = bench.watch(&db).await?;
     let (sample, enqueued) = enqueue_for(connections, bench.effort.inserting).await?;
+    let why = why::end(watch, &db).await?;
 
     if let Some(mut worker) = worker {
         let all_ran = meter.reaches(enqueued, Instant::now() + CATCHING_UP).await;
@@ -57,7 +60,8 @@ pub async fn measure(bench: &Bench<'_>, clients: usize, beside_workers: bool) ->
     }
     let after = db.costs().await?;
     bench.server.drop_database(db).await?;
-    Ok(sample.costing(before, after))
+    let sample = sample.costing(before, after);
+    Ok(Sample { why, ..sample })
 }
 
 /// Lets the clients enqueue until the time is over. Returns how many tasks there are now.
@@ -101,6 +105,7 @@ pub async fn measure_bulk(bench: &Bench<'_>) -> Result<Sample> {
     client.enqueue_many(0..PER_COMMIT).await?;
     let (first, last) = (PER_COMMIT, PER_COMMIT + bench.effort.bulk);
     let mut commits = Vec::new();
+    let watch = bench.watch(&db).await?;
     let began = Instant::now();
     for at in (first..last).step_by(PER_COMMIT as usize) {
         let commit = Instant::now();
@@ -111,6 +116,7 @@ pub async fn measure_bulk(bench: &Bench<'_>) -> Result<Sample> {
         }
     }
     let time = began.elapsed();
+    let why = why::end(watch, &db).await?;
     let enqueued = commits.len() as u64 * PER_COMMIT;
     drop(client);
     let left = bench.system.left(&db).await?;
@@ -120,7 +126,8 @@ pub async fn measure_bulk(bench: &Bench<'_>) -> Result<Sample> {
     );
     let after = db.costs().await?;
     bench.server.drop_database(db).await?;
-    Ok(Sample::rate(enqueued, time)
+    let sample = Sample::rate(enqueued, time)
         .with_latencies(commits)
-        .costing(before, after))
+        .costing(before, after);
+    Ok(Sample { why, ..sample })
 }

@@ -13,6 +13,7 @@ use crate::meter::Meter;
 use crate::sample::Sample;
 use crate::server::Database;
 use crate::systems::Handler;
+use crate::why;
 
 /// How fast tasks come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,7 @@ pub async fn measure(bench: &Bench<'_>, pace: Pace) -> Result<Sample> {
         .await?;
     worker.run().await?;
     sleep(FALLING_ASLEEP).await;
+    let watch = bench.watch(&db).await?;
     let began = Instant::now();
     match pace {
         Pace::Idle => one_by_one(bench, &db, &meter, tasks).await?,
@@ -80,6 +82,7 @@ pub async fn measure(bench: &Bench<'_>, pace: Pace) -> Result<Sample> {
         meter.count()
     );
     drain::until_completed(bench.system, &db).await?;
+    let why = why::end(watch, &db).await?;
     worker.stop().await?;
     meter.check_exactly_once(tasks)?;
     let after = db.costs().await?;
@@ -91,7 +94,7 @@ pub async fn measure(bench: &Bench<'_>, pace: Pace) -> Result<Sample> {
     if pace == Pace::Idle {
         sample.per_second = None;
     }
-    Ok(sample)
+    Ok(Sample { why, ..sample })
 }
 
 async fn one_by_one(bench: &Bench<'_>, db: &Database, meter: &Meter, tasks: u64) -> Result<()> {

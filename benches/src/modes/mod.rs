@@ -25,6 +25,7 @@ use crate::relay::Relay;
 use crate::sample::Sample;
 use crate::server::{Database, Server};
 use crate::systems::{Family, Handler, System};
+use crate::why::Watch;
 
 /// The groups of `--only`, in the order in which they are measured.
 pub const GROUPS: [&str; 11] = [
@@ -432,11 +433,22 @@ pub struct Bench<'a> {
 impl Bench<'_> {
     /// Makes a database of the measurement's own, with the tables of its system.
     async fn database(&self) -> Result<Database> {
+        if self.effort.why {
+            self.server.count_statements().await?;
+        }
         let db = self.server.database().await?;
         self.system.set_up(&db).await?;
         // Before the rows come, so that their pages are not written in full a second time.
         self.server.checkpoint().await?;
         Ok(self.through_relay(db))
+    }
+
+    /// Begins to look where the time goes, if that is asked.
+    pub async fn watch(&self, db: &Database) -> Result<Option<Watch>> {
+        match self.effort.why {
+            true => Watch::begin(db).await.map(Some),
+            false => Ok(None),
+        }
     }
 
     /// Has all but the bench itself speak to a database through the relay, if there is one.
