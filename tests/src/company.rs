@@ -321,7 +321,12 @@ impl Hook for Witness {
             let outcome = attempt.outcome.name();
             let insert = query("insert into witnessed (task_type, n, outcome) values ($1, $2, $3)");
             let insert = insert.bind(attempt.task_type).bind(number.n);
-            insert.bind(outcome).execute(tx).await?;
+            if let Err(error) = insert.bind(outcome).execute(tx).await {
+                if is_refusal(&error) {
+                    self.0.record(Event::HookRefused { n: number.n });
+                }
+                return Err(error.into());
+            }
             match &attempt.outcome {
                 AttemptOutcome::Completed
                     if attempt.number <= number.failures + refusals(number.n) =>

@@ -70,6 +70,12 @@ pub enum Event {
         /// What it found.
         what: String,
     },
+    /// Postgres has refused what a hook wrote in the transaction of an attempt: like what a handler writes, it uses the
+    /// attempt.
+    HookRefused {
+        /// The task, by the number in its payload.
+        n: i64,
+    },
     /// A task that was taken back waits under another id.
     Renumbered {
         /// The task, by the number in its payload.

@@ -1,6 +1,6 @@
 //! What each transaction enqueued, whether it committed, and what became of its tasks.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::attempts::{Attempt, Attempts};
 use super::tables::Tables;
@@ -54,6 +54,12 @@ pub(super) fn judge(
     };
     let (said_committed, said_rolled_back) = said(processes);
     let faults = faults(processes);
+    let mut refused_hooks: HashMap<i64, usize> = HashMap::new();
+    for (_, event) in events(processes) {
+        if let Event::HookRefused { n } = event {
+            *refused_hooks.entry(*n).or_default() += 1;
+        }
+    }
     let mut enqueued = HashSet::new();
     for (began, event) in events(processes) {
         let Event::Intended(batch) = event else {
@@ -88,7 +94,8 @@ pub(super) fn judge(
             } else if tables.quarantined.contains(&n) {
                 found.extend(quarantined_without_reason(n, faults_since, tables));
             } else {
-                judge_committed(n, batch.plan, attempts, tables, found);
+                let refused = refused_hooks.get(&n).copied().unwrap_or_default();
+                judge_committed(n, batch.plan, attempts, refused, tables, found);
             }
         }
     }
@@ -133,11 +140,12 @@ fn quarantined_without_reason(n: i64, faults_since: usize, tables: &Tables) -> O
     has_no_reason.then_some(Violation::Quarantined(n))
 }
 
-/// Judges a task that was committed and is not quarantined.
+/// Judges a task that was committed and is not quarantined, and of which hooks were refused so often.
 fn judge_committed(
     n: i64,
     plan: Plan,
     attempts: &[Attempt],
+    refused_hooks: usize,
     tables: &Tables,
     found: &mut Vec<Violation>,
 ) {
@@ -145,13 +153,14 @@ fn judge_committed(
         .iter()
         .filter(|attempt| attempt.how == Some(How::Refused))
         .count();
+    let excused = usize::from(plan.failures) + refused + refused_hooks;
     let last = attempts.iter().map(|attempt| attempt.number).max();
     if let Some(attempt) = last
         && attempt > plan.max_attempts
     {
         found.push(Violation::TooManyAttempts { n, attempt });
     } else if let Some(attempt) = last
-        && usize::from(attempt) > usize::from(plan.failures) + refused + 1
+        && usize::from(attempt) > excused + 1
     {
         found.push(Violation::Charged {
             n,

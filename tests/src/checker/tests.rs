@@ -191,6 +191,9 @@ fn a_task_must_not_be_charged_for_what_its_handler_did_not_do() {
     processes.push(by_itself.to_vec());
     assert_eq!(found(&processes, &tables), []);
     processes.pop();
+    processes.push(vec![at(0, Event::HookRefused { n: 7 })]);
+    assert_eq!(found(&processes, &tables), []);
+    processes.pop();
     let fails_once = Plan {
         failures: 1,
         ..ONCE
