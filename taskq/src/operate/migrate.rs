@@ -203,6 +203,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "sleeping",
         sql: include_str!("../../migrations/0037_sleeping.sql"),
     },
+    Migration {
+        version: 38,
+        name: "take_back",
+        sql: include_str!("../../migrations/0038_take_back.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

@@ -286,6 +286,46 @@ async fn a_function_that_panics_hangs_or_breaks_a_constraint_keeps_the_task() {
 }
 
 #[tokio::test]
+async fn a_task_whose_id_a_dead_task_has_is_set_aside_and_discarded_under_another() {
+    let (_database, pool) = database().await;
+    letters(&pool).await;
+    let mut db = pool.acquire().await.expect("a connection");
+    // Each is dead; then their ids come again.
+    for fails in [false, true] {
+        execute(&pool, "alter sequence taskq.task_task_id_seq restart").await;
+        Charge::enqueue(&mut db, 1 + 2 * i64::from(fails), "discard".into())
+            .await
+            .expect("enqueued");
+        ChargeInTx::enqueue(&mut db, 2 + 2 * i64::from(fails), "fail".into())
+            .await
+            .expect("enqueued");
+        let runs = Arc::new(Runs::new(0));
+        let working = || worker(&pool).only::<Both>().state_arc(runs.clone());
+        if !fails {
+            drain(working(), &pool).await;
+            continue;
+        }
+        // It tries once more before that, by itself.
+        while_working(working(), async {
+            until("set aside", async || {
+                execute(&pool, "update taskq.task set run_at = now()").await;
+                states(&pool).await.get("refused") == Some(&2)
+            })
+            .await;
+        })
+        .await;
+        assert_eq!(written(&pool).await.len(), 2);
+        let taken_back = "select count(taskq.take_back(task_id)) from taskq.refused";
+        assert_eq!(one::<i64>(&pool, taken_back).await, 2);
+        drain(working(), &pool).await;
+        assert_eq!(runs.load(Ordering::SeqCst), 3, "no handler runs again");
+    }
+    assert_eq!(states(&pool).await, [("discarded".into(), 4)].into());
+    let numbers: Vec<i64> = written(&pool).await.iter().map(|it| it.0).collect();
+    assert_eq!(numbers, [1, 2, 3, 4]);
+}
+
+#[tokio::test]
 async fn a_task_whose_discard_fails_can_be_cancelled() {
     let (_database, pool) = database().await;
     letters(&pool).await;

@@ -2,7 +2,8 @@
 //!
 //! First the function of the type runs, then the task leaves its lease, then both commit: so what it writes is there
 //! once, if and only if the task is dead. If the function fails, all of it is undone. The task waits, with the reason in
-//! its metadata why it is given up, and whoever claims it next goes on here, and does not run its handler again.
+//! its metadata why it is given up, and whoever claims it next goes on here, and does not run its handler again. If Postgres
+//! refuses twice to have it dead, as where its id has come again, the task is set aside.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -14,15 +15,17 @@ use tokio::time::timeout;
 
 use super::handler::{Decided, Ended, Execution, Taken};
 use super::hooks::{self, Answer};
-use super::session::{Session, begin_in_time};
+use super::session::{Session, begin_in_time, step};
 use super::transaction::{NO_TRANSACTION_DELAY, unacceptable};
 use crate::attempt::backoff::{MAX_DELAY, Retry};
 use crate::attempt::discarded::Discarded;
+use crate::attempt::ended::AttemptOutcome;
 use crate::attempt::outcome::{Outcome, panic_message};
 use crate::attempt::verdict::{GivenUp, Settlement, Verdict, shorten};
 use crate::error::{BoxError, TimedOut, error_text};
-use crate::store::{CompletionError, version_of};
+use crate::store::{CompletionError, Refusal, Store, version_of};
 use crate::task::registration::OnDiscardFn;
+use crate::worker::tell::with_outcome;
 use crate::worker::trouble::Said;
 
 /// The metadata in which a task has why it is given up, where that could not be finished.
@@ -34,6 +37,8 @@ pub(super) enum NotYet {
     Failed(String),
     /// A hook does not agree.
     Vetoed(String),
+    /// Postgres refuses to have the task dead.
+    Refused(Refusal),
     /// Its worker stops, or no transaction could be begun.
     Interrupted(Duration),
 }
@@ -72,12 +77,7 @@ pub(super) async fn run(
 ) -> (Ended, Option<Settlement>) {
     let discarded = discard(execution, &decided).await;
     let not_yet = match discarded {
-        Ok(ended) => {
-            if let Ended::Settled = ended {
-                decided.log();
-            }
-            return (ended, None);
-        }
+        Ok(ended) => return (ended, None),
         Err(not_yet) => not_yet,
     };
     (Ended::Settled, Some(later(execution, &decided, not_yet)))
@@ -90,12 +90,18 @@ pub(super) fn later(execution: &Execution<'_>, decided: &Decided, not_yet: NotYe
     let tries = tries.and_then(|it| it.get("tries")?.as_u64()).unwrap_or(0);
     let (who, what) = match not_yet {
         NotYet::Vetoed(_) => ("a hook", "a hook"),
+        NotYet::Refused(_) => ("discarding", "discarding"),
         NotYet::Failed(_) | NotYet::Interrupted(_) => {
             ("the function of `on_discard`", "`on_discard`")
         }
     };
-    let (delay, problem, tries) = match not_yet {
-        NotYet::Failed(problem) | NotYet::Vetoed(problem) => {
+    let problem = match not_yet {
+        NotYet::Failed(problem) | NotYet::Vetoed(problem) => Ok(problem),
+        NotYet::Refused(refusal) => Ok(refusal.to_string()),
+        NotYet::Interrupted(delay) => Err(delay),
+    };
+    let (delay, problem, tries) = match problem {
+        Ok(problem) => {
             let tries = tries.saturating_add(1);
             let number = u16::try_from(tries).unwrap_or(u16::MAX);
             let delay = Retry::DEFAULT.wait(number, fastrand::f64());
@@ -108,7 +114,7 @@ pub(super) fn later(execution: &Execution<'_>, decided: &Decided, not_yet: NotYe
             let said = format!("{what} failed: {problem}; the task is given up: {error}");
             (delay, Some(shorten(said)), tries)
         }
-        NotYet::Interrupted(delay) => (delay, None, tries),
+        Err(delay) => (delay, None, tries),
     };
     let later = Verdict::DiscardLater {
         delay,
@@ -141,9 +147,17 @@ async fn discard(execution: &Execution<'_>, decided: &Decided) -> Result<Ended, 
             return Err(NotYet::Interrupted(NO_TRANSACTION_DELAY));
         }
     };
-    let ended = tell(execution, decided, &mut session).await;
-    if !matches!(ended, Ok(Ended::Settled)) {
-        session.roll_back(execution).await;
+    let mut ended = tell(execution, decided, &mut session).await;
+    match ended {
+        Ok(Ended::Settled) => decided.log(),
+        _ => session.roll_back(execution).await,
+    }
+    // Then its row has the mark, and whoever takes it back goes on here.
+    if let Err(NotYet::Refused(refusal)) = &ended
+        && execution.left_to_discard().is_some()
+        && set_aside(execution, decided, &mut session, refusal).await
+    {
+        ended = Ok(Ended::Settled);
     }
     // Its lease may have other tasks, whose heartbeats go on.
     core.held.set_settling([execution.task.lease_id], false);
@@ -162,7 +176,53 @@ async fn tell(
     let accepted = session.own.accept_attempt(&mut session.tx).await;
     accepted.map_err(NotYet::refused)?;
     let settled = session.settle(execution, decided).await;
-    settled.map_err(|failure| NotYet::Failed(error_text(&*unacceptable(failure))))
+    settled.map_err(|failure| match failure.refusal() {
+        Some(refusal) if refusal.is_about_a_row() => NotYet::Refused(refusal),
+        _ => NotYet::Failed(error_text(&*unacceptable(failure))),
+    })
+}
+
+/// Sets a task aside that Postgres refuses to have dead. Returns whether that went well.
+async fn set_aside(
+    execution: &Execution<'_>,
+    decided: &Decided,
+    session: &mut Session,
+    refusal: &Refusal,
+) -> bool {
+    let core = execution.core;
+    let given_up = decided.verdict.error().unwrap_or_default();
+    let said = format!("discarding failed: {refusal}; the task is given up: {given_up}");
+    let later = Decided::from(Verdict::DiscardLater {
+        delay: Duration::ZERO,
+        error: Some(shorten(said)),
+    });
+    let settlement = execution.settlement(later.verdict.clone());
+    let written = async {
+        let mut store = Store::on(&mut session.tx, core.settings.schema);
+        let counted = store.set_aside(&settlement, refusal).await?;
+        session.own.commit_and_begin(&mut session.tx).await?;
+        Ok(!counted.is_empty())
+    };
+    match step(written).await {
+        Ok(true) => {}
+        // The lease is lost, which whoever writes the outcome finds out.
+        Ok(false) => return false,
+        Err(error) => {
+            tracing::debug!(%error, "a task cannot be set aside");
+            return false;
+        }
+    }
+    tracing::error!(
+        given_up,
+        "task set aside in `refused`: Postgres refuses to have it dead: {refusal}"
+    );
+    core.held.record_settled(settlement.lease_id, 1);
+    execution.count(&later);
+    if let Some(ended) = execution.to_tell(&later) {
+        let error = refusal.to_string();
+        core.tell(with_outcome(&ended, AttemptOutcome::Refused { error }));
+    }
+    true
 }
 
 /// Does what comes before a task is discarded: its type's function, then the hooks. Returns why the task was taken
