@@ -9,8 +9,11 @@ use taskq::{Batch, LazyTx, task};
 use tokio::sync::{Barrier, Notify, oneshot};
 
 use super::{Sizes, enqueue, errors};
+use crate::lease::brief_lease;
+use crate::lease::fence::gated;
 use crate::support::{
-    count_effects, database, drain, effects, execute, one, states, until, while_working, worker,
+    Log, count_effects, database, drain, effects, execute, one, states, until, while_working,
+    worker,
 };
 
 async fn write_all(tx: &mut PgConnection, numbers: Vec<i64>) -> sqlx::Result<()> {
@@ -240,6 +243,84 @@ async fn one_that_is_cancelled_takes_the_transaction_down_and_the_others_run_aga
 async fn the_fence_is_that_of_each_task() {
     let (_database, pool) = database().await;
     cancelled_while_it_runs(&pool, false).await;
+}
+
+#[derive(Serialize, Deserialize, taskq::Payload)]
+struct Patient {
+    n: i64,
+}
+
+#[task]
+async fn patient(
+    #[batch(2, "10ms")] all: Vec<Patient>,
+    _tx: &mut PgConnection,
+    runs: &AtomicUsize,
+) {
+    runs.fetch_add(all.len(), Ordering::SeqCst);
+}
+
+#[tokio::test]
+async fn a_handler_does_not_begin_whose_leases_were_lost_while_it_waited_for_a_connection() {
+    let log = Log::capture();
+    let (_database, pool) = database().await;
+    let (gate, gated) = gated(&pool);
+    let runs = Arc::new(AtomicUsize::new(0));
+    let worker = brief_lease(&gated)
+        .only::<(PatientHandler,)>()
+        .state_arc(runs.clone());
+    while_working(worker, async {
+        enqueue(&pool, [Patient { n: 0 }]).await;
+        until("one has run", async || states(&pool).await.is_empty()).await;
+        let closed = gate.write().await;
+        enqueue(&pool, (1..3).map(|n| Patient { n })).await;
+        until("claimed", async || {
+            states(&pool).await == [("running".into(), 2)].into()
+        })
+        .await;
+        execute(&pool, "delete from taskq.lease").await;
+        until("lost", async || log.has("leases lost")).await;
+        drop(closed);
+        until("over", async || log.has("this attempt does not count")).await;
+    })
+    .await;
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+#[derive(Serialize, Deserialize, taskq::Payload)]
+struct Hears {
+    n: i64,
+}
+
+#[task]
+async fn hears(
+    #[batch(2, "10ms")] _all: Vec<Hears>,
+    _tx: &mut PgConnection,
+    batch: &Batch,
+    begun: &Notify,
+    heard: &AtomicUsize,
+) {
+    begun.notify_one();
+    batch[0].cancelled().await;
+    heard.fetch_add(1, Ordering::SeqCst);
+}
+
+#[tokio::test]
+async fn a_handler_has_no_time_to_end_by_itself_once_another_worker_may_have_its_tasks() {
+    let log = Log::capture();
+    let (_database, pool) = database().await;
+    enqueue(&pool, (0..2).map(|n| Hears { n })).await;
+    let (begun, heard) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let worker = brief_lease(&pool)
+        .only::<(HearsHandler,)>()
+        .state_arc(begun.clone())
+        .state_arc(heard.clone());
+    while_working(worker, async {
+        begun.notified().await;
+        execute(&pool, "delete from taskq.lease").await;
+        until("over", async || log.has("this attempt does not count")).await;
+    })
+    .await;
+    assert_eq!(heard.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]

@@ -151,7 +151,7 @@ async fn a_handler_does_not_begin_whose_lease_was_lost_while_it_waited_for_a_con
 }
 
 /// A pool that gives no connection away while somebody has closed its gate.
-fn gated(pool: &PgPool) -> (Arc<RwLock<()>>, PgPool) {
+pub(crate) fn gated(pool: &PgPool) -> (Arc<RwLock<()>>, PgPool) {
     let gate = Arc::new(RwLock::new(()));
     let (fresh, used) = (gate.clone(), gate.clone());
     let pool = PgPoolOptions::new()

@@ -17,7 +17,7 @@ use crate::support::worker;
 /// Short enough to wait for, and long enough that a heartbeat comes in time on a busy machine.
 const LEASE: Duration = Duration::from_secs(2);
 
-fn brief_lease(pool: &PgPool) -> WorkerBuilder {
+pub(crate) fn brief_lease(pool: &PgPool) -> WorkerBuilder {
     worker(pool).lease(LEASE)
 }
 

@@ -197,6 +197,7 @@ async fn set_aside(
         error: Some(shorten(said)),
     });
     let settlement = execution.settlement(later.verdict.clone());
+    core.held.set_settling([settlement.lease_id], true);
     let written = async {
         let mut store = Store::on(&mut session.tx, core.settings.schema);
         let counted = store.set_aside(&settlement, refusal).await?;

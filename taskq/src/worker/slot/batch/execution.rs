@@ -1,6 +1,7 @@
 //! One call of a handler of many payloads: read, run, and watch over its tasks.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -136,6 +137,10 @@ impl<'a> BatchExecution<'a> {
         self.queue
     }
 
+    pub(super) fn all(&self) -> Range<usize> {
+        0..self.tasks.len()
+    }
+
     pub(super) fn key(&self, at: usize) -> (Uuid, i64) {
         let task = &self.tasks[at];
         (task.lease_id, task.task_id)
@@ -149,13 +154,13 @@ impl<'a> BatchExecution<'a> {
     }
 
     /// Decides about the tasks that are not to run, and returns the others.
-    pub(super) fn look(&self) -> (Vec<End>, Vec<usize>) {
+    pub(super) fn look(&self, tasks: impl IntoIterator<Item = usize>) -> (Vec<End>, Vec<usize>) {
         let (mut ends, mut running) = (Vec::new(), Vec::new());
         let (core, now) = (self.core, Instant::now());
         let queue = &core.queue_names[self.queue];
         let is_stopping = core.stop.now.is_cancelled();
-        for (at, task) in self.tasks.iter().enumerate() {
-            let execution = self.execution(at);
+        for at in tasks {
+            let (task, execution) = (&self.tasks[at], self.execution(at));
             let verdict = if is_stopping || core.pauses.hold(queue, &task.task_type, now) {
                 Some(Verdict::HandBack)
             } else if let Some(verdict) = execution.left_to_discard() {
@@ -183,6 +188,14 @@ impl<'a> BatchExecution<'a> {
         let began = Instant::now();
         let allowed = self.registration.declaration.timeout.min(MAX_DELAY);
         let is_in_tx = tx.is_some();
+        // A lease may be gone since its task waits for a transaction.
+        if is_in_tx && self.token.is_cancelled() {
+            let now = self.taken_now(running, &CancellationToken::new());
+            return Ran {
+                before: Vec::new(),
+                how: How::Taken(running.iter().copied().zip(now).collect()),
+            };
+        }
         let (before, given, start) = self.read(running, began);
         let ran = |how| Ran { before, how };
         let (false, Some(start)) = (given.is_empty(), start) else {
@@ -227,9 +240,12 @@ impl<'a> BatchExecution<'a> {
                     if is_in_tx && taken.iter().any(Option::is_some)
                         || taken.iter().all(Option::is_some)
                     {
-                        batch.cancellation.ask();
-                        // Nothing that it returns counts.
-                        let _ = timeout(CANCEL_GRACE, handler).await;
+                        // Others have what was lost, and may be running it.
+                        if !taken.contains(&Some(Taken::Lost)) {
+                            batch.cancellation.ask();
+                            // Nothing that it returns counts.
+                            let _ = timeout(CANCEL_GRACE, handler).await;
+                        }
                         return ran(How::Taken(given.into_iter().zip(taken).collect()));
                     }
                 }
@@ -320,18 +336,24 @@ impl<'a> BatchExecution<'a> {
         batch: &Batch,
         token: &CancellationToken,
     ) {
-        let keys: Vec<_> = given.iter().map(|at| self.key(*at)).collect();
-        let now = self.core.held.watch(&keys, token);
+        let now = self.taken_now(given, token);
         for ((taken, now), attempt) in taken.iter_mut().zip(now).zip(batch) {
-            let why = match now {
-                Running::On => continue,
-                Running::Lost => Taken::Lost,
-                Running::Cancelled => Taken::Cancelled,
-            };
-            if taken.is_none() {
-                *taken = Some(why);
+            if taken.is_none() && now.is_some() {
+                *taken = now;
                 attempt.cancellation.ask();
             }
         }
+    }
+
+    /// Tells why tasks were taken, of those that were. The others are from now on when `token` is cancelled.
+    fn taken_now(&self, tasks: &[usize], token: &CancellationToken) -> Vec<Option<Taken>> {
+        let keys: Vec<_> = tasks.iter().map(|at| self.key(*at)).collect();
+        let now = self.core.held.watch(&keys, token).into_iter();
+        now.map(|now| match now {
+            Running::On => None,
+            Running::Lost => Some(Taken::Lost),
+            Running::Cancelled => Some(Taken::Cancelled),
+        })
+        .collect()
     }
 }

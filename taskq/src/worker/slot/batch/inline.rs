@@ -39,7 +39,7 @@ pub(crate) async fn attempt_many(
     };
     let batch = BatchExecution::start(core, registration, queue, tasks, &log.0);
     let attempt = async {
-        let (mut ends, running) = batch.look();
+        let (mut ends, running) = batch.look(batch.all());
         if !running.is_empty() {
             ends.extend(match batch.delivery() {
                 Delivery::AtLeastOnce => batch.run_handler(&running, None).await.into_ends(),

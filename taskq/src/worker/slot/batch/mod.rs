@@ -84,7 +84,7 @@ async fn attempt(
         return Vec::new();
     };
     let batch = BatchExecution::start(core, registration, queue, tasks, &log.0);
-    let (mut ends, running) = batch.look();
+    let (mut ends, running) = batch.look(batch.all());
     if !running.is_empty() {
         ends.extend(match batch.delivery() {
             Delivery::AtLeastOnce => batch.run_handler(&running, None).await.into_ends(),

@@ -68,11 +68,13 @@ pub(super) async fn run(
             return put_off.collect();
         }
     };
+    // Any of these may have come while the tasks waited for a transaction.
+    let (mut ends, running) = batch.look(running.iter().copied());
     batch.pulse.set_backend(session.backend);
     let tx = GivenTx::Begun(&mut session.tx);
-    let ran = batch.run_handler(running, Some(tx)).await;
+    let ran = batch.run_handler(&running, Some(tx)).await;
     batch.pulse.set_backend(0);
-    let mut ends = ran.before;
+    ends.extend(ran.before);
     let (own, is_settled) = session.conclude(batch, ran.how).await;
     ends.extend(own);
     if session.is_lost {
