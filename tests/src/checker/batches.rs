@@ -187,6 +187,9 @@ fn judge_committed(
     }
     match (tables.discarded.get(&n), plan.succeeds()) {
         (Some(attempts), false) if *attempts == plan.max_attempts => {}
+        // What Postgres refuses for long uses all attempts of a task that is soon tried again.
+        (Some(attempts), true)
+            if *attempts == plan.max_attempts && usize::from(*attempts) <= excused => {}
         (Some(attempts), _) => found.push(Violation::Discarded {
             n,
             attempts: *attempts,

@@ -135,6 +135,24 @@ fn an_effect_must_not_be_missing() {
 }
 
 #[test]
+fn a_task_that_postgres_has_refused_until_no_attempt_was_left_may_be_discarded() {
+    let (mut processes, mut tables) = good();
+    processes[1] = vec![
+        at(2, started(0, 1)),
+        at(3, ended(0, How::Refused)),
+        at(4, started(1, 2)),
+        at(5, ended(1, How::Refused)),
+        at(6, started(2, 3)),
+        at(7, ended(2, How::Refused)),
+    ];
+    tables.effects.clear();
+    tables.discarded.insert(7, 3);
+    assert_eq!(found(&processes, &tables), []);
+    processes[1][3] = at(5, ended(1, How::Failed));
+    assert!(found(&processes, &tables).contains(&Violation::Discarded { n: 7, attempts: 3 }));
+}
+
+#[test]
 fn a_task_that_fails_for_good_leaves_no_effect_and_all_its_attempts() {
     let (mut processes, mut tables) = good();
     let plan = Plan {
