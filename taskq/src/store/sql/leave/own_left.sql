@@ -7,7 +7,7 @@
 -- Releases the locks that the handler took for its session and left, and tells what else the next task must not
 -- see, added up: 1 the session has had temporary tables, 2 it has another user or role. The names of those that it
 -- had are written in the place of `taskq_user` and `taskq_role`. Statements of their own for that would take longer. So would
--- counting what is deleted: an aggregate takes a tenth of all that this takes.
+-- counting what is deleted.
 --
 -- Tells when the next transaction begins, which stands in the same message and so has its time.
 select
