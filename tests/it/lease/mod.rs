@@ -1,6 +1,7 @@
 //! The lease: kept while a handler lives, lost when nobody keeps it, and the fence behind it.
 
 mod again;
+mod asked;
 pub(crate) mod fence;
 mod held;
 mod keep;

@@ -275,13 +275,14 @@ async fn call(
     };
     let told = AssertUnwindSafe(told).catch_unwind();
     let outcome = tokio::select! {
+        // The task may have been taken while it waited for a connection.
         biased;
+        () = execution.taken.cancelled() => return Ok(Some(execution.why_taken())),
         told = timeout(allowed, told) => match told {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(panic)) => Outcome::panicked(&*panic),
             Err(_) => Outcome::Failed(TimedOut::new(allowed).into()),
         },
-        () = execution.taken.cancelled() => return Ok(Some(execution.why_taken())),
         () = execution.core.stop.now.cancelled() => return Err(NotYet::Interrupted(Duration::ZERO)),
     };
     if let Outcome::Failed(error) = outcome {

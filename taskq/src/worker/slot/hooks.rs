@@ -120,12 +120,13 @@ pub(super) async fn ask(
     for hook in core.settings.hooks.at(execution.registration.hooks.in_tx) {
         let asked = timeout(allowed, hook.in_tx(&ended, tx));
         let answer = tokio::select! {
+            // The task may have been taken while it waited for a connection.
             biased;
+            () = execution.taken.cancelled() => return Answer::Taken(execution.why_taken()),
             answer = asked => match answer {
                 Ok(answer) => answer,
                 Err(_) => Err(hook.record_veto(TimedOut::new(allowed).into())),
             },
-            () = execution.taken.cancelled() => return Answer::Taken(execution.why_taken()),
             () = core.stop.now.cancelled() => return Answer::Stopping,
         };
         if let Err(vetoed) = answer {
