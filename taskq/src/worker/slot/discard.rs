@@ -88,33 +88,24 @@ pub(super) fn later(execution: &Execution<'_>, decided: &Decided, not_yet: NotYe
     let error = decided.verdict.error().unwrap_or_default();
     let tries = execution.task.metadata.get(DISCARD);
     let tries = tries.and_then(|it| it.get("tries")?.as_u64()).unwrap_or(0);
-    let (who, what) = match not_yet {
-        NotYet::Vetoed(_) => ("a hook", "a hook"),
-        NotYet::Refused(_) => ("discarding", "discarding"),
-        NotYet::Failed(_) | NotYet::Interrupted(_) => {
-            ("the function of `on_discard`", "`on_discard`")
-        }
+    let again = |who: &str, what: &str, problem: String| {
+        let tries = tries.saturating_add(1);
+        let number = u16::try_from(tries).unwrap_or(u16::MAX);
+        let delay = Retry::DEFAULT.wait(number, fastrand::f64());
+        tracing::error!(
+            error = problem,
+            given_up = error,
+            retry_in = ?delay,
+            "{who} failed; the task waits, to be discarded later"
+        );
+        let said = format!("{what} failed: {problem}; the task is given up: {error}");
+        (delay, Some(shorten(said)), tries)
     };
-    let problem = match not_yet {
-        NotYet::Failed(problem) | NotYet::Vetoed(problem) => Ok(problem),
-        NotYet::Refused(refusal) => Ok(refusal.to_string()),
-        NotYet::Interrupted(delay) => Err(delay),
-    };
-    let (delay, problem, tries) = match problem {
-        Ok(problem) => {
-            let tries = tries.saturating_add(1);
-            let number = u16::try_from(tries).unwrap_or(u16::MAX);
-            let delay = Retry::DEFAULT.wait(number, fastrand::f64());
-            tracing::error!(
-                error = problem,
-                given_up = error,
-                retry_in = ?delay,
-                "{who} failed; the task waits, to be discarded later"
-            );
-            let said = format!("{what} failed: {problem}; the task is given up: {error}");
-            (delay, Some(shorten(said)), tries)
-        }
-        Err(delay) => (delay, None, tries),
+    let (delay, problem, tries) = match not_yet {
+        NotYet::Failed(problem) => again("the function of `on_discard`", "`on_discard`", problem),
+        NotYet::Vetoed(problem) => again("a hook", "a hook", problem),
+        NotYet::Refused(refusal) => again("discarding", "discarding", refusal.to_string()),
+        NotYet::Interrupted(delay) => (delay, None, tries),
     };
     let later = Verdict::DiscardLater {
         delay,
