@@ -17,7 +17,7 @@ fn statements() -> Vec<PathBuf> {
 }
 
 /// Returns the texts that begin with this file. One that ends within a list goes on in `shrink.sql` and one of the ends,
-/// a scan in `lanes.sql`, how a task of its own completes in `own_left.sql`; these begin none.
+/// a scan in `lanes.sql`, how a task of its own completes in `own_left.sql` or `own_silent.sql`; these begin none.
 fn texts(file: &Path) -> Vec<String> {
     let read = |path: &Path| fs::read_to_string(path).expect("readable");
     let text = read(file);
@@ -43,6 +43,7 @@ fn texts(file: &Path) -> Vec<String> {
         "shared.sql",
         "claimed.sql",
         "own_left.sql",
+        "own_silent.sql",
     ];
     if of_others.iter().any(is_part) || ends.iter().any(|end| end.iter().any(is_part)) {
         return Vec::new();
@@ -68,10 +69,14 @@ fn texts(file: &Path) -> Vec<String> {
             .map(|end| format!("{text}{middle}{}", texts(end)))
             .collect();
     }
-    for end in ["lanes.sql", "own_left.sql"] {
-        if text.contains(&format!("\n-- Goes on in {end}.\n")) {
-            return vec![text + &read(&part(end))];
-        }
+    if text.contains("\n-- Goes on in own_left.sql or own_silent.sql.\n") {
+        let ends = ["own_left.sql", "own_silent.sql"];
+        return ends
+            .map(|end| format!("{text}{}", read(&part(end))))
+            .to_vec();
+    }
+    if text.contains("\n-- Goes on in lanes.sql.\n") {
+        return vec![text + &read(&part("lanes.sql"))];
     }
     vec![text]
 }

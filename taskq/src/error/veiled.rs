@@ -44,9 +44,10 @@ pub(crate) fn quotes_values(error: &PgDatabaseError) -> bool {
 }
 
 /// What statements of ours say by a cast that fails. Postgres quotes it as if it were a value.
-const OURS: [&str; 2] = [
+const OURS: [&str; 3] = [
     "a trigger has kept a task from where it goes",
     "the lease of this task is gone",
+    "the handler left a temporary table or another role on its session, as none of its type did before",
 ];
 
 /// Returns the message of an error of Postgres, with `***` in place of the values that it quotes.

@@ -84,6 +84,10 @@ pub(crate) struct Habits {
     pub(super) changes_role: bool,
     /// They make their transaction read-only: it has a savepoint, whose release takes that back.
     pub(super) reads_only: bool,
+    /// One of them has left nothing on its session: the next completion need not tell.
+    pub(super) is_tidy: bool,
+    /// One of them has left something where a completion was to tell nothing, and failed: each tells from then on.
+    pub(super) is_untidy: bool,
 }
 
 impl Habits {
@@ -92,7 +96,14 @@ impl Habits {
             deallocates: self.deallocates || other.deallocates,
             changes_role: self.changes_role || other.changes_role,
             reads_only: self.reads_only || other.reads_only,
+            is_tidy: self.is_tidy || other.is_tidy,
+            is_untidy: self.is_untidy || other.is_untidy,
         }
+    }
+
+    /// Tells whether an attempt needs a savepoint.
+    pub(crate) fn need_savepoint(self) -> bool {
+        self.reads_only
     }
 }
 
@@ -108,10 +119,16 @@ pub(crate) async fn end_backend(tx: &mut PgConnection) {
 // Whatever isolation the database defaults to: the statements that settle a task follow rows that
 // change beside them.
 pub(super) const BEGIN: &str = "begin isolation level read committed";
+pub(super) const BEGIN_MARKED: &str = "begin isolation level read committed, deferrable";
 
 /// When the open transaction began, in microseconds, by the clock of the server. Whoever finds another time has another
 /// transaction. As a whole number it does not depend on how the session writes numbers and times.
 pub(super) const BEGUN: &str = "cast(date_part('epoch', now()) * 1000000 as bigint)";
+
+/// Whether the open transaction is not the one that a completion began which tells nothing. Such a completion begins it deferrable. That
+/// means something to serializable transactions alone, and no other of the session is so, except where a handler makes
+/// one of it by `commit and chain`.
+pub(super) const IS_OTHER: &str = "current_setting('transaction_deferrable') <> 'on'";
 
 /// When a transaction begins that stands further on in the same message.
 pub(super) const NEXT_BEGINS: &str =

@@ -12,8 +12,8 @@ use super::Schema;
 use super::leave::storable;
 use super::savepoint::{ACCEPT, RELEASE, SAVEPOINT};
 use super::session::{
-    BEGIN, BEGUN, CLEAN, FreshSession, Habits, NAMED_STATEMENTS, NEXT_BEGINS, RESET,
-    RESET_STATEMENTS, RESET_USER, RESET_USER_STATEMENTS, literal,
+    BEGIN, BEGIN_MARKED, BEGUN, CLEAN, FreshSession, Habits, IS_OTHER, NAMED_STATEMENTS,
+    NEXT_BEGINS, RESET, RESET_STATEMENTS, RESET_USER, RESET_USER_STATEMENTS, literal,
 };
 use super::uncommitted::{CompletionError, HAS_ENDED, IS_ISOLATED};
 use crate::attempt::verdict::Verdict;
@@ -26,13 +26,17 @@ use crate::faults::{self, crash_point};
 #[derive(Debug)]
 pub(crate) struct OwnStatements {
     name: String,
-    is_prepared: [bool; 3],
+    is_prepared: [bool; WAYS.len()],
     /// Whether a handler has made temporary tables.
     has_temporary: bool,
+    /// Whether nothing is left of those that ran, as far as has been told.
+    is_clean: bool,
     /// How to begin the next transaction.
     begin: &'static str,
-    /// When the open one began: see [`BEGUN`].
-    begun: i64,
+    /// How to begin one that is told from others by how it was begun, if the session tells them so.
+    begin_marked: Option<&'static str>,
+    /// When the open one began: see [`BEGUN`]. Not known behind a completion that tells nothing: see [`IS_OTHER`].
+    begun: Option<i64>,
     /// Whether it has a savepoint.
     has_savepoint: bool,
 }
@@ -71,19 +75,28 @@ impl OwnStatements {
         let name = format!("taskq_own_{:x}", fastrand::u64(..));
         let text = format!(
             "prepare {name}_0 as {}; select pg_backend_pid() as backend,
-             current_setting('default_transaction_isolation') = 'read committed' as is_default, {BEGUN} as begun",
+             current_setting('default_transaction_isolation') = 'read committed' as is_default,
+             current_setting('default_transaction_deferrable') = 'on' as all_are_deferrable,
+             {BEGUN} as begun",
             fresh.completion(schema.sql.complete_own)
         );
         // As text: a handler of somebody else's may have taken from sqlx what it has prepared.
         let row = raw_sql(AssertSqlSafe(text)).fetch_one(tx).await?;
         let is_default: bool = row.try_get_unchecked("is_default")?;
+        let all_are_deferrable: bool = row.try_get_unchecked("all_are_deferrable")?;
+        // Saying what is so anyway takes as long as all else that begins a transaction.
+        let (begin, begin_marked) = match is_default {
+            true => ("begin", "begin deferrable"),
+            false => (BEGIN, BEGIN_MARKED),
+        };
         let own = Self {
             name,
-            is_prepared: [true, false, false],
+            is_prepared: [true, false, false, false, false, false],
             has_temporary: false,
-            // Saying what is so anyway takes as long as all else that begins a transaction.
-            begin: if is_default { "begin" } else { BEGIN },
-            begun: row.try_get_unchecked("begun")?,
+            is_clean: false,
+            begin,
+            begin_marked: (!all_are_deferrable).then_some(begin_marked),
+            begun: Some(row.try_get_unchecked("begun")?),
             has_savepoint: false,
         };
         Ok((own, row.try_get_unchecked("backend")?))
@@ -139,11 +152,16 @@ impl OwnStatements {
             is_member,
             habits,
         } = *completion;
+        let has_nothing_to_tell = self.is_clean && habits.is_tidy && !habits.is_untidy;
+        let marked = self.begin_marked.filter(|_| has_nothing_to_tell);
         // A row in the history tells the group itself.
-        let (way, statement) = match (kept, is_member) {
-            (Some(_), _) => (1, schema.sql.complete_own_kept),
-            (None, true) => (2, schema.sql.complete_own_member),
-            (None, false) => (0, schema.sql.complete_own),
+        let (way, statement) = match (kept, is_member, marked) {
+            (None, false, None) => (0, schema.sql.complete_own),
+            (Some(_), _, None) => (1, schema.sql.complete_own_kept),
+            (None, true, None) => (2, schema.sql.complete_own_member),
+            (None, false, Some(_)) => (3, schema.sql.complete_own_silent),
+            (Some(_), _, Some(_)) => (4, schema.sql.complete_own_kept_silent),
+            (None, true, Some(_)) => (5, schema.sql.complete_own_member_silent),
         };
         let prepares = habits.deallocates || !self.is_prepared[way];
         let once = if habits.deallocates { "_once" } else { "" };
@@ -164,7 +182,10 @@ impl OwnStatements {
         text.extend(name);
         let mut id = [0; Hyphenated::LENGTH];
         text.extend([" ('", lease_id.hyphenated().encode_lower(&mut id), "', "]);
-        write!(text, "{}", self.begun).expect("a string takes everything");
+        match self.begun {
+            Some(begun) => write!(text, "{begun}").expect("a string takes everything"),
+            None => text.push_str("null"),
+        }
         if let Some(verdict) = kept {
             let error = verdict.error().map(storable);
             text.extend([", ", &literal(verdict.result())]);
@@ -176,7 +197,7 @@ impl OwnStatements {
             text.extend(name);
             text.push_str("; ");
         }
-        self.commit_and_next(&mut text, habits);
+        self.commit_and_next(&mut text, marked.unwrap_or(self.begin), habits);
         crash_point("before_commit");
         let mut committed = Committed {
             // Those of sqlx are gone too.
@@ -214,6 +235,9 @@ impl OwnStatements {
             }
         }
         drop(answers);
+        if marked.is_some() {
+            self.begun = None;
+        }
         self.has_savepoint = habits.reads_only;
         self.is_prepared[way] |= !habits.deallocates;
         Ok(committed)
@@ -260,7 +284,7 @@ impl OwnStatements {
     ) -> Result<Committed, Error> {
         crash_point("before_commit");
         let mut text = format!("{LEFT_BEHIND}, {NEXT_BEGINS} as begun, pg_advisory_unlock_all(); ");
-        self.commit_and_next(&mut text, Habits::default());
+        self.commit_and_next(&mut text, self.begin, Habits::default());
         let row = raw_sql(AssertSqlSafe(text)).fetch_one(tx).await?;
         let mut committed = Committed::default();
         self.record_left(&row, &mut committed)?;
@@ -277,7 +301,7 @@ impl OwnStatements {
         );
         let undone = raw_sql(AssertSqlSafe(text)).fetch_one(tx).await;
         crash_point("after_undo");
-        self.begun = undone?.try_get_unchecked("begun")?;
+        self.begun = Some(undone?.try_get_unchecked("begun")?);
         self.has_savepoint = false;
         Ok(())
     }
@@ -303,10 +327,13 @@ impl OwnStatements {
 
     /// Looks whether the transaction is that of the attempt still, as completions do by themselves.
     fn check_in(&self, text: &mut String) {
-        let begun = self.begun;
+        let is_other = match self.begun {
+            Some(begun) => format!("{BEGUN} <> {begun}"),
+            None => IS_OTHER.into(),
+        };
         write!(
             text,
-            "select cast(case when {BEGUN} <> {begun} then '{HAS_ENDED}' \
+            "select cast(case when {is_other} then '{HAS_ENDED}' \
              when current_setting('transaction_isolation') <> 'read committed' then '{IS_ISOLATED}' \
              else '0' end as integer); {LOOK_UP}; {NO_JIT}"
         )
@@ -314,8 +341,8 @@ impl OwnStatements {
     }
 
     /// Says at the end of a text to commit, and to begin the next attempt's transaction.
-    fn commit_and_next(&self, text: &mut String, habits: Habits) {
-        text.extend(["commit; ", self.begin]);
+    fn commit_and_next(&self, text: &mut String, begin: &str, habits: Habits) {
+        text.extend(["commit; ", begin]);
         // Whoever has made temporary tables once does so again.
         if self.has_temporary {
             text.push_str("; discard temp");
@@ -329,7 +356,9 @@ impl OwnStatements {
     fn record_left(&mut self, row: &PgRow, committed: &mut Committed) -> Result<(), Error> {
         // By their places: to find each by its name takes longer than to read it.
         let left: i32 = row.try_get_unchecked(0)?;
-        self.begun = row.try_get_unchecked(1)?;
+        self.begun = Some(row.try_get_unchecked(1)?);
+        self.is_clean = left == 0;
+        committed.habits.is_tidy = left == 0;
         committed.habits.changes_role = left & LEFT_ROLE != 0;
         let had_temporary = self.has_temporary;
         self.has_temporary = left & LEFT_TEMPORARY != 0;
@@ -348,7 +377,7 @@ impl OwnStatements {
             format!("rollback; begin; {reset} {CLEAN}; commit; {BEGIN}; select {BEGUN} as begun");
         let rows = raw_sql(AssertSqlSafe(text)).fetch_all(tx).await?;
         let begun = rows.last().map(|row| row.try_get_unchecked("begun"));
-        self.begun = begun.ok_or(Error::RowNotFound)??;
+        self.begun = Some(begun.ok_or(Error::RowNotFound)??);
         self.has_savepoint = false;
         Ok(())
     }
@@ -378,8 +407,8 @@ impl OwnStatements {
     }
 }
 
-/// The ends of the names under which a session has prepared how tasks complete.
-const WAYS: [&str; 3] = ["_0", "_1", "_2"];
+/// The ends of the names under which a session has prepared how tasks complete. The last three tell nothing.
+const WAYS: [&str; 6] = ["_0", "_1", "_2", "_3", "_4", "_5"];
 
 /// As many bytes as the text of a completion has in most cases, and more. It is made for each attempt: a text that grows, out
 /// of parts that are formatted, took a tenth of all that a worker's processor does for a task in a transaction.

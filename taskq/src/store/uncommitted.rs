@@ -50,6 +50,8 @@ impl CompletionError {
             deallocates: self.was_accepted && of_database(&self.error).any(mixes_up_statements),
             changes_role: self.was_accepted && is_forbidden(&self.error),
             reads_only: self.was_accepted && is_read_only(&self.error),
+            is_tidy: false,
+            is_untidy: self.was_accepted && is_untidy(&self.error),
         }
     }
 
@@ -73,9 +75,10 @@ impl CompletionError {
     }
 }
 
-/// What completions fail with: see `own_left.sql`.
+/// What completions fail with: see `own_left.sql` and `own_silent.sql`.
 const IS_GONE: &str = "the lease of this task is gone";
 pub(super) const HAS_ENDED: &str = "the transaction of this attempt has ended";
+const IS_LEFT: &str = "the handler left a temporary table or another role on its session, as none of its type did before";
 pub(super) const IS_ISOLATED: &str = "the isolation of this attempt was changed";
 
 /// Tells whether a completion failed because the task was rescued.
@@ -91,6 +94,11 @@ pub(crate) fn has_ended(error: &Error) -> bool {
 /// Tells whether a completion failed because the transaction does not see what others commit meanwhile.
 pub(crate) fn is_isolated(error: &Error) -> bool {
     says(error, IS_ISOLATED)
+}
+
+/// Tells whether a completion failed that was to tell nothing, over something that was left.
+fn is_untidy(error: &Error) -> bool {
+    says(error, IS_LEFT)
 }
 
 fn says(error: &Error, what: &str) -> bool {

@@ -65,6 +65,11 @@ pub(crate) const NO_FENCE: Plant = Plant {
     edits: &[
         edit("complete_own", "'the lease of this task is gone'", "'1'"),
         edit(
+            "complete_own_silent",
+            "'the lease of this task is gone'",
+            "'0'",
+        ),
+        edit(
             "complete",
             "delete from taskq.lease",
             ", gone as (delete from taskq.lease",
@@ -194,11 +199,14 @@ pub(crate) const REFUSED_IS_LOST: Plant = Plant {
 /// The locks that a handler has taken for its session stay when its task is completed.
 pub(crate) const LOCKS_STAY: Plant = Plant {
     name: "locks_stay",
-    edits: &[edit(
-        "complete_own",
-        "pg_advisory_unlock_all() is null or",
-        "",
-    )],
+    edits: &[
+        edit("complete_own", "pg_advisory_unlock_all() is null or", ""),
+        edit(
+            "complete_own_silent",
+            "pg_advisory_unlock_all() is null",
+            "false",
+        ),
+    ],
     ..NONE
 };
 

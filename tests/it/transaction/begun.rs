@@ -16,3 +16,5 @@ mod charge;
 mod effects;
 #[path = "session.rs"]
 mod session;
+#[path = "untidy.rs"]
+mod untidy;

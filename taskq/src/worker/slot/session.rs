@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::attempt::tx::Tx;
 use crate::begin::begin_with;
 use crate::faults::crash_point;
-use crate::store::{self, Habits, OwnStatements};
+use crate::store::{self, OwnStatements};
 use crate::worker::shared::Core;
 
 /// How long to wait for a query to stop that was cancelled, and for any step of ours.
@@ -154,7 +154,7 @@ pub(super) async fn be_ready(
     begun: Result<Session, Error>,
 ) -> Result<Session, Error> {
     let habits = core.habits.of(task_type);
-    if habits == Habits::default() {
+    if !habits.need_savepoint() {
         return begun;
     }
     let mut session = begun?;

@@ -1,5 +1,5 @@
 -- Completes the task of a handler's own transaction, by deleting its lease's row.
--- Goes on in own_left.sql.
+-- Goes on in own_left.sql or own_silent.sql.
 -- $1 lease_id, $2 as there
 -- Index lease_pkey. Locks: the lease, as the last thing in the transaction.
 --

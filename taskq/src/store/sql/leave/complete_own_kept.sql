@@ -1,5 +1,5 @@
 -- Does what complete_own does, and keeps the task in the history.
--- Goes on in own_left.sql.
+-- Goes on in own_left.sql or own_silent.sql.
 -- $1 lease_id, $2 as there, $3 the handler's result (null: none is kept), $4 why it could not be kept (null: no reason)
 -- Index lease_pkey. Locks: the lease; then a new row.
 --

@@ -1,5 +1,6 @@
 -- Ends complete_own.sql, complete_own_kept.sql and complete_own_member.sql, behind `completed`, the lease that is deleted.
--- $2 when the transaction began, in microseconds, by the clock of the server
+-- $2 when the transaction began, in microseconds, by the clock of the server (null: it is the one that was begun
+-- deferrable, behind own_silent.sql)
 --
 -- Fails where the lease is gone, where this is another transaction than that of the attempt, and where it does not see
 -- what others commit meanwhile.
@@ -13,7 +14,11 @@
 select
     cast(
         case
-            when cast(date_part('epoch', now()) * 1000000 as bigint) <> $2
+            when
+                case
+                    when $2::bigint is null then current_setting('transaction_deferrable') <> 'on'
+                    else cast(date_part('epoch', now()) * 1000000 as bigint) <> $2
+                end
                 then 'the transaction of this attempt has ended'
             when current_setting('transaction_isolation') <> 'read committed'
                 then 'the isolation of this attempt was changed'
