@@ -3,6 +3,7 @@
 mod again;
 mod asked;
 pub(crate) mod fence;
+mod few;
 mod held;
 mod keep;
 mod rescue;

@@ -1,6 +1,6 @@
 //! What a queue does while nothing is due: it backs off, then listens.
 //!
-//! After the first empty scan the queue pauses for some milliseconds. After the second the worker registers
+//! After the first empty scan the queue pauses for a millisecond. After the second the worker registers
 //! as a waiting listener, so that enqueues notify it, and scans once more. Then it waits for a notification.
 //!
 //! One enqueue can still be missed: its transaction looked for waiting listeners before the registration, and
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// How long a queue pauses after the first empty scan, the second and so on; then for the poll interval.
 const PAUSES: [Duration; 5] = [
-    Duration::from_millis(2),
+    Duration::from_millis(1),
     Duration::from_millis(20),
     Duration::from_millis(100),
     Duration::from_millis(500),
@@ -145,7 +145,7 @@ mod tests {
     fn an_empty_queue_backs_off_then_listens_then_is_polled() {
         let (mut idle, now) = (Idle::default(), Instant::now());
         let steps: Vec<_> = (0..8).map(|_| found_empty(&mut idle, now)).collect();
-        let expected = [2, 0, 20, 100, 500, 2_000, 10_000, 10_000];
+        let expected = [1, 0, 20, 100, 500, 2_000, 10_000, 10_000];
         let expected = expected.map(|pause| (pause > 0).then(|| milliseconds(pause)));
         assert_eq!(steps, expected);
         let later = now + milliseconds(25_000);
@@ -155,9 +155,10 @@ mod tests {
     #[test]
     fn a_pause_ends_when_the_next_task_is_due() {
         let (mut idle, now) = (Idle::default(), Instant::now());
-        idle.record_pause(now, POLL_INTERVAL, milliseconds(1));
-        assert_eq!(idle.paused_until(now), Some(now + milliseconds(1)));
-        assert_eq!(idle.paused_until(now + milliseconds(1)), None);
+        let due_in = Duration::from_micros(500);
+        idle.record_pause(now, POLL_INTERVAL, due_in);
+        assert_eq!(idle.paused_until(now), Some(now + due_in));
+        assert_eq!(idle.paused_until(now + due_in), None);
     }
 
     #[test]
@@ -168,7 +169,7 @@ mod tests {
         }
         idle.record_notified();
         assert_eq!(idle.paused_until(now), None);
-        assert_eq!(found_empty(&mut idle, now), Some(milliseconds(2)));
+        assert_eq!(found_empty(&mut idle, now), Some(milliseconds(1)));
         assert_eq!(found_empty(&mut idle, now), Some(milliseconds(20)));
     }
 

@@ -1,7 +1,7 @@
 //! Writing what became of tasks.
 //!
 //! Run by each worker on one connection. Outcomes that arrive while a write is under way are written
-//! together by the next. A process that is killed while a completed task waits for the rest of its lease
+//! together by the next, and few of them wait some milliseconds for others, unless somebody waits for them. A process that is killed while a completed task waits for the rest of its lease
 //! repeats that task, as it would a moment earlier. Outcomes are kept until they are written, through any
 //! failure of the database; if a lease is lost meanwhile they do not count.
 
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use foldhash::HashSet;
 use sqlx::Error;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -34,6 +34,13 @@ const BATCH: usize = 5_000;
 
 /// The most bytes of results that are written at once.
 const BATCH_LENGTH: usize = 16 * 1024 * 1024;
+
+/// How long an outcome waits for others where a few have just been written. Each write waits for the disk, and whoever enqueues
+/// meanwhile waits behind it.
+const PACE: Duration = Duration::from_millis(5);
+
+/// So many are not few.
+const MANY: usize = 64;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -87,6 +94,7 @@ impl Writer {
         let mut gathered = Gathered::default();
         let mut arrived = Vec::new();
         let mut beat = beats::pace();
+        let mut few_until = Instant::now();
         let mut open = true;
         while open || !gathered.is_empty() {
             let deadline = gathered.deadline();
@@ -101,13 +109,39 @@ impl Writer {
             }
             self.core.beats.beat(Loop::Outcomes);
             self.core.outcomes_wait.store(true, Ordering::Relaxed);
+            self.wait_for_others(outcomes, &mut arrived, few_until)
+                .await;
+            let are_few = arrived.len() < MANY;
             for settlement in arrived.drain(..) {
                 gathered.record(settlement);
             }
             let late = !open || deadline.is_some_and(|deadline| deadline <= Instant::now());
             self.write_ready(&mut gathered, late).await;
+            if are_few {
+                few_until = Instant::now() + PACE;
+            }
             let some_wait = !gathered.is_empty();
             self.core.outcomes_wait.store(some_wait, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds what arrives until then to the outcomes that have arrived, if these are few and nobody waits for one of them.
+    async fn wait_for_others(
+        &self,
+        outcomes: &mut mpsc::Receiver<Settlement>,
+        arrived: &mut Vec<Settlement>,
+        until: Instant,
+    ) {
+        let may_wait = |of: &[Settlement]| {
+            let held = &self.core.held;
+            !of.is_empty() && !of.iter().any(|it| held.is_waited_for(it.lease_id))
+        };
+        let mut looked_at = 0;
+        while arrived.len() < MANY && Instant::now() < until && may_wait(&arrived[looked_at..]) {
+            looked_at = arrived.len();
+            let further = outcomes.recv_many(arrived, BATCH);
+            // Nothing is lost where it is over: what has been received is there.
+            let _ = timeout_at(until.into(), further).await;
         }
     }
 
