@@ -39,7 +39,9 @@ fn texts(file: &Path) -> Vec<String> {
         "leased.sql",
         "taken.sql",
         "into.sql",
+        "beside.sql",
         "own.sql",
+        "told.sql",
         "shared.sql",
         "claimed.sql",
         "own_left.sql",
@@ -50,13 +52,12 @@ fn texts(file: &Path) -> Vec<String> {
     }
     if file.ends_with("claim/claim.sql") {
         let ways = [
-            ["each.sql", "leased.sql"],
-            ["batches.sql", "leased.sql"],
-            ["taken.sql", "own.sql"],
-            ["taken.sql", "shared.sql"],
+            &["each.sql", "into.sql", "leased.sql", "claimed.sql"][..],
+            &["batches.sql", "into.sql", "leased.sql", "claimed.sql"],
+            &["taken.sql", "beside.sql", "into.sql", "own.sql", "told.sql"],
+            &["taken.sql", "into.sql", "shared.sql", "claimed.sql"],
         ];
-        let ways = ways.map(|[taken, leased]| [taken, "into.sql", leased, "claimed.sql"]);
-        let parts = ways.map(|way| way.map(|name| read(&part(name))).concat());
+        let parts = ways.map(|way| way.iter().map(|name| read(&part(name))).collect::<String>());
         return parts.map(|parts| format!("{text}{parts}")).to_vec();
     }
     if text.ends_with(",\n") {

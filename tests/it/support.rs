@@ -17,15 +17,12 @@ use tokio::time::{Instant, sleep, timeout};
 /// Longer than anything takes that goes well, on the slowest machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-/// The text of a claim: how it takes tasks, and how they share leases.
+/// The text of a claim, of the files that say how it takes tasks, and how these share leases.
 macro_rules! claim_of {
-    ($taken:literal, $leased:literal) => {
+    ($($part:literal),+) => {
         concat!(
             $crate::support::claim_part!("claim"),
-            $crate::support::claim_part!($taken),
-            $crate::support::claim_part!("into"),
-            $crate::support::claim_part!($leased),
-            $crate::support::claim_part!("claimed"),
+            $($crate::support::claim_part!($part),)+
         )
     };
 }

@@ -193,11 +193,15 @@ impl Store<'_> {
             [share] => Some(&share.lane),
             _ => None,
         };
-        let claimed = claimed?;
-        claimed
-            .iter()
-            .map(|row| ClaimedLease::of(row, lane))
-            .collect()
+        let mut leases = Vec::new();
+        for row in &claimed? {
+            let lease = ClaimedLease::of(row, lane)?;
+            match request.sharing {
+                Sharing::Own => leases.extend(lease.divided()),
+                Sharing::All | Sharing::AllBut(_) | Sharing::Batches(_) => leases.push(lease),
+            }
+        }
+        Ok(leases)
     }
 
     /// Puts off the first due task of a share's lane, if Postgres does not let a claim take it.

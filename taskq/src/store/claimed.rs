@@ -22,6 +22,12 @@ pub(crate) struct ClaimedLease {
     pub(crate) limited_key: Option<String>,
 }
 
+/// The id of a lease that holds one task of a claim, as `own.sql` makes it.
+fn own_lease(claim: Uuid, task_id: i64) -> Uuid {
+    let (half, _) = claim.as_u64_pair();
+    Uuid::from_u64_pair(half, task_id.cast_unsigned())
+}
+
 /// Whether limits bound a lease, so that others may wait for its tasks to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Scarcity {
@@ -131,6 +137,20 @@ impl ClaimedLease {
             tasks,
             scarcity: Scarcity::Free,
             limited_key: None,
+        })
+    }
+
+    /// Returns the leases of a claim in which each task has one of its own, of which `told.sql` tells as if they were one.
+    pub(super) fn divided(self) -> impl Iterator<Item = Self> {
+        self.tasks.into_iter().map(move |mut task| {
+            let lease_id = own_lease(self.lease_id, task.task_id);
+            task.lease_id = lease_id;
+            Self {
+                lease_id,
+                tasks: vec![task],
+                scarcity: Scarcity::Free,
+                limited_key: None,
+            }
         })
     }
 }

@@ -108,7 +108,7 @@ statements! {
         reserve,
         anywhere,
         claim = claim + each + into + leased + claimed,
-        claim_own = claim + taken + into + own + claimed,
+        claim_own = claim + taken + beside + into + own + told,
         claim_shared = claim + taken + into + shared + claimed,
         claim_batches = claim + batches + into + leased + claimed,
         claim_limited,

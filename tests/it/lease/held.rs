@@ -128,6 +128,18 @@ async fn leases_of_one_task_each_hold_what_the_rows_said() {
 }
 
 #[tokio::test]
+async fn leases_of_one_task_each_of_several_lanes_hold_what_the_rows_said() {
+    for is_plain in [true, false] {
+        let (_database, pool) = database().await;
+        enqueue(&pool, "has_its_own", is_plain).await;
+        let others = "update taskq.task set payload_version = 0, priority = n, crashes = n
+            from generate_series(0, 1) as n where payload -> 'n' = to_jsonb(n + 1)";
+        execute(&pool, others).await;
+        compare(&pool, 4, 4, 1).await;
+    }
+}
+
+#[tokio::test]
 async fn leases_of_both_kinds_hold_what_the_rows_said() {
     for is_plain in [true, false] {
         let (_database, pool) = database().await;

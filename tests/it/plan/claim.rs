@@ -8,10 +8,10 @@ use super::{
 };
 use crate::support::{claim_of, database};
 
-const CLAIM: &str = claim_of!("each", "leased");
-const CLAIM_OWN: &str = claim_of!("taken", "own");
-const CLAIM_SHARED: &str = claim_of!("taken", "shared");
-const CLAIM_BATCHES: &str = claim_of!("batches", "leased");
+const CLAIM: &str = claim_of!("each", "into", "leased", "claimed");
+const CLAIM_OWN: &str = claim_of!("taken", "beside", "into", "own", "told");
+const CLAIM_SHARED: &str = claim_of!("taken", "into", "shared", "claimed");
+const CLAIM_BATCHES: &str = claim_of!("batches", "into", "leased", "claimed");
 
 const RESERVE: &str = include_str!("../../../taskq/src/store/sql/claim/reserve.sql");
 

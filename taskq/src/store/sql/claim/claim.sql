@@ -6,13 +6,13 @@
 -- $10 and $11 the lanes' cursors (run_at, task_id), $12 and $13 the ends of their reserved ranges, $14 their
 -- shares
 -- $15 said in each.sql, batches.sql, own.sql and shared.sql; $16 in leased.sql
--- Returns, for each lease: its id, and what is known of its tasks: see claimed.sql.
+-- Returns, for each lease: its id, and what is known of its tasks: see claimed.sql and told.sql.
 -- Index task_lane: one index scan for each lane, from its cursor to the end of its range if one is reserved.
 -- Deletes by TID scan.
 -- Locks: the rows taken, lane by lane; rows that others have locked are skipped. Then new rows only.
 --
 -- Goes on in each.sql or batches.sql, which say what shares a lease, and in leased.sql; or in taken.sql, and in shared.sql or
--- own.sql, where all do or none does. Before these stands into.sql, and behind them claimed.sql.
+-- own.sql, where all do or none does. Before these stands into.sql, and behind them claimed.sql, or told.sql behind own.sql.
 --
 -- Postgres may lose a claim in a crash if its commit did not wait for the disk: its tasks then wait again and the lease is
 -- gone, so a late worker cannot finish them. `for update` follows a row that was just updated, and `delete` does not see

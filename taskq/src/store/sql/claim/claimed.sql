@@ -1,4 +1,4 @@
--- Goes on from leased.sql, own.sql and shared.sql: what the worker has to be told.
+-- Goes on from leased.sql and shared.sql: what the worker has to be told.
 --
 -- What it knows is left out, and so is what hardly any task has: to send an element takes Postgres about as long as to find
 -- it. Whoever asked for one lane knows the type, version, crashes and priority of all.

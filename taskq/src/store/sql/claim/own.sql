@@ -1,4 +1,4 @@
--- Goes on from into.sql, behind taken.sql: each task has a lease of its own. Goes on in claimed.sql.
+-- Goes on from into.sql, behind taken.sql and beside.sql: each task has a lease of its own. Goes on in told.sql.
 -- $15 whether the commit must wait for the disk
 --
 -- The id of a lease begins as $1, which is random, and ends with the id of its task. So the leases of a claim stand side by side in

@@ -1,5 +1,5 @@
 -- Goes on from claim.sql, where the worker knows that all tasks share a lease, or that each has one of its own. Goes on in
--- into.sql, and in own.sql or shared.sql.
+-- into.sql and shared.sql, or in beside.sql, into.sql and own.sql.
 batch as (
     delete from taskq.task
     where ctid = any ((select due.places from due)::tid[])
