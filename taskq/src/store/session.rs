@@ -125,9 +125,9 @@ pub(super) const BEGIN_MARKED: &str = "begin isolation level read committed, def
 /// transaction. As a whole number it does not depend on how the session writes numbers and times.
 pub(super) const BEGUN: &str = "cast(date_part('epoch', now()) * 1000000 as bigint)";
 
-/// Whether the open transaction is not the one that a completion began which tells nothing. Such a completion begins it deferrable. That
-/// means something to serializable transactions alone, and no other of the session is so, except where a handler makes
-/// one of it by `commit and chain`.
+/// Whether the open transaction is not the one that a completion began, which begins it deferrable. That means something to
+/// serializable transactions alone, and no other of the session is so, except where a handler makes one of it by
+/// `commit and chain`.
 pub(super) const IS_OTHER: &str = "current_setting('transaction_deferrable') <> 'on'";
 
 /// When a transaction begins that stands further on in the same message.

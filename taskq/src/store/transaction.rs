@@ -26,16 +26,19 @@ use crate::faults::{self, crash_point};
 #[derive(Debug)]
 pub(crate) struct OwnStatements {
     name: String,
-    is_prepared: [bool; WAYS.len()],
+    /// How often each way to complete was taken since it was prepared, if it is.
+    taken: [Option<u32>; WAYS.len()],
     /// Whether a handler has made temporary tables.
     has_temporary: bool,
     /// Whether nothing is left of those that ran, as far as has been told.
     is_clean: bool,
-    /// How to begin the next transaction.
+    /// How to begin a transaction.
     begin: &'static str,
-    /// How to begin one that is told from others by how it was begun, if the session tells them so.
+    /// How to begin one that is told from others by how it was begun, if the session tells them so: see [`IS_OTHER`].
     begin_marked: Option<&'static str>,
-    /// When the open one began: see [`BEGUN`]. Not known behind a completion that tells nothing: see [`IS_OTHER`].
+    /// Whether the open one was begun so.
+    is_marked: bool,
+    /// When the open one began: see [`BEGUN`]. Not known behind a completion that tells nothing.
     begun: Option<i64>,
     /// Whether it has a savepoint.
     has_savepoint: bool,
@@ -91,11 +94,12 @@ impl OwnStatements {
         };
         let own = Self {
             name,
-            is_prepared: [true, false, false, false, false, false],
+            taken: [Some(0), None, None, None, None, None],
             has_temporary: false,
             is_clean: false,
             begin,
             begin_marked: (!all_are_deferrable).then_some(begin_marked),
+            is_marked: false,
             begun: Some(row.try_get_unchecked("begun")?),
             has_savepoint: false,
         };
@@ -152,18 +156,18 @@ impl OwnStatements {
             is_member,
             habits,
         } = *completion;
-        let has_nothing_to_tell = self.is_clean && habits.is_tidy && !habits.is_untidy;
-        let marked = self.begin_marked.filter(|_| has_nothing_to_tell);
+        let is_silent = self.is_marked && self.is_clean && habits.is_tidy && !habits.is_untidy;
         // A row in the history tells the group itself.
-        let (way, statement) = match (kept, is_member, marked) {
-            (None, false, None) => (0, schema.sql.complete_own),
-            (Some(_), _, None) => (1, schema.sql.complete_own_kept),
-            (None, true, None) => (2, schema.sql.complete_own_member),
-            (None, false, Some(_)) => (3, schema.sql.complete_own_silent),
-            (Some(_), _, Some(_)) => (4, schema.sql.complete_own_kept_silent),
-            (None, true, Some(_)) => (5, schema.sql.complete_own_member_silent),
+        let (way, statement) = match (kept, is_member, is_silent) {
+            (None, false, false) => (0, schema.sql.complete_own),
+            (Some(_), _, false) => (1, schema.sql.complete_own_kept),
+            (None, true, false) => (2, schema.sql.complete_own_member),
+            (None, false, true) => (3, schema.sql.complete_own_silent),
+            (Some(_), _, true) => (4, schema.sql.complete_own_kept_silent),
+            (None, true, true) => (5, schema.sql.complete_own_member_silent),
         };
-        let prepares = habits.deallocates || !self.is_prepared[way];
+        let taken = self.taken[way].filter(|_| !habits.deallocates);
+        let preparation = Preparation::of(taken);
         let once = if habits.deallocates { "_once" } else { "" };
         let name = [self.name.as_str(), WAYS[way], once];
         let mut text = String::with_capacity(USUAL_LENGTH + fresh.restore.len());
@@ -173,12 +177,8 @@ impl OwnStatements {
             text.extend([RESET_USER, "; "]);
         }
         text.push_str(&fresh.restore);
-        if prepares {
-            text.push_str("prepare ");
-            text.extend(name);
-            text.extend([" as ", &fresh.completion(statement), "; "]);
-        }
-        text.extend([LOOK_UP, "; execute "]);
+        let preparations = preparation.say_in(&mut text, &name, || fresh.completion(statement));
+        text.push_str("execute ");
         text.extend(name);
         let mut id = [0; Hyphenated::LENGTH];
         text.extend([" ('", lease_id.hyphenated().encode_lower(&mut id), "', "]);
@@ -197,22 +197,20 @@ impl OwnStatements {
             text.extend(name);
             text.push_str("; ");
         }
-        self.commit_and_next(&mut text, marked.unwrap_or(self.begin), habits);
+        self.commit_and_next(&mut text, habits);
         crash_point("before_commit");
         let mut committed = Committed {
             // Those of sqlx are gone too.
             is_broken: habits.deallocates,
             ..Committed::default()
         };
-        // The statement with which the attempt is committed, and which an error after it cannot undo.
-        let commit = accepted
+        let prepared = accepted
             + RESET_STATEMENTS
             + usize::from(habits.changes_role) * RESET_USER_STATEMENTS
             + fresh.restored
-            + usize::from(prepares)
-            + 2
-            + usize::from(habits.deallocates)
-            + 1;
+            + preparations;
+        // The statement with which the attempt is committed, and which an error after it cannot undo.
+        let commit = prepared + 1 + usize::from(habits.deallocates) + 1;
         let mut answered = 0;
         let mut answers = raw_sql(AssertSqlSafe(text)).fetch_many(tx);
         while let Some(answer) = answers.next().await {
@@ -230,16 +228,24 @@ impl OwnStatements {
                     break;
                 }
                 Err(error) => {
+                    // What is prepared outlives the transaction.
+                    if preparation.prepares && answered >= prepared && !habits.deallocates {
+                        self.taken[way] = Some(0);
+                    }
                     return Err(CompletionError::after(answered >= accepted, error));
                 }
             }
         }
         drop(answers);
-        if marked.is_some() {
+        if is_silent {
             self.begun = None;
         }
+        self.is_marked = self.begin_marked.is_some();
         self.has_savepoint = habits.reads_only;
-        self.is_prepared[way] |= !habits.deallocates;
+        if !habits.deallocates {
+            let before = taken.filter(|_| !preparation.prepares).unwrap_or(0);
+            self.taken[way] = Some(before + 1);
+        }
         Ok(committed)
     }
 
@@ -284,10 +290,11 @@ impl OwnStatements {
     ) -> Result<Committed, Error> {
         crash_point("before_commit");
         let mut text = format!("{LEFT_BEHIND}, {NEXT_BEGINS} as begun, pg_advisory_unlock_all(); ");
-        self.commit_and_next(&mut text, self.begin, Habits::default());
+        self.commit_and_next(&mut text, Habits::default());
         let row = raw_sql(AssertSqlSafe(text)).fetch_one(tx).await?;
         let mut committed = Committed::default();
         self.record_left(&row, &mut committed)?;
+        self.is_marked = self.begin_marked.is_some();
         self.has_savepoint = false;
         Ok(committed)
     }
@@ -302,6 +309,7 @@ impl OwnStatements {
         let undone = raw_sql(AssertSqlSafe(text)).fetch_one(tx).await;
         crash_point("after_undo");
         self.begun = Some(undone?.try_get_unchecked("begun")?);
+        self.is_marked = false;
         self.has_savepoint = false;
         Ok(())
     }
@@ -341,8 +349,12 @@ impl OwnStatements {
     }
 
     /// Says at the end of a text to commit, and to begin the next attempt's transaction.
-    fn commit_and_next(&self, text: &mut String, begin: &str, habits: Habits) {
-        text.extend(["commit; ", begin]);
+    fn commit_and_next(&self, text: &mut String, habits: Habits) {
+        match self.begin_marked {
+            // To say again that it is deferrable takes the server ten times as long.
+            Some(_) if self.is_marked => text.push_str("commit and chain"),
+            begin_marked => text.extend(["commit; ", begin_marked.unwrap_or(self.begin)]),
+        }
         // Whoever has made temporary tables once does so again.
         if self.has_temporary {
             text.push_str("; discard temp");
@@ -378,6 +390,7 @@ impl OwnStatements {
         let rows = raw_sql(AssertSqlSafe(text)).fetch_all(tx).await?;
         let begun = rows.last().map(|row| row.try_get_unchecked("begun"));
         self.begun = Some(begun.ok_or(Error::RowNotFound)??);
+        self.is_marked = false;
         self.has_savepoint = false;
         Ok(())
     }
@@ -391,8 +404,8 @@ impl OwnStatements {
         let reset = fresh.reset();
         let name = &self.name;
         let mut deallocate = String::new();
-        for way in 0..self.is_prepared.len() {
-            if self.is_prepared[way] {
+        for (way, taken) in self.taken.iter().enumerate() {
+            if taken.is_some() {
                 write!(deallocate, "deallocate {name}_{way};").expect("a string takes everything");
             }
         }
@@ -407,6 +420,48 @@ impl OwnStatements {
     }
 }
 
+/// What is said before a completion is executed by its name.
+#[derive(Clone, Copy)]
+struct Preparation {
+    deallocates: bool,
+    prepares: bool,
+    /// Whether Postgres will plan it.
+    looks_up: bool,
+}
+
+impl Preparation {
+    /// Returns what is to be said of a completion that was taken so often since it was prepared, if it is.
+    fn of(taken: Option<u32>) -> Self {
+        let is_stale = taken.is_some_and(|taken| taken >= PLANNED_ANEW);
+        Self {
+            deallocates: is_stale,
+            prepares: is_stale || taken.is_none(),
+            looks_up: is_stale || taken.is_none_or(|taken| taken < PLANNINGS),
+        }
+    }
+
+    /// Says that, in so many statements.
+    fn say_in(self, text: &mut String, name: &[&str], statement: impl FnOnce() -> String) -> usize {
+        if self.deallocates {
+            text.push_str("deallocate ");
+            text.extend(name.iter().copied());
+            text.push_str("; ");
+        }
+        if self.prepares {
+            text.push_str("prepare ");
+            text.extend(name.iter().copied());
+            text.extend([" as ", &statement(), "; "]);
+        }
+        if self.looks_up {
+            text.extend([LOOK_UP, "; "]);
+        }
+        [self.deallocates, self.prepares, self.looks_up]
+            .map(usize::from)
+            .iter()
+            .sum()
+    }
+}
+
 /// The ends of the names under which a session has prepared how tasks complete. The last three tell nothing.
 const WAYS: [&str; 6] = ["_0", "_1", "_2", "_3", "_4", "_5"];
 
@@ -417,6 +472,13 @@ const USUAL_LENGTH: usize = 512;
 /// Has our statements look up leases by their key. Postgres plans them anew in each session, and where there are hardly any
 /// leases just then it plans to read all of the table, whose pages become hundreds under load.
 const LOOK_UP: &str = "set local enable_seqscan = off";
+
+/// As often Postgres plans a statement that is prepared: five times for what it is given, and then for good.
+const PLANNINGS: u32 = 6;
+
+/// So often a completion is taken before it is prepared anew. Statistics that change have Postgres plan it at any moment, and it may plan
+/// to read all of the table then.
+const PLANNED_ANEW: u32 = 2_000;
 
 /// What that makes look expensive would be compiled, which takes longer than to run it. A completion has nothing of the kind.
 const NO_JIT: &str = "set local jit = off";

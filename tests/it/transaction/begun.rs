@@ -14,6 +14,8 @@ async fn begin(tx: &mut Given) -> Result<&mut PgConnection, BeginError> {
 mod charge;
 #[path = "effects.rs"]
 mod effects;
+#[path = "planned.rs"]
+mod planned;
 #[path = "session.rs"]
 mod session;
 #[path = "untidy.rs"]

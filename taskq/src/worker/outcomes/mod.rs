@@ -1,9 +1,10 @@
 //! Writing what became of tasks.
 //!
 //! Run by each worker on one connection. Outcomes that arrive while a write is under way are written
-//! together by the next, and few of them wait some milliseconds for others, unless somebody waits for them. A process that is killed while a completed task waits for the rest of its lease
-//! repeats that task, as it would a moment earlier. Outcomes are kept until they are written, through any
-//! failure of the database; if a lease is lost meanwhile they do not count.
+//! together by the next, and few of them wait some milliseconds for others, unless somebody waits for them.
+//! A process that is killed while a completed task waits for the rest of its lease repeats that task, as it
+//! would a moment earlier. Outcomes are kept until they are written, through any failure of the database; if
+//! a lease is lost meanwhile they do not count.
 
 mod gather;
 

@@ -6,7 +6,7 @@
 -- What `execute` returns Postgres stores twice before it sends it. That takes longer than to delete the lease.
 --
 -- Fails where own_left.sql does, and where it would tell of something that was left. What it does not tell either is when the next
--- transaction begins. That one is begun deferrable, which means nothing to it and which no other transaction of the session is.
+-- transaction begins. Those are begun deferrable, which means nothing to them and which no other transaction of the session is.
 delete from taskq.lease
 -- No other lease is deleted: the case is zero, or fails.
 where lease_id = $1::uuid
