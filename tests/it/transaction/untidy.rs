@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, query_scalar, raw_sql};
-use taskq::{Worker, task};
+use taskq::{Attempt, Group, Worker, task};
 
 use crate::support::{count_effects, database, drain, effects, execute};
 
@@ -38,23 +38,49 @@ async fn leaves(tx: &mut PgConnection, done: &Done, habit: String) -> anyhow::Re
     Ok(())
 }
 
+/// Runs when they are members of a group.
+#[task]
+async fn over(attempt: &Attempt, done: &Done) {
+    let ended = attempt.group_ended().expect("the task of a group");
+    let told = format!("{} of {}", ended.completed, ended.members);
+    done.lock().expect("no panic").push(told);
+}
+
+/// What tasks leave behind when they have completed: for each there is a completion of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    Nothing,
+    History,
+    Group,
+}
+
 /// Runs two tasks that do something to their session among many that do nothing, one after the other. Returns what was done,
 /// and the errors of the tasks that are dead.
-async fn among_others(pool: &PgPool, habit: &str, keep: bool) -> (Vec<String>, Vec<String>) {
-    let mut db = pool.acquire().await.expect("a connection");
+async fn among_others(pool: &PgPool, habit: &str, leaving: Leaving) -> (Vec<String>, Vec<String>) {
+    let mut tx = pool.begin().await.expect("begun");
+    let group = match leaving {
+        Leaving::Group => Some(Group::begin(&mut tx, Over {}).await.expect("begun")),
+        Leaving::Nothing | Leaving::History => None,
+    };
     for n in 1..=TASKS {
-        let does = if n % (TASKS / 2) == 0 { habit } else { NOTHING };
-        Leaves::enqueue(&mut db, does.to_owned())
-            .await
-            .expect("enqueued");
+        // One of them is the second one of a session: the first to be completed by what tells nothing.
+        let does = if n % (TASKS / 2) == 2 { habit } else { NOTHING };
+        let enqueued = Leaves::enqueue(&mut tx, does.to_owned());
+        match group {
+            Some(group) => enqueued.group(group).await.expect("enqueued"),
+            None => enqueued.await.expect("enqueued"),
+        };
     }
-    drop(db);
+    if let Some(group) = group {
+        group.seal(&mut tx).await.expect("sealed");
+    }
+    tx.commit().await.expect("committed");
     let done = Arc::new(Done::default());
     let worker = Worker::builder(pool.clone())
         .queue("default", 1)
-        .keep_completed(keep)
+        .keep_completed(leaving == Leaving::History)
         .state_arc(done.clone())
-        .only::<(Leaves,)>();
+        .only::<(Leaves, Over)>();
     tokio::time::timeout(Duration::from_secs(60), drain(worker, pool))
         .await
         .expect("in time");
@@ -65,29 +91,60 @@ async fn among_others(pool: &PgPool, habit: &str, keep: bool) -> (Vec<String>, V
     (std::mem::take(&mut done.lock().expect("no panic")), errors)
 }
 
+/// Does the same with connections on which nothing was ever left, and looks that all is committed once, however often it ran.
+async fn on_new_sessions(habit: &str, leaving: Leaving) -> (Vec<String>, Vec<String>) {
+    let (_database, pool) = database().await;
+    effects(&pool).await;
+    execute(
+        &pool,
+        "do $$ begin create role may_nothing; exception when others then null; end $$;
+         do $$ begin create role may_complete; exception when others then null; end $$;
+         grant usage on schema taskq to may_complete;
+         grant all on all tables in schema taskq to may_complete;
+         grant all on effect to may_complete",
+    )
+    .await;
+    let ran = among_others(&pool, habit, leaving).await;
+    assert_eq!(count_effects(&pool).await.0, TASKS, "{habit}");
+    if leaving == Leaving::Group {
+        let told = format!("{TASKS} of {TASKS}");
+        assert_eq!(ran.0.last(), Some(&told), "{habit}");
+    }
+    ran
+}
+
 #[tokio::test]
 async fn who_begins_to_leave_something_runs_once_more_and_from_then_on_is_told_of() {
     let habits = [
         "create temporary table left_behind (n int)",
         "create temporary table left_behind (n int) on commit drop",
+        "set role may_complete",
+        "set session authorization may_complete",
+        "set role may_nothing",
     ];
-    let mut noticed = 0;
-    for keep in [false, true] {
+    for leaving in [Leaving::Nothing, Leaving::History, Leaving::Group] {
+        let mut noticed = 0;
         for habit in habits {
-            // With connections on which there never were temporary tables.
-            let (_database, pool) = database().await;
-            effects(&pool).await;
-            let (done, errors) = among_others(&pool, habit, keep).await;
+            let (done, errors) = on_new_sessions(habit, leaving).await;
             assert_eq!(errors, [""; 0], "{habit}");
-            // It commits once, however often it ran.
-            assert_eq!(count_effects(&pool).await.0, TASKS, "{habit}");
             let ran = done.iter().filter(|does| *does == habit).count();
             assert!((2..=3).contains(&ran), "{habit}: {done:?}");
             noticed += ran - 2;
         }
+        // A session that was given back meanwhile is new, and told of what is left there.
+        assert!(noticed > 0);
     }
-    // A session that was given back meanwhile is new, and told of what is left there.
-    assert!(noticed > 0);
+}
+
+#[tokio::test]
+async fn who_leaves_locks_runs_once_and_they_are_released() {
+    for leaving in [Leaving::Nothing, Leaving::History, Leaving::Group] {
+        let habit = "select pg_advisory_lock(7), pg_advisory_lock_shared(8)";
+        let (done, errors) = on_new_sessions(habit, leaving).await;
+        assert_eq!(errors, [""; 0]);
+        let ran = done.iter().filter(|does| *does == habit).count();
+        assert_eq!(ran, 2, "{done:?}");
+    }
 }
 
 #[tokio::test]
@@ -96,7 +153,7 @@ async fn who_ends_the_transaction_after_others_that_did_not_is_told_so() {
     effects(&pool).await;
     for how in ["commit", "rollback", "commit; begin", "rollback; begin"] {
         execute(&pool, "truncate effect; truncate taskq.dead").await;
-        let (_, errors) = among_others(&pool, how, false).await;
+        let (_, errors) = among_others(&pool, how, Leaving::Nothing).await;
         assert_eq!(errors.len(), 2, "{how}: {errors:?}");
         for error in errors {
             assert!(
