@@ -22,7 +22,8 @@ pub(super) const STEP_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) struct Session {
     pub(super) tx: Tx,
     pub(super) backend: i32,
-    pub(super) own: OwnStatements,
+    // Boxed, so that slots stay small.
+    pub(super) own: Box<OwnStatements>,
     /// Whether the next task may have it.
     pub(super) is_usable: bool,
     /// Whether the connection has failed.
@@ -32,7 +33,7 @@ pub(crate) struct Session {
 /// A session without its transaction, while the handler has that.
 pub(super) struct SessionRest {
     backend: i32,
-    own: OwnStatements,
+    own: Box<OwnStatements>,
 }
 
 impl Session {
@@ -57,6 +58,7 @@ impl Session {
                 return Err(error);
             }
         };
+        let own = Box::new(own);
         Ok(Self::of(tx, SessionRest { backend, own }))
     }
 
