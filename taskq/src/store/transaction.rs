@@ -492,3 +492,31 @@ const LEFT_ROLE: i32 = 2;
 
 /// Tells what is left of a handler whose effects were undone.
 const LEFT_BEHIND: &str = "select (pg_my_temp_schema() <> 0)::integer as left_behind";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(taken: Option<u32>) -> (String, usize) {
+        let mut text = String::new();
+        let count = Preparation::of(taken).say_in(&mut text, &["own", "_3"], || "select 1".into());
+        (text, count)
+    }
+
+    #[test]
+    fn a_completion_is_prepared_and_planned_once_in_two_thousand() {
+        let look_up = format!("{LOOK_UP}; ");
+        let prepare = format!("prepare own_3 as select 1; {look_up}");
+        assert_eq!(said(None), (prepare.clone(), 2));
+        for taken in [0, 5] {
+            assert_eq!(said(Some(taken)), (look_up.clone(), 1));
+        }
+        for taken in [6, 1_999] {
+            assert_eq!(said(Some(taken)), (String::new(), 0));
+        }
+        assert_eq!(
+            said(Some(2_000)),
+            (format!("deallocate own_3; {prepare}"), 3)
+        );
+    }
+}

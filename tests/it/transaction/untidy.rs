@@ -63,8 +63,7 @@ async fn among_others(pool: &PgPool, habit: &str, leaving: Leaving) -> (Vec<Stri
         Leaving::Nothing | Leaving::History => None,
     };
     for n in 1..=TASKS {
-        // One of them is the second one of a session: the first to be completed by what tells nothing.
-        let does = if n % (TASKS / 2) == 2 { habit } else { NOTHING };
+        let does = if n % (TASKS / 2) == 0 { habit } else { NOTHING };
         let enqueued = Leaves::enqueue(&mut tx, does.to_owned());
         match group {
             Some(group) => enqueued.group(group).await.expect("enqueued"),
@@ -162,4 +161,44 @@ async fn who_ends_the_transaction_after_others_that_did_not_is_told_so() {
             );
         }
     }
+}
+
+/// Ends its transaction once, before the first completion of its session that tells nothing.
+#[task(max_attempts = 1)]
+async fn ends_first(tx: &mut PgConnection, done: &Done) -> Result<(), sqlx::Error> {
+    let is_next: bool = query_scalar(
+        "select count(*) = 1 and sum(custom_plans) = 1 from pg_prepared_statements
+        where name like 'taskq\\_own\\_%'",
+    )
+    .persistent(false)
+    .fetch_one(&mut *tx)
+    .await?;
+    let does = {
+        let mut done = done.lock().expect("no panic");
+        let ends = is_next && !done.iter().any(|does| does == "commit");
+        let does = if ends { "commit" } else { NOTHING };
+        done.push(does.to_owned());
+        does
+    };
+    raw_sql(does).execute(tx).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_whose_first_completion_without_an_answer_failed_goes_on() {
+    let (_database, pool) = database().await;
+    let mut db = pool.acquire().await.expect("a connection");
+    let tasks = (0..TASKS).map(|_| EndsFirst {});
+    taskq::enqueue_many(&mut db, tasks).await.expect("enqueued");
+    drop(db);
+    let done = Arc::new(Done::default());
+    let worker = Worker::builder(pool.clone())
+        .queue("default", 1)
+        .state_arc(done.clone())
+        .only::<(EndsFirst,)>();
+    drain(worker, &pool).await;
+    let done = done.lock().expect("no panic");
+    // Each of the others once.
+    let others = done.iter().filter(|does| *does == NOTHING).count();
+    assert_eq!((others + 1, done.len()), (60, 60), "{done:?}");
 }
