@@ -19,6 +19,7 @@ mod cli_pipes;
 mod cli_top;
 mod cli_watch;
 mod cluster;
+mod crowd;
 mod dashboard;
 mod drain;
 mod effect_keys;

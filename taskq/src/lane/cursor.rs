@@ -3,6 +3,11 @@
 //! Postgres walks over rows that were deleted lately, so a claim begins where the last one ended, or at the first
 //! task that a scan found. But it must come back for tasks that were left behind: those that another worker
 //! reserved and did not claim, those that committed late, those that were handed back.
+//!
+//! Not all that stands there was left behind. Many workers that claim at once have many rows under way, and whoever goes back
+//! for them walks over all of them and gets none. So what stands before the lane's frontier is first taken to be under way.
+
+use std::time::{Duration, Instant};
 
 use super::Place;
 
@@ -13,6 +18,8 @@ pub(super) struct Cursor {
     place: Place,
     /// Where the cursor stood at the last scan, or after the first claim since; absent before the first claim.
     at_last_scan: Option<Place>,
+    /// How far the lane was reserved at a scan, and when that was.
+    reserved: Option<(Place, Instant)>,
 }
 
 impl Cursor {
@@ -21,6 +28,7 @@ impl Cursor {
         Self {
             place,
             at_last_scan: None,
+            reserved: None,
         }
     }
 
@@ -61,9 +69,36 @@ impl Cursor {
             self.place = self.place.max(head.before());
             self.at_last_scan = Some(self.place);
         } else {
-            *self = Self::at(head);
+            *self = Self {
+                reserved: self.reserved,
+                ..Self::at(head)
+            };
         }
         !has_left_none
+    }
+
+    /// Records that a scan found the lane's first task at `head`, and the lane reserved up to `frontier`, which is not before it.
+    /// Tells whether that task is to be taken for one that is being claimed.
+    ///
+    /// It is, unless the lane was reserved past it `patience` ago already. Where it is, a worker that has claimed nothing yet begins
+    /// at the frontier.
+    pub(super) fn is_being_claimed(
+        &mut self,
+        head: Place,
+        frontier: Place,
+        now: Instant,
+        patience: Duration,
+    ) -> bool {
+        let (reserved, when) = *self.reserved.get_or_insert((frontier, now));
+        let is_settled = now.saturating_duration_since(when) >= patience;
+        if is_settled && frontier != reserved {
+            self.reserved = Some((frontier, now));
+        }
+        let was_left = is_settled && head <= reserved;
+        if !was_left && self.at_last_scan.is_none() {
+            self.record_claimed(frontier);
+        }
+        !was_left
     }
 }
 
@@ -93,6 +128,52 @@ mod tests {
         cursor.record_claimed(place(8));
         cursor.record_exhausted();
         assert!(cursor.record_scan(place(6)));
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn what_stands_before_a_frontier_that_moves_is_being_claimed_until_it_has_stood_there_for_long()
+    {
+        let began = Instant::now();
+        let mut cursor = Cursor::at(place(1));
+        let mut is_claimed = |head, frontier, seconds| {
+            let now = began + Duration::from_secs_f64(seconds);
+            cursor.is_being_claimed(place(head), place(frontier), now, PATIENCE)
+        };
+        assert!(is_claimed(1, 50, 0.0));
+        assert!(is_claimed(1, 90, 0.9));
+        assert!(!is_claimed(1, 95, 1.0), "it was reserved a second ago");
+        assert!(is_claimed(60, 99, 1.5), "it was not");
+        assert!(is_claimed(96, 120, 2.0));
+        assert!(!is_claimed(96, 130, 3.1));
+    }
+
+    #[test]
+    fn what_stands_before_a_frontier_that_stands_still_was_left_behind() {
+        let began = Instant::now();
+        let mut cursor = Cursor::at(place(1));
+        let mut is_claimed = |milliseconds| {
+            let now = began + Duration::from_millis(milliseconds);
+            cursor.is_being_claimed(place(1), place(50), now, PATIENCE)
+        };
+        assert!(is_claimed(0));
+        assert!(![1_000, 1_001, 1_500, 9_000].map(is_claimed).contains(&true));
+    }
+
+    #[test]
+    fn a_worker_that_has_claimed_nothing_yet_begins_at_the_frontier() {
+        let now = Instant::now();
+        let mut new = Cursor::at(place(1));
+        assert!(new.is_being_claimed(place(1), place(50), now, PATIENCE));
+        assert_eq!(new.claimed(), Some(place(50)));
+        let mut old = Cursor::at(place(1));
+        old.record_claimed(place(20));
+        assert!(old.is_being_claimed(place(1), place(50), now, PATIENCE));
+        assert_eq!(old.claimed(), Some(place(20)), "it may be going back");
+        assert!(!old.is_being_claimed(place(1), place(60), now + PATIENCE, PATIENCE));
+        assert!(old.record_scan(place(1)));
+        assert_eq!((old.place(), old.claimed()), (place(0), None));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::ageing::Ageing;
 use super::expected::Expected;
 use super::known::KnownLane;
 use super::mark::{MarkedLane, Reach};
+use super::patience::Patience;
 use super::range::RangeRequest;
 use super::share::{self, Candidate, Share};
 use super::suspects::Claimable;
@@ -28,6 +29,7 @@ pub(crate) struct DueLanes {
     /// Task types in whose lanes chance decides what is claimed.
     by_chance: Arc<[String]>,
     expected: Expected,
+    patience: Patience,
 }
 
 impl DueLanes {
@@ -144,9 +146,10 @@ impl DueLanes {
     pub(crate) fn record_scan(&mut self, reach: Reach, heads: Vec<LaneHead>, now: Instant) {
         let heads = heads.into_iter().map(|head| (head.lane.clone(), head));
         let mut heads: HashMap<Lane, LaneHead> = heads.collect();
+        let patience = self.patience.get();
         for known in &mut self.lanes {
             match heads.remove(&known.lane) {
-                Some(head) => known.record_scan(&head, now),
+                Some(head) => known.record_scan(&head, now, patience),
                 None if reach == Reach::Marks && known.mark.is_none() => {}
                 // It holds nothing, or is paused.
                 None => known.record_empty(),
@@ -156,7 +159,7 @@ impl DueLanes {
         let by_chance = &self.by_chance;
         self.lanes.extend(unknown.map(|head| {
             let is_by_chance = by_chance.contains(&head.lane.task_type);
-            KnownLane::new(head, is_by_chance, now)
+            KnownLane::new(head, is_by_chance, now, patience)
         }));
         self.lanes
             .retain(|known| known.is_due || known.due_later.is_some() || known.mark.is_some());
@@ -173,6 +176,11 @@ impl DueLanes {
     pub(crate) fn forget_empty(&mut self) {
         self.lanes
             .retain(|known| known.is_due || known.due_later.is_some());
+    }
+
+    /// Records how long a claim took, whatever it brought.
+    pub(crate) fn record_claim_took(&mut self, took: Duration) {
+        self.patience.record_claim(took);
     }
 
     /// Records what a claim of `limit` tasks brought: the lane and the place of each task.
@@ -359,18 +367,18 @@ mod tests {
             requests.first().map(|request| request.cursor.task_id)
         };
         scan_shared(&mut lanes, 1, Some(6));
-        assert_eq!(
-            reserved_from(&mut lanes, 500),
-            None,
-            "it begins at the head"
-        );
+        let reserved = reserved_from(&mut lanes, 500);
+        assert_eq!(reserved, Some(6), "others are claiming what stands before");
+        (0..3).for_each(|_| lanes.record_claim_took(Duration::ZERO));
+        scan_shared(&mut lanes, 1, Some(6));
+        assert_eq!(reserved_from(&mut lanes, 500), None, "it goes back");
         claim_up_to(&mut lanes, 5);
         assert_eq!(reserved_from(&mut lanes, 500), None, "6 may have been left");
         claim_up_to(&mut lanes, 7);
         assert_eq!(reserved_from(&mut lanes, 500), Some(7));
         assert_eq!(reserved_from(&mut lanes, 50), None, "it is over soon");
         scan_shared(&mut lanes, 9, Some(20));
-        assert_eq!(reserved_from(&mut lanes, 500), Some(8), "nothing was left");
+        assert_eq!(reserved_from(&mut lanes, 500), Some(7), "nothing was left");
         scan_shared(&mut lanes, 3, Some(20));
         claim_up_to(&mut lanes, 12);
         assert_eq!(

@@ -94,7 +94,7 @@ mod tests {
             frontier: None,
             is_shared: false,
         };
-        let mut known = KnownLane::new(head, false, Instant::now());
+        let mut known = KnownLane::new(head, false, Instant::now(), Duration::ZERO);
         known.cursor.record_claimed(place(claimed));
         known
     }

@@ -40,7 +40,12 @@ pub(super) struct KnownLane {
 }
 
 impl KnownLane {
-    pub(super) fn new(head: LaneHead, is_by_chance: bool, now: Instant) -> Self {
+    pub(super) fn new(
+        head: LaneHead,
+        is_by_chance: bool,
+        now: Instant,
+        patience: Duration,
+    ) -> Self {
         let cleared = head.cleared();
         let mut known = Self {
             is_due: false,
@@ -56,9 +61,10 @@ impl KnownLane {
             empty_claims: 0,
             turn: Turn::default(),
             round: Round::default(),
-            lane: head.lane,
+            lane: head.lane.clone(),
         };
         known.record_due(head.first, head.due_in, now);
+        known.is_being_claimed(&head, now, patience);
         known
     }
 
@@ -83,7 +89,7 @@ impl KnownLane {
         })
     }
 
-    pub(super) fn record_scan(&mut self, head: &LaneHead, now: Instant) {
+    pub(super) fn record_scan(&mut self, head: &LaneHead, now: Instant, patience: Duration) {
         if let Some(mark) = &mut self.mark {
             mark.record(now, head.cleared());
         }
@@ -92,10 +98,22 @@ impl KnownLane {
         (self.waited, self.scanned) = (head.waited(), now);
         self.record_due(head.first, head.due_in, now);
         if let Some(first) = head.due()
+            && !self.is_being_claimed(head, now, patience)
             && self.cursor.record_scan(first)
         {
             self.frontier = head.frontier;
         }
+    }
+
+    /// Tells whether its first task is to be taken for one that another worker is claiming.
+    fn is_being_claimed(&mut self, head: &LaneHead, now: Instant, patience: Duration) -> bool {
+        let (Some(first), Some(frontier)) = (head.due(), head.frontier) else {
+            return false;
+        };
+        self.is_shared
+            && !self.is_by_chance
+            && first <= frontier
+            && (self.cursor).is_being_claimed(first, frontier, now, patience)
     }
 
     pub(super) fn record_due(&mut self, first: Option<Place>, due_in: Duration, now: Instant) {

@@ -17,6 +17,7 @@ mod invalid;
 mod known;
 mod limit;
 mod mark;
+mod patience;
 mod pause;
 mod range;
 mod refused;

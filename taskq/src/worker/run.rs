@@ -240,6 +240,10 @@ async fn work(
 ) {
     let mut claimer = Claimer::new(core.clone(), core.store(), wakes, outcomes.clone());
     let stopping = &core.stop.gently;
+    tokio::select! {
+        () = core.announced.cancelled() => {}
+        () = stopping.cancelled() => {}
+    }
     while let Some(new) = next_slots(&mut claimer, stopping).await {
         for _ in 0..new.count {
             let slot = slot::run(core.clone(), new.queue, outcomes.clone());

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use sqlx::PgPool;
 use tokio::sync::{Mutex, Notify, OnceCell};
 use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::beats::Beats;
@@ -77,6 +78,9 @@ pub(crate) struct Core {
     /// Whether outcomes wait to be written.
     pub(crate) outcomes_wait: AtomicBool,
     pub(crate) stop: Stop,
+    /// Cancelled when this worker has told others that it is there, or has tried to. Before that it claims nothing: workers that start
+    /// together would not know of one another, and each would walk over what the others are claiming.
+    pub(crate) announced: CancellationToken,
     /// For handlers with a transaction in queues that no such handler declares, and those that begin by themselves.
     pub(crate) shared_places: SharedPlaces,
     /// Tasks that were returned uncharged.
@@ -94,6 +98,8 @@ pub(crate) struct Core {
     /// What is limited, as far as this worker knows.
     pub(crate) limits: Limits,
     fresh_session: OnceCell<FreshSession>,
+    /// Held by the duty of the start whose turn it is.
+    pub(crate) first_duties: Mutex<()>,
     /// For rescues, and for cancelling queries on other connections: neither waits for claims,
     /// heartbeats or outcomes.
     pub(crate) spare: Mutex<Store<'static>>,
@@ -144,6 +150,8 @@ impl Core {
             worker_id: Uuid::new_v4(),
             installation_id,
             stop: Stop::default(),
+            announced: CancellationToken::new(),
+            first_duties: Mutex::new(()),
             returns: Returns::default(),
             habits: KnownHabits::default(),
             brakes: Brakes::default(),

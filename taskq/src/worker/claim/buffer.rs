@@ -236,17 +236,25 @@ impl Buffer {
         claimer.notify_one();
     }
 
-    /// Takes the tasks out that have waited too long, with all that wait behind them, to hand them back, and prefetches none
-    /// of their like until handlers end again.
+    /// Watches for [`WATCHED`](super::prefetch::WATCHED) from now on whether what has waited too long comes along.
+    pub(crate) fn watch(&self) {
+        let mut state = self.lock();
+        state.prefetch.watch();
+        state.gathers.iter_mut().for_each(Gather::watch);
+    }
+
+    /// Takes the tasks out that have waited too long and do not come along, with all that wait behind them, to hand them back,
+    /// and prefetches none of their like until handlers end again.
     pub(crate) fn take_stale(&self) -> Vec<ClaimedTask> {
         let mut state = self.lock();
         let now = Instant::now();
         let mut stale = Vec::new();
-        if state.has_stale() {
+        if state.has_stale() && !state.prefetch.come_along(state.waiting.len()) {
             state.prefetch.record_stale();
             stale.extend(state.waiting.drain(..).map(|it| it.task));
         }
-        for gather in state.gathers.iter_mut().filter(|it| it.is_stale(now)) {
+        let stale_gathers = state.gathers.iter_mut();
+        for gather in stale_gathers.filter(|it| it.is_stale(now) && !it.comes_along()) {
             gather.record_stale();
             stale.extend(gather.take_all());
         }
@@ -314,6 +322,7 @@ mod tests {
     use serde_json::value::RawValue;
     use uuid::Uuid;
 
+    use super::super::buffered::STALE_AFTER;
     use super::*;
     use crate::attempt::metadata::Metadata;
 
@@ -380,6 +389,33 @@ mod tests {
             buffer.adjust_prefetch();
         }
         assert!(buffer.room() > 1_000, "{}", buffer.room());
+    }
+
+    /// Has what waits have waited for too long.
+    fn age(buffer: &Buffer) {
+        for waiting in &mut buffer.lock().waiting {
+            waiting.arrived -= STALE_AFTER;
+        }
+    }
+
+    #[test]
+    fn what_has_waited_too_long_is_handed_back_unless_it_comes_along() {
+        let buffer = Buffer::new(1, &[]);
+        buffer.put(claimed(30));
+        assert!(!buffer.has_stale());
+        age(&buffer);
+        assert!(buffer.has_stale());
+        buffer.watch();
+        run_one(&buffer);
+        run_one(&buffer);
+        assert_eq!(buffer.take_stale().len(), 28, "8 would end in a second");
+        buffer.put(claimed(30));
+        age(&buffer);
+        buffer.watch();
+        (0..6).for_each(|_| run_one(&buffer));
+        assert_eq!(buffer.take_stale().len(), 0, "24 would");
+        buffer.watch();
+        assert_eq!(buffer.take_stale().len(), 24, "nothing ends any more");
     }
 
     #[tokio::test]

@@ -182,6 +182,15 @@ impl Gather {
         })
     }
 
+    pub(super) fn watch(&mut self) {
+        self.prefetch.watch();
+    }
+
+    /// Tells, when it was watched, whether all that waits will soon have had its turn.
+    pub(super) fn comes_along(&self) -> bool {
+        self.prefetch.come_along(self.waiting())
+    }
+
     pub(super) fn take_all(&mut self) -> Vec<ClaimedTask> {
         let pools = std::mem::take(&mut self.pools).into_values();
         pools.flatten().map(|it| it.task).collect()

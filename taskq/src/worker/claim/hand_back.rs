@@ -2,8 +2,11 @@
 
 use std::time::Instant;
 
+use tokio::time::sleep;
+
 use super::Claimer;
 use super::buffer::Buffer;
+use super::prefetch::WATCHED;
 use crate::attempt::verdict::{Settlement, Verdict};
 use crate::store::ClaimedTask;
 use crate::worker::held::strays;
@@ -12,6 +15,8 @@ impl Claimer<'_> {
     pub(super) async fn hand_back_stale(&mut self) {
         for at in 0..self.core.buffers.len() {
             if self.core.buffers[at].has_stale() {
+                self.core.buffers[at].watch();
+                sleep(WATCHED).await;
                 let stale = self.core.buffers[at].take_stale();
                 self.hand_back(stale).await;
             }

@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::buffered::STALE_AFTER;
+
 /// A claim takes some milliseconds; a commit beside it may take some ten.
 const PREFETCH_TIME: Duration = Duration::from_millis(100);
 
@@ -20,6 +22,11 @@ const FIRST_MEASURED: usize = 100;
 /// … which are taken to need as long as this at least.
 const FIRST_MEASURED_OVER: Duration = Duration::from_millis(1);
 
+/// How long a worker watches tasks that have waited too long, before it hands them back,
+/// unless by what it sees all of them have had their turn when they have waited as long again. Then handlers are no slower, but the
+/// process has little of a busy machine's processors, and to hand tasks back would take more of them than to run them.
+pub(super) const WATCHED: Duration = Duration::from_millis(250);
+
 /// How many tasks one queue prefetches, by how fast its handlers ended lately.
 ///
 /// Only the time counts in which there was something to run. Few slots have run a claim before the next one comes, and if the
@@ -29,6 +36,8 @@ pub(super) struct Prefetch {
     tasks: usize,
     /// How many handlers have ended since the last measurement…
     ended: usize,
+    /// How many have ended since somebody watches.
+    ended_watched: usize,
     /// … in this time, and since there has been something to run.
     busy: Duration,
     busy_since: Option<Instant>,
@@ -39,6 +48,7 @@ impl Prefetch {
         Self {
             tasks: 0,
             ended: 0,
+            ended_watched: 0,
             busy: Duration::ZERO,
             busy_since: None,
         }
@@ -64,6 +74,18 @@ impl Prefetch {
     /// Records that a handler has ended.
     pub(super) fn record_ended(&mut self) {
         self.ended += 1;
+        self.ended_watched += 1;
+    }
+
+    /// Counts from now on for [`come_along`](Self::come_along).
+    pub(super) fn watch(&mut self) {
+        self.ended_watched = 0;
+    }
+
+    /// Tells, when it was watched for [`WATCHED`], whether so many that wait will soon have had their turn.
+    pub(super) fn come_along(&self, waiting: usize) -> bool {
+        let will_end = self.ended_watched as f64 * STALE_AFTER.div_duration_f64(WATCHED);
+        will_end >= waiting as f64
     }
 
     /// Records that prefetched tasks wait too long for their turn.
@@ -122,6 +144,17 @@ mod tests {
         let mut prefetch = Prefetch::new();
         assert_eq!(after(&mut prefetch, 99, 0), 0);
         assert_eq!(after(&mut prefetch, 1, 0), MOST_PREFETCHED);
+    }
+
+    #[test]
+    fn those_that_wait_come_along_where_as_many_end_in_a_second() {
+        let mut prefetch = Prefetch::new();
+        assert!(!prefetch.come_along(1));
+        (0..125).for_each(|_| prefetch.record_ended());
+        assert!(prefetch.come_along(500));
+        assert!(!prefetch.come_along(501));
+        prefetch.watch();
+        assert!(!prefetch.come_along(1), "none has ended since");
     }
 
     #[test]

@@ -75,6 +75,7 @@ impl Claimer<'_> {
         };
         let began = Instant::now();
         let claim = self.store.claim(&request).await;
+        queue.lanes.record_claim_took(began.elapsed());
         let leases = match claim {
             Ok(leases) => leases,
             Err(error) => {

@@ -58,6 +58,7 @@ pub(crate) async fn beat(core: Arc<Core>, done: CancellationToken) {
         }
         // The first tick is at once, and registers the worker.
         if let Err(error) = beat_once(&core, &itself, &mut store).await {
+            core.announced.cancel();
             if let Some(Said { error, again }) = core.trouble("heartbeat", &error) {
                 tracing::warn!(error, "heartbeat failed; trying again{again}");
             }
@@ -109,6 +110,7 @@ async fn beat_once(
 /// Says that this worker is alive and what it has counted, and hears whether it is asked to stop.
 async fn report(core: &Core, itself: &WorkerRow, store: &mut Store<'_>) -> Result<(), sqlx::Error> {
     let registered = store.register(itself, core.settings.lease).await?;
+    core.announced.cancel();
     if registered.is_asked_to_stop {
         core.stop.asked.cancel();
     }
