@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use taskq::{Worker, task};
 use tokio::time::sleep;
 
-use crate::support::{database, execute, leave_behind, one, until, while_working, worker};
+use crate::support::{database, execute, one, until, while_working};
 
 /// The numbers of the tasks that ran, in their order.
 #[derive(Default)]
@@ -134,27 +134,5 @@ async fn a_worker_that_cannot_say_that_it_is_there_claims_nevertheless() {
         crowded(&pool, &order),
         until("it ran", async || order.ran().len() == 1),
     )
-    .await;
-}
-
-#[tokio::test]
-async fn a_duty_of_the_start_that_has_to_wait_holds_up_no_other() {
-    #[task(cron = "* * * * * *")]
-    async fn each_second() {}
-
-    let (_database, pool) = database().await;
-    execute(&pool, "insert into taskq.task (task_type) values ('left')").await;
-    leave_behind(&pool).await;
-    let mut held = pool.begin().await.expect("begun");
-    // Whichever has the first turn, the others do not wait until it is over.
-    sqlx::query("lock table taskq.schedule in access exclusive mode")
-        .execute(&mut *held)
-        .await
-        .expect("locked");
-    let rescued = "select count(*) from taskq.task where task_type = 'left' and crashes = 1";
-    while_working(worker(&pool).only::<(EachSecond,)>(), async {
-        until("rescued", async || one::<i64>(&pool, rescued).await == 1).await;
-        held.rollback().await.expect("undone");
-    })
     .await;
 }

@@ -78,27 +78,29 @@ impl Cursor {
     }
 
     /// Records that a scan found the lane's first task at `head`, and the lane reserved up to `frontier`, which is not before it.
-    /// Tells whether that task is to be taken for one that is being claimed.
+    /// Returns until when that task is to be taken for one that is being claimed, if it is.
     ///
     /// It is, unless the lane was reserved past it `patience` ago already. Where it is, a worker that has claimed nothing yet begins
     /// at the frontier.
-    pub(super) fn is_being_claimed(
+    pub(super) fn being_claimed_until(
         &mut self,
         head: Place,
         frontier: Place,
         now: Instant,
         patience: Duration,
-    ) -> bool {
-        let (reserved, when) = *self.reserved.get_or_insert((frontier, now));
-        let is_settled = now.saturating_duration_since(when) >= patience;
-        if is_settled && frontier != reserved {
-            self.reserved = Some((frontier, now));
+    ) -> Option<Instant> {
+        let (reserved, mut when) = *self.reserved.get_or_insert((frontier, now));
+        if now >= when + patience {
+            if head <= reserved {
+                self.reserved = Some((frontier, if frontier == reserved { when } else { now }));
+                return None;
+            }
+            (self.reserved, when) = (Some((frontier, now)), now);
         }
-        let was_left = is_settled && head <= reserved;
-        if !was_left && self.at_last_scan.is_none() {
+        if self.at_last_scan.is_none() {
             self.record_claimed(frontier);
         }
-        !was_left
+        Some(when + patience)
     }
 }
 
@@ -139,14 +141,16 @@ mod tests {
         let mut cursor = Cursor::at(place(1));
         let mut is_claimed = |head, frontier, seconds| {
             let now = began + Duration::from_secs_f64(seconds);
-            cursor.is_being_claimed(place(head), place(frontier), now, PATIENCE)
+            let until = cursor.being_claimed_until(place(head), place(frontier), now, PATIENCE);
+            until.map(|until| (until - began).as_millis())
         };
-        assert!(is_claimed(1, 50, 0.0));
-        assert!(is_claimed(1, 90, 0.9));
-        assert!(!is_claimed(1, 95, 1.0), "it was reserved a second ago");
-        assert!(is_claimed(60, 99, 1.5), "it was not");
-        assert!(is_claimed(96, 120, 2.0));
-        assert!(!is_claimed(96, 130, 3.1));
+        assert_eq!(is_claimed(1, 50, 0.0), Some(1_000));
+        assert_eq!(is_claimed(1, 90, 0.9), Some(1_000));
+        let left = is_claimed(1, 95, 1.0);
+        assert_eq!(left, None, "it was reserved a second ago");
+        assert_eq!(is_claimed(60, 99, 1.5), Some(2_000), "it was not");
+        assert_eq!(is_claimed(96, 120, 2.0), Some(3_000));
+        assert_eq!(is_claimed(96, 130, 3.1), None);
     }
 
     #[test]
@@ -155,7 +159,8 @@ mod tests {
         let mut cursor = Cursor::at(place(1));
         let mut is_claimed = |milliseconds| {
             let now = began + Duration::from_millis(milliseconds);
-            cursor.is_being_claimed(place(1), place(50), now, PATIENCE)
+            let until = cursor.being_claimed_until(place(1), place(50), now, PATIENCE);
+            until.is_some()
         };
         assert!(is_claimed(0));
         assert!(![1_000, 1_001, 1_500, 9_000].map(is_claimed).contains(&true));
@@ -164,14 +169,18 @@ mod tests {
     #[test]
     fn a_worker_that_has_claimed_nothing_yet_begins_at_the_frontier() {
         let now = Instant::now();
+        let is_claimed = |cursor: &mut Cursor, frontier, now| {
+            let until = cursor.being_claimed_until(place(1), place(frontier), now, PATIENCE);
+            until.is_some()
+        };
         let mut new = Cursor::at(place(1));
-        assert!(new.is_being_claimed(place(1), place(50), now, PATIENCE));
+        assert!(is_claimed(&mut new, 50, now));
         assert_eq!(new.claimed(), Some(place(50)));
         let mut old = Cursor::at(place(1));
         old.record_claimed(place(20));
-        assert!(old.is_being_claimed(place(1), place(50), now, PATIENCE));
+        assert!(is_claimed(&mut old, 50, now));
         assert_eq!(old.claimed(), Some(place(20)), "it may be going back");
-        assert!(!old.is_being_claimed(place(1), place(60), now + PATIENCE, PATIENCE));
+        assert!(!is_claimed(&mut old, 60, now + PATIENCE));
         assert!(old.record_scan(place(1)));
         assert_eq!((old.place(), old.claimed()), (place(0), None));
     }

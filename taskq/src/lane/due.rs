@@ -64,10 +64,14 @@ impl DueLanes {
         !self.due().any(|known| claimable.includes(&known.lane))
     }
 
-    /// Returns how long until the next task is due, if any is waiting for its time, or may start by its rates.
+    /// Returns how long until the next task is due, if any is waiting for its time, may start by its rates, or is taken for one that is
+    /// being claimed.
     pub(crate) fn next_due_in(&self, now: Instant) -> Option<Duration> {
         let later = self.lanes.iter();
-        let later = later.flat_map(|known| known.due_later.into_iter().chain(known.turn.opens()));
+        let later = later.flat_map(|known| {
+            let later = known.due_later.into_iter().chain(known.claimed_until);
+            later.chain(known.turn.opens())
+        });
         later.min().map(|when| when.saturating_duration_since(now))
     }
 
@@ -369,9 +373,15 @@ mod tests {
         scan_shared(&mut lanes, 1, Some(6));
         let reserved = reserved_from(&mut lanes, 500);
         assert_eq!(reserved, Some(6), "others are claiming what stands before");
+        let again = lanes.next_due_in(Instant::now()).expect("a time");
+        assert!(
+            again <= Duration::from_secs(1),
+            "then it was left: {again:?}"
+        );
         (0..3).for_each(|_| lanes.record_claim_took(Duration::ZERO));
         scan_shared(&mut lanes, 1, Some(6));
         assert_eq!(reserved_from(&mut lanes, 500), None, "it goes back");
+        assert_eq!(lanes.next_due_in(Instant::now()), None);
         claim_up_to(&mut lanes, 5);
         assert_eq!(reserved_from(&mut lanes, 500), None, "6 may have been left");
         claim_up_to(&mut lanes, 7);

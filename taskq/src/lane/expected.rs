@@ -64,6 +64,7 @@ impl Expected {
             due_later: None,
             cursor: Cursor::behind(last.cursor),
             mark: None,
+            claimed_until: None,
             frontier: last.frontier,
             is_shared: last.is_shared,
             is_by_chance: false,

@@ -19,6 +19,8 @@ pub(super) struct KnownLane {
     pub(super) cursor: Cursor,
     /// From where a scan may look. Suspects have none: they are few, and wait for nobody's scan from the heads.
     pub(super) mark: Option<Mark>,
+    /// Until when its first task is taken for one that another worker is claiming, if it is.
+    pub(super) claimed_until: Option<Instant>,
     /// How far the lane was reserved when this worker began to claim at its head.
     pub(super) frontier: Option<Place>,
     /// Whether other workers claimed from it at the last scan.
@@ -52,6 +54,7 @@ impl KnownLane {
             due_later: None,
             cursor: Cursor::at(head.first.unwrap_or(cleared)),
             mark: (!head.lane.holds_suspects()).then(|| Mark::new(now, cleared)),
+            claimed_until: None,
             frontier: head.frontier,
             is_shared: head.is_shared,
             is_by_chance,
@@ -105,15 +108,15 @@ impl KnownLane {
         }
     }
 
-    /// Tells whether its first task is to be taken for one that another worker is claiming.
+    /// Looks whether its first task is to be taken for one that another worker is claiming.
     fn is_being_claimed(&mut self, head: &LaneHead, now: Instant, patience: Duration) -> bool {
-        let (Some(first), Some(frontier)) = (head.due(), head.frontier) else {
-            return false;
-        };
-        self.is_shared
-            && !self.is_by_chance
-            && first <= frontier
-            && (self.cursor).is_being_claimed(first, frontier, now, patience)
+        let may_be = self.is_shared && !self.is_by_chance;
+        let places = head.due().zip(head.frontier).filter(|_| may_be);
+        let places = places.filter(|(first, frontier)| first <= frontier);
+        self.claimed_until = places.and_then(|(first, frontier)| {
+            (self.cursor).being_claimed_until(first, frontier, now, patience)
+        });
+        self.claimed_until.is_some()
     }
 
     pub(super) fn record_due(&mut self, first: Option<Place>, due_in: Duration, now: Instant) {
@@ -121,6 +124,7 @@ impl KnownLane {
             self.first = first;
             self.empty_claims = 0;
         }
+        self.claimed_until = None;
         self.is_due = first.is_some() && due_in.is_zero();
         if self.is_due {
             self.turn.begin_anew();
@@ -131,6 +135,6 @@ impl KnownLane {
 
     pub(super) fn record_empty(&mut self) {
         self.is_due = false;
-        self.due_later = None;
+        (self.due_later, self.claimed_until) = (None, None);
     }
 }

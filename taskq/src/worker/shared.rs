@@ -98,8 +98,6 @@ pub(crate) struct Core {
     /// What is limited, as far as this worker knows.
     pub(crate) limits: Limits,
     fresh_session: OnceCell<FreshSession>,
-    /// Held by the duty of the start whose turn it is.
-    pub(crate) first_duties: Mutex<()>,
     /// For rescues, and for cancelling queries on other connections: neither waits for claims,
     /// heartbeats or outcomes.
     pub(crate) spare: Mutex<Store<'static>>,
@@ -151,7 +149,6 @@ impl Core {
             installation_id,
             stop: Stop::default(),
             announced: CancellationToken::new(),
-            first_duties: Mutex::new(()),
             returns: Returns::default(),
             habits: KnownHabits::default(),
             brakes: Brakes::default(),

@@ -29,7 +29,7 @@ pub(crate) const DUTY: Duty = Duty {
     run: |core| keep(core).boxed(),
 };
 
-fn declared(core: &Core) -> DeclaredKeeps {
+pub(super) fn declared(core: &Core) -> DeclaredKeeps {
     let mut keeps = core.registry.keeps();
     if core.settings.keep_completed || core.registry.keeps_some() {
         keeps.add_unsaid(core.settings.history_retention);
@@ -59,8 +59,14 @@ async fn keep(core: &Core) -> bool {
 }
 
 async fn declare_and_prune(store: &mut Store<'_>, keeps: &DeclaredKeeps) -> Result<u64, Error> {
-    if !keeps.is_empty() {
-        store.declare_keep(keeps).await?;
-    }
+    declare(store, keeps).await?;
     prune_kept(store).await
+}
+
+/// Says for how long this worker's types are kept. Nothing may be pruned before: what they keep for longer would be gone.
+pub(super) async fn declare(store: &mut Store<'_>, keeps: &DeclaredKeeps) -> Result<(), Error> {
+    match keeps.is_empty() {
+        true => Ok(()),
+        false => store.declare_keep(keeps).await,
+    }
 }

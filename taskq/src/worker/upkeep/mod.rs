@@ -52,9 +52,6 @@ pub(crate) const DUTIES: &[Duty] = &[
     schedules::DUTY,
 ];
 
-/// The duties of the start have turns, so that one connection does for all of them. None waits longer than this for those before it.
-const LONGEST_TURN: Duration = Duration::from_secs(1);
-
 /// Returns how many duties a worker does as it starts.
 pub(crate) fn at_start() -> usize {
     let at_start = |duty: &&Duty| matches!(duty.first, First::AtStart);
@@ -63,8 +60,10 @@ pub(crate) fn at_start() -> usize {
 
 /// Does a duty once in each period, until `done`.
 pub(crate) async fn run(core: Arc<Core>, duty: &'static Duty, done: CancellationToken) {
-    let is_at_start = matches!(duty.first, First::AtStart);
-    let mut drain = core.settings.drain.as_ref().filter(|_| is_at_start);
+    let mut drain = match duty.first {
+        First::AtStart => core.settings.drain.as_ref(),
+        First::WithinPeriod => None,
+    };
     let Some(period) = (duty.period)(&core) else {
         drain.inspect(|drain| drain.record_duty());
         return done.cancelled().await;
@@ -77,7 +76,6 @@ pub(crate) async fn run(core: Arc<Core>, duty: &'static Duty, done: Cancellation
     };
     let mut pace = interval_at(Instant::now() + first, period);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut turn = is_at_start.then_some(&core.first_duties);
     loop {
         tokio::select! {
             () = done.cancelled() => return,
@@ -85,16 +83,9 @@ pub(crate) async fn run(core: Arc<Core>, duty: &'static Duty, done: Cancellation
             () = sooner(&core, duty) => {}
         }
         crash_point("before_duty");
-        let run = async {
-            let _turn = match turn.take() {
-                Some(turns) => timeout(LONGEST_TURN, turns.lock()).await.ok(),
-                None => None,
-            };
-            timeout(duty.limit, (duty.run)(&core)).await
-        };
         let ended = tokio::select! {
             () = done.cancelled() => return,
-            ended = run => ended,
+            ended = timeout(duty.limit, (duty.run)(&core)) => ended,
         };
         if let Some(drain) = drain.take() {
             drain.record_duty();

@@ -6,8 +6,10 @@
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use sqlx::Error;
 
 use super::duty::{Duty, First};
+use super::keep;
 use crate::error::error_text;
 use crate::operate::prune::rest_after;
 use crate::worker::shared::Core;
@@ -28,22 +30,27 @@ pub(crate) const DUTY: Duty = Duty {
 };
 
 async fn prune_history(core: &Core) -> bool {
+    match prune_days(core).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(
+                error = error_text(&error),
+                "cannot prune the history; trying again soon"
+            );
+            false
+        }
+    }
+}
+
+async fn prune_days(core: &Core) -> Result<(), Error> {
     let mut store = core.store();
+    keep::declare(&mut store, &keep::declared(core)).await?;
     loop {
         let began = Instant::now();
-        match store.prune(core.settings.history_retention).await {
-            Ok(None) => return true,
-            Ok(Some(partition)) => {
-                tracing::info!(partition, "made or dropped a day of the history");
-                rest_after(began).await;
-            }
-            Err(error) => {
-                tracing::warn!(
-                    error = error_text(&error),
-                    "cannot prune the history; trying again soon"
-                );
-                return false;
-            }
-        }
+        let Some(partition) = store.prune(core.settings.history_retention).await? else {
+            return Ok(());
+        };
+        tracing::info!(partition, "made or dropped a day of the history");
+        rest_after(began).await;
     }
 }
