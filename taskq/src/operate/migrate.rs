@@ -208,6 +208,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "take_back",
         sql: include_str!("../../migrations/0038_take_back.sql"),
     },
+    Migration {
+        version: 39,
+        name: "prune_day",
+        sql: include_str!("../../migrations/0039_prune_day.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

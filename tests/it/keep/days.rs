@@ -195,3 +195,49 @@ async fn rows_that_are_moved_to_their_day_are_read_and_pruned_meanwhile() {
     }
     assert_eq!(left(&pool).await, of([]));
 }
+
+#[tokio::test]
+async fn what_is_pruned_while_its_day_is_dropped_is_counted_once() {
+    const DROP: &str = "select taskq.prune_history_day('7 days')";
+    let (_database, pool) = database().await;
+    let keep =
+        "select taskq.keep('two_days', 'completed', '2d'), taskq.keep('others', 'completed', '5d')";
+    execute(&pool, keep).await;
+    // Makes room for the next days, and then for that one.
+    for _ in 0..2 {
+        execute(&pool, DROP).await;
+    }
+    ended(&pool, "two_days", "completed", "10 days", 10).await;
+    execute(&pool, DROP).await;
+    let mut pruning = pool.begin().await.expect("begun");
+    let pruned_kept: i64 = sqlx::query_scalar("select pruned from taskq.prune_kept(7)")
+        .fetch_one(&mut *pruning)
+        .await
+        .expect("pruned");
+    assert_eq!(pruned_kept, 7);
+    let dropping = tokio::spawn({
+        let pool = pool.clone();
+        async move {
+            sqlx::query_scalar::<_, Option<String>>(DROP)
+                .fetch_one(&pool)
+                .await
+        }
+    });
+    until("it waits", async || {
+        let waits = "select exists (
+             select from pg_stat_activity
+             where datname = current_database()
+               and wait_event_type = 'Lock'
+               and query like 'select taskq.prune_history_day%'
+         )";
+        one::<bool>(&pool, waits).await || dropping.is_finished()
+    })
+    .await;
+    pruning.commit().await.expect("pruned");
+    // It waits for a fifth of a second at most.
+    if dropping.await.expect("no panic").is_err() {
+        execute(&pool, DROP).await;
+    }
+    assert_eq!(pruned(&pool).await, of([("two_days", "completed", 10)]));
+    assert_eq!(left(&pool).await, of([]));
+}
