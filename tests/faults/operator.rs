@@ -60,8 +60,10 @@ pub(crate) async fn all_over(stage: &Stage, limit: Duration) {
     while began.elapsed() < limit {
         let left = async {
             take_back(stage).await?;
+            // A group whose task was refused ends when a worker looks after it.
             query_scalar::<_, i64>(
-                "select count(*) from taskq.tasks where state in ('waiting', 'running', 'refused')",
+                "select (select count(*) from taskq.tasks where state in ('waiting', 'running', 'refused'))
+                     + (select count(*) from taskq.task_group where ended_at is null and sealed_at is not null)",
             )
             .fetch_one(&stage.pool)
             .await
