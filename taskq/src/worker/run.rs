@@ -132,7 +132,7 @@ impl Parts {
         let mut services = JoinSet::new();
         let mut writer = JoinSet::new();
         if let Some(drain) = &core.settings.drain {
-            drain.begin(core.buffers.len(), upkeep::at_start());
+            drain.begin(core.buffers.len(), upkeep::at_start(core));
         }
         spawn(&mut services, heartbeat::beat(core.clone(), done.clone()));
         spawn(&mut services, heartbeat::watch(core.clone(), done.clone()));

@@ -15,7 +15,7 @@ use crate::worker::shared::Core;
 pub(crate) const DUTY: Duty = Duty {
     name: "census",
     period: |core| Some(core.settings.census_interval),
-    first: First::AtStart,
+    first: |_| First::AtStart,
     sooner: None,
     limit: Duration::from_secs(60),
     retry: None,

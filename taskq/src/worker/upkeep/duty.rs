@@ -13,7 +13,7 @@ pub(crate) struct Duty {
     /// How often it is done; `None` where this worker has nothing to do there. Workers that start together
     /// need not do it together, so each worker's period is up to a tenth shorter or longer.
     pub(crate) period: fn(&Core) -> Option<Duration>,
-    pub(crate) first: First,
+    pub(crate) first: fn(&Core) -> First,
     /// Ends when it is to be done before its next period, where there is such a time.
     pub(crate) sooner: Option<for<'a> fn(&'a Core) -> BoxFuture<'a, ()>>,
     /// How long it may take at most. The next period does what is left.

@@ -15,7 +15,7 @@ use crate::worker::shared::Core;
 pub(crate) const DUTY: Duty = Duty {
     name: "gauges",
     period: |core| core.meters.are_watched().then_some(INTERVAL),
-    first: First::WithinPeriod,
+    first: |_| First::WithinPeriod,
     sooner: Some(|core| core.meters.begins_to_lead().boxed()),
     limit: INTERVAL,
     retry: None,

@@ -16,7 +16,7 @@ use crate::worker::shared::Core;
 pub(crate) const DUTY: Duty = Duty {
     name: "groups",
     period: |_| Some(Duration::from_secs(60)),
-    first: First::WithinPeriod,
+    first: |_| First::WithinPeriod,
     sooner: None,
     limit: Duration::from_secs(30),
     retry: None,

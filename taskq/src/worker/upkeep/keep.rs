@@ -21,7 +21,10 @@ pub(crate) const DUTY: Duty = Duty {
         let minutes = if declared(core).is_empty() { 10 } else { 1 };
         Some(Duration::from_secs(minutes * 60))
     },
-    first: First::AtStart,
+    first: |core| match declared(core).is_empty() {
+        true => First::WithinPeriod,
+        false => First::AtStart,
+    },
     sooner: None,
     // The next period does what is left.
     limit: Duration::from_secs(55),

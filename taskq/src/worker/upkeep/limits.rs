@@ -18,7 +18,7 @@ use crate::worker::trouble::Said;
 pub(crate) const DUTY: Duty = Duty {
     name: "limits",
     period: |_| Some(Duration::from_secs(30)),
-    first: First::WithinPeriod,
+    first: |_| First::WithinPeriod,
     sooner: None,
     limit: Duration::from_secs(30),
     retry: Some(Duration::from_secs(5)),

@@ -53,14 +53,15 @@ pub(crate) const DUTIES: &[Duty] = &[
 ];
 
 /// Returns how many duties a worker does as it starts.
-pub(crate) fn at_start() -> usize {
-    let at_start = |duty: &&Duty| matches!(duty.first, First::AtStart);
+pub(crate) fn at_start(core: &Core) -> usize {
+    let at_start = |duty: &&Duty| matches!((duty.first)(core), First::AtStart);
     DUTIES.iter().filter(at_start).count()
 }
 
 /// Does a duty once in each period, until `done`.
 pub(crate) async fn run(core: Arc<Core>, duty: &'static Duty, done: CancellationToken) {
-    let mut drain = match duty.first {
+    let first = (duty.first)(&core);
+    let mut drain = match first {
         First::AtStart => core.settings.drain.as_ref(),
         First::WithinPeriod => None,
     };
@@ -70,7 +71,7 @@ pub(crate) async fn run(core: Arc<Core>, duty: &'static Duty, done: Cancellation
     };
     let jitter = 0.9 + 0.2 * fastrand::f64();
     let period = period.mul_f64(jitter);
-    let first = match duty.first {
+    let first = match first {
         First::AtStart => Duration::ZERO,
         First::WithinPeriod => period.mul_f64(fastrand::f64()),
     };

@@ -21,7 +21,7 @@ pub(crate) const DUTY: Duty = Duty {
         let keeps_some = core.settings.keep_completed || core.registry.keeps_some();
         keeps_some.then_some(Duration::from_secs(60 * 60))
     },
-    first: First::AtStart,
+    first: |_| First::AtStart,
     sooner: None,
     limit: Duration::from_secs(60),
     // Somebody may have held the table's lock. Others wait behind each try.

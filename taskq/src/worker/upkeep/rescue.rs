@@ -23,7 +23,7 @@ use crate::worker::trouble::Said;
 pub(crate) const DUTY: Duty = Duty {
     name: "rescue",
     period: |core| Some(core.settings.lease / 2),
-    first: First::AtStart,
+    first: |_| First::AtStart,
     sooner: None,
     // Each call has a limit of its own, and there may be thousands.
     limit: Duration::from_secs(60 * 60),

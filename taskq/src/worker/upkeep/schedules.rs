@@ -27,7 +27,7 @@ use crate::worker::trouble::Said;
 pub(crate) const DUTY: Duty = Duty {
     name: "schedules",
     period: |_| Some(PERIOD),
-    first: First::AtStart,
+    first: |_| First::AtStart,
     sooner: Some(|core| core.schedules.wait().boxed()),
     // Each call has a limit of its own.
     limit: Duration::from_secs(5 * 60),

@@ -12,7 +12,7 @@ use crate::worker::shared::Core;
 pub(crate) const DUTY: Duty = Duty {
     name: "tables",
     period: |core| Some(core.settings.census_interval),
-    first: First::WithinPeriod,
+    first: |_| First::WithinPeriod,
     sooner: None,
     limit: Duration::from_secs(60),
     retry: None,
