@@ -136,3 +136,25 @@ async fn a_worker_that_cannot_say_that_it_is_there_claims_nevertheless() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_worker_that_finds_nothing_where_others_have_come_to_looks_before_it_at_once() {
+    let (_database, pool) = database().await;
+    wait_for_workers(&pool, 3).await;
+    others_have_reserved(&pool, 3).await;
+    // So many that its turn to look comes in half a minute at the earliest.
+    execute(
+        &pool,
+        "insert into taskq.worker (worker_id, host, process_id, queues, task_types, expires_at)
+         select gen_random_uuid(), host, process_id, queues, task_types, expires_at
+         from taskq.worker cross join generate_series(1, 1000)",
+    )
+    .await;
+    let order = Arc::new(Order::default());
+    while_working(
+        crowded(&pool, &order),
+        until("all ran", async || order.ran().len() == 3),
+    )
+    .await;
+    assert_eq!(order.ran(), [1, 2, 3]);
+}

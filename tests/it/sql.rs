@@ -213,6 +213,7 @@ fn no_statement_sorts_at_random_or_counts_a_table() {
             "running.sql",
             // The workers that live.
             "gauges.sql",
+            "lanes.sql",
             // What is left to encrypt anew, for whoever changes the keys of what is stored.
             "left_with_older_keys.sql",
             // What the tables of a test hold.

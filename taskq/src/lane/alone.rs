@@ -25,6 +25,7 @@ impl DueLanes {
         let Some(known) = self.lanes.get_mut(share.at) else {
             return;
         };
+        known.record_reserved(None);
         let keeps_cursor = end.last_key.is_some() || known.is_by_chance;
         if let Some(last) = last.filter(|_| !keeps_cursor) {
             known.cursor.record_claimed(last.max(share.cursor));
@@ -52,6 +53,7 @@ impl DueLanes {
         let Some(known) = self.lanes.get_mut(share.at) else {
             return;
         };
+        known.record_reserved(None);
         known.round.record(end.place);
         let is_exhausted = end.is_end && brought < share.limit;
         known.empty_claims = match brought {

@@ -153,7 +153,8 @@ impl DueLanes {
         let patience = self.patience.get();
         for known in &mut self.lanes {
             match heads.remove(&known.lane) {
-                Some(head) => known.record_scan(&head, now, patience),
+                Some(head) if reach == Reach::Heads => known.record_scan(&head, now, patience),
+                Some(head) => known.record_scan_from_mark(&head, now, patience),
                 None if reach == Reach::Marks && known.mark.is_none() => {}
                 // It holds nothing, or is paused.
                 None => known.record_empty(),
@@ -167,6 +168,16 @@ impl DueLanes {
         }));
         self.lanes
             .retain(|known| known.is_due || known.due_later.is_some() || known.mark.is_some());
+    }
+
+    /// Takes what others have come to in lanes for the first tasks of these.
+    pub(crate) fn begin_at(&mut self, frontiers: Vec<LaneHead>, now: Instant) {
+        let patience = self.patience.get();
+        self.lanes
+            .extend(frontiers.into_iter().map(|frontier| KnownLane {
+                is_reserved: true,
+                ..KnownLane::new(frontier, false, now, patience)
+            }));
     }
 
     /// Has nothing claimed from some lanes until the next scan.
@@ -210,6 +221,7 @@ impl DueLanes {
             };
             let (count, last) = given(share).unzip();
             let has_whole_lane = share.range_end.is_none();
+            known.record_reserved((!has_whole_lane).then_some(share.cursor));
             let is_exhausted = has_whole_lane
                 && turns.is_some_and(|turns| turn < turns)
                 && known.is_exhausted_by(count.unwrap_or(0), share.limit);
@@ -281,7 +293,7 @@ mod tests {
             due_in: Duration::ZERO,
             scanned_at: DateTime::UNIX_EPOCH,
             frontier: None,
-            is_shared: false,
+            others: 0,
         }
     }
 
@@ -289,7 +301,7 @@ mod tests {
     fn scan_shared(lanes: &mut DueLanes, first: i64, frontier: Option<i64>) {
         let head = LaneHead {
             frontier: frontier.map(place),
-            is_shared: true,
+            others: 1,
             ..head(lane("a", 0, 0), first)
         };
         lanes.record_scan(Reach::Heads, vec![head], Instant::now());
@@ -399,6 +411,71 @@ mod tests {
         let alone = vec![head(lane("a", 0, 0), 30)];
         lanes.record_scan(Reach::Heads, alone, Instant::now());
         assert_eq!(reserved_from(&mut lanes, 500), None, "there is nobody else");
+    }
+
+    /// Makes a claim that had reserved the tasks from one to another, and brings the last of them.
+    fn claim_range(lanes: &mut DueLanes, start: i64, end: i64) {
+        let mut shares = lanes.divide(FRESH, 500);
+        shares[0].keep_to(&LaneRange {
+            lane: lane("a", 0, 0),
+            start: place(start),
+            end: place(end),
+        });
+        lanes.record_claimed(&shares, 500, &[task("a", end)]);
+    }
+
+    #[test]
+    fn a_lane_of_which_claims_reserve_ranges_is_looked_into_from_its_head_alone() {
+        let mut lanes = DueLanes::default();
+        scan_shared(&mut lanes, 1, None);
+        claim_up_to(&mut lanes, 1);
+        assert_eq!(lanes.marked()[0].place, place(0));
+        claim_range(&mut lanes, 100, 600);
+        assert_eq!(lanes.marked()[0].place, Place::END);
+        let not_looked_into = LaneHead {
+            first: None,
+            others: 1,
+            ..head(lane("a", 0, 0), 0)
+        };
+        lanes.record_scan(Reach::Lanes, vec![not_looked_into], Instant::now());
+        assert_eq!(lanes.divide(FRESH, 1)[0].cursor, place(600), "it goes on");
+        (0..3).for_each(|_| lanes.record_claim_took(Duration::ZERO));
+        scan_shared(&mut lanes, 50, Some(700));
+        scan_shared(&mut lanes, 50, Some(800));
+        assert_eq!(lanes.divide(FRESH, 1)[0].cursor, place(49), "50 was left");
+        let exhausted = lanes.divide(FRESH, 500);
+        lanes.record_claimed(&exhausted, 500, &[]);
+        assert_ne!(lanes.marked()[0].place, Place::END, "no claim tells more");
+    }
+
+    #[test]
+    fn a_reserved_lane_that_nobody_else_claims_from_any_more_is_looked_into_again() {
+        let mut lanes = DueLanes::default();
+        scan_shared(&mut lanes, 1, None);
+        claim_range(&mut lanes, 0, 500);
+        assert_eq!(lanes.marked()[0].place, Place::END);
+        let alone = LaneHead {
+            first: None,
+            ..head(lane("a", 0, 0), 0)
+        };
+        lanes.record_scan(Reach::Marks, vec![alone], Instant::now());
+        assert!(!lanes.have_no(FRESH), "it was not looked into");
+        assert_eq!(lanes.marked()[0].place, place(0));
+    }
+
+    #[test]
+    fn a_worker_that_begins_where_others_have_come_to_looks_into_other_lanes_alone() {
+        let mut lanes = DueLanes::default();
+        let reserved = LaneHead {
+            frontier: Some(place(700)),
+            others: 3,
+            ..head(lane("a", 0, 0), 700)
+        };
+        lanes.begin_at(vec![reserved], Instant::now());
+        let shares = lanes.divide(FRESH, 500);
+        assert_eq!(shares[0].cursor, place(700));
+        assert_eq!(lanes.worth_reserving(&shares).len(), 1);
+        assert_eq!(lanes.marked()[0].place, Place::END);
     }
 
     #[test]

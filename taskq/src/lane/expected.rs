@@ -67,6 +67,7 @@ impl Expected {
             claimed_until: None,
             frontier: last.frontier,
             is_shared: last.is_shared,
+            is_reserved: false,
             is_by_chance: false,
             first: None,
             waited: Duration::ZERO,
@@ -93,7 +94,7 @@ mod tests {
             due_in: Duration::ZERO,
             scanned_at: DateTime::UNIX_EPOCH,
             frontier: None,
-            is_shared: false,
+            others: 0,
         };
         let mut known = KnownLane::new(head, false, Instant::now(), Duration::ZERO);
         known.cursor.record_claimed(place(claimed));

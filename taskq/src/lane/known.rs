@@ -25,6 +25,8 @@ pub(super) struct KnownLane {
     pub(super) frontier: Option<Place>,
     /// Whether other workers claimed from it at the last scan.
     pub(super) is_shared: bool,
+    /// Whether the last claim had reserved a range of it.
+    pub(super) is_reserved: bool,
     /// Whether chance decides what is claimed of it.
     pub(super) is_by_chance: bool,
     /// Its first task at the last scan.
@@ -56,7 +58,8 @@ impl KnownLane {
             mark: (!head.lane.holds_suspects()).then(|| Mark::new(now, cleared)),
             claimed_until: None,
             frontier: head.frontier,
-            is_shared: head.is_shared,
+            is_shared: head.is_shared(),
+            is_reserved: false,
             is_by_chance,
             first: None,
             waited: head.waited(),
@@ -83,13 +86,35 @@ impl KnownLane {
         brought < all.max(1)
     }
 
-    /// Returns the place behind which a scan is to look: that of its mark, unless claims went back before it.
+    /// Returns the place behind which a scan is to look that does not begin at the heads: that of its mark, unless claims went
+    /// back before it.
     pub(super) fn looked_into_from(&self) -> Option<Place> {
         let mark = self.mark?.place();
         Some(match self.is_due {
+            true if self.tells_by_claims() => Place::END,
             true => mark.min(self.cursor.place()),
             false => mark,
         })
+    }
+
+    /// Tells whether claims tell that it holds more: only a scan from the heads looks into it, for what was left behind. Any
+    /// other would walk over what all workers have claimed lately.
+    fn tells_by_claims(&self) -> bool {
+        self.is_due && self.is_shared && self.is_reserved
+    }
+
+    /// Records what a scan told that did not begin at the heads.
+    pub(super) fn record_scan_from_mark(
+        &mut self,
+        head: &LaneHead,
+        now: Instant,
+        patience: Duration,
+    ) {
+        if !self.tells_by_claims() {
+            return self.record_scan(head, now, patience);
+        }
+        self.is_shared = head.is_shared();
+        (self.waited, self.scanned) = (head.waited_at(self.cursor.place()), now);
     }
 
     pub(super) fn record_scan(&mut self, head: &LaneHead, now: Instant, patience: Duration) {
@@ -97,7 +122,7 @@ impl KnownLane {
             mark.record(now, head.cleared());
         }
         self.round.record_scan();
-        self.is_shared = head.is_shared;
+        self.is_shared = head.is_shared();
         (self.waited, self.scanned) = (head.waited(), now);
         self.record_due(head.first, head.due_in, now);
         if let Some(first) = head.due()
@@ -131,6 +156,15 @@ impl KnownLane {
         }
         let is_later = first.is_some() && !due_in.is_zero();
         self.due_later = is_later.then(|| now + due_in);
+    }
+
+    /// Records that a claim had reserved a range of it that begins here, if it had.
+    pub(super) fn record_reserved(&mut self, start: Option<Place>) {
+        self.is_reserved = start.is_some();
+        // What stands before was reserved too, and is looked for from the heads.
+        if let (Some(mark), Some(start)) = (&mut self.mark, start) {
+            mark.record(Instant::now(), start);
+        }
     }
 
     pub(super) fn record_empty(&mut self) {

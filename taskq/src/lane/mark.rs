@@ -4,6 +4,9 @@
 //! anywhere none may be taken away, and before long a lane has a million of them in front of its tasks. A scan tells
 //! before which place nothing stood; a later one may begin there.
 //!
+//! So does a claim that reserves a range, of what stands before it: others have reserved that. As long as such claims bring
+//! tasks, a scan does not look into the lane at all.
+//!
 //! Something may still come before that place: a transaction that inserted before the scan commits after it, a
 //! task is handed back. So a scan begins where an earlier one ended, and not the last: see [`LAG`]. What comes even
 //! later is found by a scan that looks from the heads.
@@ -39,7 +42,7 @@ impl Reach {
     pub(crate) const COUNT: usize = 3;
 }
 
-/// Before which places of a lane nothing stood.
+/// Before which places of a lane nothing stood, or what was reserved.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
     /// As a scan found that at least [`LAG`] ago, and at least one scan before the last.
@@ -61,7 +64,7 @@ impl Mark {
         self.usable
     }
 
-    /// Records that a scan which ended now found nothing before this place.
+    /// Records that nothing stands before this place, or what is reserved.
     pub(super) fn record(&mut self, now: Instant, place: Place) {
         let (then, latest) = self.latest;
         if now.saturating_duration_since(then) >= LAG {

@@ -84,11 +84,17 @@ pub(crate) struct LaneHead {
     pub(crate) scanned_at: DateTime<Utc>,
     /// How far the lane is reserved, if any claim ever reserved a range of it.
     pub(crate) frontier: Option<Place>,
-    /// Whether other workers claim from it too.
-    pub(crate) is_shared: bool,
+    /// How many other workers claim from it.
+    pub(crate) others: u32,
 }
 
 impl Place {
+    /// Behind all tasks.
+    pub(crate) const END: Self = Self {
+        run_at: DateTime::<Utc>::MAX_UTC,
+        task_id: i64::MAX,
+    };
+
     /// Returns the place just before this one.
     pub(crate) fn before(self) -> Self {
         match self.task_id.checked_sub(1) {
@@ -102,10 +108,23 @@ impl Place {
 }
 
 impl LaneHead {
+    /// Tells whether other workers claim from it too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.others > 0
+    }
+
     /// Returns for how long its first task had been due when the scan began.
     fn waited(&self) -> Duration {
-        let waited = self.due().map(|first| self.scanned_at - first.run_at);
-        waited.and_then(|it| it.to_std().ok()).unwrap_or_default()
+        self.due()
+            .map(|first| self.waited_at(first))
+            .unwrap_or_default()
+    }
+
+    /// Returns for how long a task at this place had been due when the scan began.
+    fn waited_at(&self, place: Place) -> Duration {
+        (self.scanned_at - place.run_at)
+            .to_std()
+            .unwrap_or_default()
     }
 
     /// Returns the lane's first task, if that is due.

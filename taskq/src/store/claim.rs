@@ -105,6 +105,22 @@ impl Store<'_> {
         self.call(async |db| query.fetch_all(db).await).await
     }
 
+    /// Finds the lanes of a queue of which claims have reserved ranges, as [`scan`](Self::scan) would if the first task of each
+    /// stood where its frontier does.
+    pub(crate) async fn frontiers(
+        &mut self,
+        queue: &str,
+        known: &[(String, u16)],
+        worker_id: Uuid,
+    ) -> Result<Vec<LaneHead>, Error> {
+        let query = query_as(self.schema.sql.frontiers)
+            .bind(queue)
+            .bind(column(known, |(task_type, _)| task_type.as_str()))
+            .bind(column(known, |(_, newest)| saturating_i16(*newest)))
+            .bind(worker_id);
+        self.call(async |db| query.fetch_all(db).await).await
+    }
+
     /// Reserves ranges of lanes for a claim. A lane that has too few tasks is left out.
     pub(crate) async fn reserve(
         &mut self,
@@ -260,7 +276,7 @@ impl<'r> FromRow<'r, PgRow> for LaneHead {
             scanned_at: columns.next()?,
             due_in: Duration::from_secs_f64(columns.next::<Option<_>>()?.unwrap_or(0.0)),
             frontier: columns.next_place_if_any()?,
-            is_shared: columns.next()?,
+            others: columns.next::<i32>()?.unsigned_abs(),
         })
     }
 }

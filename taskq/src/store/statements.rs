@@ -105,6 +105,7 @@ statements! {
     claim {
         scan = scan + lanes,
         scan_marked = scan_marked + lanes,
+        frontiers = frontiers + lanes,
         reserve,
         anywhere,
         claim = claim + each + into + leased + claimed,

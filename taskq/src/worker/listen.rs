@@ -75,7 +75,10 @@ async fn listen_once(
     let mut listener = PgListener::connect_with(&core.pool).await?;
     listener.listen_all([schema.name, &operators]).await?;
     read(core, &mut listener).await?;
-    let mut wake = Some(Wake::AllQueues);
+    let mut wake = Some(match has_failed {
+        true => Wake::AllQueues,
+        false => Wake::Listening,
+    });
     loop {
         if let Some(wake) = wake {
             // The receiver is gone only when the worker is stopping.

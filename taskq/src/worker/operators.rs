@@ -17,6 +17,8 @@ pub(crate) enum Wake {
     /// Its tasks may stand anywhere in its lanes.
     WholeQueue(String),
     AllQueues,
+    /// This worker hears of new tasks from now on, and may have missed some.
+    Listening,
     /// Something limited may have ended there.
     Limited(String),
     /// Limits have changed.

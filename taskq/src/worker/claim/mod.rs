@@ -246,12 +246,16 @@ impl Claimer<'_> {
                     match wake {
                         Wake::WholeQueue(_) => {
                             queue.idle.record_notified();
-                            queue.pace.allow_scan_from_heads();
+                            queue.allow_scan_from_heads();
                         }
                         _ => queue.record_notified(),
                     }
                 }
             }
+            Wake::Listening => self
+                .queues
+                .iter_mut()
+                .for_each(|queue| queue.idle.record_notified()),
             Wake::Limited(name) => {
                 let named = self.queues.iter_mut().filter(|queue| queue.name == *name);
                 named.for_each(|queue| queue.open_limited(|_| Vec::new()));
@@ -262,7 +266,7 @@ impl Claimer<'_> {
                 .for_each(|queue| queue.open_limited(|_| Vec::new())),
             Wake::AllQueues => {
                 for queue in &mut self.queues {
-                    queue.pace.allow_scan_from_heads();
+                    queue.allow_scan_from_heads();
                     // A server that crashed has forgotten its waiting listeners.
                     queue.idle.record_not_listening();
                     queue.idle.record_notified();
@@ -292,6 +296,9 @@ impl Claimer<'_> {
     async fn claim_from(&mut self, at: usize) -> Result<Vec<ClaimedTask>, Error> {
         if self.queues[at].idle.should_stop_listening() {
             self.stop_listening(at).await?;
+        }
+        if self.queues[at].begins() && self.core.settings.drain.is_none() {
+            self.begin(at).await?;
         }
         let is_guess = self.queues[at].should_guess();
         if !is_guess && let Some(reach) = self.queues[at].next_scan() {
@@ -335,6 +342,16 @@ impl Claimer<'_> {
             .await
     }
 
+    /// Begins where others have come to, if there are others. Each worker that starts would walk over all that they have
+    /// claimed, if it looked into lanes from their heads.
+    async fn begin(&mut self, at: usize) -> Result<(), Error> {
+        let queue = &mut self.queues[at];
+        let (name, known, worker_id) = (&queue.name, &self.known, self.core.worker_id);
+        let frontiers = self.store.frontiers(name, known, worker_id).await?;
+        queue.begin_at(frontiers);
+        Ok(())
+    }
+
     /// Finds the lanes in which tasks are due.
     async fn scan(&mut self, at: usize, reach: Reach) -> Result<(), Error> {
         let must_be_read = self.core.pauses.must_be_read(Instant::now());
@@ -365,6 +382,10 @@ impl Claimer<'_> {
         }
         let (took, round_trip) = (began.elapsed(), self.store.round_trip());
         queue.pace.record_round_trip(round_trip);
+        if drain.is_none() {
+            // Else it ends with a scan from the heads, which is to wait for nobody's.
+            queue.record_workers(&heads);
+        }
         queue.record_scan(reach, heads, took.saturating_sub(round_trip));
         if let Some(drain) = drain {
             drain.record_scan(at, is_proof);

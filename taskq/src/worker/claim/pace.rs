@@ -26,8 +26,8 @@ const FIRST_CLAIM: usize = 100;
 /// kilobytes each are a task of 200 kB, and such tasks come among small ones.
 const GROWTH: usize = 4;
 
-/// Scans take no more than a hundredth of the time… Under load a scan walks over the rows that were deleted
-/// lately. The more workers there are, the longer each scan takes, and the more of them scan.
+/// Scans of all workers together take no more than a hundredth of the time… Under load a scan walks over the rows that were
+/// deleted lately. The more workers there are, the longer each scan takes, and the more of them find the same.
 const SCAN_SHARE: u32 = 100;
 
 /// … but a worker believes a scan for at least so long…
@@ -43,8 +43,11 @@ const QUICK_SCAN: Duration = Duration::from_millis(2);
 /// … but is made after so long at the latest.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// A scan is taken to need as long as the least that so many of its like took lately. A worker may have waited for its own
-/// processor, and one such scan would keep it from looking for a hundred times as long.
+/// Of workers that start beside others, one begins to look in each such time for what those have left behind.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+
+/// A scan is taken to need as long as the least that so many of its like took lately, where so many workers made as many of them. A
+/// worker may have waited for its own processor, and one such scan would keep all from looking for a hundred times as long.
 const COMPARED: usize = 3;
 
 /// The pace at which a queue is claimed from.
@@ -58,6 +61,8 @@ pub(super) struct Pace {
     scan_pause: Duration,
     /// Whether the last scan looked from the heads.
     was_from_heads: bool,
+    /// Whether claims began where others had come to, and have brought nothing yet.
+    begins_beside: bool,
     /// When scans from the heads are allowed again, and scans of all lanes.
     heads_allowed: Instant,
     lanes_allowed: Instant,
@@ -73,6 +78,7 @@ impl Pace {
             scanned: now,
             scan_pause: Duration::ZERO,
             was_from_heads: false,
+            begins_beside: false,
             heads_allowed: now,
             lanes_allowed: now,
             took: [[Duration::MAX; COMPARED]; Reach::COUNT],
@@ -100,6 +106,21 @@ impl Pace {
         }
     }
 
+    /// Returns how thorough a scan may be now that nothing is known to be due.
+    pub(super) fn reach_of_empty(&self, now: Instant) -> Reach {
+        match self.begins_beside {
+            true => Reach::Heads,
+            false => self.reach(now),
+        }
+    }
+
+    /// Has the first scan from the heads wait while so many workers are at it, half of the time and, by `chance`, up to all of it.
+    pub(super) fn begin_beside(&mut self, now: Instant, workers: u32, chance: f64) {
+        self.begins_beside = true;
+        let wait = FIRST_LOOK.saturating_mul(workers).min(LONGEST_WAIT);
+        self.heads_allowed = now + wait.mul_f64(0.5 + 0.5 * chance);
+    }
+
     /// Returns how long until a scan from the heads is allowed, if the last scan was none.
     pub(super) fn scan_from_heads_missing(&self, now: Instant) -> Option<Duration> {
         let wait = self.heads_allowed.saturating_duration_since(now);
@@ -111,17 +132,25 @@ impl Pace {
         self.heads_allowed = self.scanned;
     }
 
-    /// Records a scan that ended now and took so long, without the way to Postgres, and tells whether it looked from the heads
-    /// and took no time.
-    pub(super) fn record_scan(&mut self, now: Instant, reach: Reach, took: Duration) -> bool {
+    /// Records a scan that ended now and took so long, without the way to Postgres, where so many workers scan. Tells whether it
+    /// looked from the heads and took no time.
+    pub(super) fn record_scan(
+        &mut self,
+        now: Instant,
+        reach: Reach,
+        took: Duration,
+        workers: u32,
+    ) -> bool {
         let lately = &mut self.took[reach as usize];
         lately.rotate_right(1);
         lately[0] = took;
-        let took = lately.iter().copied().min().unwrap_or(took);
-        let pause = took * SCAN_SHARE;
+        let compared = COMPARED.div_ceil(workers as usize);
+        let took = lately.iter().take(compared).copied().min().unwrap_or(took);
+        let pause = took.saturating_mul(SCAN_SHARE.saturating_mul(workers));
         self.scanned = now;
         self.scan_pause = pause.clamp(SHORTEST_SCAN_PAUSE, LONGEST_SCAN_PAUSE);
         self.was_from_heads = reach == Reach::Heads;
+        self.begins_beside &= !self.was_from_heads;
         let is_quick = took < QUICK_SCAN;
         let next = match is_quick {
             true => now,
@@ -147,6 +176,7 @@ impl Pace {
     /// Records how large so many claimed tasks are together, with all that travels with them.
     pub(super) fn record_claimed(&mut self, tasks: usize, bytes: usize) {
         if tasks > 0 {
+            self.begins_beside = false;
             let fitting = MOST_BYTES_AT_ONCE * tasks / bytes.max(1);
             let most = self.most_by_way.min(self.most_at_once * GROWTH);
             self.most_at_once = fitting.clamp(1, most);
@@ -202,7 +232,7 @@ mod tests {
         assert!(Pace::new(now).is_scan_due(now), "there was none yet");
         let pause_after = |took| {
             let mut pace = Pace::new(now);
-            pace.record_scan(now, Reach::Heads, took);
+            pace.record_scan(now, Reach::Heads, took, 1);
             let pause = (0..=3_000).map(Duration::from_millis);
             let mut due = pause.filter(|pause| pace.is_scan_due(now + *pause));
             due.next().expect("a scan is due some time")
@@ -217,13 +247,13 @@ mod tests {
     fn a_single_scan_that_takes_long_says_nothing() {
         let (now, slow) = (Instant::now(), Duration::from_millis(6));
         let mut pace = Pace::new(now);
-        pace.record_scan(now, Reach::Heads, Duration::from_millis(1));
+        pace.record_scan(now, Reach::Heads, Duration::from_millis(1), 1);
         for _ in 1..COMPARED {
-            pace.record_scan(now, Reach::Heads, slow);
-            pace.record_scan(now, Reach::Marks, slow);
+            pace.record_scan(now, Reach::Heads, slow, 1);
+            pace.record_scan(now, Reach::Marks, slow, 1);
             assert_eq!(pace.reach(now), Reach::Heads);
         }
-        pace.record_scan(now, Reach::Heads, slow);
+        pace.record_scan(now, Reach::Heads, slow, 1);
         assert_eq!(pace.reach(now), Reach::Lanes, "several do");
     }
 
@@ -233,26 +263,68 @@ mod tests {
         let after = |milliseconds| now + Duration::from_millis(milliseconds);
         let mut pace = Pace::new(now);
         assert_eq!(pace.reach(now), Reach::Heads);
-        assert!(pace.record_scan(now, Reach::Heads, Duration::from_millis(1)));
+        assert!(pace.record_scan(now, Reach::Heads, Duration::from_millis(1), 1));
         assert_eq!(pace.reach(now), Reach::Heads, "it took no time");
         for _ in 1..COMPARED {
-            assert!(pace.record_scan(now, Reach::Heads, Duration::from_secs(1)));
+            assert!(pace.record_scan(now, Reach::Heads, Duration::from_secs(1), 1));
         }
-        assert!(!pace.record_scan(now, Reach::Heads, Duration::from_millis(50)));
+        assert!(!pace.record_scan(now, Reach::Heads, Duration::from_millis(50), 1));
         assert_eq!(pace.scan_from_heads_missing(now), None);
         assert_eq!(pace.reach(now), Reach::Lanes);
-        pace.record_scan(now, Reach::Lanes, Duration::from_millis(3));
+        pace.record_scan(now, Reach::Lanes, Duration::from_millis(3), 1);
         let wait = pace.scan_from_heads_missing(now);
         assert_eq!(wait, Some(Duration::from_secs(5)));
         assert_eq!(pace.reach(after(299)), Reach::Marks);
         assert_eq!(pace.reach(after(300)), Reach::Lanes);
         assert_eq!(pace.reach(after(5_000)), Reach::Heads);
         for _ in 0..COMPARED {
-            pace.record_scan(now, Reach::Heads, Duration::from_secs(3));
+            pace.record_scan(now, Reach::Heads, Duration::from_secs(3), 1);
         }
         assert_eq!(pace.reach(after(59_999)), Reach::Lanes);
         assert_eq!(pace.reach(now + LONGEST_WAIT), Reach::Heads);
         pace.allow_scan_from_heads();
         assert_eq!(pace.reach(now), Reach::Heads);
+    }
+
+    #[test]
+    fn the_more_workers_there_are_the_more_seldom_each_scans() {
+        let now = Instant::now();
+        let after = |milliseconds| now + Duration::from_millis(milliseconds);
+        let mut pace = Pace::new(now);
+        pace.record_scan(now, Reach::Heads, Duration::from_millis(2), 5);
+        assert!(!pace.is_scan_due(after(999)) && pace.is_scan_due(after(1_000)));
+        assert_eq!(pace.reach(after(999)), Reach::Lanes);
+        assert_eq!(pace.reach(after(1_000)), Reach::Heads);
+        let mut pace = Pace::new(now);
+        for milliseconds in [1, 3] {
+            pace.record_scan(now, Reach::Heads, Duration::from_millis(milliseconds), 3);
+        }
+        assert_eq!(pace.reach(after(899)), Reach::Lanes, "the last one counts");
+        assert_eq!(pace.reach(after(900)), Reach::Heads);
+        pace.record_scan(now, Reach::Heads, Duration::from_millis(2), u32::MAX);
+        assert!(pace.is_scan_due(now + LONGEST_SCAN_PAUSE));
+        assert_eq!(pace.reach(now + LONGEST_WAIT), Reach::Heads);
+    }
+
+    #[test]
+    fn a_worker_that_begins_beside_others_looks_from_the_heads_once_nothing_comes_or_it_is_its_turn()
+     {
+        let now = Instant::now();
+        let begun = || {
+            let mut pace = Pace::new(now);
+            pace.begin_beside(now, 8, 1.0);
+            pace
+        };
+        let turn = now + FIRST_LOOK * 8;
+        let mut pace = begun();
+        assert!(pace.is_scan_due(now), "other lanes may hold something");
+        assert_eq!(pace.reach(now), Reach::Lanes);
+        assert_eq!(pace.reach(turn), Reach::Heads);
+        assert_eq!(pace.reach_of_empty(now), Reach::Heads);
+        pace.record_claimed(1, 100);
+        assert_eq!(pace.reach_of_empty(now), Reach::Lanes);
+        let mut pace = begun();
+        pace.record_scan(turn, Reach::Heads, QUICK_SCAN, 8);
+        assert_eq!(pace.reach_of_empty(turn), Reach::Lanes);
     }
 }

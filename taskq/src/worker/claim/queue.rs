@@ -31,6 +31,10 @@ pub(crate) struct Queue {
     has_asked_for_suspects: bool,
     /// Whether an enqueue has notified this worker, and neither a scan nor a claim has followed.
     is_notified: bool,
+    /// Whether this worker is only starting.
+    begins: bool,
+    /// How many workers claim from its lanes, this one included.
+    workers: u32,
 }
 
 impl Queue {
@@ -47,6 +51,8 @@ impl Queue {
             next_pause_end: None,
             has_asked_for_suspects: false,
             is_notified: false,
+            begins: true,
+            workers: 1,
         }
     }
 
@@ -66,8 +72,32 @@ impl Queue {
     /// Returns how thoroughly to scan before the next claim, if at all.
     pub(super) fn next_scan(&self) -> Option<Reach> {
         let now = Instant::now();
-        let is_due = self.lanes.have_no(Claimable::Fresh) || self.pace.is_scan_due(now);
-        is_due.then(|| self.pace.reach(now))
+        if self.lanes.have_no(Claimable::Fresh) {
+            return Some(self.pace.reach_of_empty(now));
+        }
+        self.pace.is_scan_due(now).then(|| self.pace.reach(now))
+    }
+
+    /// Tells once whether this worker is only starting.
+    pub(super) fn begins(&mut self) -> bool {
+        std::mem::take(&mut self.begins)
+    }
+
+    /// Has claims begin where others have come to, and the first scan from the heads wait.
+    pub(super) fn begin_at(&mut self, mut frontiers: Vec<LaneHead>) {
+        let now = Instant::now();
+        frontiers.retain(LaneHead::is_shared);
+        if !frontiers.is_empty() {
+            self.record_workers(&frontiers);
+            self.pace.begin_beside(now, self.workers, fastrand::f64());
+        }
+        self.lanes.begin_at(frontiers, now);
+    }
+
+    /// Has the next scan look into the lanes from their heads.
+    pub(super) fn allow_scan_from_heads(&mut self) {
+        self.begins = false;
+        self.pace.allow_scan_from_heads();
     }
 
     /// Tells whether the next claim is one for suspects: there is one after each scan.
@@ -94,11 +124,18 @@ impl Queue {
         next_due_in.into_iter().chain(missing).chain(ends).min()
     }
 
+    /// Records how many workers claim from lanes of the queue, if any was found.
+    pub(super) fn record_workers(&mut self, heads: &[LaneHead]) {
+        if let Some(others) = heads.iter().map(|head| head.others).max() {
+            self.workers = others.saturating_add(1);
+        }
+    }
+
     pub(super) fn record_scan(&mut self, reach: Reach, heads: Vec<LaneHead>, took: Duration) {
         let now = Instant::now();
         self.lanes.record_scan(reach, heads, now);
         self.lanes.close(|lane| self.refused.is_closed(lane, now));
-        if self.pace.record_scan(now, reach, took) {
+        if self.pace.record_scan(now, reach, took, self.workers) {
             self.lanes.forget_empty();
         }
         self.has_asked_for_suspects = false;
