@@ -58,6 +58,10 @@ async fn die_at(point: &'static str) {
         stage.add_absent_worker().await;
         victim = victim.set("CONCURRENCY", 400);
     }
+    if point == "after_prune" {
+        // It prunes as it starts if its types are kept for a time.
+        victim = victim.set("KEEP", true);
+    }
     let mut victim = victim.start();
     if point == "before_hand_back" {
         stage.enqueue(REPEATABLE, 3, 60_000).await;
