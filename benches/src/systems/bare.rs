@@ -1,4 +1,5 @@
-//! Plain statements that do the same work on the same tables: what this Postgres can do.
+//! Plain statements that do the same work on the same tables: what this Postgres can do. And plain statements of the
+//! simplest queue there is: each transaction takes a task, and its rollback would bring it back.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -54,6 +55,26 @@ lease as (
 select payload
 from batch";
 
+/// Takes a task into the transaction that also does its work.
+const TAKE: &str = "
+delete from taskq.task
+where ctid = any (
+    array(
+        select ctid
+        from taskq.task
+        where queue = 'default'
+          and task_type = 'insert_a_row'
+          and payload_version = 0
+          and crashes = 0
+          and priority = 0
+          and run_at <= now()
+        order by run_at, task_id
+        limit 1
+        for update skip locked
+    )
+)
+returning payload";
+
 const INSERT: &str = "
 insert into taskq.task (task_type, payload, queue, priority, max_attempts, run_at)
 values ('do_nothing', $1, 'default', 0, 25, now())
@@ -65,12 +86,23 @@ select 'do_nothing', given.payload, 'default', 0, 25, now()
 from unnest($1::jsonb[]) as given (payload)";
 
 #[derive(Debug)]
-pub struct Bare;
+pub struct Bare {
+    /// Whether each transaction looks for its task, and does not know its id in advance.
+    takes: bool,
+}
+
+impl Bare {
+    pub const GIVEN: Self = Self { takes: false };
+    pub const TAKING: Self = Self { takes: true };
+}
 
 #[async_trait]
 impl System for Bare {
     fn name(&self) -> &'static str {
-        "bare SQL"
+        match self.takes {
+            true => "skip locked",
+            false => "bare SQL",
+        }
     }
 
     fn family(&self) -> Family {
@@ -78,6 +110,12 @@ impl System for Bare {
     }
 
     fn settings(&self) -> String {
+        if self.takes {
+            return format!(
+                "as bare SQL; {CONNECTIONS} connections begin, delete one task for update skip \
+                 locked, insert a row, commit"
+            );
+        }
         format!(
             "taskq's table and indexes without its trigger. Drain: {DRAINING} connections delete \
              batches of {BATCH} by ctid into a lease row, and delete that; in a transaction \
@@ -88,6 +126,8 @@ impl System for Bare {
 
     fn absent_from(&self, mode: &Mode) -> Option<&'static str> {
         match mode {
+            Mode::Drain(Handler::Inserts) => None,
+            _ if self.takes => Some("it takes tasks into transactions, and does nothing else"),
             Mode::Drain(Handler::Waits) => Some("it has no handlers that could wait"),
             Mode::Latency(_) => Some("it has no workers that could be woken"),
             _ => None,
@@ -133,6 +173,7 @@ impl System for Bare {
         let mut loops = BareLoops {
             url: url.to_owned(),
             handler,
+            takes: self.takes,
             meter,
             connections: Vec::new(),
             rows: Vec::new(),
@@ -142,7 +183,7 @@ impl System for Bare {
         for _ in 0..connections {
             loops.connections.push(PgConnection::connect(url).await?);
         }
-        if handler == Handler::Inserts {
+        if handler == Handler::Inserts && !self.takes {
             loops.rows = loops.rows_given_in_advance().await?;
         }
         Ok(Box::new(loops))
@@ -206,6 +247,7 @@ async fn insert(connection: &mut PgConnection, number: u64) -> Result<()> {
 struct BareLoops {
     url: String,
     handler: Handler,
+    takes: bool,
     meter: Arc<Meter>,
     connections: Vec<PgConnection>,
     /// Ids and numbers, for the loops that delete one row at a time.
@@ -235,6 +277,9 @@ impl Worker for BareLoops {
         for (at, connection) in connections.into_iter().enumerate() {
             let (meter, stopping) = (self.meter.clone(), self.stopping.clone());
             match self.handler {
+                Handler::Inserts if self.takes => {
+                    self.running.spawn(taking(connection, meter, stopping));
+                }
                 Handler::Inserts => {
                     let rows = self.rows.iter().skip(at).step_by(count).copied().collect();
                     self.running
@@ -306,6 +351,30 @@ async fn one_by_one(
             .await?;
         tx.commit().await?;
         meter.ran(number.cast_unsigned());
+    }
+    connection.close().await?;
+    Ok(())
+}
+
+async fn taking(
+    mut connection: PgConnection,
+    meter: Arc<Meter>,
+    stopping: Arc<AtomicBool>,
+) -> Result<()> {
+    while !stopping.load(Relaxed) {
+        let mut tx = connection.begin().await?;
+        let taken = sqlx::query_scalar(TAKE).fetch_optional(&mut *tx).await?;
+        let Some(Json(Payload { n })) = taken else {
+            tx.rollback().await?;
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            continue;
+        };
+        sqlx::query("insert into effect (n) values ($1)")
+            .bind(n.cast_signed())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        meter.ran(n);
     }
     connection.close().await?;
     Ok(())
