@@ -213,6 +213,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "prune_day",
         sql: include_str!("../../migrations/0039_prune_day.sql"),
     },
+    Migration {
+        version: 40,
+        name: "members",
+        sql: include_str!("../../migrations/0040_members.sql"),
+    },
 ];
 
 /// The newest version of the tables that this binary knows, and the one that it needs.

@@ -1,5 +1,6 @@
 //! Groups: a task that runs once all members have ended, with their counts; and tasks of several types in one enqueue.
 
+mod again;
 mod beside;
 mod closing;
 mod exits;

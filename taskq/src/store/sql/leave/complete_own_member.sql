@@ -17,7 +17,7 @@ ended_member as (
     set outcome = 'completed'
     from completed
     where group_member.group_id = any (array[taskq.group_of(completed.metadata)])
-      and group_member.task_id = any (array[taskq.member_of(completed.metadata, completed.task_id)])
+      and group_member.task_id = any (array[completed.task_id])
       and group_member.outcome is null
     returning group_member.group_id
 ),

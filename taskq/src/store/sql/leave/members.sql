@@ -10,7 +10,7 @@ ended_members as (
     where settled.outcome in ('completed', 'discarded', 'cancelled', 'invalid', 'expired')
       and settled.metadata ? 'task.group'
       and group_member.group_id = any (array[taskq.group_of(settled.metadata)])
-      and group_member.task_id = any (array[taskq.member_of(settled.metadata, settled.task_id)])
+      and group_member.task_id = any (array[settled.task_id])
       and group_member.outcome is null
     returning group_member.group_id, group_member.outcome
 ),
