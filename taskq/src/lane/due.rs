@@ -234,7 +234,7 @@ impl DueLanes {
                     .record_claimed(from.max(last).unwrap_or(share.cursor));
             }
             match count {
-                Some(_) => known.empty_claims = 0,
+                Some(_) => known.record_brought(),
                 None => known.empty_claims += u32::from(is_exhausted),
             }
             if is_exhausted {
@@ -476,6 +476,32 @@ mod tests {
         assert_eq!(shares[0].cursor, place(700));
         assert_eq!(lanes.worth_reserving(&shares).len(), 1);
         assert_eq!(lanes.marked()[0].place, Place::END);
+    }
+
+    #[test]
+    fn what_is_taken_for_being_claimed_is_looked_at_again_unless_claims_bring_more() {
+        let begun_beside = || {
+            let mut lanes = DueLanes::default();
+            let reserved = LaneHead {
+                frontier: Some(place(700)),
+                others: 3,
+                ..head(lane("a", 0, 0), 700)
+            };
+            lanes.begin_at(vec![reserved], Instant::now());
+            scan_shared(&mut lanes, 5, Some(700));
+            lanes
+        };
+        let mut lanes = begun_beside();
+        let nothing = lanes.divide(FRESH, 500);
+        assert_eq!(nothing[0].cursor, place(700));
+        lanes.record_claimed(&nothing, 500, &[]);
+        assert!(lanes.have_no(FRESH));
+        assert_eq!(lanes.marked()[0].place, place(4), "as soon as it is time");
+        let mut lanes = begun_beside();
+        claim_range(&mut lanes, 700, 1_200);
+        let nothing = lanes.divide(FRESH, 500);
+        lanes.record_claimed(&nothing, 500, &[]);
+        assert_eq!(lanes.marked()[0].place, place(699));
     }
 
     #[test]

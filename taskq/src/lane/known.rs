@@ -87,14 +87,16 @@ impl KnownLane {
     }
 
     /// Returns the place behind which a scan is to look that does not begin at the heads: that of its mark, unless claims went
-    /// back before it.
+    /// back before it, or nothing has shown yet that its first task is gone.
     pub(super) fn looked_into_from(&self) -> Option<Place> {
         let mark = self.mark?.place();
-        Some(match self.is_due {
-            true if self.tells_by_claims() => Place::END,
-            true => mark.min(self.cursor.place()),
-            false => mark,
-        })
+        if self.tells_by_claims() {
+            return Some(Place::END);
+        }
+        let gone_back_to = self.is_due.then_some(self.cursor.place());
+        let taken_for_claimed = self.claimed_until.and(self.first).map(Place::before);
+        let others = [gone_back_to, taken_for_claimed];
+        others.into_iter().flatten().chain([mark]).min()
     }
 
     /// Tells whether claims tell that it holds more: only a scan from the heads looks into it, for what was left behind. Any
@@ -165,6 +167,11 @@ impl KnownLane {
         if let (Some(mark), Some(start)) = (&mut self.mark, start) {
             mark.record(Instant::now(), start);
         }
+    }
+
+    /// Records that a claim has brought something of it. More is there than what is taken for being claimed.
+    pub(super) fn record_brought(&mut self) {
+        (self.empty_claims, self.claimed_until) = (0, None);
     }
 
     pub(super) fn record_empty(&mut self) {
