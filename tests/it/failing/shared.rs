@@ -76,6 +76,18 @@ async fn slow(
     Ok(())
 }
 
+async fn enqueue_all(pool: &PgPool) {
+    let mut tx = pool.begin().await.expect("begun");
+    for n in 0..TASKS {
+        Waits::enqueue(&mut tx).await.expect("enqueued");
+        Naps::enqueue(&mut tx).await.expect("enqueued");
+        GivesUp::enqueue(&mut tx).await.expect("enqueued");
+        let slow = Slow::enqueue(&mut tx, n % 2 == 0);
+        slow.await.expect("enqueued");
+    }
+    tx.commit().await.expect("committed");
+}
+
 fn named(pool: &PgPool, name: &'static str) -> WorkerBuilder {
     worker(pool)
         .only::<(Waits, Naps, GivesUp, Slow)>()
@@ -91,17 +103,15 @@ async fn what_a_type_says_of_its_failures_holds_whichever_worker_makes_the_attem
          create table told (task_id bigint)",
     )
     .await;
-    let mut db = pool.acquire().await.expect("a connection");
-    for n in 0..TASKS {
-        Waits::enqueue(&mut db).await.expect("enqueued");
-        Naps::enqueue(&mut db).await.expect("enqueued");
-        GivesUp::enqueue(&mut db).await.expect("enqueued");
-        let slow = Slow::enqueue(&mut db, n % 2 == 0);
-        slow.await.expect("enqueued");
-    }
-    drop(db);
     while_working(named(&pool, "one"), async {
         while_working(named(&pool, "two"), async {
+            // Else the first has ended much before the second is there.
+            let workers = "select count(*) from taskq.worker";
+            until("both are there", async || {
+                one::<i64>(&pool, workers).await == 2
+            })
+            .await;
+            enqueue_all(&pool).await;
             let left =
                 "select exists (select from taskq.tasks where state in ('waiting', 'running'))";
             until("all have ended", async || !one::<bool>(&pool, left).await).await;
