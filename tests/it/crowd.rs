@@ -102,6 +102,30 @@ async fn what_is_left_before_a_frontier_that_goes_on_moving_is_run() {
 }
 
 #[tokio::test]
+async fn what_others_reserve_and_leave_behind_where_this_worker_has_come_to_is_run() {
+    let (_database, pool) = database().await;
+    wait_for_workers(&pool, 1_000).await;
+    others_have_reserved(&pool, 1).await;
+    let order = Arc::new(Order::default());
+    while_working(crowded(&pool, &order), async {
+        until("all ran", async || order.ran().len() == 1_000).await;
+        execute(
+            &pool,
+            "with new as (
+                 insert into taskq.task (task_type, payload)
+                 select 'ordered', jsonb_build_object('n', n) from generate_series(1001, 6000) as n
+                 returning run_at, task_id
+             )
+             update taskq.frontier set (run_at, task_id) =
+                 (select run_at, task_id from new order by task_id desc limit 1)",
+        )
+        .await;
+        until("what was left has run", async || order.ran().len() == 6_000).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_worker_claims_nothing_before_others_can_know_of_it() {
     let (_database, pool) = database().await;
     wait_for_workers(&pool, 1).await;

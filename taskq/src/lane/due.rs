@@ -221,13 +221,14 @@ impl DueLanes {
             };
             let (count, last) = given(share).unzip();
             let has_whole_lane = share.range_end.is_none();
-            known.record_reserved((!has_whole_lane).then_some(share.cursor));
+            let reserved = share.is_reserved.then_some(share.cursor);
+            known.record_reserved(reserved);
             let is_exhausted = has_whole_lane
                 && turns.is_some_and(|turns| turn < turns)
                 && known.is_exhausted_by(count.unwrap_or(0), share.limit);
             if known.is_by_chance {
                 // Its cursor stays: what was taken says nothing of what stands before.
-            } else if last.is_some() || !has_whole_lane {
+            } else if last.is_some() || reserved.is_some() {
                 let from = Some(share.cursor);
                 known
                     .cursor
@@ -239,7 +240,7 @@ impl DueLanes {
             }
             if is_exhausted {
                 if !known.is_by_chance {
-                    known.cursor.record_exhausted();
+                    known.record_exhausted(reserved);
                 }
                 known.is_due = false;
             }
@@ -299,12 +300,16 @@ mod tests {
 
     /// Scans a lane from which others claim too.
     fn scan_shared(lanes: &mut DueLanes, first: i64, frontier: Option<i64>) {
+        scan_shared_at(lanes, first, frontier, Instant::now());
+    }
+
+    fn scan_shared_at(lanes: &mut DueLanes, first: i64, frontier: Option<i64>, now: Instant) {
         let head = LaneHead {
             frontier: frontier.map(place),
             others: 1,
             ..head(lane("a", 0, 0), first)
         };
-        lanes.record_scan(Reach::Heads, vec![head], Instant::now());
+        lanes.record_scan(Reach::Heads, vec![head], now);
     }
 
     fn task(task_type: &str, task_id: i64) -> (LaneKey<'_>, Place) {
@@ -419,9 +424,25 @@ mod tests {
         shares[0].keep_to(&LaneRange {
             lane: lane("a", 0, 0),
             start: place(start),
-            end: place(end),
+            end: Some(place(end)),
         });
         lanes.record_claimed(&shares, 500, &[task("a", end)]);
+    }
+
+    fn looked_from(lanes: &DueLanes) -> Place {
+        lanes.marked()[0].place
+    }
+
+    /// Claims what stands behind a lane's frontier, which is too little for a range.
+    fn claim_rest(lanes: &mut DueLanes, start: i64, tasks: &[(LaneKey<'_>, Place)]) {
+        let mut shares = lanes.divide(FRESH, 500);
+        shares[0].keep_to(&LaneRange {
+            lane: lane("a", 0, 0),
+            start: place(start),
+            end: None,
+        });
+        assert_eq!(shares[0].cursor, place(start));
+        lanes.record_claimed(&shares, 500, tasks);
     }
 
     #[test]
@@ -513,13 +534,22 @@ mod tests {
         shares[0].keep_to(&LaneRange {
             lane: lane("a", 0, 0),
             start: place(100),
-            end: place(600),
+            end: Some(place(600)),
         });
         lanes.record_claimed(&shares, 500, &[task("a", 300)]);
         assert_eq!(lanes.divide(FRESH, 1)[0].cursor, place(300));
         let shares = lanes.divide(FRESH, 500);
         lanes.record_claimed(&shares, 500, &[]);
         assert!(lanes.have_no(FRESH));
+    }
+
+    #[test]
+    fn a_lane_that_holds_too_little_for_a_range_is_claimed_behind_its_frontier() {
+        let mut lanes = DueLanes::default();
+        scan_shared(&mut lanes, 1, None);
+        claim_range(&mut lanes, 100, 600);
+        claim_rest(&mut lanes, 9_000, &[task("a", 9_001)]);
+        assert!(lanes.have_no(FRESH), "it had no more");
     }
 
     #[test]
@@ -560,7 +590,6 @@ mod tests {
         let shares = lanes.divide(FRESH, 5);
         lanes.record_claimed(&shares, 5, &[]);
         assert!(lanes.have_no(FRESH));
-        let looked_from = |lanes: &DueLanes| lanes.marked()[0].place;
         lanes.record_scan(Reach::Marks, vec![head(lane("a", 0, 0), 30)], after(1));
         assert_eq!(looked_from(&lanes), place(9), "nothing stood before 10");
         assert_eq!(lanes.divide(FRESH, 5)[0].cursor, place(29));
@@ -568,6 +597,42 @@ mod tests {
         assert_eq!(looked_from(&lanes), place(29));
         lanes.record_scan(Reach::Heads, vec![head(lane("a", 0, 0), 5)], after(3));
         assert_eq!(looked_from(&lanes), place(4), "claims went back there");
+    }
+
+    #[test]
+    fn an_exhausted_lane_is_looked_into_from_where_nobody_had_reserved_it() {
+        let from_after = |seconds| {
+            let mut lanes = DueLanes::default();
+            let scanned_at = DateTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            let shared = LaneHead {
+                scanned_at,
+                others: 1,
+                ..head(lane("a", 0, 0), 10)
+            };
+            lanes.record_scan(Reach::Heads, vec![shared], Instant::now());
+            claim_up_to(&mut lanes, 20);
+            assert_eq!(looked_from(&lanes), place(9));
+            claim_rest(&mut lanes, 9_000, &[]);
+            looked_from(&lanes)
+        };
+        assert_eq!(from_after(60), place(9_000));
+        assert_eq!(from_after(0), place(9), "more may commit before it");
+    }
+
+    #[test]
+    fn what_was_left_behind_between_the_last_claim_and_the_frontier_is_claimed() {
+        let mut lanes = DueLanes::default();
+        scan_shared(&mut lanes, 1, None);
+        claim_range(&mut lanes, 100, 600);
+        claim_rest(&mut lanes, 9_000, &[]);
+        assert!(lanes.have_no(FRESH));
+        let (head, later) = (Some(9_000), Instant::now() + Duration::from_secs(60));
+        for now in [Instant::now(), later] {
+            scan_shared_at(&mut lanes, 700, head, now);
+        }
+        let shares = lanes.divide(FRESH, 500);
+        assert_eq!(shares[0].cursor, place(699));
+        assert_eq!(lanes.worth_reserving(&shares), [], "700 would be passed");
     }
 
     #[test]

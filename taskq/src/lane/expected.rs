@@ -72,6 +72,7 @@ impl Expected {
             first: None,
             waited: Duration::ZERO,
             scanned: now,
+            settled: last.cursor,
             empty_claims: 0,
             turn: Turn::default(),
             round: Round::default(),

@@ -134,6 +134,7 @@ mod tests {
         let share = |(at, task_type): (usize, &&str)| Share {
             lane: lane(task_type, 0, 0),
             cursor: place(0),
+            is_reserved: false,
             range_end: None,
             limit: limit / types.len(),
             rank: 0,

@@ -228,6 +228,7 @@ mod tests {
         let share = |task_type: &&str| Share {
             lane: lane(task_type, 0, 0),
             cursor: place(0),
+            is_reserved: false,
             range_end: None,
             limit: 50,
             rank: 0,

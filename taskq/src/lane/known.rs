@@ -35,6 +35,8 @@ pub(super) struct KnownLane {
     pub(super) waited: Duration,
     /// When the last scan ended.
     pub(super) scanned: Instant,
+    /// Before this place nothing was still to come when that scan began.
+    pub(super) settled: Place,
     /// How many claims in a row have brought nothing of it while that was its first task.
     pub(super) empty_claims: u32,
     /// How it is claimed where it is limited.
@@ -64,6 +66,7 @@ impl KnownLane {
             first: None,
             waited: head.waited(),
             scanned: now,
+            settled: head.settled(),
             empty_claims: 0,
             turn: Turn::default(),
             round: Round::default(),
@@ -115,8 +118,7 @@ impl KnownLane {
         if !self.tells_by_claims() {
             return self.record_scan(head, now, patience);
         }
-        self.is_shared = head.is_shared();
-        (self.waited, self.scanned) = (head.waited_at(self.cursor.place()), now);
+        self.record_scanned(head, head.waited_at(self.cursor.place()), now);
     }
 
     pub(super) fn record_scan(&mut self, head: &LaneHead, now: Instant, patience: Duration) {
@@ -124,8 +126,7 @@ impl KnownLane {
             mark.record(now, head.cleared());
         }
         self.round.record_scan();
-        self.is_shared = head.is_shared();
-        (self.waited, self.scanned) = (head.waited(), now);
+        self.record_scanned(head, head.waited(), now);
         self.record_due(head.first, head.due_in, now);
         if let Some(first) = head.due()
             && !self.is_being_claimed(head, now, patience)
@@ -133,6 +134,11 @@ impl KnownLane {
         {
             self.frontier = head.frontier;
         }
+    }
+
+    fn record_scanned(&mut self, head: &LaneHead, waited: Duration, now: Instant) {
+        self.is_shared = head.is_shared();
+        (self.waited, self.scanned, self.settled) = (waited, now, head.settled());
     }
 
     /// Looks whether its first task is to be taken for one that another worker is claiming.
@@ -172,6 +178,15 @@ impl KnownLane {
     /// Records that a claim has brought something of it. More is there than what is taken for being claimed.
     pub(super) fn record_brought(&mut self) {
         (self.empty_claims, self.claimed_until) = (0, None);
+    }
+
+    /// Records that a claim of all that stands behind its cursor brought less than it asked for. What stands before that place others
+    /// have reserved, if it was reserved, and from the mark on a scan would walk over it.
+    pub(super) fn record_exhausted(&mut self, reserved: Option<Place>) {
+        self.cursor.record_exhausted();
+        if let (Some(mark), Some(start)) = (&mut self.mark, reserved) {
+            mark.move_on(start.min(self.settled));
+        }
     }
 
     pub(super) fn record_empty(&mut self) {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::{Lane, Place};
 
 /// How far marks are behind: what commits up to so long after its insert is found by any scan.
-const LAG: Duration = Duration::from_millis(500);
+pub(super) const LAG: Duration = Duration::from_millis(500);
 
 /// From where a scan is to look into a lane.
 #[derive(Debug)]
@@ -72,6 +72,11 @@ impl Mark {
             self.usable = self.usable.max(latest);
             self.latest = (now, place);
         }
+    }
+
+    /// Moves on to a place before which there is nothing that is not being claimed.
+    pub(super) fn move_on(&mut self, place: Place) {
+        self.usable = self.usable.max(place);
     }
 }
 

@@ -2,7 +2,8 @@
 //! the same time and each claim would walk over the rows that all the others are just taking.
 //!
 //! The lane's frontier says how far it is reserved. It is a hint: a scan finds the tasks of a range whose worker
-//! vanished.
+//! vanished. Where a lane holds too little for a range, a claim takes what stands behind the frontier: from its own cursor on it
+//! would walk over what all others have claimed since.
 
 use super::{Lane, Place};
 
@@ -25,8 +26,8 @@ pub(crate) struct LaneRange {
     pub(crate) lane: Lane,
     /// The first task stands behind it.
     pub(crate) start: Place,
-    /// The last task stands here.
-    pub(crate) end: Place,
+    /// The last task stands here; absent where the lane held less than was wished for, and has no end.
+    pub(crate) end: Option<Place>,
 }
 
 impl<'a> RangeRequest<'a> {

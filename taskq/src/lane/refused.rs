@@ -110,6 +110,7 @@ mod tests {
         let share = |name: &&str| Share {
             lane: lane(name, 0, 0),
             cursor: place(0),
+            is_reserved: false,
             range_end: None,
             limit,
             rank: 0,

@@ -55,6 +55,7 @@ mod tests {
         Share {
             lane: lane(task_type, 0, 0),
             cursor: place(0),
+            is_reserved: false,
             range_end: None,
             limit,
             rank: 0,

@@ -15,6 +15,8 @@ pub(crate) struct Share {
     pub(crate) lane: Lane,
     /// The claim begins behind it.
     pub(crate) cursor: Place,
+    /// Whether others have reserved what stands before the cursor, and nobody what stands behind it.
+    pub(super) is_reserved: bool,
     /// The end of the reserved range, if there is one: what lies behind is reserved for others.
     pub(crate) range_end: Option<Place>,
     pub(crate) limit: usize,
@@ -29,8 +31,8 @@ pub(crate) struct Share {
 impl Share {
     /// Keeps the share to a range that was reserved for it.
     pub(crate) fn keep_to(&mut self, range: &LaneRange) {
-        self.cursor = range.start;
-        self.range_end = Some(range.end);
+        (self.cursor, self.range_end) = (range.start, range.end);
+        self.is_reserved = true;
     }
 }
 
@@ -66,6 +68,7 @@ pub(super) fn divide(
         shares.extend(group.iter().map(|it| Share {
             lane: it.lane.clone(),
             cursor: it.cursor,
+            is_reserved: false,
             range_end: None,
             limit: claimable.limit(it.lane, share),
             rank: it.rank,

@@ -121,7 +121,7 @@ impl Store<'_> {
         self.call(async |db| query.fetch_all(db).await).await
     }
 
-    /// Reserves ranges of lanes for a claim. A lane that has too few tasks is left out.
+    /// Reserves ranges of lanes for a claim.
     pub(crate) async fn reserve(
         &mut self,
         queue: &str,
@@ -292,7 +292,7 @@ impl<'r> FromRow<'r, PgRow> for LaneRange {
                 priority: columns.next()?,
             },
             start: columns.next_place()?,
-            end: columns.next_place()?,
+            end: columns.next_place_if_any()?,
         })
     }
 }
