@@ -64,7 +64,7 @@ impl Settings {
     const fn of(pool: u32) -> Self {
         Self {
             workers: 4,
-            batch: 1_000,
+            batch: 2_000,
             poll_ms: 50,
             pool,
         }

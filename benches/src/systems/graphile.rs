@@ -45,7 +45,7 @@ impl Graphile {
         settings: Each {
             nothing: Settings::of(256, 10),
             waits: Settings::of(256, 10),
-            inserts: Settings::of(256, 37),
+            inserts: Settings::of(256, 20),
         },
     };
 
