@@ -72,7 +72,7 @@ impl Expected {
             first: None,
             waited: Duration::ZERO,
             scanned: now,
-            settled: last.cursor,
+            scanned_at: last.cursor.run_at,
             empty_claims: 0,
             turn: Turn::default(),
             round: Round::default(),

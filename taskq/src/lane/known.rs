@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
+
 use super::cursor::Cursor;
 use super::fair::Round;
 use super::limit::Turn;
@@ -35,8 +37,8 @@ pub(super) struct KnownLane {
     pub(super) waited: Duration,
     /// When the last scan ended.
     pub(super) scanned: Instant,
-    /// Before this place nothing was still to come when that scan began.
-    pub(super) settled: Place,
+    /// When it began, by Postgres's clock.
+    pub(super) scanned_at: DateTime<Utc>,
     /// How many claims in a row have brought nothing of it while that was its first task.
     pub(super) empty_claims: u32,
     /// How it is claimed where it is limited.
@@ -66,7 +68,7 @@ impl KnownLane {
             first: None,
             waited: head.waited(),
             scanned: now,
-            settled: head.settled(),
+            scanned_at: head.scanned_at,
             empty_claims: 0,
             turn: Turn::default(),
             round: Round::default(),
@@ -138,7 +140,7 @@ impl KnownLane {
 
     fn record_scanned(&mut self, head: &LaneHead, waited: Duration, now: Instant) {
         self.is_shared = head.is_shared();
-        (self.waited, self.scanned, self.settled) = (waited, now, head.settled());
+        (self.waited, self.scanned, self.scanned_at) = (waited, now, head.scanned_at);
     }
 
     /// Looks whether its first task is to be taken for one that another worker is claiming.
@@ -185,7 +187,7 @@ impl KnownLane {
     pub(super) fn record_exhausted(&mut self, reserved: Option<Place>) {
         self.cursor.record_exhausted();
         if let (Some(mark), Some(start)) = (&mut self.mark, reserved) {
-            mark.move_on(start.min(self.settled));
+            mark.move_on(start, self.scanned_at);
         }
     }
 

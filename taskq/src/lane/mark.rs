@@ -13,10 +13,12 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
+
 use super::{Lane, Place};
 
 /// How far marks are behind: what commits up to so long after its insert is found by any scan.
-pub(super) const LAG: Duration = Duration::from_millis(500);
+const LAG: Duration = Duration::from_millis(500);
 
 /// From where a scan is to look into a lane.
 #[derive(Debug)]
@@ -74,9 +76,13 @@ impl Mark {
         }
     }
 
-    /// Moves on to a place before which there is nothing that is not being claimed.
-    pub(super) fn move_on(&mut self, place: Place) {
-        self.usable = self.usable.max(place);
+    /// Records that whatever a scan could see before this place is reserved. It began at `scanned_at`, by Postgres's clock.
+    pub(super) fn move_on(&mut self, place: Place, scanned_at: DateTime<Utc>) {
+        let settled = Place {
+            run_at: scanned_at - LAG,
+            task_id: i64::MIN,
+        };
+        self.usable = self.usable.max(place.min(settled));
     }
 }
 

@@ -132,15 +132,6 @@ impl LaneHead {
         self.first.filter(|_| self.due_in.is_zero())
     }
 
-    /// Returns the place before which the scan could see whatever was to come, unless its transaction took longer than marks
-    /// are behind.
-    fn settled(&self) -> Place {
-        Place {
-            run_at: self.scanned_at - mark::LAG,
-            task_id: i64::MIN,
-        }
-    }
-
     /// Returns the place before which nothing stands, as far as the scan could see.
     fn cleared(&self) -> Place {
         let beginning = Place {
