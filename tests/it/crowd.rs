@@ -1,5 +1,6 @@
 //! Workers that start together and claim much from one lane.
 
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -51,6 +52,23 @@ async fn others_have_reserved(pool: &PgPool, up_to: i64) {
     reserved.expect("reserved");
 }
 
+/// Has tasks with these numbers come, which others reserve and leave.
+async fn others_reserve_and_leave(pool: &PgPool, numbers: RangeInclusive<i64>) {
+    let reserve = "with new as (
+             insert into taskq.task (task_type, payload)
+             select 'ordered', jsonb_build_object('n', n) from generate_series($1, $2) as n
+             returning run_at, task_id
+         )
+         update taskq.frontier set (run_at, task_id) =
+             (select run_at, task_id from new order by task_id desc limit 1)";
+    let reserved = sqlx::query(reserve)
+        .bind(numbers.start())
+        .bind(numbers.end())
+        .execute(pool)
+        .await;
+    reserved.expect("reserved");
+}
+
 fn crowded(pool: &PgPool, order: &Arc<Order>) -> taskq::WorkerBuilder {
     let worker = Worker::builder(pool.clone()).queue("default", 200);
     worker.only::<(Ordered,)>().state_arc(order.clone())
@@ -82,19 +100,8 @@ async fn what_is_left_before_a_frontier_that_goes_on_moving_is_run() {
     while_working(
         crowded(&pool, &order),
         until("what was left has run", async || {
-            // New tasks come, and others reserve them and leave them.
-            execute(
-                &pool,
-                "with new as (
-                     insert into taskq.task (task_type, payload)
-                     select 'ordered', jsonb_build_object('n', 0) from generate_series(1, 200)
-                     returning run_at, task_id
-                 )
-                 update taskq.frontier set (run_at, task_id) =
-                     (select run_at, task_id from new order by task_id desc limit 1)",
-            )
-            .await;
-            let left = "select count(*) from taskq.task where payload ->> 'n' <> '0'";
+            others_reserve_and_leave(&pool, 20_001..=20_200).await;
+            let left = "select count(*) from taskq.task where (payload ->> 'n')::bigint <= 20000";
             one::<i64>(&pool, left).await == 0
         }),
     )
@@ -109,17 +116,7 @@ async fn what_others_reserve_and_leave_behind_where_this_worker_has_come_to_is_r
     let order = Arc::new(Order::default());
     while_working(crowded(&pool, &order), async {
         until("all ran", async || order.ran().len() == 1_000).await;
-        execute(
-            &pool,
-            "with new as (
-                 insert into taskq.task (task_type, payload)
-                 select 'ordered', jsonb_build_object('n', n) from generate_series(1001, 6000) as n
-                 returning run_at, task_id
-             )
-             update taskq.frontier set (run_at, task_id) =
-                 (select run_at, task_id from new order by task_id desc limit 1)",
-        )
-        .await;
+        others_reserve_and_leave(&pool, 1_001..=6_000).await;
         until("what was left has run", async || order.ran().len() == 6_000).await;
     })
     .await;

@@ -72,6 +72,7 @@ impl Expected {
             first: None,
             waited: Duration::ZERO,
             scanned: now,
+            // No scan has told of it yet: it has no mark.
             scanned_at: last.cursor.run_at,
             empty_claims: 0,
             turn: Turn::default(),

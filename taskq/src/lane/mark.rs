@@ -5,7 +5,8 @@
 //! before which place nothing stood; a later one may begin there.
 //!
 //! So does a claim that reserves a range, of what stands before it: others have reserved that. As long as such claims bring
-//! tasks, a scan does not look into the lane at all.
+//! tasks, a scan does not look into the lane at all. A claim that brought less, of what nobody had reserved, moves the mark to where
+//! that began.
 //!
 //! Something may still come before that place: a transaction that inserted before the scan commits after it, a
 //! task is handed back. So a scan begins where an earlier one ended, and not the last: see [`LAG`]. What comes even
@@ -47,7 +48,8 @@ impl Reach {
 /// Before which places of a lane nothing stood, or what was reserved.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
-    /// As a scan found that at least [`LAG`] ago, and at least one scan before the last.
+    /// As a scan found that at least [`LAG`] ago, and at least one scan before the last; or where a lane was exhausted, as long before
+    /// the last scan.
     usable: Place,
     /// As a scan found at that time.
     latest: (Instant, Place),
