@@ -177,15 +177,14 @@ impl OwnStatements {
             text.extend([RESET_USER, "; "]);
         }
         text.push_str(&fresh.restore);
+        if !is_silent {
+            self.check_in(&mut text);
+        }
         let preparations = preparation.say_in(&mut text, &name, || fresh.completion(statement));
         text.push_str("execute ");
         text.extend(name);
         let mut id = [0; Hyphenated::LENGTH];
-        text.extend([" ('", lease_id.hyphenated().encode_lower(&mut id), "', "]);
-        match self.begun {
-            Some(begun) => write!(text, "{begun}").expect("a string takes everything"),
-            None => text.push_str("null"),
-        }
+        text.extend([" ('", lease_id.hyphenated().encode_lower(&mut id), "'"]);
         if let Some(verdict) = kept {
             let error = verdict.error().map(storable);
             text.extend([", ", &literal(verdict.result())]);
@@ -208,6 +207,7 @@ impl OwnStatements {
             + RESET_STATEMENTS
             + usize::from(habits.changes_role) * RESET_USER_STATEMENTS
             + fresh.restored
+            + usize::from(!is_silent)
             + preparations;
         // The statement with which the attempt is committed, and which an error after it cannot undo.
         let commit = prepared + 1 + usize::from(habits.deallocates) + 1;
@@ -268,6 +268,7 @@ impl OwnStatements {
         let reset_user = if habits.changes_role { RESET_USER } else { "" };
         text.extend([RESET, "; ", reset_user, "; ", &fresh.restore]);
         self.check_in(&mut text);
+        text.extend([LOOK_UP, "; ", NO_JIT]);
         let mut answered = 0;
         let mut answers = raw_sql(AssertSqlSafe(text)).fetch_many(tx);
         while let Some(answer) = answers.next().await {
@@ -319,6 +320,7 @@ impl OwnStatements {
         let mut text = String::new();
         self.accept_in(&mut text);
         self.check_in(&mut text);
+        text.extend([LOOK_UP, "; ", NO_JIT]);
         raw_sql(AssertSqlSafe(text)).execute(tx).await?;
         self.has_savepoint = false;
         Ok(())
@@ -333,7 +335,7 @@ impl OwnStatements {
         1 + usize::from(self.has_savepoint)
     }
 
-    /// Looks whether the transaction is that of the attempt still, as completions do by themselves.
+    /// Says to look whether the transaction is that of the attempt still, as a completion that tells nothing does by itself.
     fn check_in(&self, text: &mut String) {
         let is_other = match self.begun {
             Some(begun) => format!("{BEGUN} <> {begun}"),
@@ -343,7 +345,7 @@ impl OwnStatements {
             text,
             "select cast(case when {is_other} then '{HAS_ENDED}' \
              when current_setting('transaction_isolation') <> 'read committed' then '{IS_ISOLATED}' \
-             else '0' end as integer); {LOOK_UP}; {NO_JIT}"
+             else '0' end as integer); "
         )
         .expect("a string takes everything");
     }

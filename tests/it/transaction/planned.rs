@@ -43,7 +43,7 @@ async fn looks(tx: &mut PgConnection, found: &Found, n: i64) -> Result<(), sqlx:
     .fetch_all(&mut *tx)
     .await?;
     for (name, runs) in prepared {
-        let explain = format!("explain execute {name} (gen_random_uuid(), null)");
+        let explain = format!("explain execute {name} (gen_random_uuid())");
         let plan: Vec<String> = query_scalar(AssertSqlSafe(explain))
             .persistent(false)
             .fetch_all(&mut *tx)

@@ -1,6 +1,6 @@
 -- Completes the task of a handler's own transaction, by deleting its lease's row.
 -- Goes on in own_left.sql or own_silent.sql.
--- $1 lease_id, $2 as there
+-- $1 lease_id
 -- Index lease_pkey. Locks: the lease, as the last thing in the transaction.
 --
 -- Prepared in the handler's session and executed between the statements that end this transaction and

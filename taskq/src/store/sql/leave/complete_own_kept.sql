@@ -1,6 +1,6 @@
 -- Does what complete_own does, and keeps the task in the history.
 -- Goes on in own_left.sql or own_silent.sql.
--- $1 lease_id, $2 as there, $3 the handler's result (null: none is kept), $4 why it could not be kept (null: no reason)
+-- $1 lease_id, $2 the handler's result (null: none is kept), $3 why it could not be kept (null: no reason)
 -- Index lease_pkey. Locks: the lease; then a new row.
 --
 -- A lease of this kind holds one task, so each of its arrays has one place. To name that place takes less than to read
@@ -37,9 +37,9 @@ kept as (
         completed.priorities[1],
         completed.created_ats[1],
         completed.attempts[1] + 1,
-        taskq.with_error(completed.errors[1], completed.attempts[1] + 1, $4::text),
+        taskq.with_error(completed.errors[1], completed.attempts[1] + 1, $3::text),
         completed.metadatas[1],
         completed.claimed_at,
-        $3::jsonb
+        $2::jsonb
     from completed
 )

@@ -1,6 +1,6 @@
 -- Does what complete_own does, for a member of a group, and notes that it has ended.
 -- Goes on in own_left.sql or own_silent.sql.
--- $1 lease_id, $2 as there
+-- $1 lease_id
 -- Index lease_pkey, group_member_pkey. Locks: the lease; then the row of the member, and a new row; at the commit the row of
 -- the group.
 --

@@ -1,9 +1,7 @@
--- Ends complete_own.sql, complete_own_kept.sql and complete_own_member.sql, behind `completed`, the lease that is deleted.
--- $2 when the transaction began, in microseconds, by the clock of the server (null: it is the one that was begun
--- deferrable, behind own_silent.sql)
+-- Ends complete_own.sql, complete_own_kept.sql and complete_own_member.sql, behind `completed`, the lease that is deleted. That the
+-- transaction is the attempt's is looked at before.
 --
--- Fails where the lease is gone, where this is another transaction than that of the attempt, and where it does not see
--- what others commit meanwhile.
+-- Fails where the lease is gone.
 --
 -- Releases the locks that the handler took for its session and left, and tells what else the next task must not
 -- see, added up: 1 the session has had temporary tables, 2 it has another user or role. The names of those that it
@@ -14,14 +12,6 @@
 select
     cast(
         case
-            when
-                case
-                    when $2::bigint is null then current_setting('transaction_deferrable') <> 'on'
-                    else cast(date_part('epoch', now()) * 1000000 as bigint) <> $2
-                end
-                then 'the transaction of this attempt has ended'
-            when current_setting('transaction_isolation') <> 'read committed'
-                then 'the isolation of this attempt was changed'
             when (select lease_id from completed) is null then 'the lease of this task is gone'
             when pg_advisory_unlock_all() is null or pg_my_temp_schema() = 0 then '0'
             else '1'
