@@ -1,6 +1,6 @@
 -- Ends complete_own.sql, complete_own_kept.sql and complete_own_member.sql where own_left.sql would have nothing to tell: neither the
 -- session nor the type has left anything so far. Returns no row.
--- Index: none. No row has the place that this names.
+-- Index: none.
 --
 -- What `execute` returns Postgres stores twice before it sends it. That takes longer than to delete the lease.
 --
@@ -10,31 +10,30 @@
 --
 -- Postgres makes all that is looked at ready each time, and that takes it longer than to look. So there is one subquery and no
 -- parameter.
-delete from taskq.lease
--- Nothing else is deleted: before it looks for a row, Postgres asks whether the case is one. It is zero, or fails.
-where ctid = '(4294967295,0)'
-    and 1 = cast(
-        case
-            when current_setting('transaction_deferrable') <> 'on'
-                then 'the transaction of this attempt has ended'
-            when current_setting('transaction_isolation') <> 'read committed'
-                then 'the isolation of this attempt was changed'
-            else coalesce(
-                (
-                    select
-                        case
-                            when
-                                pg_my_temp_schema() <> 0
-                                or session_user <> 'taskq_user'
-                                or current_user <> 'taskq_role'
-                                then 'the handler left a temporary table or another role on its session, as none of its type did before'
-                            -- It is never null.
-                            when pg_advisory_unlock_all() is null then '2'
-                            else '0'
-                        end
-                    from completed
-                ),
-                'the lease of this task is gone'
-            )
-        end as integer
-    )
+select
+-- The case is zero, or fails.
+where 1 = cast(
+    case
+        when current_setting('transaction_deferrable') <> 'on'
+            then 'the transaction of this attempt has ended'
+        when current_setting('transaction_isolation') <> 'read committed'
+            then 'the isolation of this attempt was changed'
+        else coalesce(
+            (
+                select
+                    case
+                        when
+                            pg_my_temp_schema() <> 0
+                            or session_user <> 'taskq_user'
+                            or current_user <> 'taskq_role'
+                            then 'the handler left a temporary table or another role on its session, as none of its type did before'
+                        -- It is never null.
+                        when pg_advisory_unlock_all() is null then '2'
+                        else '0'
+                    end
+                from completed
+            ),
+            'the lease of this task is gone'
+        )
+    end as integer
+)
