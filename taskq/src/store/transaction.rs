@@ -177,7 +177,9 @@ impl OwnStatements {
             text.extend([RESET_USER, "; "]);
         }
         text.push_str(&fresh.restore);
-        if !is_silent {
+        // The time is known behind one that told, and tells more than how the transaction was begun.
+        let is_looked_at = !is_silent || self.begun.is_some();
+        if is_looked_at {
             self.check_in(&mut text);
         }
         let preparations = preparation.say_in(&mut text, &name, || fresh.completion(statement));
@@ -207,7 +209,7 @@ impl OwnStatements {
             + RESET_STATEMENTS
             + usize::from(habits.changes_role) * RESET_USER_STATEMENTS
             + fresh.restored
-            + usize::from(!is_silent)
+            + usize::from(is_looked_at)
             + preparations;
         // The statement with which the attempt is committed, and which an error after it cannot undo.
         let commit = prepared + 1 + usize::from(habits.deallocates) + 1;
