@@ -9,9 +9,12 @@ pub(crate) const SAVEPOINT: &str = "savepoint taskq_attempt";
 /// Takes back that the transaction was made read-only too.
 pub(crate) const RELEASE: &str = "release savepoint taskq_attempt";
 
-/// Has Postgres accept what a handler did. It begins with a name, by which others see that the handler has left no query
-/// running: see `cancel_leftover.sql`.
-pub(super) const ACCEPT: &str = "/* taskq accept */ set constraints all immediate";
+/// Stands before what ends an attempt. By it others see that the handler has left no query running: see
+/// `cancel_leftover.sql`.
+pub(super) const ENDS: &str = "/* taskq accept */ ";
+
+/// Has Postgres accept what a handler did.
+pub(super) const ACCEPT: &str = "set constraints all immediate";
 
 /// Does so in a caller's transaction.
 #[cfg(feature = "testing")]

@@ -124,6 +124,7 @@ statements! {
         complete,
         complete_kept,
         complete_some,
+        has_deferrable,
         complete_own = complete_own + own_left,
         complete_own_kept = complete_own_kept + own_left,
         complete_own_member = complete_own_member + own_left,

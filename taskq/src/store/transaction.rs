@@ -1,6 +1,7 @@
 //! What a session says around attempts whose handler has the transaction: begin, undo, complete and commit.
 
 use std::fmt::Write;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use sqlx::postgres::PgRow;
@@ -10,7 +11,7 @@ use uuid::fmt::Hyphenated;
 
 use super::Schema;
 use super::leave::storable;
-use super::savepoint::{ACCEPT, RELEASE, SAVEPOINT};
+use super::savepoint::{ACCEPT, ENDS, RELEASE, SAVEPOINT};
 use super::session::{
     BEGIN, BEGIN_MARKED, BEGUN, CLEAN, FreshSession, Habits, IS_OTHER, NAMED_STATEMENTS,
     NEXT_BEGINS, RESET, RESET_STATEMENTS, RESET_USER, RESET_USER_STATEMENTS, literal,
@@ -42,6 +43,8 @@ pub(crate) struct OwnStatements {
     begun: Option<i64>,
     /// Whether it has a savepoint.
     has_savepoint: bool,
+    /// What is known of constraints that may be deferred.
+    deferrable: Deferrable,
 }
 
 /// What is to be completed.
@@ -80,8 +83,9 @@ impl OwnStatements {
             "prepare {name}_0 as {}; select pg_backend_pid() as backend,
              current_setting('default_transaction_isolation') = 'read committed' as is_default,
              current_setting('default_transaction_deferrable') = 'on' as all_are_deferrable,
-             {BEGUN} as begun",
-            fresh.completion(schema.sql.complete_own)
+             ({}) as has_deferrable, {BEGUN} as begun",
+            fresh.completion(schema.sql.complete_own),
+            schema.sql.has_deferrable
         );
         // As text: a handler of somebody else's may have taken from sqlx what it has prepared.
         let row = raw_sql(AssertSqlSafe(text)).fetch_one(tx).await?;
@@ -102,6 +106,7 @@ impl OwnStatements {
             is_marked: false,
             begun: Some(row.try_get_unchecked("begun")?),
             has_savepoint: false,
+            deferrable: Deferrable::seen(row.try_get_unchecked("has_deferrable")?, Instant::now()),
         };
         Ok((own, row.try_get_unchecked("backend")?))
     }
@@ -162,7 +167,7 @@ impl OwnStatements {
             (None, false, false) => (0, schema.sql.complete_own),
             (Some(_), _, false) => (1, schema.sql.complete_own_kept),
             (None, true, false) => (2, schema.sql.complete_own_member),
-            (None, false, true) => (3, schema.sql.complete_own_silent),
+            (None, false, true) => (PLAIN, schema.sql.complete_own_silent),
             (Some(_), _, true) => (4, schema.sql.complete_own_kept_silent),
             (None, true, true) => (5, schema.sql.complete_own_member_silent),
         };
@@ -170,8 +175,16 @@ impl OwnStatements {
         let preparation = Preparation::of(taken);
         let once = if habits.deallocates { "_once" } else { "" };
         let name = [self.name.as_str(), WAYS[way], once];
+        let now = Instant::now();
+        let is_plain = way == PLAIN && !self.has_savepoint;
+        let looks_again = is_plain && self.deferrable.is_old(now);
+        let accepts = !is_plain || looks_again || self.deferrable.is_there;
         let mut text = String::with_capacity(USUAL_LENGTH + fresh.restore.len());
-        let accepted = self.accept_in(&mut text);
+        text.push_str(ENDS);
+        let accepted = match accepts {
+            true => self.accept_in(&mut text),
+            false => 0,
+        };
         text.extend([RESET, "; "]);
         if habits.changes_role {
             text.extend([RESET_USER, "; "]);
@@ -181,6 +194,9 @@ impl OwnStatements {
         let is_looked_at = !is_silent || self.begun.is_some();
         if is_looked_at {
             self.check_in(&mut text);
+        }
+        if looks_again {
+            text.extend([schema.sql.has_deferrable, "; "]);
         }
         let preparations = preparation.say_in(&mut text, &name, || fresh.completion(statement));
         text.push_str("execute ");
@@ -210,6 +226,7 @@ impl OwnStatements {
             + usize::from(habits.changes_role) * RESET_USER_STATEMENTS
             + fresh.restored
             + usize::from(is_looked_at)
+            + usize::from(looks_again)
             + preparations;
         // The statement with which the attempt is committed, and which an error after it cannot undo.
         let commit = prepared + 1 + usize::from(habits.deallocates) + 1;
@@ -218,12 +235,16 @@ impl OwnStatements {
         while let Some(answer) = answers.next().await {
             match answer {
                 Ok(Either::Left(_)) => answered += 1,
-                // A setting that is restored has a row as well, of one column.
                 Ok(Either::Right(row)) if row.len() == LEFT_AND_BEGUN => {
                     self.record_left(&row, &mut committed)
                         .map_err(CompletionError::ours)?;
                 }
-                Ok(Either::Right(_)) => {}
+                // A setting that is restored has a row as well.
+                Ok(Either::Right(row)) => {
+                    if let Ok(is_there) = row.try_get_unchecked("has_deferrable") {
+                        self.deferrable = Deferrable::seen(is_there, now);
+                    }
+                }
                 Err(error) if answered >= commit => {
                     tracing::debug!(%error, "a session cannot be used again");
                     committed.is_broken = true;
@@ -234,7 +255,10 @@ impl OwnStatements {
                     if preparation.prepares && answered >= prepared && !habits.deallocates {
                         self.taken[way] = Some(0);
                     }
-                    return Err(CompletionError::after(answered >= accepted, error));
+                    // The commit accepts what was not accepted before.
+                    let is_commits = answered + 1 == commit;
+                    let is_ours = answered >= accepted.max(1) && (accepts || !is_commits);
+                    return Err(CompletionError::after(is_ours, error));
                 }
             }
         }
@@ -265,7 +289,7 @@ impl OwnStatements {
             let cleared = tx.clear_cached_statements().await;
             cleared.map_err(CompletionError::ours)?;
         }
-        let mut text = String::new();
+        let mut text = ENDS.to_owned();
         let accepted = self.accept_in(&mut text);
         let reset_user = if habits.changes_role { RESET_USER } else { "" };
         text.extend([RESET, "; ", reset_user, "; ", &fresh.restore]);
@@ -319,7 +343,7 @@ impl OwnStatements {
 
     /// Has Postgres accept what somebody did since the attempt began, where more is said before the commit.
     pub(crate) async fn accept_attempt(&mut self, tx: &mut PgConnection) -> Result<(), Error> {
-        let mut text = String::new();
+        let mut text = ENDS.to_owned();
         self.accept_in(&mut text);
         self.check_in(&mut text);
         text.extend([LOOK_UP, "; ", NO_JIT]);
@@ -424,6 +448,32 @@ impl OwnStatements {
     }
 }
 
+/// Whether anything in the database could be deferred to the end of a transaction, when a session last looked.
+///
+/// Where nothing can be, Postgres need not be asked to accept what a handler did before it commits. What somebody makes deferrable between
+/// two looks is found by the commit, which sees the settings of the session and not those of the handler.
+#[derive(Debug, Clone, Copy)]
+struct Deferrable {
+    is_there: bool,
+    looked_at: Instant,
+}
+
+impl Deferrable {
+    fn seen(is_there: bool, looked_at: Instant) -> Self {
+        Self {
+            is_there,
+            looked_at,
+        }
+    }
+
+    fn is_old(self, now: Instant) -> bool {
+        now.duration_since(self.looked_at) >= LOOK_EVERY
+    }
+}
+
+/// So often a session looks whether anything may be deferred. It reads all triggers of the database.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
 /// What is said before a completion is executed by its name.
 #[derive(Clone, Copy)]
 struct Preparation {
@@ -469,6 +519,9 @@ impl Preparation {
 /// The ends of the names under which a session has prepared how tasks complete. The last three tell nothing.
 const WAYS: [&str; 6] = ["_0", "_1", "_2", "_3", "_4", "_5"];
 
+/// The way that tells nothing, keeps nothing and touches no group: what its commit refuses is the handler's.
+const PLAIN: usize = 3;
+
 /// As many bytes as the text of a completion has in most cases, and more. It is made for each attempt: a text that grows, out
 /// of parts that are formatted, took a tenth of all that a worker's processor does for a task in a transaction.
 const USUAL_LENGTH: usize = 512;
@@ -505,6 +558,16 @@ mod tests {
         let mut text = String::new();
         let count = Preparation::of(taken).say_in(&mut text, &["own", "_3"], || "select 1".into());
         (text, count)
+    }
+
+    #[test]
+    fn a_session_looks_once_a_minute_whether_anything_can_be_deferred() {
+        let now = Instant::now();
+        for is_there in [false, true] {
+            let seen = Deferrable::seen(is_there, now);
+            assert!(!seen.is_old(now + Duration::from_secs(59)));
+            assert!(seen.is_old(now + Duration::from_secs(60)));
+        }
     }
 
     #[test]

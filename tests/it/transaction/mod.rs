@@ -4,6 +4,7 @@
 //! both: `charge.rs`, `effects.rs` and `session.rs` are compiled twice.
 
 mod begun;
+mod deferred;
 mod lazily;
 mod lazy;
 
