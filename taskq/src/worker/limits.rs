@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::shared::Core;
 use crate::error::error_text;
 use crate::lane::LimitedScopes;
-use crate::store::{Store, is_locked};
+use crate::store::{Store, is_locked, is_unserializable};
 use crate::task::registry::Registry;
 
 /// For how long a worker's word holds that it declares a limit: three times the period of the duty that says it.
@@ -22,7 +22,8 @@ const MOST_TRIES: u32 = 25;
 
 /// Says how the handlers limit their task types, before any of them starts. The first limit by key of a type waits for
 /// transactions that have written tasks, and those that come later wait behind it: so each try is short, and lets them
-/// pass.
+/// pass. Where the database defaults to another isolation level, a worker that starts beside others does not see what they have
+/// said meanwhile, and says it again.
 pub(super) async fn declare(store: &mut Store<'_>, registry: &Registry) -> Result<(), Error> {
     let limits = registry.limits();
     if limits.is_empty() {
@@ -31,7 +32,9 @@ pub(super) async fn declare(store: &mut Store<'_>, registry: &Registry) -> Resul
     let mut tries = 1;
     loop {
         match store.declare_limits(&limits, DECLARED_FOR).await {
-            Err(error) if is_locked(&error) && tries < MOST_TRIES => {
+            Err(error)
+                if (is_locked(&error) || is_unserializable(&error)) && tries < MOST_TRIES =>
+            {
                 tracing::info!(
                     error = error_text(&error),
                     "cannot say yet how tasks are limited; trying again soon"
