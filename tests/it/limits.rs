@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
 use taskq::operate::{Bound, EachKey, Queue, TaskType};
 use taskq::unique::{OnConflict, Unique};
 use taskq::{OperateError, Worker, task};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{database, drain, execute, one, until, while_working, worker};
+use crate::support::{database, drain, execute, isolated, one, until, while_working, worker};
 
 /// Counts what runs at the same time, and remembers the most there was, by key.
 #[derive(Default)]
@@ -416,60 +415,13 @@ async fn a_limit_holds_whatever_isolation_the_database_defaults_to() {
     let (_database, pool) = database().await;
     let meter = Arc::new(Meter::default());
     enqueue(&pool, "insert into taskq.task (task_type, payload) select 'three', jsonb_build_object('n', n) from generate_series(1, 30) as n").await;
-    let options = pool.connect_options().as_ref().clone();
-    let options = options.options([("default_transaction_isolation", "repeatable read")]);
-    let isolated = PgPoolOptions::new()
-        .max_connections(20)
-        .connect_lazy_with(options);
+    let isolated = isolated(&pool);
     let one_worker = || {
         let worker = worker(&isolated).only::<(Three,)>();
         worker.state_arc(meter.clone())
     };
     while_working(one_worker(), drain(one_worker(), &pool)).await;
     assert_eq!(meter.most(0), 3);
-}
-
-#[task]
-async fn hides(#[secret] word: String) {
-    drop(word);
-}
-
-/// What another worker says of limits and secret fields while this one starts is not seen by its statements.
-#[tokio::test]
-async fn a_worker_starts_beside_others_whatever_isolation_the_database_defaults_to() {
-    let (_database, pool) = database().await;
-    let options = pool.connect_options().as_ref().clone();
-    let options = options.options([("default_transaction_isolation", "repeatable read")]);
-    let isolated = PgPoolOptions::new()
-        .max_connections(20)
-        .connect_lazy_with(options);
-    let start = || {
-        let worker = worker(&isolated).only::<(Three, Hides)>();
-        worker.state(Meter::default()).build()
-    };
-    start().await.expect("it starts");
-    for said in [
-        "update taskq.limit_definition set declared_until = declared_until + interval '1 minute'",
-        "insert into taskq.secret_field (task_type, field) values ('hides', 'word')",
-    ] {
-        execute(&pool, "delete from taskq.secret_field").await;
-        let mut other = pool.begin().await.expect("begun");
-        sqlx::query(said).execute(&mut *other).await.expect("said");
-        let commit = async {
-            until("it waits", async || {
-                one::<bool>(
-                    &pool,
-                    "select exists (select from pg_stat_activity
-                         where datname = current_database() and wait_event_type = 'Lock')",
-                )
-                .await
-            })
-            .await;
-            other.commit().await.expect("committed");
-        };
-        let (started, ()) = tokio::join!(start(), commit);
-        started.unwrap_or_else(|error| panic!("{said}: {error:?}"));
-    }
 }
 
 #[task]

@@ -36,6 +36,7 @@ mod history;
 mod ids;
 mod inline;
 mod invalid;
+mod isolation;
 mod keep;
 mod lease;
 mod limit_beside;

@@ -5,7 +5,7 @@ use taskq::operate::migrations;
 use taskq::testing::Database;
 use taskq::{MigrateError, Schema, migrate};
 
-use crate::support::{execute, one};
+use crate::support::{execute, isolated, one};
 
 async fn empty() -> (Database, sqlx::PgPool) {
     let database = Database::empty().await.expect("a database");
@@ -31,15 +31,18 @@ async fn migrating_twice_is_migrating_once() {
 
 #[tokio::test]
 async fn migrating_from_several_places_at_once_is_safe() {
-    let (_database, pool) = empty().await;
-    let (a, b, c, d) = tokio::join!(
-        migrate(&pool),
-        migrate(&pool),
-        migrate(&pool),
-        migrate(&pool)
-    );
-    for result in [a, b, c, d] {
-        result.expect("migrated");
+    for is_isolated in [false, true] {
+        let (_database, pool) = empty().await;
+        let pool = if is_isolated { isolated(&pool) } else { pool };
+        let (a, b, c, d) = tokio::join!(
+            migrate(&pool),
+            migrate(&pool),
+            migrate(&pool),
+            migrate(&pool)
+        );
+        for result in [a, b, c, d] {
+            result.unwrap_or_else(|error| panic!("isolated {is_isolated}: {error:?}"));
+        }
     }
 }
 

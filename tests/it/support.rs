@@ -7,6 +7,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, query_as};
 use taskq::testing::Database;
 use taskq::{Worker, WorkerBuilder};
@@ -45,6 +46,14 @@ pub(crate) async fn database() -> (Database, PgPool) {
     let database = Database::fresh().await.expect("a database");
     let pool = database.pool_of(40);
     (database, pool)
+}
+
+/// A pool of connections whose transactions do not see what others commit meanwhile.
+pub(crate) fn isolated(pool: &PgPool) -> PgPool {
+    let options = pool.connect_options().as_ref().clone();
+    let options = options.options([("default_transaction_isolation", "repeatable read")]);
+    let pool = PgPoolOptions::new().max_connections(20);
+    pool.connect_lazy_with(options)
 }
 
 /// A worker that is quick to notice everything.

@@ -281,7 +281,10 @@ async fn apply(
     schema: Schema,
     current: &mut Option<&'static str>,
 ) -> Result<Option<SchemaTooNew>, Error> {
-    let mut tx = connection.begin().await?;
+    // Behind the lock it must see what others have migrated meanwhile.
+    let mut tx = connection
+        .begin_with("begin isolation level read committed")
+        .await?;
     raw_sql("set local lock_timeout = '60s'")
         .execute(&mut *tx)
         .await?;

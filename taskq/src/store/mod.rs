@@ -7,6 +7,7 @@ mod bulk;
 mod check;
 mod claim;
 mod claimed;
+mod deferrable;
 mod doctor;
 mod enqueue;
 mod fair;

@@ -1,7 +1,7 @@
 //! What a session says around attempts whose handler has the transaction: begin, undo, complete and commit.
 
 use std::fmt::Write;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::StreamExt;
 use sqlx::postgres::PgRow;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
 use super::Schema;
+use super::deferrable::Deferrable;
 use super::leave::storable;
 use super::savepoint::{ACCEPT, ENDS, RELEASE, SAVEPOINT};
 use super::session::{
@@ -448,32 +449,6 @@ impl OwnStatements {
     }
 }
 
-/// Whether anything in the database could be deferred to the end of a transaction, when a session last looked.
-///
-/// Where nothing can be, Postgres need not be asked to accept what a handler did before it commits. What somebody makes deferrable between
-/// two looks is found by the commit, which sees the settings of the session and not those of the handler.
-#[derive(Debug, Clone, Copy)]
-struct Deferrable {
-    is_there: bool,
-    looked_at: Instant,
-}
-
-impl Deferrable {
-    fn seen(is_there: bool, looked_at: Instant) -> Self {
-        Self {
-            is_there,
-            looked_at,
-        }
-    }
-
-    fn is_old(self, now: Instant) -> bool {
-        now.duration_since(self.looked_at) >= LOOK_EVERY
-    }
-}
-
-/// So often a session looks whether anything may be deferred. It reads all triggers of the database.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
-
 /// What is said before a completion is executed by its name.
 #[derive(Clone, Copy)]
 struct Preparation {
@@ -558,16 +533,6 @@ mod tests {
         let mut text = String::new();
         let count = Preparation::of(taken).say_in(&mut text, &["own", "_3"], || "select 1".into());
         (text, count)
-    }
-
-    #[test]
-    fn a_session_looks_once_a_minute_whether_anything_can_be_deferred() {
-        let now = Instant::now();
-        for is_there in [false, true] {
-            let seen = Deferrable::seen(is_there, now);
-            assert!(!seen.is_old(now + Duration::from_secs(59)));
-            assert!(seen.is_old(now + Duration::from_secs(60)));
-        }
     }
 
     #[test]
