@@ -87,6 +87,7 @@ mod support;
 mod transaction;
 mod trouble;
 mod typed;
+mod undisputed;
 mod unique;
 mod unknown;
 mod wait;

@@ -28,7 +28,7 @@ const OLD: [(&str, &str); 9] = [
     ("expired", include_str!("old/expired.sql")),
 ];
 
-const NEW_CLAIM: &str = claim_of!("each", "into", "leased", "claimed");
+const NEW_CLAIM: &str = claim_of!("skip_locked", "each", "into", "leased", "claimed");
 
 async fn prepare(db: &mut PgConnection, statements: &[(&str, &str)]) {
     for (name, text) in statements {

@@ -34,6 +34,8 @@ fn texts(file: &Path) -> Vec<String> {
     let of_others = [
         "shrink.sql",
         "lanes.sql",
+        "skip_locked.sql",
+        "untouched.sql",
         "each.sql",
         "batches.sql",
         "leased.sql",
@@ -57,8 +59,13 @@ fn texts(file: &Path) -> Vec<String> {
             &["taken.sql", "beside.sql", "into.sql", "own.sql", "told.sql"],
             &["taken.sql", "into.sql", "shared.sql", "claimed.sql"],
         ];
-        let parts = ways.map(|way| way.iter().map(|name| read(&part(name))).collect::<String>());
-        return parts.map(|parts| format!("{text}{parts}")).to_vec();
+        let of_way = |way: &[&str]| way.iter().map(|name| read(&part(name))).collect::<String>();
+        let mut texts = Vec::new();
+        for among_others in ["skip_locked.sql", "untouched.sql"] {
+            let begin = format!("{text}{}", read(&part(among_others)));
+            texts.extend(ways.map(|way| format!("{begin}{}", of_way(way))));
+        }
+        return texts;
     }
     if text.ends_with(",\n") {
         let middle = read(&part("shrink.sql"));

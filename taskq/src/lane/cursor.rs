@@ -18,6 +18,10 @@ pub(super) struct Cursor {
     place: Place,
     /// Where the cursor stood at the last scan, or after the first claim since; absent before the first claim.
     at_last_scan: Option<Place>,
+    /// Where it stood when a scan sent it back for what was left behind.
+    gone_back_from: Option<Place>,
+    /// Whether the last claim brought less than it asked for.
+    is_exhausted: bool,
     /// How far the lane was reserved at a scan, and when that was.
     reserved: Option<(Place, Instant)>,
 }
@@ -28,6 +32,8 @@ impl Cursor {
         Self {
             place,
             at_last_scan: None,
+            gone_back_from: None,
+            is_exhausted: false,
             reserved: None,
         }
     }
@@ -47,15 +53,21 @@ impl Cursor {
         self.at_last_scan.map(|_| self.place)
     }
 
+    /// Tells whether the next claim goes on where one ended that brought all it asked for, and not among what was left behind.
+    pub(super) fn goes_on(self) -> bool {
+        let is_among_left = self.gone_back_from.is_some_and(|from| self.place < from);
+        self.at_last_scan.is_some() && !self.is_exhausted && !is_among_left
+    }
+
     /// Records how far a claim has come.
     pub(super) fn record_claimed(&mut self, place: Place) {
-        self.place = place;
+        (self.place, self.is_exhausted) = (place, false);
         self.at_last_scan = self.at_last_scan.or(Some(place));
     }
 
     /// Records that a claim found nothing behind the cursor. Then whatever a scan finds before it was left behind.
     pub(super) fn record_exhausted(&mut self) {
-        self.at_last_scan = Some(self.place);
+        (self.at_last_scan, self.is_exhausted) = (Some(self.place), true);
     }
 
     /// Records that a scan found the lane's first task at `head`, and tells whether that was left behind, so that
@@ -70,6 +82,7 @@ impl Cursor {
             self.at_last_scan = Some(self.place);
         } else {
             *self = Self {
+                gone_back_from: self.gone_back_from.max(Some(self.place)),
                 reserved: self.reserved,
                 ..Self::at(head)
             };
@@ -130,6 +143,36 @@ mod tests {
         cursor.record_claimed(place(8));
         cursor.record_exhausted();
         assert!(cursor.record_scan(place(6)));
+    }
+
+    #[test]
+    fn whoever_goes_back_goes_on_where_it_was() {
+        let mut cursor = Cursor::at(place(1));
+        assert!(!cursor.goes_on(), "it begins");
+        cursor.record_claimed(place(9));
+        assert!(cursor.goes_on());
+        assert!(cursor.record_scan(place(3)));
+        assert!(!cursor.goes_on());
+        for (to, goes_on) in [(4, false), (8, false), (9, true)] {
+            cursor.record_claimed(place(to));
+            assert_eq!(cursor.goes_on(), goes_on, "behind {to}");
+        }
+        assert!(cursor.record_scan(place(2)));
+        assert!(cursor.record_scan(place(1)), "again, and less far");
+        cursor.record_claimed(place(5));
+        assert!(!cursor.goes_on());
+    }
+
+    #[test]
+    fn nobody_goes_on_from_an_exhausted_lane() {
+        let mut cursor = Cursor::at(place(1));
+        cursor.record_claimed(place(9));
+        cursor.record_exhausted();
+        assert!(!cursor.goes_on());
+        assert!(!cursor.record_scan(place(10)));
+        assert!(!cursor.goes_on(), "somebody may have had 10 before");
+        cursor.record_claimed(place(12));
+        assert!(cursor.goes_on());
     }
 
     const PATIENCE: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ use super::expected::Expected;
 use super::known::KnownLane;
 use super::mark::{MarkedLane, Reach};
 use super::patience::Patience;
-use super::range::RangeRequest;
+use super::range::{RangeRequest, is_worth_reserving};
 use super::share::{self, Candidate, Share};
 use super::suspects::Claimable;
 use super::{Lane, LaneHead, LaneKey, Place};
@@ -105,6 +105,21 @@ impl DueLanes {
                 },
             )
             .collect()
+    }
+
+    /// Tells whether no other claim is expected to come to what these shares ask for: each has a range of its own, or is of a lane
+    /// from which no other worker claims.
+    ///
+    /// What was left behind is not among it, nor what a scan finds in an exhausted lane: somebody may have had it, or have it
+    /// still. Few tasks are not worth another statement.
+    pub(crate) fn are_undisputed(&self, shares: &[Share], limit: usize) -> bool {
+        is_worth_reserving(limit)
+            && shares.iter().all(|share| {
+                self.lanes.get(share.at).is_some_and(|known| {
+                    let is_ours = share.range_end.is_some() || !known.is_shared;
+                    is_ours && !known.is_by_chance && known.cursor.goes_on()
+                })
+            })
     }
 
     /// Divides a claim of `limit` tasks among the lanes.
@@ -416,6 +431,36 @@ mod tests {
         let alone = vec![head(lane("a", 0, 0), 30)];
         lanes.record_scan(Reach::Heads, alone, Instant::now());
         assert_eq!(reserved_from(&mut lanes, 500), None, "there is nobody else");
+    }
+
+    #[test]
+    fn what_nobody_else_is_expected_to_claim_is_undisputed() {
+        let of_range = |start, end: Option<i64>| LaneRange {
+            lane: lane("a", 0, 0),
+            start: place(start),
+            end: end.map(place),
+        };
+        let mut lanes = scanned(&[(lane("a", 0, 0), 0)]);
+        let shares = lanes.divide(FRESH, 500);
+        assert!(!lanes.are_undisputed(&shares, 500), "it was left perhaps");
+        lanes.record_claimed(&shares, 1, &[task("a", 5)]);
+        let mut shares = lanes.divide(FRESH, 500);
+        assert!(lanes.are_undisputed(&shares, 500));
+        assert!(!lanes.are_undisputed(&shares, 50), "they are few");
+        scan_shared(&mut lanes, 7, None);
+        assert!(!lanes.are_undisputed(&shares, 500), "others may have it");
+        shares[0].keep_to(&of_range(10, None));
+        assert!(!lanes.are_undisputed(&shares, 500), "the end is nobody's");
+        shares[0].keep_to(&of_range(10, Some(510)));
+        assert!(lanes.are_undisputed(&shares, 500));
+        scan_shared(&mut lanes, 3, None);
+        assert!(!lanes.are_undisputed(&shares, 500), "3 was left behind");
+        let mut by_chance = DueLanes::new(Ageing::default(), Arc::from(["a".to_owned()]));
+        by_chance.record_scan(Reach::Heads, vec![head(lane("a", 0, 0), 0)], Instant::now());
+        let shares = by_chance.divide(FRESH, 500);
+        by_chance.record_claimed(&shares, 1, &[task("a", 5)]);
+        let shares = by_chance.divide(FRESH, 500);
+        assert!(!by_chance.are_undisputed(&shares, 500));
     }
 
     /// Makes a claim that had reserved the tasks from one to another, and brings the last of them.

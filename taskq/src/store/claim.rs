@@ -23,6 +23,8 @@ pub(crate) struct ClaimRequest<'a> {
     /// From which lanes, and how much from each, in the order of their turns.
     pub(crate) shares: &'a [Share],
     pub(crate) sharing: Sharing<'a>,
+    /// Whether nobody else is expected to claim the same tasks meanwhile, so that they need not be locked first.
+    pub(crate) is_undisputed: bool,
     /// Whether the server must not be able to forget the claim in a crash.
     pub(crate) is_durable: bool,
 }
@@ -166,11 +168,14 @@ impl Store<'_> {
     ) -> Result<Vec<ClaimedLease>, Error> {
         let shares = request.shares;
         crash_point("before_claim");
-        let text = match request.sharing {
-            Sharing::AllBut(_) => self.schema.sql.claim,
-            Sharing::All => self.schema.sql.claim_shared,
-            Sharing::Own => self.schema.sql.claim_own,
-            Sharing::Batches(_) => self.schema.sql.claim_batches,
+        let sql = self.schema.sql;
+        let text = match (request.sharing, request.is_undisputed) {
+            (Sharing::AllBut(_), _) => sql.claim,
+            (Sharing::Batches(_), _) => sql.claim_batches,
+            (Sharing::All, false) => sql.claim_shared,
+            (Sharing::All, true) => sql.claim_shared_untouched,
+            (Sharing::Own, false) => sql.claim_own,
+            (Sharing::Own, true) => sql.claim_own_untouched,
         };
         let query = query_with(text, arguments(17))
             .bind(request.lease_id)

@@ -81,7 +81,7 @@ pub(crate) use self::link::knock;
 pub(crate) use self::operate::{Elsewhere, TaskOfType};
 pub(crate) use self::operate::{ResultRow, read_pauses};
 pub(crate) use self::progress::WatchedRow;
-pub(crate) use self::refusal::{Refusal, is_locked, is_too_much};
+pub(crate) use self::refusal::{Refusal, has_met_others, is_locked, is_too_much};
 #[cfg(feature = "testing")]
 pub(crate) use self::savepoint::{ACCEPT_INLINE, RELEASE, SAVEPOINT, undo_inline};
 #[cfg(feature = "cron")]

@@ -94,6 +94,13 @@ pub(crate) fn is_locked(error: &Error) -> bool {
     code.as_deref() == Some("55P03")
 }
 
+/// Tells whether a statement gave way to others who had locked or changed the same rows.
+pub(crate) fn has_met_others(error: &Error) -> bool {
+    // Transaction rollback: serialization failures and deadlocks.
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    is_locked(error) || code.is_some_and(|code| code.starts_with("40"))
+}
+
 /// Tells whether an error of the server is about its state, not about what was asked.
 fn is_passing(code: &str) -> bool {
     // Connection, transaction rollback, resources, intervention by an operator, system, transaction

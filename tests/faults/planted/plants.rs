@@ -98,6 +98,11 @@ pub(crate) const SEQUENCE: Plant = Plant {
             "$1::uuid",
             "coalesce((select lpad(to_hex(nextval('lease_sequence')), 32, '0')::uuid), $1::uuid)",
         ),
+        edit(
+            "claim_shared_untouched",
+            "$1::uuid",
+            "coalesce((select lpad(to_hex(nextval('lease_sequence')), 32, '0')::uuid), $1::uuid)",
+        ),
     ],
     ..NONE
 };
@@ -134,7 +139,9 @@ pub(crate) const RESERVED_IS_CLAIMED: Plant = Plant {
     edits: &[
         edit("claim", DUE, DUE_AND_NOT_RESERVED),
         edit("claim_own", DUE, DUE_AND_NOT_RESERVED),
+        edit("claim_own_untouched", DUE, DUE_AND_NOT_RESERVED),
         edit("claim_shared", DUE, DUE_AND_NOT_RESERVED),
+        edit("claim_shared_untouched", DUE, DUE_AND_NOT_RESERVED),
     ],
     ..NONE
 };

@@ -8,10 +8,12 @@ use super::{
 };
 use crate::support::{claim_of, database};
 
-const CLAIM: &str = claim_of!("each", "into", "leased", "claimed");
-const CLAIM_OWN: &str = claim_of!("taken", "beside", "into", "own", "told");
-const CLAIM_SHARED: &str = claim_of!("taken", "into", "shared", "claimed");
-const CLAIM_BATCHES: &str = claim_of!("batches", "into", "leased", "claimed");
+const CLAIM: &str = claim_of!("skip_locked", "each", "into", "leased", "claimed");
+const CLAIM_OWN: &str = claim_of!("skip_locked", "taken", "beside", "into", "own", "told");
+const CLAIM_OWN_UNTOUCHED: &str = claim_of!("untouched", "taken", "beside", "into", "own", "told");
+const CLAIM_SHARED: &str = claim_of!("skip_locked", "taken", "into", "shared", "claimed");
+const CLAIM_SHARED_UNTOUCHED: &str = claim_of!("untouched", "taken", "into", "shared", "claimed");
+const CLAIM_BATCHES: &str = claim_of!("skip_locked", "batches", "into", "leased", "claimed");
 
 const RESERVE: &str = include_str!("../../../taskq/src/store/sql/claim/reserve.sql");
 
@@ -25,6 +27,11 @@ const CLAIM_ARGUMENTS: &str = "gen_random_uuid(), gen_random_uuid(), 30, 'defaul
     array[null, null, null]::timestamptz[], array[0, 0, 0]::bigint[],
     array[null, null, null]::timestamptz[], array[0, 0, 0]::bigint[], array[334, 334, 334],
     array['type_3'], false";
+
+/// One claim of a thousand from one of them.
+const UNTOUCHED_ARGUMENTS: &str = "gen_random_uuid(), gen_random_uuid(), 30, 'default', 1000, array['type_1'],
+    array[1]::smallint[], array[0], array[0]::smallint[], array[null]::timestamptz[], array[0]::bigint[],
+    array[null]::timestamptz[], array[0]::bigint[], array[1000], false";
 
 /// One claim of a thousand from one of them, for four batches.
 const BATCHES_ARGUMENTS: &str = "gen_random_uuid(), gen_random_uuid(), 30, 'default', 1000, array['type_1'],
@@ -67,7 +74,7 @@ async fn check_claim(
     let what = format!("{what}: {statement}");
     assert_eq!(taken(&claim), 1_000, "{what}");
     let most = match statement {
-        "claim_own" => MOST_PAGES + PAGES_OF_LEASES,
+        "claim_own" | "claim_own_untouched" => MOST_PAGES + PAGES_OF_LEASES,
         _ => MOST_PAGES,
     };
     assert!(pages < most, "{what}: {pages} pages");
@@ -99,7 +106,9 @@ async fn check_claim(
     );
 }
 
-async fn check(db: &mut PgConnection, situation: &str) {
+/// Uses four lanes from this one on alone: a claim that is rolled back leaves its tasks touched.
+async fn check(db: &mut PgConnection, situation: &str, first_lane: usize) {
+    let mut untouched = first_lane..;
     for mode in PLANS {
         set_plans(db, mode).await;
         let what = format!("{situation}, {mode}");
@@ -107,6 +116,11 @@ async fn check(db: &mut PgConnection, situation: &str) {
         let without_types = CLAIM_ARGUMENTS.replace("array['type_3'], ", "");
         check_claim(db, &what, "claim_own", &without_types, 0).await;
         check_claim(db, &what, "claim_shared", &without_types, 0).await;
+        for statement in ["claim_own_untouched", "claim_shared_untouched"] {
+            let lane = format!("'type_{}'", untouched.next().expect("a lane"));
+            let arguments = UNTOUCHED_ARGUMENTS.replace("'type_1'", &lane);
+            check_claim(db, &what, statement, &arguments, 0).await;
+        }
         check_claim(db, &what, "claim_batches", BATCHES_ARGUMENTS, 2).await;
 
         let (reserve, pages) = explain(db, "reserve", RESERVE_ARGUMENTS).await;
@@ -182,7 +196,9 @@ async fn a_claim_reads_what_it_takes_among_millions_of_rows() {
     for (name, text) in [
         ("claim", CLAIM),
         ("claim_own", CLAIM_OWN),
+        ("claim_own_untouched", CLAIM_OWN_UNTOUCHED),
         ("claim_shared", CLAIM_SHARED),
+        ("claim_shared_untouched", CLAIM_SHARED_UNTOUCHED),
         ("claim_batches", CLAIM_BATCHES),
         ("reserve", RESERVE),
         ("anywhere", ANYWHERE),
@@ -195,12 +211,12 @@ async fn a_claim_reads_what_it_takes_among_millions_of_rows() {
             .await
             .expect("prepared");
     }
-    check(&mut db, "statistics of ten rows").await;
+    check(&mut db, "statistics of ten rows", 4).await;
     raw_sql("analyze taskq.task")
         .execute(&mut *db)
         .await
         .expect("analyzed");
-    check(&mut db, "fresh statistics").await;
+    check(&mut db, "fresh statistics", 8).await;
     let forgotten = raw_sql(
         "delete from pg_statistic where starelid = 'taskq.task'::regclass;
          update pg_class set reltuples = -1, relpages = 0 where oid = 'taskq.task'::regclass",
@@ -208,7 +224,7 @@ async fn a_claim_reads_what_it_takes_among_millions_of_rows() {
     .execute(&mut *db)
     .await;
     match forgotten {
-        Ok(_) => check(&mut db, "no statistics").await,
+        Ok(_) => check(&mut db, "no statistics", 12).await,
         Err(error) => {
             eprintln!("skipped: without statistics; only a superuser can drop them: {error}")
         }

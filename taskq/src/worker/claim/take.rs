@@ -9,7 +9,7 @@ use super::Claimer;
 use super::alone::Alone;
 use crate::lane::suspects::Claimable;
 use crate::lane::{Share, scatter};
-use crate::store::{ClaimRequest, ClaimedLease, ClaimedTask, Refusal, Sharing};
+use crate::store::{ClaimRequest, ClaimedLease, ClaimedTask, Refusal, Sharing, has_met_others};
 use crate::worker::shared::Core;
 
 /// How long a task is put off that Postgres does not let a claim take.
@@ -62,8 +62,9 @@ impl Claimer<'_> {
             Some(size) => Sharing::Batches(size),
             None => Sharing::of(&shares, &self.transactional),
         };
+        let is_lent = self.store.is_lent();
         let queue = &mut self.queues[at];
-        let request = ClaimRequest {
+        let mut request = ClaimRequest {
             lease_id: Uuid::new_v4(),
             worker_id: self.core.worker_id,
             lease_duration: self.core.settings.lease,
@@ -71,10 +72,15 @@ impl Claimer<'_> {
             limit,
             shares: &shares,
             sharing,
+            is_undisputed: !is_lent && queue.lanes.are_undisputed(&shares, limit),
             is_durable: claimable.must_be_durable(),
         };
         let began = Instant::now();
-        let claim = self.store.claim(&request).await;
+        let mut claim = self.store.claim(&request).await;
+        if request.is_undisputed && claim.as_ref().is_err_and(has_met_others) {
+            request.is_undisputed = false;
+            claim = self.store.claim(&request).await;
+        }
         queue.lanes.record_claim_took(began.elapsed());
         let leases = match claim {
             Ok(leases) => leases,

@@ -9,14 +9,14 @@
 -- Returns, for each lease: its id, and what is known of its tasks: see claimed.sql and told.sql.
 -- Index task_lane: one index scan for each lane, from its cursor to the end of its range if one is reserved.
 -- Deletes by TID scan.
--- Locks: the rows taken, lane by lane; rows that others have locked are skipped. Then new rows only.
+-- Locks: the rows taken, lane by lane. Then new rows only.
 --
--- Goes on in each.sql or batches.sql, which say what shares a lease, and in leased.sql; or in taken.sql, and in shared.sql or
--- own.sql, where all do or none does. Before these stands into.sql, and behind them claimed.sql, or told.sql behind own.sql.
+-- Goes on in skip_locked.sql or untouched.sql, which say how it keeps out of the way of others. Then in each.sql or batches.sql,
+-- which say what shares a lease, and in leased.sql; or in taken.sql, and in shared.sql or own.sql, where all do or none
+-- does. Before these stands into.sql, and behind them claimed.sql, or told.sql behind own.sql.
 --
 -- Postgres may lose a claim in a crash if its commit did not wait for the disk: its tasks then wait again and the lease is
--- gone, so a late worker cannot finish them. `for update` follows a row that was just updated, and `delete` does not see
--- that row: fewer rows than asked for are not the end of the lane.
+-- gone, so a late worker cannot finish them.
 --
 -- Parameters stand in subqueries where the planner would otherwise use their values and plan each claim
 -- anew, which takes half a millisecond.
@@ -57,10 +57,3 @@ with due as materialized (
               and (task.run_at, task.task_id)
                 <= (coalesce(lane.range_end_run_at, 'infinity'), lane.range_end_task_id)
               and task.run_at <= now()
-            order by task.run_at, task.task_id
-            limit lane.share
-            for update skip locked
-        ) as head
-        limit (select $5::bigint)
-    ) as places
-),

@@ -1,0 +1,172 @@
+//! Claims that lock nothing first, because nobody else is expected at their tasks: and somebody is.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row, raw_sql};
+use taskq::{Worker, WorkerBuilder, task};
+
+use crate::support::{Log, claim_of, database, drain, execute, one, until, while_working};
+
+const UNTOUCHED: &str = claim_of!("untouched", "taken", "into", "shared", "claimed");
+const SKIP_LOCKED: &str = claim_of!("skip_locked", "taken", "into", "shared", "claimed");
+
+/// One claim of all that is due.
+const ARGUMENTS: &str = "gen_random_uuid(), gen_random_uuid(), 30, 'default', 100, array['mail'], array[0]::smallint[],
+    array[0], array[0]::smallint[], array[null]::timestamptz[], array[0]::bigint[], array[null]::timestamptz[],
+    array[0]::bigint[], array[100], false";
+
+const MANY: i64 = 2_000;
+
+type Ran = Mutex<Vec<i64>>;
+
+#[task]
+async fn noted(ran: &Ran, n: i64) {
+    ran.lock().expect("not poisoned").push(n);
+}
+
+fn hurried(pool: &PgPool, ran: &Arc<Ran>) -> WorkerBuilder {
+    Worker::builder(pool.clone())
+        .queue("default", 200)
+        .only::<(Noted,)>()
+        .state_arc(ran.clone())
+}
+
+async fn backlog(pool: &PgPool) {
+    let mut db = pool.acquire().await.expect("a connection");
+    let many = (1..=MANY).map(|n| Noted { n });
+    taskq::enqueue_many(&mut db, many).await.expect("enqueued");
+}
+
+/// Runs a text, whatever it returns, and leaves its transaction open if it has begun one.
+async fn say(db: &mut PgConnection, text: impl Into<String>) {
+    let said = raw_sql(AssertSqlSafe(text.into())).execute(db).await;
+    said.expect("said");
+}
+
+async fn claimed(db: &mut PgConnection, statement: &str) -> Vec<i64> {
+    let text = AssertSqlSafe(format!("execute {statement} ({ARGUMENTS})"));
+    let leases = raw_sql(text).fetch_all(db).await.expect("claimed at once");
+    let of_lease = |lease: &sqlx::postgres::PgRow| lease.get::<Vec<i64>, _>("task_ids");
+    let mut tasks: Vec<i64> = leases.iter().flat_map(of_lease).collect();
+    tasks.sort_unstable();
+    tasks
+}
+
+#[tokio::test]
+async fn what_others_have_in_hand_is_left_to_the_claim_that_skips_it() {
+    let (_database, pool) = database().await;
+    execute(
+        &pool,
+        "insert into taskq.task (task_type) select 'mail' from generate_series(1, 10)",
+    )
+    .await;
+    let first: i64 = one(&pool, "select min(task_id) from taskq.task").await;
+    let nth = |n: i64| format!("task_id = {}", first + n);
+    let mut deletes = pool.acquire().await.expect("a connection");
+    let text = format!("begin; delete from taskq.task where {}", nth(1));
+    say(&mut deletes, text).await;
+    let mut locks = pool.acquire().await.expect("another");
+    let text = format!("begin; select from taskq.task where {} for update", nth(3));
+    say(&mut locks, text).await;
+    let mut db = pool.acquire().await.expect("a third");
+    let update = format!("update taskq.task set priority = 1 where {}", nth(5));
+    say(&mut db, format!("begin; {update}; rollback")).await;
+    for (name, text) in [("untouched", UNTOUCHED), ("skip_locked", SKIP_LOCKED)] {
+        say(&mut db, format!("prepare {name} as {text}")).await;
+    }
+    let all_but = |some: &[i64]| -> Vec<i64> {
+        (0..10)
+            .filter(|n| !some.contains(n))
+            .map(|n| first + n)
+            .collect()
+    };
+    assert_eq!(claimed(&mut db, "untouched").await, all_but(&[1, 3, 5]));
+    assert_eq!(claimed(&mut db, "untouched").await, [0i64; 0]);
+    assert_eq!(claimed(&mut db, "skip_locked").await, [first + 5]);
+    say(&mut deletes, "rollback").await;
+    say(&mut locks, "rollback").await;
+    // Tests beside this one have transactions open, for a while.
+    let mut given_back = Vec::new();
+    until("nobody can have them any more", async || {
+        given_back.extend(claimed(&mut db, "untouched").await);
+        given_back.len() == 2
+    })
+    .await;
+    assert_eq!(given_back, [first + 1, first + 3]);
+    let timeout: String = one(&pool, "show lock_timeout").await;
+    assert_eq!(timeout, "0", "it is that of the claim alone");
+}
+
+/// A trigger makes the time long between what a claim reads and what it deletes.
+#[tokio::test]
+async fn a_claim_that_meets_somebody_is_made_again_and_skips_what_is_locked() {
+    let log = Log::capture();
+    let (_database, pool) = database().await;
+    backlog(&pool).await;
+    execute(
+        &pool,
+        "create sequence hesitation;
+         create function hesitate() returns trigger language plpgsql as $$
+         begin
+             if old.payload ->> 'n' = '1500' then perform nextval('hesitation'), pg_sleep(1); end if;
+             return old;
+         end
+         $$;
+         create trigger hesitates before delete on taskq.task for each row execute function hesitate()",
+    )
+    .await;
+    let ran = Arc::new(Ran::default());
+    let some_more = async || {
+        until("a claim hesitates", async || {
+            one::<i64>(
+                &pool,
+                "select count(*) from pg_stat_activity
+                 where datname = current_database() and wait_event = 'PgSleep'
+                   and query like '/* taskq claim_shared_untouched */%'",
+            )
+            .await
+                > 0
+        })
+        .await;
+        let mut somebody = pool.acquire().await.expect("a connection");
+        say(
+            &mut somebody,
+            "begin; select from taskq.task where (payload ->> 'n')::int between 1501 and 1510 for update",
+        )
+        .await;
+        let all_others = MANY as usize - 10;
+        until("all others have run", async || {
+            ran.lock().expect("not poisoned").len() == all_others
+        })
+        .await;
+        say(&mut somebody, "rollback").await;
+        until("those have run too", async || {
+            ran.lock().expect("not poisoned").len() == MANY as usize
+        })
+        .await;
+    };
+    while_working(hurried(&pool, &ran), some_more()).await;
+    let claims: i64 = one(&pool, "select last_value from hesitation").await;
+    assert_eq!(claims, 2, "a row that was rolled back was taken again");
+    assert!(!log.has("claim failed"), "{}", log.text());
+    let ran = ran.lock().expect("not poisoned");
+    let each: BTreeSet<i64> = ran.iter().copied().collect();
+    assert_eq!(each.len(), ran.len(), "once each");
+}
+
+#[tokio::test]
+async fn what_somebody_began_to_take_and_gave_back_runs() {
+    let (_database, pool) = database().await;
+    backlog(&pool).await;
+    execute(
+        &pool,
+        "begin; delete from taskq.task where (payload ->> 'n')::int between 500 and 1500; rollback",
+    )
+    .await;
+    let ran = Arc::new(Ran::default());
+    drain(hurried(&pool, &ran), &pool).await;
+    let mut ran = ran.lock().expect("not poisoned").clone();
+    ran.sort_unstable();
+    assert_eq!(ran, (1..=MANY).collect::<Vec<_>>());
+}
