@@ -98,14 +98,10 @@ async fn what_others_have_in_hand_is_left_to_the_claim_that_skips_it() {
     assert_eq!(timeout, "0", "it is that of the claim alone");
 }
 
-/// A trigger makes the time long between what a claim reads and what it deletes.
-#[tokio::test]
-async fn a_claim_that_meets_somebody_is_made_again_and_skips_what_is_locked() {
-    let log = Log::capture();
-    let (_database, pool) = database().await;
-    backlog(&pool).await;
+/// Has each claim hesitate over one task, between its look and its `delete` of those behind it.
+async fn hesitate(pool: &PgPool) {
     execute(
-        &pool,
+        pool,
         "create sequence hesitation;
          create function hesitate() returns trigger language plpgsql as $$
          begin
@@ -116,43 +112,83 @@ async fn a_claim_that_meets_somebody_is_made_again_and_skips_what_is_locked() {
          create trigger hesitates before delete on taskq.task for each row execute function hesitate()",
     )
     .await;
+}
+
+/// Waits for a claim that hesitates, and tells whether it has locked nothing. Of old servers all claims lock.
+async fn one_hesitates(pool: &PgPool) -> bool {
+    const HESITATING: &str = "select query like '/* taskq claim_shared_untouched */%' from pg_stat_activity
+         where datname = current_database() and wait_event = 'PgSleep' and query like '/* taskq claim_shared%'";
+    let mut locks_nothing = None;
+    until("a claim hesitates", async || {
+        let found = sqlx::query_scalar(HESITATING).fetch_optional(pool).await;
+        locks_nothing = found.expect("looked");
+        locks_nothing.is_some()
+    })
+    .await;
+    locks_nothing.expect("it was found")
+}
+
+async fn until_ran(ran: &Ran, tasks: u64) {
+    until("so many have run", async || {
+        ran.lock().expect("not poisoned").len() as u64 >= tasks
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_claim_that_meets_somebody_is_made_again_and_skips_what_is_locked() {
+    let log = Log::capture();
+    let (_database, pool) = database().await;
+    backlog(&pool).await;
+    hesitate(&pool).await;
     let ran = Arc::new(Ran::default());
-    let some_more = async || {
-        until("a claim hesitates", async || {
-            one::<i64>(
-                &pool,
-                "select count(*) from pg_stat_activity
-                 where datname = current_database() and wait_event = 'PgSleep'
-                   and query like '/* taskq claim_shared_untouched */%'",
-            )
-            .await
-                > 0
-        })
-        .await;
+    let somebody_comes = async || {
+        let locks_nothing = one_hesitates(&pool).await;
         let mut somebody = pool.acquire().await.expect("a connection");
         say(
             &mut somebody,
             "begin; select from taskq.task where (payload ->> 'n')::int between 1501 and 1510 for update",
         )
         .await;
-        let all_others = MANY as usize - 10;
-        until("all others have run", async || {
-            ran.lock().expect("not poisoned").len() == all_others
-        })
-        .await;
+        until_ran(&ran, MANY as u64 - 10).await;
         say(&mut somebody, "rollback").await;
-        until("those have run too", async || {
-            ran.lock().expect("not poisoned").len() == MANY as usize
-        })
-        .await;
+        until_ran(&ran, MANY as u64).await;
+        locks_nothing
     };
-    while_working(hurried(&pool, &ran), some_more()).await;
+    let locks_nothing = while_working(hurried(&pool, &ran), somebody_comes()).await;
     let claims: i64 = one(&pool, "select last_value from hesitation").await;
-    assert_eq!(claims, 2, "a row that was rolled back was taken again");
+    let expected = if locks_nothing { 2 } else { 1 };
+    assert_eq!(claims, expected, "what was rolled back was taken again");
     assert!(!log.has("claim failed"), "{}", log.text());
     let ran = ran.lock().expect("not poisoned");
     let each: BTreeSet<i64> = ran.iter().copied().collect();
     assert_eq!(each.len(), ran.len(), "once each");
+}
+
+#[tokio::test]
+async fn whoever_puts_a_task_off_while_it_is_claimed_has_put_it_off() {
+    let (_database, pool) = database().await;
+    backlog(&pool).await;
+    hesitate(&pool).await;
+    let ran = Arc::new(Ran::default());
+    let somebody_comes = async || {
+        let locks_nothing = one_hesitates(&pool).await;
+        let put_off = sqlx::query(
+            "update taskq.task set run_at = now() + interval '1 day'
+             where (payload ->> 'n')::int between 1501 and 1510",
+        )
+        .execute(&pool)
+        .await;
+        let put_off = put_off.expect("put off").rows_affected();
+        assert_eq!(put_off > 0, locks_nothing, "{put_off}");
+        until_ran(&ran, MANY as u64 - put_off).await;
+        put_off
+    };
+    let put_off = while_working(hurried(&pool, &ran), somebody_comes()).await;
+    let ran = ran.lock().expect("not poisoned").len() as u64;
+    assert_eq!(ran + put_off, MANY as u64);
+    let waiting: i64 = one(&pool, "select count(*) from taskq.task").await;
+    assert_eq!(waiting as u64, put_off);
 }
 
 #[tokio::test]

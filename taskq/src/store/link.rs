@@ -70,6 +70,11 @@ impl Link {
         self.quickest.unwrap_or_default()
     }
 
+    /// Returns the version of the server, if a connection is held that has told it.
+    pub(super) fn server_version(&self) -> Option<u32> {
+        self.connection.as_ref()?.server_version_num()
+    }
+
     fn record_call(&mut self, began: Instant) {
         let took = began.elapsed();
         self.quickest = Some(self.quickest.map_or(took, |it| it.min(took)));

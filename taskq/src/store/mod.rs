@@ -27,6 +27,7 @@ mod limits;
 mod link;
 mod log;
 mod operate;
+mod places;
 mod progress;
 mod refusal;
 mod savepoint;
@@ -140,6 +141,15 @@ impl Store<'_> {
     /// Tells whether it is the caller's transaction, in which nothing more can be said after an error.
     pub(crate) fn is_lent(&self) -> bool {
         matches!(self.connection, Connection::Lent(_))
+    }
+
+    /// Tells whether a claim may delete tasks that it has not locked. What such a claim sets holds until its transaction ends, so
+    /// that has to be its own.
+    pub(crate) fn may_delete_unlocked(&self) -> bool {
+        match &self.connection {
+            Connection::Lent(_) => false,
+            Connection::Kept(link) => link.server_version().is_some_and(places::are_looked_at),
+        }
     }
 
     /// Returns about how long a call takes in which Postgres has nothing to do, on a connection that is kept.

@@ -49,7 +49,10 @@ const COUNTED: [Counting; 7] = [
         program: Program::Drain,
         times: ONE_CLAIM,
         has_listener: false,
-        statements: &[("claim_shared_untouched", ONE_CLAIM), ("complete", ONE_CLAIM)],
+        statements: &[
+            ("claim_shared_untouched", ONE_CLAIM),
+            ("complete", ONE_CLAIM),
+        ],
     },
     Counting {
         name: "drain in transactions",

@@ -62,7 +62,7 @@ impl Claimer<'_> {
             Some(size) => Sharing::Batches(size),
             None => Sharing::of(&shares, &self.transactional),
         };
-        let is_lent = self.store.is_lent();
+        let may_be_undisputed = self.store.may_delete_unlocked();
         let queue = &mut self.queues[at];
         let mut request = ClaimRequest {
             lease_id: Uuid::new_v4(),
@@ -72,7 +72,7 @@ impl Claimer<'_> {
             limit,
             shares: &shares,
             sharing,
-            is_undisputed: !is_lent && queue.lanes.are_undisputed(&shares, limit),
+            is_undisputed: may_be_undisputed && queue.lanes.are_undisputed(&shares, limit),
             is_durable: claimable.must_be_durable(),
         };
         let began = Instant::now();
