@@ -1,8 +1,8 @@
 //! Whether Postgres can be trusted to delete rows by their places that it has not locked.
 //!
 //! Where somebody changes such a row and commits, `delete` goes on to its new version. Older Postgres takes that, wherever it stands.
-//! Newer looks whether it is at one of the places asked for, and it is at none: whoever has put a task off is not told that
-//! it was put off, and then runs it.
+//! Newer looks whether it is at one of the places that were asked for, and it is at none. So with older Postgres a task would run
+//! that was put off, and its owner was told so.
 
 /// The first versions that look, of each major one. All later ones do.
 const LOOK_SINCE: [u32; 6] = [130_023, 140_020, 150_015, 160_011, 170_007, 180_001];
